@@ -1,0 +1,299 @@
+// The environment, read once: readEnv() takes the variables, toConfig() checks them. Nothing else reads process.env.
+import { readFileSync } from 'node:fs';
+import type { RetryPolicy } from './domain/retry-policy.ts';
+
+export type Environment = 'development' | 'test' | 'production';
+export type Role = 'all' | 'api' | 'worker';
+
+export interface Config {
+  readonly environment: Environment;
+  readonly version: string;
+  readonly role: Role;
+  readonly host: string;
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  readonly metricsPort: number;
+  readonly dataDir: string;
+  /** Null: the embedded PostgreSQL under `dataDir`. */
+  readonly database: DatabaseConfig | null;
+  /** Null: PostgreSQL serves the schedule. */
+  readonly redis: RedisConfig | null;
+  readonly tokens: TokenConfig;
+  readonly delivery: DeliveryConfig;
+  readonly egress: EgressConfig;
+  /** `id:base64` AES-256 keys, newest first; empty: generated into `dataDir` (development only). */
+  readonly secretKeys: readonly string[];
+  readonly maxPayloadBytes: number;
+  readonly corsOrigins: readonly string[];
+  readonly trustProxy: boolean;
+  readonly reflection: boolean;
+  readonly retentionDays: number;
+  readonly reconcileIntervalMs: number;
+  readonly shutdownGraceMs: number;
+  readonly rateLimitPerMinute: number;
+  readonly maxWebhooksPerUser: number;
+  readonly tls: { readonly certFile: string; readonly keyFile: string; readonly clientCaFile: string | null } | null;
+  readonly dependencies: { readonly user: string | null; readonly order: string | null; readonly payment: string | null };
+  readonly notificationUrl: string | null;
+  readonly logLevel: string;
+}
+
+export interface DatabaseConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
+  readonly name: string;
+  readonly ssl: 'disable' | 'require' | 'verify-full';
+}
+
+export interface RedisConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly username: string | null;
+  readonly password: string | null;
+  readonly db: number;
+  readonly tls: boolean;
+  /** Set: a Redis Cluster, reached through these `host:port` nodes. */
+  readonly clusterNodes: readonly string[];
+  /** In front of every key, so that several services can share one Redis. */
+  readonly keyPrefix: string;
+  /** Over how many hash slots the schedule spreads. One suffices for one Redis; a cluster spreads by them. */
+  readonly shards: number;
+}
+
+export interface TokenConfig {
+  readonly secret: string;
+  /** Lifetime of tokens minted by `npm run token`, in seconds. */
+  readonly expirationSeconds: number;
+  readonly issuer: string | null;
+  readonly audience: string | null;
+  readonly jwksUrl: string | null;
+}
+
+export interface DeliveryConfig {
+  readonly retry: RetryPolicy;
+  readonly signatureHeader: string;
+  readonly leaseMs: number;
+  /** Requests in flight, in all. */
+  readonly maxConcurrency: number;
+  /** Requests in flight to one webhook. */
+  readonly endpointConcurrency: number;
+  /** A webhook that failed without a success for so long, and so often, is disabled. */
+  readonly disableAfterMs: number;
+  readonly disableAfterFailures: number;
+}
+
+export interface EgressConfig {
+  /** Private ranges that a webhook may reach all the same. */
+  readonly allowedCidrs: readonly string[];
+  readonly allowHttp: boolean;
+}
+
+/** A variable that does not parse; the message is one line that names it. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+export function readEnv(): Env {
+  return process.env;
+}
+
+/** setTimeout's longest delay, 2^31 - 1 ms: anything above fires at once. */
+const MAX_TIMER_MS = 2_147_483_647;
+/** How much longer than an attempt a lease must be, so that a live worker never loses one. */
+const MIN_LEASE_SLACK_MS = 2000;
+const PRODUCTION_LEASE_SLACK_MS = 5000;
+/** HS256 keys shorter than the hash can be guessed faster than the hash can be broken (RFC 7518, 3.2). */
+const MIN_JWT_SECRET_BYTES = 32;
+/** What development uses when nothing is set, and what documentation and copy-paste leave behind: refused in production. */
+export const DEVELOPMENT_JWT_SECRET = 'homechef-development-secret-do-not-use-in-production';
+const KNOWN_SECRETS = new Set([DEVELOPMENT_JWT_SECRET, 'your-jwt-secret-key', 'changeme', 'secret']);
+const MIN_DISTINCT_CHARACTERS = 10;
+
+export function toConfig(env: Env): Config {
+  const read = reader(env);
+  const environment = read.oneOf('ENVIRONMENT', ['development', 'test', 'production'], 'development');
+  const production = environment === 'production';
+  const timeoutMs = read.seconds('WEBHOOK_TIMEOUT', 30, { min: 0.1, max: 60 });
+  const leaseMs = read.seconds('WEBHOOK_LEASE', timeoutMs / 1000 + 15, { min: 0.1 });
+  const slackMs = production ? PRODUCTION_LEASE_SLACK_MS : MIN_LEASE_SLACK_MS;
+  if (leaseMs < timeoutMs + slackMs) {
+    throw new ConfigError(`WEBHOOK_LEASE must be at least WEBHOOK_TIMEOUT + ${slackMs / 1000} s, else live attempts lose their lease`);
+  }
+  const redisHost = read.text('REDIS_HOST');
+  const clusterNodes = read.list('REDIS_CLUSTER_NODES');
+  const databaseHost = read.text('DB_HOST');
+  const tlsCert = read.text('TLS_CERT_FILE');
+  const tlsKey = read.text('TLS_KEY_FILE');
+  if ((tlsCert === null) !== (tlsKey === null)) throw new ConfigError('TLS_CERT_FILE and TLS_KEY_FILE must be set together');
+  return {
+    environment,
+    version: packageVersion(),
+    role: read.oneOf('ROLE', ['all', 'api', 'worker'], 'all'),
+    host: read.text('SERVER_HOST') ?? '0.0.0.0',
+    httpPort: read.port('SERVER_PORT', 8080),
+    grpcPort: read.port('GRPC_PORT', 9090),
+    metricsPort: read.port('METRICS_PORT', 9464),
+    dataDir: read.text('DATA_DIR') ?? '.data',
+    database:
+      databaseHost === null
+        ? null
+        : {
+            host: databaseHost,
+            port: read.port('DB_PORT', 5432),
+            user: read.text('DB_USER') ?? 'postgres',
+            password: env['DB_PASSWORD'] ?? '',
+            name: read.text('DB_NAME') ?? 'webhook_service',
+            ssl: read.oneOf('DB_SSLMODE', ['disable', 'require', 'verify-full'], 'disable'),
+          },
+    redis:
+      redisHost === null && clusterNodes.length === 0
+        ? null
+        : {
+            host: redisHost ?? '',
+            port: read.port('REDIS_PORT', 6379),
+            username: read.text('REDIS_USERNAME'),
+            password: read.text('REDIS_PASSWORD'),
+            db: read.whole('REDIS_DB', 0, { min: 0, max: 1023 }),
+            tls: read.flag('REDIS_TLS', false),
+            clusterNodes,
+            keyPrefix: read.text('REDIS_KEY_PREFIX') ?? '',
+            shards: read.whole('REDIS_SHARDS', clusterNodes.length > 0 ? 16 : 1, { min: 1, max: 1024 }),
+          },
+    tokens: {
+      secret: jwtSecret(env, production),
+      expirationSeconds: read.whole('JWT_EXPIRATION', 3600, { min: 1, max: 86_400 }),
+      issuer: read.text('JWT_ISSUER'),
+      audience: read.text('JWT_AUDIENCE'),
+      jwksUrl: read.url('JWT_JWKS_URL'),
+    },
+    delivery: {
+      retry: {
+        maxRetries: read.whole('WEBHOOK_MAX_RETRIES', 3, { min: 0, max: 20 }),
+        retryDelayMs: read.seconds('WEBHOOK_RETRY_DELAY', 60, { min: 0.001, max: 86_400 }),
+        timeoutMs,
+      },
+      signatureHeader: read.headerName('WEBHOOK_SIGNATURE_HEADER', 'X-HomeChef-Signature'),
+      leaseMs,
+      maxConcurrency: read.whole('WEBHOOK_MAX_CONCURRENCY', 512, { min: 1, max: 10_000 }),
+      endpointConcurrency: read.whole('WEBHOOK_ENDPOINT_CONCURRENCY', 16, { min: 1, max: 1000 }),
+      disableAfterMs: read.seconds('WEBHOOK_DISABLE_AFTER', 259_200, { min: 0.1, max: 31_536_000 }),
+      disableAfterFailures: read.whole('WEBHOOK_DISABLE_AFTER_FAILURES', 20, { min: 1, max: 1_000_000 }),
+    },
+    egress: {
+      allowedCidrs: env['WEBHOOK_ALLOWED_CIDRS'] === undefined && !production ? ['127.0.0.0/8', '::1/128'] : read.list('WEBHOOK_ALLOWED_CIDRS'),
+      allowHttp: read.flag('WEBHOOK_ALLOW_HTTP', !production),
+    },
+    secretKeys: secretKeys(read.list('WEBHOOK_SECRET_KEYS'), production),
+    maxPayloadBytes: read.whole('WEBHOOK_MAX_PAYLOAD_SIZE', 1_048_576, { min: 64, max: 16_777_216 }),
+    corsOrigins: read.list('CORS_ORIGINS'),
+    trustProxy: read.flag('TRUST_PROXY', false),
+    reflection: read.flag('GRPC_REFLECTION', false),
+    retentionDays: read.whole('WEBHOOK_RETENTION_DAYS', 30, { min: 1, max: 3650 }),
+    reconcileIntervalMs: read.seconds('WEBHOOK_RECONCILE_INTERVAL', 30, { min: 0.1 }),
+    shutdownGraceMs: read.seconds('WEBHOOK_SHUTDOWN_GRACE', 25, { min: 0 }),
+    rateLimitPerMinute: read.whole('RATE_LIMIT_PER_MINUTE', 6000, { min: 1, max: 100_000_000 }),
+    maxWebhooksPerUser: read.whole('MAX_WEBHOOKS_PER_USER', 100, { min: 1, max: 100_000 }),
+    tls:
+      tlsCert === null || tlsKey === null
+        ? null
+        : { certFile: tlsCert, keyFile: tlsKey, clientCaFile: read.text('TLS_CLIENT_CA_FILE') },
+    dependencies: { user: read.url('USER_SERVICE_URL'), order: read.url('ORDER_SERVICE_URL'), payment: read.url('PAYMENT_SERVICE_URL') },
+    notificationUrl: read.url('NOTIFICATION_SERVICE_URL'),
+    logLevel: read.oneOf('LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
+  };
+}
+
+function reader(env: Env) {
+  // An empty value means "not set": compose files and charts pass empty strings for what they leave out.
+  const text = (name: string): string | null => {
+    const value = env[name]?.trim();
+    return value === undefined || value === '' ? null : value;
+  };
+  const number = (name: string, fallback: number, min: number, max: number, unit: string): number => {
+    const value = text(name);
+    if (value === null) return fallback;
+    const parsed = /^\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN;
+    if (!(parsed >= min && parsed <= max)) throw new ConfigError(`${name} must be ${unit} from ${min} to ${max}, not "${value}"`);
+    return parsed;
+  };
+  const whole = (name: string, fallback: number, range: { min: number; max: number }): number => {
+    const value = number(name, fallback, range.min, range.max, 'a whole number');
+    if (!Number.isInteger(value)) throw new ConfigError(`${name} must be a whole number, not "${value}"`);
+    return value;
+  };
+  return {
+    text,
+    whole,
+    port: (name: string, fallback: number) => whole(name, fallback, { min: 0, max: 65_535 }),
+    /** Seconds in the environment, milliseconds in the config. */
+    seconds: (name: string, fallback: number, range: { min: number; max?: number }) =>
+      Math.round(number(name, fallback, range.min, range.max ?? Math.floor(MAX_TIMER_MS / 1000), 'seconds') * 1000),
+    flag(name: string, fallback: boolean): boolean {
+      const value = text(name)?.toLowerCase();
+      if (value === undefined) return fallback;
+      if (value === 'true' || value === '1') return true;
+      if (value === 'false' || value === '0') return false;
+      throw new ConfigError(`${name} must be true or false, not "${value}"`);
+    },
+    list: (name: string): string[] =>
+      (text(name) ?? '')
+        .split(',')
+        .map((item) => item.trim())
+        .filter((item) => item !== ''),
+    oneOf<T extends string>(name: string, allowed: readonly T[], fallback: T): T {
+      const value = text(name);
+      if (value === null) return fallback;
+      const found = allowed.find((item) => item === value);
+      if (found === undefined) throw new ConfigError(`${name} must be one of ${allowed.join(', ')}, not "${value}"`);
+      return found;
+    },
+    url(name: string): string | null {
+      const value = text(name);
+      if (value === null) return null;
+      if (!URL.canParse(value) || !/^https?:$/.test(new URL(value).protocol)) {
+        throw new ConfigError(`${name} must be an http or https URL, not "${value}"`);
+      }
+      return value;
+    },
+    headerName(name: string, fallback: string): string {
+      const value = text(name) ?? fallback;
+      if (!/^[A-Za-z0-9-]{1,64}$/.test(value)) throw new ConfigError(`${name} must be an HTTP header name, not "${value}"`);
+      return value;
+    },
+  };
+}
+
+// The value itself is never printed: a refused secret is often a real one with a typo.
+function jwtSecret(env: Env, production: boolean): string {
+  const secret = env['JWT_SECRET'] ?? '';
+  if (!production) return secret === '' ? DEVELOPMENT_JWT_SECRET : secret;
+  if (secret === '' && (env['JWT_JWKS_URL'] ?? '') !== '') return '';
+  if (Buffer.byteLength(secret) < MIN_JWT_SECRET_BYTES) {
+    throw new ConfigError(`JWT_SECRET must be at least ${MIN_JWT_SECRET_BYTES} bytes in production`);
+  }
+  if (KNOWN_SECRETS.has(secret) || new Set(secret).size < MIN_DISTINCT_CHARACTERS) {
+    throw new ConfigError('JWT_SECRET must be random in production, not a well-known or repetitive value');
+  }
+  return secret;
+}
+
+function secretKeys(keys: string[], production: boolean): string[] {
+  if (keys.length === 0 && production) throw new ConfigError('WEBHOOK_SECRET_KEYS must be set in production: id:base64 of 32 random bytes');
+  for (const key of keys) {
+    const [id, encoded, ...rest] = key.split(':');
+    const bytes = Buffer.from(encoded ?? '', 'base64');
+    if (rest.length > 0 || !/^[A-Za-z0-9_-]{1,32}$/.test(id ?? '') || bytes.length !== 32 || new Set(bytes).size < MIN_DISTINCT_CHARACTERS) {
+      throw new ConfigError('WEBHOOK_SECRET_KEYS must be id:base64 pairs of 32 random bytes, separated by commas');
+    }
+  }
+  return keys;
+}
+
+function packageVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  return (manifest as { version: string }).version;
+}

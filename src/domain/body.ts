@@ -1,0 +1,19 @@
+// The body that a receiver gets.
+
+export interface BodyParts {
+  readonly eventType: string;
+  /** The canonical JSON text of the event's data. */
+  readonly data: string;
+  readonly occurredAtMs: number;
+  readonly webhookId: string;
+  readonly deliveryId: string;
+}
+
+/**
+ * The exact text that is signed and sent, on every attempt the same. It equals `JSON.stringify` of itself parsed: the data is
+ * canonical, and none of the other values needs escaping (event types are of the catalogue, ids of our own alphabet).
+ */
+export function deliveryBody(parts: BodyParts): string {
+  const timestamp = new Date(parts.occurredAtMs).toISOString();
+  return `{"event":"${parts.eventType}","data":${parts.data},"timestamp":"${timestamp}","webhook_id":"${parts.webhookId}","delivery_id":"${parts.deliveryId}"}`;
+}

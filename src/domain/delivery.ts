@@ -1,0 +1,71 @@
+// Deliveries and attempts: their states, and the one rule that decides what an outcome leads to.
+import { nextRetryDelayMs, type RetryPolicy } from './retry-policy.ts';
+
+export const deliveryStatuses = ['pending', 'retrying', 'delivered', 'failed', 'cancelled'] as const;
+export type DeliveryStatus = (typeof deliveryStatuses)[number];
+
+export type AttemptTrigger = 'automatic' | 'manual' | 'test';
+
+/** The stable codes of what can go wrong with one attempt; README.md documents the same list. */
+export const attemptErrors = {
+  dns_error: 'The host name could not be resolved.',
+  connection_refused: 'The connection was refused or could not be made.',
+  connection_reset: 'The connection was closed before the answer was complete.',
+  timeout: 'The answer did not come in time.',
+  tls_error: 'The TLS connection could not be made or trusted.',
+  protocol_error: 'The answer was not valid HTTP.',
+  response_headers_too_large: 'The headers of the answer were too large.',
+  redirect_not_followed: 'The receiver answered with a redirect; redirects are not followed.',
+  http_status: 'The receiver answered with a status other than 2xx.',
+  ssrf_blocked: 'The address is one that webhooks may not reach.',
+  decrypt_failed: 'The signing secret could not be read.',
+  url_invalid: 'The stored URL is not valid.',
+  payload_unreadable: 'The stored event could not be read.',
+  lease_expired: 'The process that made this attempt died before it could record the outcome.',
+  shutdown: 'The service was stopped before the answer came.',
+} as const;
+export type AttemptError = keyof typeof attemptErrors;
+
+/** What came of one HTTP request. */
+export interface Outcome {
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+  readonly httpStatus: number | null;
+  /** At most 16 KiB of the answer, as text. */
+  readonly response: string | null;
+  readonly responseTruncated: boolean;
+  /** Null exactly when the receiver answered 2xx. */
+  readonly error: AttemptError | null;
+  /** What the receiver asked for with Retry-After on 429 or 503. */
+  readonly retryAfterMs: number | null;
+}
+
+export type NextState =
+  | { readonly status: 'delivered' }
+  | { readonly status: 'retrying'; readonly delayMs: number }
+  | { readonly status: 'failed' }
+  /** The attempt does not count: the service was stopping, the receiver is not to blame. */
+  | { readonly status: 'released' };
+
+/** A delivery whose process died this often without an outcome is given up: it may be what kills them. */
+export const MAX_LEASE_EXPIRATIONS = 10;
+
+/** What a delivery becomes after an attempt. `random` is uniform in [0, 1). */
+export function nextState(
+  outcome: Pick<Outcome, 'error' | 'httpStatus' | 'retryAfterMs'>,
+  tried: { readonly trigger: AttemptTrigger; readonly retriesUsed: number; readonly leaseExpirations: number },
+  policy: RetryPolicy,
+  random: number,
+): NextState {
+  if (outcome.error === null) return { status: 'delivered' };
+  if (outcome.error === 'shutdown') return { status: 'released' };
+  if (outcome.httpStatus === 410) return { status: 'failed' };
+  if (tried.trigger === 'test') return { status: 'failed' };
+  if (tried.leaseExpirations >= MAX_LEASE_EXPIRATIONS) return { status: 'failed' };
+  if (tried.retriesUsed >= policy.maxRetries) return { status: 'failed' };
+  return { status: 'retrying', delayMs: nextRetryDelayMs(policy, tried.retriesUsed, outcome, random) };
+}
+
+export function isFinal(status: DeliveryStatus): boolean {
+  return status === 'delivered' || status === 'failed' || status === 'cancelled';
+}

@@ -1,0 +1,98 @@
+// The errors a caller can get, by code and reason, free of any protocol.
+
+/** The status codes of gRPC that this service uses, as REST spells them. */
+export type ErrorCode =
+  | 'invalid_argument'
+  | 'unauthenticated'
+  | 'permission_denied'
+  | 'not_found'
+  | 'already_exists'
+  | 'failed_precondition'
+  | 'resource_exhausted'
+  | 'deadline_exceeded'
+  | 'unavailable'
+  | 'unimplemented'
+  | 'canceled'
+  | 'internal';
+
+/**
+ * The stable reasons, with what each means. Callers branch on these; a reason is never renamed or reused.
+ * README.md documents the same list, held together by a test.
+ */
+export const reasons = {
+  field_invalid: 'A field breaks a rule of the schema.',
+  field_unknown: 'The request names a field that does not exist.',
+  body_malformed: 'The body is not what its content type says.',
+  event_type_unknown: 'The event type is not in the catalogue.',
+  endpoint_url_invalid: 'The URL is not an absolute http or https URL that the service accepts.',
+  endpoint_url_forbidden: 'The URL points where webhooks may not go.',
+  header_forbidden: 'A custom header carries the protocol or the signature, or is malformed.',
+  audience_missing: 'The event names neither users nor a broadcast.',
+  payload_not_object: 'The payload is not a JSON object.',
+  payload_malformed: 'The payload is not well-formed UTF-8 JSON.',
+  payload_too_deep: 'The payload is nested too deeply.',
+  payload_too_large: 'The payload is larger than WEBHOOK_MAX_PAYLOAD_SIZE.',
+  payload_number_not_representable: 'The payload holds a number that a double cannot carry.',
+  payload_key_forbidden: 'The payload holds a key that JavaScript receivers cannot carry safely.',
+  time_range_invalid: 'The time range ends before it begins, or is too long.',
+  page_token_invalid: 'The page token was not made by this service.',
+  cursor_invalid: 'The cursor was not made by this service.',
+  token_missing: 'The call carries no bearer token.',
+  token_invalid: 'The bearer token is malformed, expired, or not signed by a trusted key.',
+  role_not_allowed: 'The role of the token may not do this.',
+  not_found: 'There is no such thing, or it is not yours to see.',
+  route_not_found: 'There is nothing at this path.',
+  method_not_allowed: 'This path does not take this method.',
+  media_type_unsupported: 'The body is of a media type that this path does not read.',
+  idempotency_key_reused: 'The idempotency key was used with another body.',
+  webhook_limit_reached: 'The user has as many webhooks as one may have.',
+  webhook_inactive: 'The webhook is disabled, so nothing can be sent to it.',
+  rate_limited: 'Too many calls; try again later.',
+  overloaded: 'The service holds as much unwritten work as it may; try again later.',
+  store_unavailable: 'The database does not answer; try again later.',
+  deadline_exceeded: 'The deadline passed before the answer was ready.',
+  request_canceled: 'The caller went away.',
+  shutting_down: 'This process is stopping; try another.',
+  unimplemented: 'There is no such call here.',
+  internal: 'Something went wrong on our side.',
+} as const;
+
+export type Reason = keyof typeof reasons;
+
+/** One field at fault; `field` is its path in snake_case, as in `retry_policy.max_retries` or `events[0]`. */
+export interface FieldViolation {
+  readonly field: string;
+  readonly message: string;
+}
+
+/** An expected failure. `message` is shown to the caller and says what to do; `cause` is for logs only. */
+export class ServiceError extends Error {
+  readonly code: ErrorCode;
+  readonly reason: Reason;
+  readonly violations: readonly FieldViolation[];
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    code: ErrorCode,
+    reason: Reason,
+    message: string,
+    options: { violations?: readonly FieldViolation[]; retryAfterMs?: number; cause?: unknown } = {},
+  ) {
+    super(message, { cause: options.cause });
+    this.name = 'ServiceError';
+    this.code = code;
+    this.reason = reason;
+    this.violations = options.violations ?? [];
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
+/** An `invalid_argument` about one field. */
+export function invalid(reason: Reason, field: string, message: string): ServiceError {
+  return new ServiceError('invalid_argument', reason, `${field}: ${message}`, { violations: [{ field, message }] });
+}
+
+/** The one answer for what does not exist and for what is somebody else's: they must not differ. */
+export function notFound(kind: 'webhook' | 'delivery'): ServiceError {
+  return new ServiceError('not_found', 'not_found', `There is no such ${kind}.`);
+}

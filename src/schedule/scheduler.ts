@@ -1,0 +1,63 @@
+// The schedule: when each delivery may next be taken, and by whom it is held.
+import type { LongRunning } from '../lifecycle.ts';
+
+/** A delivery and the moment it may next be taken, in milliseconds since 1970. */
+export interface Scheduled {
+  readonly deliveryId: string;
+  readonly webhookId: string;
+  readonly dueAtMs: number;
+}
+
+/** A delivery held by this process until the lease ends. Nobody else gets it before. */
+export interface Leased {
+  readonly deliveryId: string;
+  readonly webhookId: string;
+  /** Proves the hold: a settlement counts only with the token of the present lease. */
+  readonly token: number;
+  /** How often the delivery was held before by a process that never came back. */
+  readonly expirations: number;
+  /** When this process must regard the lease as lost, on its own monotonic clock (`performance.now()`). */
+  readonly expiresAt: number;
+}
+
+/** What to do with a held delivery. */
+export interface Settlement {
+  readonly deliveryId: string;
+  readonly webhookId: string;
+  readonly token: number;
+  /** Null: it has come to an end. Else when it may be taken again, in milliseconds since 1970. */
+  readonly dueAtMs: number | null;
+}
+
+export interface ClaimRequest {
+  /** At most so many in all. */
+  readonly max: number;
+  /** At most so many of one webhook, so that a batch spreads over the webhooks that are due. */
+  readonly perWebhook: number;
+  /** Tighter limits for single webhooks; 0 skips one. Webhooks that this process is busy with or holds back. */
+  readonly room: ReadonlyMap<string, number>;
+}
+
+export interface Claim {
+  readonly leased: readonly Leased[];
+  /** Milliseconds until the next delivery is due, when that can be told; 0 when more is due now. */
+  readonly nextDueInMs: number | null;
+}
+
+/**
+ * A visibility queue: an item has one score, the moment it may next be taken. Enqueueing, holding (now + lease), retrying and
+ * recovering from a crash all set that score; nothing is promoted, nothing copied. PostgreSQL stays the truth: a schedule may
+ * lose items (the reconciler puts them back) and may hold items that are over (the loader drops them).
+ */
+export interface Scheduler extends LongRunning {
+  /** Adds items; those already known keep the earlier of both moments unless they are held. Returns how many were new. */
+  enqueue(items: readonly Scheduled[]): Promise<number>;
+  /** Adds items that are already being tried by this process, held for one lease. */
+  enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<Leased[]>;
+  /** Takes due items, a few of each webhook, the longest-waiting webhooks first. */
+  claim(request: ClaimRequest): Promise<Claim>;
+  /** Ends or reschedules held items; those whose token is not the present one are left alone. */
+  settle(settlements: readonly Settlement[]): Promise<void>;
+  /** Calls back when something became due in any process, so that a sleeping dispatcher wakes. */
+  onWake(callback: () => void): void;
+}
