@@ -1,0 +1,112 @@
+// Signatures: what proves to a receiver that a request comes from here, and the check that a receiver makes.
+import { createHmac, createSecretKey, randomBytes, timingSafeEqual, type KeyObject } from 'node:crypto';
+
+const PREFIX = 'whsec_';
+const NEW_SECRET_BYTES = 32;
+/** The lengths that Standard Webhooks allows for a symmetric key. */
+const MIN_SECRET_BYTES = 24;
+const MAX_SECRET_BYTES = 64;
+/** One signature for each secret still valid; more would only lengthen the header. */
+export const MAX_SIGNATURES = 5;
+/** How far a receiver lets the clocks disagree, as the Standard Webhooks libraries do. */
+export const TOLERANCE_SECONDS = 300;
+
+/** A secret made ready for signing. Deriving it costs more than a signature, so callers keep it beside the secret. */
+export interface SigningKey {
+  /** The bytes behind `whsec_`, as Standard Webhooks takes them. */
+  readonly standard: KeyObject;
+  /** The text as the user sees it, as the HomeChef header takes it. */
+  readonly homechef: KeyObject;
+}
+
+/** A new secret: `whsec_` and 32 random bytes in base64, the form that the Standard Webhooks libraries read. */
+export function newSecret(): string {
+  return PREFIX + randomBytes(NEW_SECRET_BYTES).toString('base64');
+}
+
+/** The key of a secret. Throws a RangeError, free of the secret, for what is not one. */
+export function signingKey(secret: string): SigningKey {
+  const encoded = secret.startsWith(PREFIX) ? secret.slice(PREFIX.length) : '';
+  const bytes = Buffer.from(encoded, 'base64');
+  // Buffer skips what is not base64; only what encodes back to the same text was all base64.
+  if (bytes.length < MIN_SECRET_BYTES || bytes.length > MAX_SECRET_BYTES || bytes.toString('base64') !== encoded) {
+    throw new RangeError(`a signing secret is ${PREFIX} and ${MIN_SECRET_BYTES} to ${MAX_SECRET_BYTES} bytes in base64`);
+  }
+  return { standard: createSecretKey(bytes), homechef: createSecretKey(Buffer.from(secret)) };
+}
+
+export interface ToSign {
+  /** Newest first. */
+  readonly keys: readonly SigningKey[];
+  readonly deliveryId: string;
+  /** The bytes that are sent. A Buffer is signed as it is, a string is encoded first. */
+  readonly body: Buffer | string;
+  /** The moment of the attempt, not of the event: receivers refuse what is older than five minutes. */
+  readonly timestampSeconds: number;
+  /** `WEBHOOK_SIGNATURE_HEADER`. */
+  readonly homechefHeaderName: string;
+}
+
+/**
+ * The signature headers of one attempt. While a secret is being replaced, `webhook-signature` has one signature for each, newest
+ * first; the HomeChef header has room for one value and carries the newest.
+ */
+export function signHeaders(message: ToSign): Record<string, string> {
+  const [newest] = message.keys;
+  if (newest === undefined) throw new RangeError('a message without a signing key would go out unsigned');
+  // Twice as fast as handing the string to each hash, which would encode it each time.
+  const body = typeof message.body === 'string' ? Buffer.from(message.body) : message.body;
+  const timestamp = String(message.timestampSeconds);
+  const count = Math.min(message.keys.length, MAX_SIGNATURES);
+  let signatures = '';
+  for (let i = 0; i < count; i += 1) {
+    const key = message.keys[i];
+    if (key !== undefined)
+      signatures += `${i === 0 ? '' : ' '}v1,${standardSignature(key, message.deliveryId, timestamp, body)}`;
+  }
+  return {
+    [message.homechefHeaderName]: `sha256=${createHmac('sha256', newest.homechef).update(body).digest('hex')}`,
+    'webhook-id': message.deliveryId,
+    'webhook-timestamp': timestamp,
+    'webhook-signature': signatures,
+  };
+}
+
+export interface ToVerify {
+  readonly secret: string;
+  /** The header values, names in lower case. */
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  /** The body as it arrived, before any parsing. */
+  readonly body: Buffer | string;
+  readonly nowSeconds: number;
+}
+
+/** What a receiver does: true when one of the Standard Webhooks signatures is ours and the timestamp is recent. */
+export function verify(message: ToVerify): boolean {
+  const id = message.headers['webhook-id'];
+  const timestamp = message.headers['webhook-timestamp'];
+  const signatures = message.headers['webhook-signature'];
+  if (!id || !signatures || timestamp === undefined || !/^\d{1,12}$/.test(timestamp)) return false;
+  if (Math.abs(message.nowSeconds - Number(timestamp)) > TOLERANCE_SECONDS) return false;
+  const body = typeof message.body === 'string' ? Buffer.from(message.body) : message.body;
+  const expected = Buffer.from(`v1,${standardSignature(signingKey(message.secret), id, timestamp, body)}`);
+  let found = false;
+  for (const signature of signatures.split(' ', MAX_SIGNATURES)) found = equalTexts(Buffer.from(signature), expected) || found;
+  return found;
+}
+
+/** The check of the HomeChef header, for receivers that use it instead: `sha256=<hex HMAC of the body>`. */
+export function verifyHomechef(secret: string, headerValue: string | undefined, body: Buffer | string): boolean {
+  if (headerValue === undefined) return false;
+  const expected = `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`;
+  return equalTexts(Buffer.from(headerValue), Buffer.from(expected));
+}
+
+function standardSignature(key: SigningKey, id: string, timestamp: string, body: Buffer): string {
+  return createHmac('sha256', key.standard).update(`${id}.${timestamp}.`).update(body).digest('base64');
+}
+
+// timingSafeEqual throws on unequal lengths; the length is no secret.
+function equalTexts(a: Buffer, b: Buffer): boolean {
+  return a.length === b.length && timingSafeEqual(a, b);
+}
