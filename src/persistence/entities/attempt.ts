@@ -1,0 +1,21 @@
+// One HTTP request of a delivery. A first try that succeeded has no row: its delivery row says it all.
+import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
+import type { AttemptTrigger } from '../../domain/delivery.ts';
+
+export const Attempt = defineEntity({
+  name: 'Attempt',
+  tableName: 'attempts',
+  properties: {
+    deliveryId: p.string().length(64).primary(),
+    number: p.integer().primary(),
+    startedAt: p.datetime().columnType('timestamptz'),
+    durationMs: p.integer(),
+    httpStatus: p.integer().nullable(),
+    response: p.text().nullable(),
+    responseTruncated: p.boolean().default(false),
+    errorCode: p.string().length(40).nullable(),
+    errorMessage: p.text().nullable(),
+    trigger: p.string().$type<AttemptTrigger>(),
+  },
+});
+export type Attempt = InferEntity<typeof Attempt>;

@@ -1,0 +1,46 @@
+// A webhook: an endpoint that somebody registered.
+import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
+import type { StoredRetryPolicy } from '../../domain/retry-policy.ts';
+import { JsonText } from './json-text.ts';
+import { ownerFilter } from './owner.ts';
+
+/** A secret that signs beside the newest one for a while. */
+export interface PreviousSecret {
+  /** As the secret box seals it. */
+  readonly secret: string;
+  readonly expires_at: string;
+}
+
+export const WebhookEndpoint = defineEntity({
+  name: 'WebhookEndpoint',
+  tableName: 'webhook_endpoints',
+  filters: { owner: ownerFilter },
+  properties: {
+    id: p.string().length(255).primary(),
+    userId: p.string().length(255),
+    url: p.text(),
+    events: p.type(JsonText).$type<string[]>(),
+    /** Sealed; the plain text exists only in the answers of create and rotate. */
+    secret: p.string().length(255),
+    description: p.text().default(''),
+    isActive: p.boolean().default(true),
+    retryPolicy: p.json().$type<StoredRetryPolicy>(),
+    // Documented as timestamps without a zone; they hold UTC.
+    createdAt: p.datetime().columnType('timestamp'),
+    updatedAt: p.datetime().columnType('timestamp'),
+    scope: p.string().$type<'user' | 'platform'>().default('user'),
+    secretHint: p.string().length(8),
+    previousSecrets: p.json().$type<PreviousSecret[]>(),
+    /** Sealed: values are often credentials. */
+    customHeaders: p.text().nullable(),
+    customHeaderNames: p.array(),
+    rateLimit: p.integer().default(0),
+    consecutiveFailures: p.integer().default(0),
+    failingSince: p.datetime().columnType('timestamptz').nullable(),
+    disabledReason: p.string().length(20).nullable(),
+    disabledAt: p.datetime().columnType('timestamptz').nullable(),
+    revision: p.integer().default(1),
+    deletedAt: p.datetime().columnType('timestamptz').nullable(),
+  },
+});
+export type WebhookEndpoint = InferEntity<typeof WebhookEndpoint>;

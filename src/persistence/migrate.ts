@@ -1,0 +1,86 @@
+// Brings the schema up to date at start, once, however many processes start together.
+import { Migrator } from '@mikro-orm/migrations';
+import { MikroORM } from '@mikro-orm/postgresql';
+import pg from 'pg';
+import { Migration20261123000000_initial } from '../../migrations/Migration20261123000000_initial.ts';
+import type { DatabaseConfig } from '../config.ts';
+import { entities } from './orm.ts';
+import { connectionOptions } from './pool.ts';
+
+/** In the order they run. Named here, not found by a glob: the list is part of the program. */
+const migrations = [{ name: 'Migration20261123000000_initial', class: Migration20261123000000_initial }];
+
+/** Any number, the same in every process: it is the name of the lock. */
+const MIGRATION_LOCK = 7_241_963_001;
+
+const UNDEFINED_DATABASE = '3D000';
+const DUPLICATE_DATABASE = new Set(['42P04', '23505']);
+
+/**
+ * Runs the migrations that are missing, after creating the database if it does not exist. Processes that start together wait for
+ * each other on a session lock; if the one that holds it dies, the server frees it. Returns the names of the migrations run.
+ */
+export async function migrate(database: DatabaseConfig): Promise<string[]> {
+  const lock = await connect(database);
+  try {
+    await lock.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    return await runMissing(database);
+  } finally {
+    // Ending the session frees the lock.
+    await lock.end();
+  }
+}
+
+// Without the limits of the service's own connections: an index on a large table may take its time.
+async function runMissing(database: DatabaseConfig): Promise<string[]> {
+  const orm = await MikroORM.init({
+    entities,
+    extensions: [Migrator],
+    host: database.host,
+    port: database.port,
+    user: database.user,
+    password: database.password,
+    dbName: database.name,
+    pool: { min: 0, max: 1 },
+    driverOptions: { ssl: connectionOptions(database).ssl, application_name: 'homechef-webhooks migration', keepAlive: true },
+    migrations: { migrationsList: migrations, snapshot: false, disableForeignKeys: false },
+    debug: false,
+    logger: () => {},
+  });
+  try {
+    const done = await orm.migrator.up();
+    return done.map((migration) => migration.name);
+  } finally {
+    await orm.close(true);
+  }
+}
+
+async function connect(database: DatabaseConfig): Promise<pg.Client> {
+  try {
+    return await open(database);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== UNDEFINED_DATABASE) throw error;
+  }
+  await createDatabase(database);
+  return open(database);
+}
+
+async function createDatabase(database: DatabaseConfig): Promise<void> {
+  const client = await open({ ...database, name: 'postgres' });
+  try {
+    await client.query(`create database ${pg.escapeIdentifier(database.name)}`);
+  } catch (error) {
+    // Another process was faster.
+    if (!DUPLICATE_DATABASE.has(String((error as { code?: unknown }).code))) throw error;
+  } finally {
+    await client.end();
+  }
+}
+
+async function open(database: DatabaseConfig): Promise<pg.Client> {
+  const client = new pg.Client(connectionOptions(database));
+  // A connection that breaks while idle must not end the process; whoever uses it next gets the error.
+  client.on('error', () => {});
+  await client.connect();
+  return client;
+}

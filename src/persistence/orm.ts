@@ -1,0 +1,62 @@
+// MikroORM: how entities are mapped, and how a piece of work gets its own entity manager that sees only what its owner may.
+import { UnderscoreNamingStrategy } from '@mikro-orm/core';
+import { type EntityManager, MikroORM } from '@mikro-orm/postgresql';
+import type { DatabaseConfig } from '../config.ts';
+import { Attempt } from './entities/attempt.ts';
+import { Delivery } from './entities/delivery.ts';
+import { Event } from './entities/event.ts';
+import type { Owner } from './entities/owner.ts';
+import { WebhookEndpoint } from './entities/webhook-endpoint.ts';
+import { boundedOptions, connectionOptions, type OnPoolError } from './pool.ts';
+
+/** Management calls are few and short; hot statements have a pool of their own. */
+const MAX_CONNECTIONS = 6;
+
+export const entities = [WebhookEndpoint, Event, Delivery, Attempt];
+
+export type Orm = MikroORM;
+
+/** Connects and checks the server: one that confirms commits before they are on disk is refused. */
+export async function createOrm(database: DatabaseConfig, onError: OnPoolError): Promise<Orm> {
+  const { host, port, user, password, database: _name, ...driverOptions } = connectionOptions(database);
+  const orm = await MikroORM.init({
+    entities,
+    host: host ?? database.host,
+    port: port ?? database.port,
+    user: user ?? database.user,
+    password: database.password,
+    dbName: database.name,
+    namingStrategy: UnderscoreNamingStrategy,
+    // Timestamps without a zone are UTC, whatever the zone of this machine or of the server.
+    forceUtcTimezone: true,
+    pool: { min: 0, max: MAX_CONNECTIONS },
+    driverOptions: { ...driverOptions, ...boundedOptions(), max: MAX_CONNECTIONS },
+    logger: (message) => onError(new Error(message)),
+    debug: false,
+    discovery: { warnWhenNoEntities: true },
+  });
+  try {
+    await requireSynchronousCommit(orm);
+  } catch (error) {
+    await orm.close(true);
+    throw error;
+  }
+  return orm;
+}
+
+/** An entity manager for one piece of work of one caller. */
+export function entityManagerOf(orm: Orm, owner: Owner): EntityManager {
+  const manager = orm.em.fork();
+  manager.setFilterParams('owner', owner);
+  return manager;
+}
+
+// A publish is answered because it is committed; with synchronous_commit off, a commit may still be lost with the machine.
+async function requireSynchronousCommit(orm: Orm): Promise<void> {
+  const [row] = await orm.em.getConnection().execute<{ synchronous_commit: string }[]>('show synchronous_commit');
+  if (row?.synchronous_commit === 'off') {
+    throw new Error(
+      'PostgreSQL runs with synchronous_commit = off: committed events could be lost, so the service does not start',
+    );
+  }
+}

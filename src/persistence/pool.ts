@@ -1,0 +1,84 @@
+// The connections for hand-written statements, and how every connection to PostgreSQL is bounded.
+import pg from 'pg';
+import type { DatabaseConfig } from '../config.ts';
+
+/** Connections of one process for hand-written statements: the batches need two or three, reads the rest. */
+const MAX_CONNECTIONS = 12;
+/** A server that does not take a connection in this time is down: callers get `unavailable` rather than a long wait. */
+const CONNECT_TIMEOUT_MS = 5000;
+/** The server ends a statement that runs longer: no statement here needs a tenth of it. */
+const STATEMENT_TIMEOUT_MS = 10_000;
+/** When the server does not even end it (a stopped backend), this side gives up: without it the query would pend for ever. */
+const QUERY_TIMEOUT_MS = 12_000;
+const IDLE_TIMEOUT_MS = 30_000;
+
+export type OnPoolError = (error: Error) => void;
+
+export interface ConnectionLimits {
+  readonly statementTimeoutMs: number;
+  readonly queryTimeoutMs: number;
+}
+
+const defaultLimits: ConnectionLimits = { statementTimeoutMs: STATEMENT_TIMEOUT_MS, queryTimeoutMs: QUERY_TIMEOUT_MS };
+
+/** A pool for hand-written statements. `onError` hears of idle connections that broke; without a listener they end the process. */
+export function createPool(
+  database: DatabaseConfig,
+  onError: OnPoolError,
+  options: { readonly max?: number; readonly limits?: ConnectionLimits } = {},
+): pg.Pool {
+  const pool = new pg.Pool({
+    ...connectionOptions(database),
+    ...boundedOptions(options.limits ?? defaultLimits),
+    max: options.max ?? MAX_CONNECTIONS,
+  });
+  pool.on('error', onError);
+  return pool;
+}
+
+/** How to reach the database: for connections of their own (migration, advisory locks, listening). */
+export function connectionOptions(database: DatabaseConfig): pg.ClientConfig {
+  return {
+    host: database.host,
+    port: database.port,
+    user: database.user,
+    password: database.password,
+    database: database.name,
+    ssl: database.ssl === 'disable' ? false : { rejectUnauthorized: database.ssl === 'verify-full' },
+    application_name: 'homechef-webhooks',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+  };
+}
+
+/** What bounds the statements of a pool. */
+export function boundedOptions(limits: ConnectionLimits = defaultLimits) {
+  return {
+    statement_timeout: limits.statementTimeoutMs,
+    query_timeout: limits.queryTimeoutMs,
+    idleTimeoutMillis: IDLE_TIMEOUT_MS,
+    Client: BoundedClient,
+  };
+}
+
+/**
+ * A connection that is cut when a query times out on this side. pg itself reports the timeout and keeps the connection, with
+ * the query still on it: a rollback would queue behind it, and the pool would hand the connection out again.
+ */
+class BoundedClient extends pg.Client {
+  constructor(options?: pg.ClientConfig) {
+    super(options);
+    const query = this.query.bind(this) as (...parameters: unknown[]) => unknown;
+    const cut = (error: unknown): void => {
+      if (!(error instanceof Error) || error.message !== 'Query read timeout') return;
+      (this as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+    };
+    const bounded = (...parameters: unknown[]): unknown => {
+      const result = query(...parameters);
+      // Queries with a callback are the pool's own, which drops the connection by itself.
+      if (result instanceof Promise) result.catch(cut);
+      return result;
+    };
+    this.query = bounded as pg.Client['query'];
+  }
+}
