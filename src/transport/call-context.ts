@@ -1,0 +1,45 @@
+// What a call carries beside its message: who calls, through which door, and the id that ties its log lines together.
+import { randomUUID } from 'node:crypto';
+import { createContextKey, createContextValues } from '@connectrpc/connect';
+import type { ContextValues } from '@connectrpc/connect';
+import { ServiceError } from '../domain/errors.ts';
+import type { Principal } from '../security/tokens.ts';
+
+export type Door = 'grpc' | 'grpc-web' | 'connect' | 'rest';
+
+const requestIdKey = createContextKey('', { description: 'request id' });
+const doorKey = createContextKey<Door>('connect', { description: 'door' });
+const principalKey = createContextKey<Principal | null>(null, { description: 'principal' });
+
+export function newCallValues(requestId: string, door: Door): ContextValues {
+  return createContextValues().set(requestIdKey, requestId).set(doorKey, door);
+}
+
+export function requestIdOf(values: ContextValues): string {
+  return values.get(requestIdKey);
+}
+
+export function doorOf(values: ContextValues): Door {
+  return values.get(doorKey);
+}
+
+export function setPrincipal(values: ContextValues, principal: Principal): void {
+  values.set(principalKey, principal);
+}
+
+/** Null before the caller is known: on public calls, and when authentication itself fails. */
+export function findPrincipal(values: ContextValues): Principal | null {
+  return values.get(principalKey);
+}
+
+/** The caller. Only public calls have none, and they do not ask. */
+export function principalOf(call: { readonly values: ContextValues }): Principal {
+  const principal = findPrincipal(call.values);
+  if (principal === null) throw new ServiceError('unauthenticated', 'token_missing', 'This call needs a bearer token.');
+  return principal;
+}
+
+/** A caller's own id is kept when it cannot break a log line or a header; anything else gets a new one. */
+export function requestIdFrom(header: string | string[] | null | undefined): string {
+  return typeof header === 'string' && /^[A-Za-z0-9_.-]{8,128}$/.test(header) ? header : randomUUID();
+}
