@@ -1,11 +1,12 @@
 // Brings the schema up to date at start, once, however many processes start together.
 import { Migrator } from '@mikro-orm/migrations';
 import { MikroORM } from '@mikro-orm/postgresql';
-import pg from 'pg';
+import { Client, escapeIdentifier } from 'pg';
 import { Migration20261123000000_initial } from '../../migrations/Migration20261123000000_initial.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
+import { sqlState } from './store-errors.ts';
 
 /** In the order they run. Named here, not found by a glob: the list is part of the program. */
 const migrations = [{ name: 'Migration20261123000000_initial', class: Migration20261123000000_initial }];
@@ -55,11 +56,11 @@ async function runMissing(database: DatabaseConfig): Promise<string[]> {
   }
 }
 
-async function connect(database: DatabaseConfig): Promise<pg.Client> {
+async function connect(database: DatabaseConfig): Promise<Client> {
   try {
     return await open(database);
   } catch (error) {
-    if ((error as { code?: unknown }).code !== UNDEFINED_DATABASE) throw error;
+    if (sqlState(error) !== UNDEFINED_DATABASE) throw error;
   }
   await createDatabase(database);
   return open(database);
@@ -68,17 +69,17 @@ async function connect(database: DatabaseConfig): Promise<pg.Client> {
 async function createDatabase(database: DatabaseConfig): Promise<void> {
   const client = await open({ ...database, name: 'postgres' });
   try {
-    await client.query(`create database ${pg.escapeIdentifier(database.name)}`);
+    await client.query(`create database ${escapeIdentifier(database.name)}`);
   } catch (error) {
     // Another process was faster.
-    if (!DUPLICATE_DATABASE.has(String((error as { code?: unknown }).code))) throw error;
+    if (!DUPLICATE_DATABASE.has(sqlState(error) ?? '')) throw error;
   } finally {
     await client.end();
   }
 }
 
-async function open(database: DatabaseConfig): Promise<pg.Client> {
-  const client = new pg.Client(connectionOptions(database));
+async function open(database: DatabaseConfig): Promise<Client> {
+  const client = new Client(connectionOptions(database));
   // A connection that breaks while idle must not end the process; whoever uses it next gets the error.
   client.on('error', () => {});
   await client.connect();

@@ -18,22 +18,21 @@ export type Orm = MikroORM;
 
 /** Connects and checks the server: one that confirms commits before they are on disk is refused. */
 export async function createOrm(database: DatabaseConfig, onError: OnPoolError): Promise<Orm> {
-  const { host, port, user, password, database: _name, ...driverOptions } = connectionOptions(database);
+  const { ssl, application_name, connectionTimeoutMillis, keepAlive } = connectionOptions(database);
   const orm = await MikroORM.init({
     entities,
-    host: host ?? database.host,
-    port: port ?? database.port,
-    user: user ?? database.user,
+    host: database.host,
+    port: database.port,
+    user: database.user,
     password: database.password,
     dbName: database.name,
     namingStrategy: UnderscoreNamingStrategy,
     // Timestamps without a zone are UTC, whatever the zone of this machine or of the server.
     forceUtcTimezone: true,
     pool: { min: 0, max: MAX_CONNECTIONS },
-    driverOptions: { ...driverOptions, ...boundedOptions(), max: MAX_CONNECTIONS },
+    driverOptions: { ssl, application_name, connectionTimeoutMillis, keepAlive, ...boundedOptions() },
     logger: (message) => onError(new Error(message)),
     debug: false,
-    discovery: { warnWhenNoEntities: true },
   });
   try {
     await requireSynchronousCommit(orm);

@@ -1,5 +1,5 @@
 // The connections for hand-written statements, and how every connection to PostgreSQL is bounded.
-import pg from 'pg';
+import { Client, type ClientConfig, Pool } from 'pg';
 import type { DatabaseConfig } from '../config.ts';
 
 /** Connections of one process for hand-written statements: the batches need two or three, reads the rest. */
@@ -26,8 +26,8 @@ export function createPool(
   database: DatabaseConfig,
   onError: OnPoolError,
   options: { readonly max?: number; readonly limits?: ConnectionLimits } = {},
-): pg.Pool {
-  const pool = new pg.Pool({
+): Pool {
+  const pool = new Pool({
     ...connectionOptions(database),
     ...boundedOptions(options.limits ?? defaultLimits),
     max: options.max ?? MAX_CONNECTIONS,
@@ -37,7 +37,7 @@ export function createPool(
 }
 
 /** How to reach the database: for connections of their own (migration, advisory locks, listening). */
-export function connectionOptions(database: DatabaseConfig): pg.ClientConfig {
+export function connectionOptions(database: DatabaseConfig): ClientConfig {
   return {
     host: database.host,
     port: database.port,
@@ -65,20 +65,19 @@ export function boundedOptions(limits: ConnectionLimits = defaultLimits) {
  * A connection that is cut when a query times out on this side. pg itself reports the timeout and keeps the connection, with
  * the query still on it: a rollback would queue behind it, and the pool would hand the connection out again.
  */
-class BoundedClient extends pg.Client {
-  constructor(options?: pg.ClientConfig) {
+class BoundedClient extends Client {
+  constructor(options?: ClientConfig) {
     super(options);
-    const query = this.query.bind(this) as (...parameters: unknown[]) => unknown;
+    const query: (...parameters: unknown[]) => unknown = this.query.bind(this);
     const cut = (error: unknown): void => {
-      if (!(error instanceof Error) || error.message !== 'Query read timeout') return;
-      (this as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+      if (error instanceof Error && error.message === 'Query read timeout') this.connection.stream.destroy();
     };
-    const bounded = (...parameters: unknown[]): unknown => {
+    const bounded = (...parameters: unknown[]) => {
       const result = query(...parameters);
       // Queries with a callback are the pool's own, which drops the connection by itself.
       if (result instanceof Promise) result.catch(cut);
       return result;
     };
-    this.query = bounded as pg.Client['query'];
+    this.query = bounded as Client['query'];
   }
 }

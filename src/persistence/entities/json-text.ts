@@ -7,7 +7,7 @@ export class JsonText<T> extends Type<T, string> {
   }
 
   override convertToJSValue(value: string | T): T {
-    return (typeof value === 'string' ? JSON.parse(value) : value) as T;
+    return typeof value === 'string' ? JSON.parse(value) : value;
   }
 
   override getColumnType(): string {
