@@ -36,6 +36,7 @@ export interface Config {
   readonly dependencies: { readonly user: string | null; readonly order: string | null; readonly payment: string | null };
   readonly notificationUrl: string | null;
   readonly logLevel: string;
+  readonly telemetry: TelemetryConfig;
 }
 
 export interface DatabaseConfig {
@@ -84,6 +85,25 @@ export interface DeliveryConfig {
   readonly disableAfterFailures: number;
 }
 
+export const tracesSamplers = [
+  'always_on',
+  'always_off',
+  'traceidratio',
+  'parentbased_always_on',
+  'parentbased_always_off',
+  'parentbased_traceidratio',
+] as const;
+export type TracesSampler = (typeof tracesSamplers)[number];
+
+/** Which parts of OpenTelemetry are on. Where to and how is read from the other OTEL_EXPORTER_OTLP_* variables by the SDK. */
+export interface TelemetryConfig {
+  readonly serviceName: string;
+  readonly exportTraces: boolean;
+  readonly exportMetrics: boolean;
+  readonly sampler: TracesSampler;
+  readonly samplerRatio: number;
+}
+
 export interface EgressConfig {
   /** Private ranges that a webhook may reach all the same. */
   readonly allowedCidrs: readonly string[];
@@ -121,7 +141,9 @@ export function toConfig(env: Env): Config {
   const leaseMs = read.seconds('WEBHOOK_LEASE', timeoutMs / 1000 + 15, { min: 0.1 });
   const slackMs = production ? PRODUCTION_LEASE_SLACK_MS : MIN_LEASE_SLACK_MS;
   if (leaseMs < timeoutMs + slackMs) {
-    throw new ConfigError(`WEBHOOK_LEASE must be at least WEBHOOK_TIMEOUT + ${slackMs / 1000} s, else live attempts lose their lease`);
+    throw new ConfigError(
+      `WEBHOOK_LEASE must be at least WEBHOOK_TIMEOUT + ${slackMs / 1000} s, else live attempts lose their lease`,
+    );
   }
   const redisHost = read.text('REDIS_HOST');
   const clusterNodes = read.list('REDIS_CLUSTER_NODES');
@@ -184,7 +206,10 @@ export function toConfig(env: Env): Config {
       disableAfterFailures: read.whole('WEBHOOK_DISABLE_AFTER_FAILURES', 20, { min: 1, max: 1_000_000 }),
     },
     egress: {
-      allowedCidrs: env['WEBHOOK_ALLOWED_CIDRS'] === undefined && !production ? ['127.0.0.0/8', '::1/128'] : read.list('WEBHOOK_ALLOWED_CIDRS'),
+      allowedCidrs:
+        env['WEBHOOK_ALLOWED_CIDRS'] === undefined && !production
+          ? ['127.0.0.0/8', '::1/128']
+          : read.list('WEBHOOK_ALLOWED_CIDRS'),
       allowHttp: read.flag('WEBHOOK_ALLOW_HTTP', !production),
     },
     secretKeys: secretKeys(read.list('WEBHOOK_SECRET_KEYS'), production),
@@ -201,9 +226,29 @@ export function toConfig(env: Env): Config {
       tlsCert === null || tlsKey === null
         ? null
         : { certFile: tlsCert, keyFile: tlsKey, clientCaFile: read.text('TLS_CLIENT_CA_FILE') },
-    dependencies: { user: read.url('USER_SERVICE_URL'), order: read.url('ORDER_SERVICE_URL'), payment: read.url('PAYMENT_SERVICE_URL') },
+    dependencies: {
+      user: read.url('USER_SERVICE_URL'),
+      order: read.url('ORDER_SERVICE_URL'),
+      payment: read.url('PAYMENT_SERVICE_URL'),
+    },
     notificationUrl: read.url('NOTIFICATION_SERVICE_URL'),
     logLevel: read.oneOf('LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
+    telemetry: telemetryConfig(read),
+  };
+}
+
+// OTLP is on where an endpoint is named, unless the signal's exporter is `none`: the variables and their meaning are OpenTelemetry's.
+function telemetryConfig(read: ReturnType<typeof reader>): TelemetryConfig {
+  const on = !read.flag('OTEL_SDK_DISABLED', false);
+  const everything = read.url('OTEL_EXPORTER_OTLP_ENDPOINT');
+  const traces = read.url('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT') ?? everything;
+  const metrics = read.url('OTEL_EXPORTER_OTLP_METRICS_ENDPOINT') ?? everything;
+  return {
+    serviceName: read.text('OTEL_SERVICE_NAME') ?? 'homechef-webhooks',
+    exportTraces: on && traces !== null && read.oneOf('OTEL_TRACES_EXPORTER', ['otlp', 'none'], 'otlp') === 'otlp',
+    exportMetrics: on && metrics !== null && read.oneOf('OTEL_METRICS_EXPORTER', ['otlp', 'none'], 'otlp') === 'otlp',
+    sampler: read.oneOf('OTEL_TRACES_SAMPLER', tracesSamplers, 'parentbased_always_on'),
+    samplerRatio: read.ratio('OTEL_TRACES_SAMPLER_ARG', 1),
   };
 }
 
@@ -217,7 +262,8 @@ function reader(env: Env) {
     const value = text(name);
     if (value === null) return fallback;
     const parsed = /^\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN;
-    if (!(parsed >= min && parsed <= max)) throw new ConfigError(`${name} must be ${unit} from ${min} to ${max}, not "${value}"`);
+    if (!(parsed >= min && parsed <= max))
+      throw new ConfigError(`${name} must be ${unit} from ${min} to ${max}, not "${value}"`);
     return parsed;
   };
   const whole = (name: string, fallback: number, range: { min: number; max: number }): number => {
@@ -232,6 +278,7 @@ function reader(env: Env) {
     /** Seconds in the environment, milliseconds in the config. */
     seconds: (name: string, fallback: number, range: { min: number; max?: number }) =>
       Math.round(number(name, fallback, range.min, range.max ?? Math.floor(MAX_TIMER_MS / 1000), 'seconds') * 1000),
+    ratio: (name: string, fallback: number) => number(name, fallback, 0, 1, 'a ratio'),
     flag(name: string, fallback: boolean): boolean {
       const value = text(name)?.toLowerCase();
       if (value === undefined) return fallback;
@@ -282,11 +329,17 @@ function jwtSecret(env: Env, production: boolean): string {
 }
 
 function secretKeys(keys: string[], production: boolean): string[] {
-  if (keys.length === 0 && production) throw new ConfigError('WEBHOOK_SECRET_KEYS must be set in production: id:base64 of 32 random bytes');
+  if (keys.length === 0 && production)
+    throw new ConfigError('WEBHOOK_SECRET_KEYS must be set in production: id:base64 of 32 random bytes');
   for (const key of keys) {
     const [id, encoded, ...rest] = key.split(':');
     const bytes = Buffer.from(encoded ?? '', 'base64');
-    if (rest.length > 0 || !/^[A-Za-z0-9_-]{1,32}$/.test(id ?? '') || bytes.length !== 32 || new Set(bytes).size < MIN_DISTINCT_CHARACTERS) {
+    if (
+      rest.length > 0 ||
+      !/^[A-Za-z0-9_-]{1,32}$/.test(id ?? '') ||
+      bytes.length !== 32 ||
+      new Set(bytes).size < MIN_DISTINCT_CHARACTERS
+    ) {
       throw new ConfigError('WEBHOOK_SECRET_KEYS must be id:base64 pairs of 32 random bytes, separated by commas');
     }
   }

@@ -1,0 +1,217 @@
+// One function for each thing that happens in the business: it counts, measures, and writes the one line that tells of it.
+import type { AttemptError, AttemptTrigger } from '../domain/delivery.ts';
+import type { ErrorCode, Reason } from '../domain/errors.ts';
+import type { Logger } from './log.ts';
+import type { Metrics } from './metrics.ts';
+
+export interface PublishCommit {
+  readonly events: number;
+  readonly duplicates: number;
+  readonly deliveries: number;
+  readonly durationMs: number;
+}
+
+export interface FinishedAttempt {
+  readonly deliveryId: string;
+  readonly webhookId: string;
+  readonly eventId: string;
+  readonly eventType: string;
+  /** From 1 on. */
+  readonly number: number;
+  readonly trigger: AttemptTrigger;
+  readonly outcome: 'delivered' | 'retrying' | 'failed' | 'released';
+  readonly httpStatus: number | null;
+  readonly error: AttemptError | null;
+  readonly durationMs: number;
+  /** From the event's commit to the start of this attempt. */
+  readonly delayMs: number;
+  /** Set when it is tried again. */
+  readonly retryInMs: number | null;
+  readonly traceId: string;
+}
+
+export interface FinishedRequest {
+  /** `EventService/PublishEvent`, or the method and route of a plain HTTP call. */
+  readonly name: string;
+  readonly protocol: 'grpc' | 'grpc-web' | 'connect' | 'rest' | 'http' | 'websocket';
+  readonly code: ErrorCode | 'ok';
+  readonly reason?: Reason | undefined;
+  readonly userId?: string | undefined;
+  readonly role?: string | undefined;
+  readonly durationMs: number;
+  readonly requestId: string;
+  readonly traceId: string;
+  /** For `internal` only: what really happened. */
+  readonly err?: unknown;
+}
+
+/** Clocks further apart than this are worth a line; receivers refuse signatures 300 s off. */
+const CLOCK_SKEW_WARNING_MS = 5000;
+/** A store that is away fails thousands of calls a second: one line in so long tells as much. */
+const STORE_LINE_INTERVAL_MS = 5000;
+
+export type Events = ReturnType<typeof createEvents>;
+
+export function createEvents(log: Logger, metrics: Metrics) {
+  const lastStoreLineAt = new Map<string, number>();
+  let lastSkewLineAt = Number.NEGATIVE_INFINITY;
+
+  return {
+    /** A group commit of events is durable. */
+    publishCommitted(commit: PublishCommit): void {
+      metrics.count('events_published_total', commit.events);
+      metrics.count('events_duplicate_total', commit.duplicates);
+      metrics.count('deliveries_created_total', commit.deliveries);
+      metrics.record('commit_events', commit.events + commit.duplicates);
+      metrics.record('commit_duration_seconds', commit.durationMs / 1000);
+    },
+
+    /** A publisher has its answer. */
+    publishAnswered(durationMs: number): void {
+      metrics.record('publish_duration_seconds', durationMs / 1000);
+    },
+
+    /** Deliveries were taken from the schedule. */
+    deliveriesLeased(n: number): void {
+      if (n === 0) return;
+      metrics.count('deliveries_leased_total', n);
+      metrics.record('claim_deliveries', n);
+    },
+
+    /** One HTTP request to a receiver has come to an outcome. */
+    attemptFinished(attempt: FinishedAttempt): void {
+      metrics.record('attempt_duration_seconds', attempt.durationMs / 1000);
+      if (attempt.number === 1) metrics.record('first_attempt_delay_seconds', attempt.delayMs / 1000);
+      if (attempt.outcome === 'delivered') {
+        metrics.count('deliveries_delivered_total');
+        metrics.record('delivery_latency_seconds', (attempt.delayMs + attempt.durationMs) / 1000);
+      } else if (attempt.outcome === 'released') metrics.count('deliveries_released_total');
+      else {
+        metrics.count('deliveries_failed_total', 1, attempt.error ?? 'http_status');
+        if (attempt.outcome === 'failed') metrics.count('deliveries_gave_up_total');
+      }
+      if (!log.isLevelEnabled('info')) return;
+      log.info(
+        {
+          trace_id: attempt.traceId,
+          delivery_id: attempt.deliveryId,
+          webhook_id: attempt.webhookId,
+          event_id: attempt.eventId,
+          event_type: attempt.eventType,
+          attempt: attempt.number,
+          trigger: attempt.trigger,
+          outcome: attempt.outcome,
+          http_status: attempt.httpStatus,
+          error_code: attempt.error,
+          duration_ms: Math.round(attempt.durationMs),
+          delay_ms: Math.round(attempt.delayMs),
+          retry_in_ms: attempt.retryInMs,
+        },
+        'attempt',
+      );
+    },
+
+    /** A group commit of outcomes is written. */
+    resultsCommitted(rows: number, durationMs: number): void {
+      metrics.record('result_commit_rows', rows);
+      metrics.record('result_commit_duration_seconds', durationMs / 1000);
+    },
+
+    /** Deliveries were given up without a request: their webhook, secret or event cannot be used. */
+    deliveriesGaveUp(n: number, error: AttemptError): void {
+      metrics.count('deliveries_gave_up_total', n);
+      metrics.count('deliveries_failed_total', n, error);
+    },
+
+    deliveriesCancelled(n: number): void {
+      metrics.count('deliveries_cancelled_total', n);
+    },
+
+    /** Leases ran out under somebody: each of these deliveries may be sent twice. */
+    leaseExpired(n: number): void {
+      if (n === 0) return;
+      metrics.count('lease_expired_total', n);
+      log.warn({ count: n }, 'leases expired: a process died or stalled');
+    },
+
+    /** The reconciler put back what the schedule had lost. */
+    reconcileRequeued(n: number): void {
+      if (n === 0) return;
+      metrics.count('reconcile_requeued_total', n);
+      log.warn({ count: n }, 'deliveries missing from the schedule were put back');
+    },
+
+    junkRemoved(n: number): void {
+      if (n === 0) return;
+      metrics.count('queue_junk_total', n);
+      log.warn({ count: n }, 'members of the schedule that name no delivery were removed');
+    },
+
+    /** Results came too late to count. */
+    staleResult(n: number): void {
+      if (n === 0) return;
+      metrics.count('stale_result_total', n);
+      log.warn({ count: n }, 'results under a lost lease were dropped');
+    },
+
+    /** How far this clock is ahead of the database's, each time that is measured. */
+    clockSkew(skewMs: number): void {
+      metrics.gauge('clock_skew_seconds', () => skewMs / 1000);
+      const now = performance.now();
+      if (Math.abs(skewMs) <= CLOCK_SKEW_WARNING_MS || now - lastSkewLineAt < 60_000) return;
+      lastSkewLineAt = now;
+      log.warn({ clock_skew: true, skew_ms: Math.round(skewMs) }, 'this clock and the database’s are apart');
+    },
+
+    /** The service disabled a webhook by itself. */
+    endpointDisabled(endpoint: { webhookId: string; userId: string; reason: 'gone' | 'failing' }): void {
+      metrics.count('endpoints_disabled_total', 1, endpoint.reason);
+      log.warn({ webhook_id: endpoint.webhookId, user_id: endpoint.userId, reason: endpoint.reason }, 'webhook disabled');
+    },
+
+    /** Redis went away, or came back. */
+    schedulerDegraded(degraded: boolean): void {
+      metrics.gauge('scheduler_degraded', () => (degraded ? 1 : 0));
+      if (degraded) log.warn('Redis is away: PostgreSQL serves the schedule');
+      else log.info('Redis serves the schedule');
+    },
+
+    /** A call to a store failed; the caller has dealt with it. */
+    storeFailed(store: 'database' | 'redis', err: unknown): void {
+      metrics.count('store_errors_total', 1, store);
+      const now = performance.now();
+      if (now - (lastStoreLineAt.get(store) ?? Number.NEGATIVE_INFINITY) < STORE_LINE_INTERVAL_MS) return;
+      lastStoreLineAt.set(store, now);
+      log.warn({ store, err }, 'a store failed');
+    },
+
+    realtimeDropped(n: number): void {
+      metrics.count('realtime_dropped_total', n);
+    },
+
+    secretEncrypted(n = 1): void {
+      metrics.count('secret_encryptions_total', n);
+    },
+
+    /** A call was answered. */
+    requestFinished(request: FinishedRequest): void {
+      metrics.count('http_requests_total', 1, request.code);
+      metrics.record('http_request_duration_seconds', request.durationMs / 1000);
+      const level = request.code === 'internal' ? 'error' : 'info';
+      if (!log.isLevelEnabled(level)) return;
+      const fields = {
+        trace_id: request.traceId,
+        request_id: request.requestId,
+        name: request.name,
+        protocol: request.protocol,
+        code: request.code,
+        reason: request.reason,
+        user_id: request.userId,
+        role: request.role,
+        duration_ms: Math.round(request.durationMs * 10) / 10,
+      };
+      if (request.err === undefined) log[level](fields, 'request');
+      else log[level]({ ...fields, err: request.err }, 'request');
+    },
+  };
+}
