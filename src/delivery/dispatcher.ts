@@ -1,0 +1,300 @@
+// The dispatcher: takes due deliveries from the schedule, or straight from a commit, and keeps as many in flight as may be.
+import type { Pool } from 'pg';
+import type { Outcome } from '../domain/delivery.ts';
+import { pause, type LongRunning } from '../lifecycle.ts';
+import { cancelDelivery } from '../persistence/queries/cancel-delivery.ts';
+import { loadDeliveries } from '../persistence/queries/load-deliveries.ts';
+import type { Leased, Scheduler, Settlement } from '../schedule/scheduler.ts';
+import { leasesExpired } from '../telemetry/events.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { AttemptParts } from './attempt.ts';
+import { Lane } from './lane.ts';
+import type { Recorder } from './recorder.ts';
+import type { Task } from './task.ts';
+import type { Target, WebhookDirectory } from './webhook-directory.ts';
+
+/** One claim and one load; about a millisecond of work for either store. */
+const MAX_CLAIM = 500;
+/** How often the schedule is asked although nothing said that something is due, in milliseconds. */
+const LONGEST_SLEEP_MS = 1000;
+/** Between claims while everything due belongs to webhooks that are busy or closed, in milliseconds. */
+const BLOCKED_SLEEP_MS = 50;
+/** After the schedule or the database failed, in milliseconds. */
+const FAILURE_SLEEP_MS = 500;
+/** What must be left of a lease beyond the timeout when an attempt begins, in milliseconds: time to record the outcome. */
+const LEASE_MARGIN_MS = 1000;
+
+/** A delivery that was just committed in this process, with all that its first attempt needs. */
+export type Committed = Omit<Task, 'lease' | 'attemptCount' | 'retriesUsed' | 'trigger'>;
+
+export interface DispatcherOptions {
+  readonly pool: Pool;
+  readonly scheduler: Scheduler;
+  readonly directory: WebhookDirectory;
+  readonly recorder: Recorder;
+  readonly send: (target: Target, parts: AttemptParts) => Promise<Outcome>;
+  /** Milliseconds to wait before the next request to this webhook, 0 to go ahead: its own rate limit. */
+  readonly pace: (target: Target) => Promise<number> | number;
+  readonly maxConcurrency: number;
+  readonly endpointConcurrency: number;
+  /** No attempt takes longer, in milliseconds. */
+  readonly maxTimeoutMs: number;
+  /** Milliseconds given to requests in flight when stopping. */
+  readonly shutdownGraceMs: number;
+  /** Called when the grace is over: ends what is in flight. */
+  readonly abort: () => void;
+  readonly log: Logger;
+}
+
+export class Dispatcher implements LongRunning {
+  readonly name = 'dispatcher';
+  readonly #options: DispatcherOptions;
+  readonly #lanes = new Map<string, Lane>();
+  /** Lanes that may start something, in turn. */
+  readonly #ready = new Set<Lane>();
+  #queued = 0;
+  #inFlight = 0;
+  #isAccepting = false;
+  #lastClaimAt = Number.NEGATIVE_INFINITY;
+  #wake: () => void = () => undefined;
+  #wakeups = 0;
+  #loop: Promise<void> = Promise.resolve();
+  #drained: Promise<void> | undefined;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+    options.scheduler.onWake(() => this.#nudge());
+  }
+
+  /** Deliveries being sent at this moment. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Milliseconds since the schedule was last asked with success: what readiness looks at. */
+  get claimAgeMs(): number {
+    return performance.now() - this.#lastClaimAt;
+  }
+
+  start(): Promise<void> {
+    this.#isAccepting = true;
+    this.#lastClaimAt = performance.now();
+    this.#loop = this.#claimLoop();
+    return Promise.resolve();
+  }
+
+  drain(): Promise<void> {
+    this.#drained ??= this.#drain();
+    return this.#drained;
+  }
+
+  /**
+   * Hands over deliveries that were just committed. Those for which there is room are held and sent at once, their body still in
+   * memory; the others go to the schedule. Never rejects: what the schedule did not take, the reconciler puts there.
+   */
+  async accept(committed: readonly Committed[]): Promise<void> {
+    const now = performance.now();
+    const direct: Committed[] = [];
+    const later: Committed[] = [];
+    for (const delivery of committed) (this.#hasRoom(delivery.webhookId, direct.length, now) ? direct : later).push(delivery);
+    const dueAtMs = Date.now();
+    try {
+      if (later.length > 0) await this.#options.scheduler.enqueue(later.map((delivery) => ({ ...delivery, dueAtMs })));
+      if (direct.length === 0) return;
+      const leases = new Map((await this.#options.scheduler.enqueueLeased(direct)).map((lease) => [lease.deliveryId, lease]));
+      for (const delivery of direct) {
+        const lease = leases.get(delivery.deliveryId);
+        if (lease !== undefined) this.#push({ ...delivery, lease, attemptCount: 0, retriesUsed: 0, trigger: 'automatic' });
+      }
+      this.#pump();
+    } catch (error) {
+      this.#options.log.warn({ err: error }, 'committed deliveries were not scheduled; the reconciler will');
+    }
+  }
+
+  #hasRoom(webhookId: string, taken: number, now: number): boolean {
+    if (!this.#isAccepting || this.#options.recorder.isStalled) return false;
+    if (this.#queued + taken >= this.#options.maxConcurrency) return false;
+    const lane = this.#lanes.get(webhookId);
+    return lane === undefined || (!lane.isClosed(now) && lane.queued < this.#options.maxConcurrency / 4);
+  }
+
+  async #claimLoop(): Promise<void> {
+    while (this.#isAccepting) {
+      const wakeups = this.#wakeups;
+      const sleepMs = await this.#claimOnce();
+      if (sleepMs > 0 && wakeups === this.#wakeups && this.#isAccepting) await this.#sleep(sleepMs);
+    }
+  }
+
+  /** Answers how long to sleep unless woken, in milliseconds. */
+  async #claimOnce(): Promise<number> {
+    const { scheduler, maxConcurrency, recorder } = this.#options;
+    if (recorder.isStalled) return FAILURE_SLEEP_MS;
+    // Asked again when half is gone, so that claims stay batched under load.
+    if (this.#queued > maxConcurrency / 2) return LONGEST_SLEEP_MS;
+    const max = Math.min(MAX_CLAIM, maxConcurrency * 2 - this.#queued - this.#inFlight);
+    if (max <= 0) return LONGEST_SLEEP_MS;
+    try {
+      const claim = await scheduler.claim({ max, perWebhook: this.#options.endpointConcurrency, room: this.#room() });
+      this.#lastClaimAt = performance.now();
+      if (claim.leased.length === 0) {
+        if (claim.nextDueInMs === null) return LONGEST_SLEEP_MS;
+        return claim.nextDueInMs <= 0 ? BLOCKED_SLEEP_MS : Math.min(claim.nextDueInMs, LONGEST_SLEEP_MS);
+      }
+      await this.#load(claim.leased);
+      return 0;
+    } catch (error) {
+      this.#options.log.warn({ err: error }, 'due deliveries could not be taken; trying again');
+      return FAILURE_SLEEP_MS;
+    }
+  }
+
+  #room(): Map<string, number> {
+    const now = performance.now();
+    const room = new Map<string, number>();
+    for (const lane of this.#lanes.values()) {
+      if (lane.isIdle) this.#lanes.delete(lane.webhookId);
+      else room.set(lane.webhookId, lane.room(now));
+    }
+    return room;
+  }
+
+  async #load(leased: readonly Leased[]): Promise<void> {
+    const expired = leased.reduce((count, lease) => count + (lease.expirations > 0 ? 1 : 0), 0);
+    if (expired > 0) leasesExpired(expired);
+    let rows;
+    try {
+      rows = new Map((await loadDeliveries(this.#options.pool, leased.map((lease) => lease.deliveryId), true)).map((row) => [row.id, row]));
+    } catch (error) {
+      this.#release(leased);
+      throw error;
+    }
+    const settlements: Settlement[] = [];
+    for (const lease of leased) {
+      const row = rows.get(lease.deliveryId);
+      // Gone from the table, or come to an end: the schedule has no use for it.
+      if (row === undefined || row.waitMs === null) settlements.push({ ...lease, dueAtMs: null });
+      else if (row.waitMs > 0) settlements.push({ ...lease, dueAtMs: Date.now() + Math.ceil(row.waitMs) });
+      else this.#push({ ...row, lease, deliveryId: row.id, data: row.data ?? '' });
+    }
+    if (settlements.length > 0) this.#settle(settlements);
+    this.#pump();
+  }
+
+  #push(task: Task): void {
+    let lane = this.#lanes.get(task.webhookId);
+    if (lane === undefined) this.#lanes.set(task.webhookId, (lane = new Lane(task.webhookId, this.#options.endpointConcurrency)));
+    lane.push(task);
+    this.#queued += 1;
+    this.#ready.add(lane);
+  }
+
+  /** Starts what may be started, one of each webhook in turn. */
+  #pump(): void {
+    if (this.#options.recorder.isStalled || !this.#isAccepting) return;
+    const now = performance.now();
+    while (this.#inFlight < this.#options.maxConcurrency) {
+      const [lane] = this.#ready;
+      if (lane === undefined) break;
+      this.#ready.delete(lane);
+      if (!lane.canStart(now)) continue;
+      const task = lane.shift();
+      if (task === undefined) continue;
+      this.#queued -= 1;
+      this.#inFlight += 1;
+      lane.inFlight += 1;
+      void this.#run(lane, task);
+      if (lane.canStart(now)) this.#ready.add(lane);
+    }
+  }
+
+  async #run(lane: Lane, task: Task): Promise<void> {
+    try {
+      await this.#attempt(lane, task);
+    } catch (error) {
+      this.#options.log.error({ err: error, delivery_id: task.deliveryId }, 'a delivery could not be attempted; it is due again');
+      this.#release([task.lease]);
+    } finally {
+      this.#inFlight -= 1;
+      lane.inFlight -= 1;
+      const now = performance.now();
+      if (lane.isClosed(now) && lane.queued > 0) this.#close(lane, now);
+      if (lane.canStart(now)) this.#ready.add(lane);
+      this.#pump();
+      if (this.#queued <= this.#options.maxConcurrency / 2) this.#nudge();
+    }
+  }
+
+  async #attempt(lane: Lane, task: Task): Promise<void> {
+    const { directory, recorder } = this.#options;
+    const target = directory.peek(task.webhookId, task.revision) ?? (await directory.load(task.webhookId));
+    if (target === null || !target.isOpen) {
+      await cancelDelivery(this.#options.pool, task.deliveryId);
+      return this.#settle([{ ...task.lease, dueAtMs: null }]);
+    }
+    const timeoutMs = Math.min(target.policy.timeoutMs, this.#options.maxTimeoutMs);
+    if (task.lease.expiresAt - performance.now() < timeoutMs + LEASE_MARGIN_MS) return this.#release([task.lease]);
+    if (target.rateLimit > 0) {
+      const waitMs = await this.#options.pace(target);
+      if (waitMs > 0) {
+        lane.closeUntil(performance.now() + waitMs);
+        return this.#settle([{ ...task.lease, dueAtMs: Date.now() + waitMs }]);
+      }
+    }
+    const attemptNumber = task.attemptCount + task.lease.expirations + 1;
+    const outcome = await this.#options.send(target, { ...task, attemptNumber });
+    lane.learn(outcome.error, outcome.durationMs, performance.now());
+    recorder.record(task, outcome, target.policy);
+  }
+
+  // What was fetched for a lane that closed goes back, so that its leases do not run out here.
+  #close(lane: Lane, now: number): void {
+    const tasks = lane.clear();
+    this.#queued -= tasks.length;
+    const dueAtMs = Date.now() + Math.ceil(lane.closedUntil - now);
+    this.#settle(tasks.map((task) => ({ ...task.lease, dueAtMs })));
+  }
+
+  #release(leases: readonly Leased[]): void {
+    const dueAtMs = Date.now();
+    this.#settle(leases.map((lease) => ({ ...lease, dueAtMs })));
+  }
+
+  #settle(settlements: readonly Settlement[]): void {
+    this.#options.scheduler.settle(settlements).catch((error: unknown) => {
+      this.#options.log.warn({ err: error }, 'the schedule was not told; the leases will run out instead');
+    });
+  }
+
+  #nudge(): void {
+    this.#wakeups += 1;
+    this.#wake();
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  async #drain(): Promise<void> {
+    this.#isAccepting = false;
+    this.#nudge();
+    await this.#loop;
+    for (const lane of this.#lanes.values()) {
+      const tasks = lane.clear();
+      this.#queued -= tasks.length;
+      this.#release(tasks.map((task) => task.lease));
+    }
+    const graceEndsAt = performance.now() + this.#options.shutdownGraceMs;
+    while (this.#inFlight > 0 && performance.now() < graceEndsAt) await pause(10);
+    if (this.#inFlight > 0) this.#options.abort();
+    while (this.#inFlight > 0) await pause(5);
+    await this.#options.recorder.idle();
+  }
+}

@@ -1,0 +1,118 @@
+// A lane: the deliveries of one webhook in this process, how many may be in flight, and whether it is closed for a while.
+import type { AttemptError } from '../domain/delivery.ts';
+import type { Task } from './task.ts';
+
+/** Failures in a row, of the kind that says nobody is there, after which the lane closes. */
+const FAILURES_TO_CLOSE = 5;
+/** First pause of a closed lane, doubling up to the longest, in milliseconds. */
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 30_000;
+/** A receiver that answers within this gets work fetched ahead: its queue moves faster than the schedule is asked. */
+const FAST_ANSWER_MS = 100;
+/** How many times its concurrency a fast lane may hold. */
+const PREFETCH_FACTOR = 8;
+/** Weight of the newest answer in the moving average. */
+const LATENCY_WEIGHT = 0.2;
+
+/** Errors that mean nobody took the request: they close the lane. An answer, even 500, shows that somebody is there. */
+const ABSENT: ReadonlySet<AttemptError> = new Set(['timeout', 'connection_refused', 'connection_reset', 'dns_error', 'tls_error']);
+
+export class Lane {
+  readonly webhookId: string;
+  readonly #maxInFlight: number;
+  #queue: Task[] = [];
+  #head = 0;
+  #cap: number;
+  #latencyMs = 0;
+  #failuresInRow = 0;
+  #closedUntil = 0;
+  inFlight = 0;
+
+  constructor(webhookId: string, maxInFlight: number) {
+    this.webhookId = webhookId;
+    this.#maxInFlight = maxInFlight;
+    this.#cap = maxInFlight;
+  }
+
+  get queued(): number {
+    return this.#queue.length - this.#head;
+  }
+
+  /** Nothing in hand and nothing to remember. */
+  get isIdle(): boolean {
+    return this.queued === 0 && this.inFlight === 0 && this.#failuresInRow === 0 && this.#cap >= this.#maxInFlight;
+  }
+
+  isClosed(now: number): boolean {
+    return now < this.#closedUntil;
+  }
+
+  get closedUntil(): number {
+    return this.#closedUntil;
+  }
+
+  /** Nothing is sent before `until` (on `performance.now()`): the receiver's own rate limit. */
+  closeUntil(until: number): void {
+    this.#closedUntil = Math.max(this.#closedUntil, until);
+  }
+
+  /** How many more deliveries this lane may take in; small rests count as none, so that fetching stays batched. */
+  room(now: number): number {
+    if (this.isClosed(now)) return 0;
+    const cap = this.#allowed();
+    const isFast = this.#latencyMs > 0 && this.#latencyMs < FAST_ANSWER_MS && cap >= this.#maxInFlight;
+    const outstanding = this.queued + this.inFlight;
+    const room = (isFast ? cap * PREFETCH_FACTOR : cap) - outstanding;
+    return outstanding > 0 && room < cap / 2 ? 0 : Math.max(0, room);
+  }
+
+  canStart(now: number): boolean {
+    return this.queued > 0 && this.inFlight < this.#allowed() && !this.isClosed(now);
+  }
+
+  push(task: Task): void {
+    this.#queue.push(task);
+  }
+
+  /** The next delivery to attempt; undefined when there is none. */
+  shift(): Task | undefined {
+    const task = this.#queue[this.#head];
+    if (task === undefined) return undefined;
+    this.#head += 1;
+    // Compacted now and then: shifting an array of thousands copies it each time.
+    if (this.#head > 64 && this.#head * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#head);
+      this.#head = 0;
+    }
+    return task;
+  }
+
+  /** Takes out everything that was not started. */
+  clear(): Task[] {
+    const tasks = this.#queue.slice(this.#head);
+    this.#queue = [];
+    this.#head = 0;
+    return tasks;
+  }
+
+  /** Learns from an attempt: fewer at once after a timeout, slowly more again after success; closed after failures in a row. */
+  learn(error: AttemptError | null, durationMs: number, now: number): void {
+    this.#latencyMs = this.#latencyMs === 0 ? durationMs : this.#latencyMs + LATENCY_WEIGHT * (durationMs - this.#latencyMs);
+    if (error === null || !ABSENT.has(error)) {
+      this.#failuresInRow = 0;
+      this.#closedUntil = 0;
+      this.#cap = Math.min(this.#maxInFlight, this.#cap + 1 / this.#cap);
+      return;
+    }
+    this.#failuresInRow += 1;
+    if (error === 'timeout') this.#cap = Math.max(1, this.#cap / 2);
+    if (this.#failuresInRow < FAILURES_TO_CLOSE || this.isClosed(now)) return;
+    const times = Math.min(this.#failuresInRow - FAILURES_TO_CLOSE, 10);
+    this.#closedUntil = now + Math.min(FIRST_PAUSE_MS * 2 ** times, LONGEST_PAUSE_MS);
+  }
+
+  // After a pause one request goes ahead alone; its outcome opens the lane or closes it for longer.
+  #allowed(): number {
+    return this.#failuresInRow >= FAILURES_TO_CLOSE ? 1 : Math.max(1, Math.floor(this.#cap));
+  }
+}

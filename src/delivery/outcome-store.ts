@@ -1,0 +1,82 @@
+// Writes outcomes, and disables the webhooks that say they are gone or that have failed for too long.
+import type { Pool } from 'pg';
+import { disableWebhook, type DisabledReason } from '../persistence/queries/disable-webhook.ts';
+import {
+  recordOutcomes,
+  type FailingWebhook,
+  type OutcomeRow,
+  type RecordedOutcome,
+} from '../persistence/queries/record-outcomes.ts';
+import type { Logger } from '../telemetry/log.ts';
+
+const GONE = 410;
+
+export interface DisabledWebhook {
+  readonly webhookId: string;
+  readonly userId: string;
+  readonly reason: DisabledReason;
+  readonly cancelledDeliveries: number;
+}
+
+export interface OutcomeStoreOptions {
+  readonly pool: Pool;
+  readonly disableAfterMs: number;
+  readonly disableAfterFailures: number;
+  readonly onDisabled: (webhook: DisabledWebhook) => void;
+  readonly log: Logger;
+}
+
+export class OutcomeStore {
+  readonly #options: OutcomeStoreOptions;
+
+  constructor(options: OutcomeStoreOptions) {
+    this.#options = options;
+  }
+
+  /** One statement and one commit, unless a receiver answered 410: then it is disabled in the same transaction. */
+  async record(rows: readonly OutcomeRow[]): Promise<readonly RecordedOutcome[]> {
+    if (rows.some((row) => row.httpStatus === GONE)) return this.#recordGone(rows);
+    const { recorded, failing } = await recordOutcomes(this.#options.pool, rows);
+    for (const webhook of failing) if (this.#hasFailedTooLong(webhook)) void this.#disable(webhook.webhookId);
+    return recorded;
+  }
+
+  async #recordGone(rows: readonly OutcomeRow[]): Promise<readonly RecordedOutcome[]> {
+    const goneDeliveries = new Set(rows.filter((row) => row.httpStatus === GONE).map((row) => row.deliveryId));
+    const client = await this.#options.pool.connect();
+    const disabled: DisabledWebhook[] = [];
+    try {
+      await client.query('begin');
+      const { recorded } = await recordOutcomes(client, rows);
+      const gone = new Set(recorded.filter((row) => goneDeliveries.has(row.deliveryId)).map((row) => row.webhookId));
+      for (const webhookId of [...gone].toSorted()) {
+        const result = await disableWebhook(client, webhookId, 'gone');
+        if (result !== null) disabled.push(result);
+      }
+      await client.query('commit');
+      client.release();
+      for (const webhook of disabled) this.#options.onDisabled(webhook);
+      return recorded;
+    } catch (error) {
+      // The connection may be what failed; closing it ends the transaction in any case.
+      client.release(true);
+      throw error;
+    }
+  }
+
+  #hasFailedTooLong(webhook: FailingWebhook): boolean {
+    return (
+      webhook.failingForMs >= this.#options.disableAfterMs && webhook.consecutiveFailures >= this.#options.disableAfterFailures
+    );
+  }
+
+  // Not in the transaction of the outcome: should it fail, the next failure of the webhook tries again.
+  async #disable(webhookId: string): Promise<void> {
+    try {
+      const disabled = await disableWebhook(this.#options.pool, webhookId, 'failing');
+      if (disabled !== null) this.#options.onDisabled(disabled);
+    } catch (error) {
+      this.#options.log.warn({ err: error, webhook_id: webhookId }, 'a failing webhook could not be disabled');
+    }
+  }
+}

@@ -1,0 +1,159 @@
+// The recorder: writes outcomes in batches, and only then tells the schedule and the watchers.
+import { attemptErrors, nextState, type Outcome } from '../domain/delivery.ts';
+import type { RetryPolicy } from '../domain/retry-policy.ts';
+import { pause } from '../lifecycle.ts';
+import { GroupCommit } from '../persistence/group-commit.ts';
+import type { OutcomeRow, RecordedOutcome } from '../persistence/queries/record-outcomes.ts';
+import { isDataError } from '../persistence/store-errors.ts';
+import type { StatusUpdate } from '../realtime/status-update.ts';
+import type { Scheduler, Settlement } from '../schedule/scheduler.ts';
+import { staleResults } from '../telemetry/events.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { Task } from './task.ts';
+
+/** One statement settles so many; more gains nothing measurable and holds row locks for longer. */
+const MAX_BATCH_OUTCOMES = 500;
+/** Responses are at most 16 KiB each; 4 MiB is a statement that the database takes in a few milliseconds. */
+const MAX_BATCH_BYTES = 4 * 1024 * 1024;
+/** Outcomes are never refused: the dispatcher stops sending while they cannot be written, which bounds them by what is in flight. */
+const MAX_PENDING_BYTES = Number.POSITIVE_INFINITY;
+/** A row without its response, in bytes. */
+const ROW_BYTES = 200;
+/** Between tries to write while the database is away, in milliseconds. */
+const RETRY_WRITE_MS = 250;
+
+interface Entry {
+  readonly task: Task;
+  readonly row: OutcomeRow;
+}
+
+export interface RecorderOptions {
+  /** Writes a batch in one transaction; what was fenced off is missing from the answer. */
+  readonly record: (rows: readonly OutcomeRow[]) => Promise<readonly RecordedOutcome[]>;
+  readonly scheduler: Scheduler;
+  readonly publish: (updates: readonly StatusUpdate[]) => void;
+  readonly log: Logger;
+}
+
+export class Recorder {
+  readonly #options: RecorderOptions;
+  readonly #commits: GroupCommit<Entry, RecordedOutcome | undefined>;
+  #unwritten = 0;
+  #isStalled = false;
+  #idleCallbacks: (() => void)[] = [];
+
+  constructor(options: RecorderOptions) {
+    this.#options = options;
+    this.#commits = new GroupCommit({
+      limits: { maxBatchItems: MAX_BATCH_OUTCOMES, maxBatchBytes: MAX_BATCH_BYTES, maxPendingBytes: MAX_PENDING_BYTES },
+      write: (entries) => this.#write(entries),
+      isItemFault: isDataError,
+    });
+  }
+
+  /** True while outcomes cannot be written: nothing more should be sent, since it could not be recorded either. */
+  get isStalled(): boolean {
+    return this.#isStalled;
+  }
+
+  /** Takes what came of an attempt. It is written as soon as possible, and again until it is. */
+  record(task: Task, outcome: Outcome, policy: RetryPolicy): void {
+    this.#unwritten += 1;
+    this.#add({ task, row: toRow(task, outcome, policy) });
+  }
+
+  /** Resolves when everything taken so far is written or given up. */
+  idle(): Promise<void> {
+    if (this.#unwritten === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idleCallbacks.push(resolve));
+  }
+
+  #add(entry: Entry): void {
+    this.#commits.add(entry, ROW_BYTES + (entry.row.response?.length ?? 0), (error, recorded) => {
+      if (error !== undefined) void this.#retry(entry, error);
+      else this.#done(recorded === undefined ? 1 : 0);
+    });
+  }
+
+  #done(stale: number): void {
+    if (stale > 0) staleResults(stale);
+    this.#unwritten -= 1;
+    if (this.#unwritten === 0) for (const callback of this.#idleCallbacks.splice(0)) callback();
+  }
+
+  async #retry(entry: Entry, error: unknown): Promise<void> {
+    if (isDataError(error)) {
+      // The receiver's text is the only thing here that we did not make: the outcome is worth more than the text.
+      this.#options.log.error({ err: error, delivery_id: entry.task.deliveryId }, 'an outcome could not be stored as it is');
+      if (entry.row.response === null) return this.#done(1);
+      return this.#add({ task: entry.task, row: { ...entry.row, response: null } });
+    }
+    if (!this.#isStalled) this.#options.log.error({ err: error }, 'outcomes cannot be written; sending pauses until they can');
+    this.#isStalled = true;
+    await pause(RETRY_WRITE_MS);
+    this.#add(entry);
+  }
+
+  async #write(entries: readonly Entry[]): Promise<(RecordedOutcome | undefined)[]> {
+    // Another process may hold the delivery by now: an outcome that comes after its lease may only bring good news.
+    const now = performance.now();
+    const rows = entries
+      .filter(({ task, row }) => row.status === 'delivered' || task.lease.expiresAt > now)
+      .map((entry) => entry.row);
+    const recorded = rows.length === 0 ? [] : await this.#options.record(rows);
+    this.#isStalled = false;
+    const byId = new Map(recorded.map((row) => [row.deliveryId, row]));
+    const results = entries.map((entry) => byId.get(entry.task.deliveryId));
+    this.#announce(entries, results);
+    return results;
+  }
+
+  // The schedule keeps what was fenced off: whoever recorded it has settled it, or its lease will run out.
+  #announce(entries: readonly Entry[], results: readonly (RecordedOutcome | undefined)[]): void {
+    const settlements: Settlement[] = [];
+    const updates: StatusUpdate[] = [];
+    for (const [index, { task, row }] of entries.entries()) {
+      const recorded = results[index];
+      if (recorded === undefined) continue;
+      const { deliveryId, webhookId, token } = task.lease;
+      settlements.push({ deliveryId, webhookId, token, dueAtMs: recorded.nextAttemptAtMs });
+      updates.push({
+        ...recorded,
+        httpStatus: row.httpStatus,
+        response: row.response,
+        errorCode: row.errorCode,
+        errorMessage: row.errorMessage,
+      });
+    }
+    if (settlements.length === 0) return;
+    this.#options.scheduler.settle(settlements).catch((error: unknown) => {
+      this.#options.log.warn({ err: error }, 'the schedule was not told of outcomes; the reconciler will');
+    });
+    this.#options.publish(updates);
+  }
+}
+
+function toRow(task: Task, outcome: Outcome, policy: RetryPolicy): OutcomeRow {
+  const tried = { trigger: task.trigger, retriesUsed: task.retriesUsed, leaseExpirations: task.lease.expirations };
+  const next = nextState(outcome, tried, policy, Math.random());
+  return {
+    deliveryId: task.deliveryId,
+    attemptCount: task.attemptCount,
+    leaseExpirations: task.lease.expirations,
+    trigger: task.trigger,
+    status: next.status === 'released' ? 'retrying' : next.status,
+    usesRetry: next.status === 'retrying' && task.trigger === 'automatic',
+    delayMs: next.status === 'retrying' ? next.delayMs : next.status === 'released' ? 0 : null,
+    startedAtMs: outcome.startedAtMs,
+    durationMs: outcome.durationMs,
+    httpStatus: outcome.httpStatus,
+    response: outcome.response,
+    responseTruncated: outcome.responseTruncated,
+    errorCode: outcome.error,
+    errorMessage: outcome.error === null ? null : errorMessage(outcome.error, outcome.httpStatus),
+  };
+}
+
+function errorMessage(error: keyof typeof attemptErrors, httpStatus: number | null): string {
+  return error === 'http_status' ? `The receiver answered ${httpStatus}.` : attemptErrors[error];
+}

@@ -1,0 +1,120 @@
+// The webhooks as attempts see them: opened secrets and the policy in force, kept in memory until they change.
+import type { Pool } from 'pg';
+import type { AttemptError } from '../domain/delivery.ts';
+import { effectivePolicy, type RetryPolicy } from '../domain/retry-policy.ts';
+import { loadWebhooks, type StoredWebhook } from '../persistence/queries/load-webhooks.ts';
+import { SecretUnreadable, type SecretBox } from '../security/secret-box.ts';
+import { signingKey, type SigningKey } from '../security/signature.ts';
+
+/** Some 2 kB each: 20 MB for the busiest ten thousand. The least recently loaded goes first. */
+const MAX_TARGETS = 10_000;
+
+export interface Target {
+  readonly id: string;
+  readonly userId: string;
+  readonly url: string;
+  /** Newest first; those of rotated secrets say until when they sign. */
+  readonly keys: readonly { readonly key: SigningKey; readonly expiresAtMs: number }[];
+  readonly customHeaders: Readonly<Record<string, string>>;
+  readonly policy: RetryPolicy;
+  /** Requests a second; 0 means no limit. */
+  readonly rateLimit: number;
+  readonly revision: number;
+  /** Whether anything may be sent to it. */
+  readonly isOpen: boolean;
+  /** Why nothing can be sent to it although it is open. */
+  readonly fault: AttemptError | null;
+}
+
+interface Waiting {
+  readonly id: string;
+  resolve(target: Target | null): void;
+  reject(error: unknown): void;
+}
+
+export class WebhookDirectory {
+  readonly #pool: Pool;
+  readonly #box: SecretBox;
+  readonly #defaults: RetryPolicy;
+  readonly #targets = new Map<string, Target>();
+  #waiting: Waiting[] = [];
+
+  constructor(pool: Pool, box: SecretBox, defaults: RetryPolicy) {
+    this.#pool = pool;
+    this.#box = box;
+    this.#defaults = defaults;
+  }
+
+  /** The webhook, if it is in memory and not older than `revision`. */
+  peek(id: string, revision: number): Target | undefined {
+    const target = this.#targets.get(id);
+    return target !== undefined && target.revision >= revision ? target : undefined;
+  }
+
+  /** Loads a webhook; calls of the same turn of the event loop share one select. Null: there is none. */
+  load(id: string): Promise<Target | null> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ id, resolve, reject });
+      if (this.#waiting.length === 1) setImmediate(() => void this.#loadWaiting());
+    });
+  }
+
+  /** To be called when a webhook was changed: the next attempt reads it anew. */
+  forget(id: string): void {
+    this.#targets.delete(id);
+  }
+
+  async #loadWaiting(): Promise<void> {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    try {
+      const stored = await loadWebhooks(this.#pool, [...new Set(waiting.map((item) => item.id))]);
+      const loaded = new Map(stored.map((webhook) => [webhook.id, this.#open(webhook)]));
+      for (const target of loaded.values()) this.#keep(target);
+      for (const item of waiting) item.resolve(loaded.get(item.id) ?? null);
+    } catch (error) {
+      for (const item of waiting) item.reject(error);
+    }
+  }
+
+  #keep(target: Target): void {
+    this.#targets.delete(target.id);
+    this.#targets.set(target.id, target);
+    if (this.#targets.size <= MAX_TARGETS) return;
+    const [oldest] = this.#targets.keys();
+    if (oldest !== undefined) this.#targets.delete(oldest);
+  }
+
+  // A webhook that cannot be opened fails its own deliveries, with a code, and nobody else's.
+  #open(stored: StoredWebhook): Target {
+    const common = {
+      id: stored.id,
+      userId: stored.userId,
+      url: stored.url,
+      policy: effectivePolicy(stored.retryPolicy, this.#defaults),
+      rateLimit: stored.rateLimit,
+      revision: stored.revision,
+      isOpen: stored.isOpen,
+    };
+    try {
+      const owner = { userId: stored.userId, webhookId: stored.id };
+      const previous = stored.previousSecrets
+        .map((secret) => ({ sealed: secret.sealed, expiresAtMs: Date.parse(secret.expires_at) }))
+        .filter((secret) => secret.expiresAtMs > Date.now());
+      const secrets = [{ sealed: stored.sealedSecret, expiresAtMs: Number.POSITIVE_INFINITY }, ...previous];
+      const headers = stored.sealedHeaders === null ? '{}' : this.#box.open('custom_headers', owner, stored.sealedHeaders);
+      return {
+        ...common,
+        keys: secrets.map(({ sealed, expiresAtMs }) => ({
+          key: signingKey(this.#box.open('signing_secret', owner, sealed)),
+          expiresAtMs,
+        })),
+        customHeaders: JSON.parse(headers) as Record<string, string>,
+        fault: URL.canParse(stored.url) ? null : 'url_invalid',
+      };
+    } catch (error) {
+      if (!(error instanceof SecretUnreadable || error instanceof RangeError || error instanceof SyntaxError)) throw error;
+      return { ...common, keys: [], customHeaders: {}, fault: 'decrypt_failed' };
+    }
+  }
+}

@@ -1,0 +1,123 @@
+// Group commit: whatever arrives while one batch is being written makes up the next. No timers: an idle writer writes at once.
+
+/** Two, so that the database works on one batch while the next is being encoded; more only makes batches smaller. */
+const MAX_FLUSHES_IN_FLIGHT = 2;
+
+export interface GroupCommitLimits {
+  /** Items in one statement. */
+  readonly maxBatchItems: number;
+  /** Bytes in one statement. */
+  readonly maxBatchBytes: number;
+  /** Bytes waiting to be written; beyond it, `add` refuses. */
+  readonly maxPendingBytes: number;
+}
+
+export interface GroupCommitOptions<Item, Result> {
+  readonly limits: GroupCommitLimits;
+  /** Writes a batch in one transaction; answers one result an item, in order. */
+  readonly write: (items: readonly Item[]) => Promise<readonly Result[]>;
+  /** Whether a failure is about some item of the batch (then it is bisected out) rather than about the store. */
+  readonly isItemFault: (error: unknown) => boolean;
+}
+
+type Done<Result> = (error: unknown, result: Result | undefined) => void;
+
+interface Entry<Item, Result> {
+  readonly item: Item;
+  readonly bytes: number;
+  readonly done: Done<Result>;
+}
+
+/** Collects items into batches. Each item succeeds or fails by itself. */
+export class GroupCommit<Item, Result> {
+  readonly #options: GroupCommitOptions<Item, Result>;
+  #waiting: Entry<Item, Result>[] = [];
+  #pendingBytes = 0;
+  #flushesInFlight = 0;
+  #flushScheduled = false;
+  #idleCallbacks: (() => void)[] = [];
+
+  constructor(options: GroupCommitOptions<Item, Result>) {
+    this.#options = options;
+  }
+
+  /** Bytes accepted and not yet written. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  get pendingItems(): number {
+    return this.#waiting.length;
+  }
+
+  /** Queues one item; `done` is called once, when its batch is committed or it failed. False: refused, too much is waiting. */
+  add(item: Item, bytes: number, done: Done<Result>): boolean {
+    if (this.#pendingBytes + bytes > this.#options.limits.maxPendingBytes && this.#pendingBytes > 0) return false;
+    this.#pendingBytes += bytes;
+    this.#waiting.push({ item, bytes, done });
+    this.#schedule();
+    return true;
+  }
+
+  /** Resolves when everything accepted so far has been written or has failed. */
+  idle(): Promise<void> {
+    if (this.#waiting.length === 0 && this.#flushesInFlight === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idleCallbacks.push(resolve));
+  }
+
+  // setImmediate rather than a microtask: calls that arrived in the same turn of the event loop share a batch.
+  #schedule(): void {
+    if (this.#flushScheduled || this.#flushesInFlight >= MAX_FLUSHES_IN_FLIGHT || this.#waiting.length === 0) return;
+    this.#flushScheduled = true;
+    setImmediate(() => {
+      this.#flushScheduled = false;
+      void this.#flush();
+    });
+  }
+
+  async #flush(): Promise<void> {
+    const batch = this.#take();
+    if (batch.length === 0) return;
+    this.#flushesInFlight += 1;
+    this.#schedule();
+    try {
+      await this.#write(batch);
+    } finally {
+      this.#flushesInFlight -= 1;
+      for (const entry of batch) this.#pendingBytes -= entry.bytes;
+      this.#schedule();
+      if (this.#waiting.length === 0 && this.#flushesInFlight === 0) {
+        for (const callback of this.#idleCallbacks.splice(0)) callback();
+      }
+    }
+  }
+
+  #take(): Entry<Item, Result>[] {
+    const { maxBatchItems, maxBatchBytes } = this.#options.limits;
+    let count = 0;
+    let bytes = 0;
+    for (const entry of this.#waiting) {
+      if (count === maxBatchItems || (count > 0 && bytes + entry.bytes > maxBatchBytes)) break;
+      bytes += entry.bytes;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  async #write(entries: readonly Entry<Item, Result>[]): Promise<void> {
+    let results: readonly Result[];
+    try {
+      results = await this.#options.write(entries.map((entry) => entry.item));
+    } catch (error) {
+      if (entries.length > 1 && this.#options.isItemFault(error)) {
+        const middle = entries.length >> 1;
+        await this.#write(entries.slice(0, middle));
+        await this.#write(entries.slice(middle));
+        return;
+      }
+      for (const entry of entries) entry.done(error, undefined);
+      return;
+    }
+    for (const [index, entry] of entries.entries()) entry.done(undefined, results[index]);
+  }
+}

@@ -1,0 +1,101 @@
+// The publish statement: events, their idempotency keys and the deliveries they are owed, for a whole batch in one commit.
+import type { Pool } from 'pg';
+import { arrayLiteral, plainArray, textArray } from '../array-parameter.ts';
+
+export interface EventRow {
+  readonly id: string;
+  readonly eventType: string;
+  /** Canonical JSON text. */
+  readonly data: string;
+  readonly occurredAtMs: number;
+  readonly publisher: string;
+  readonly userIds: readonly string[];
+  readonly broadcast: boolean;
+  readonly traceparent: string | null;
+  readonly idempotencyKey: string | null;
+  readonly requestHash: string | null;
+}
+
+export interface OwedDelivery {
+  readonly deliveryId: string;
+  readonly webhookId: string;
+  /** The webhook's revision at that moment. */
+  readonly revision: number;
+}
+
+/**
+ * Writes the events that are new and the deliveries they are owed. Answers by event id; an event that is missing from the answer
+ * had its idempotency key taken. The same (publisher, key) must not stand twice in one batch.
+ *
+ * The fan-out is a join in the same statement, so a webhook committed a moment ago gets the event. A delivery's id is the time
+ * of its event followed by a hash of (event, webhook): unique, in the event's partition, and found again without an index.
+ */
+export async function insertEvents(pool: Pool, events: readonly EventRow[]): Promise<Map<string, OwedDelivery[]>> {
+  const result = await pool.query<[string, string | null, string, number]>({
+    name: 'insert-events',
+    text: statement,
+    rowMode: 'array',
+    values: [
+      textArray(events.map((event) => event.id)),
+      textArray(events.map((event) => event.eventType)),
+      textArray(events.map((event) => event.data)),
+      plainArray(events.map((event) => event.occurredAtMs)),
+      textArray(events.map((event) => event.publisher)),
+      textArray(events.map((event) => arrayLiteral(event.userIds))),
+      plainArray(events.map((event) => event.broadcast)),
+      textArray(events.map((event) => event.traceparent)),
+      textArray(events.map((event) => event.idempotencyKey)),
+      textArray(events.map((event) => event.requestHash)),
+    ],
+  });
+  const owed = new Map<string, OwedDelivery[]>();
+  for (const [eventId, deliveryId, webhookId, revision] of result.rows) {
+    let list = owed.get(eventId);
+    if (list === undefined) owed.set(eventId, (list = []));
+    if (deliveryId !== null) list.push({ deliveryId, webhookId, revision });
+  }
+  return owed;
+}
+
+// Keys are taken in order, so that two batches that share some cannot deadlock.
+const statement = `
+with incoming as materialized (
+  select id, event_type, data, to_timestamp(occurred_ms / 1000.0) as occurred_at, publisher, user_ids::text[] as user_ids,
+    broadcast, traceparent, key, request_hash
+  from unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::text[],
+    $10::text[])
+    as i(id, event_type, data, occurred_ms, publisher, user_ids, broadcast, traceparent, key, request_hash)
+), taken as (
+  insert into idempotency_keys as k (publisher, key, request_hash, event_id, expires_at)
+  select publisher, key, request_hash, id, now() + interval '24 hours' from incoming where key is not null order by publisher, key
+  on conflict (publisher, key) do update
+    set request_hash = excluded.request_hash, event_id = excluded.event_id, expires_at = excluded.expires_at
+    where k.expires_at < now()
+  returning k.event_id
+), fresh as materialized (
+  select * from incoming where key is null or id in (select event_id from taken)
+), targets as (
+  select f.id as event_id, f.event_type, w.id as webhook_id, w.user_id, w.revision
+  from fresh f join webhook_endpoints w on w.user_id = any (f.user_ids)
+  where w.is_active and w.deleted_at is null and w.scope = 'user' and f.event_type = any (w.event_types) and not f.broadcast
+  union all
+  select f.id, f.event_type, w.id, w.user_id, w.revision
+  from fresh f join webhook_endpoints w on w.event_types @> array[f.event_type::text]
+  where f.broadcast and w.is_active and w.deleted_at is null and w.scope = 'user'
+  union all
+  select f.id, f.event_type, w.id, w.user_id, w.revision
+  from fresh f join webhook_endpoints w on f.event_type = any (w.event_types)
+  where w.is_active and w.deleted_at is null and w.scope = 'platform'
+), owed as materialized (
+  select 'delivery_' || substr(event_id, 7, 10)
+      || encode(substr(sha256(convert_to(event_id || webhook_id, 'UTF8')), 1, 8), 'hex') as id,
+    event_id, event_type, webhook_id, user_id, revision
+  from targets
+), stored as (
+  insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent)
+  select id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent from fresh
+), made as (
+  insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at)
+  select id, event_id, webhook_id, user_id, event_type, now() from owed
+)
+select f.id, o.id, o.webhook_id, o.revision from fresh f left join owed o on o.event_id = f.id`;

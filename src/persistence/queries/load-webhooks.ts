@@ -1,0 +1,30 @@
+// What an attempt needs to know of webhooks, secrets still sealed.
+import type { Pool } from 'pg';
+import type { StoredRetryPolicy } from '../../domain/retry-policy.ts';
+import { textArray } from '../array-parameter.ts';
+
+export interface StoredWebhook {
+  readonly id: string;
+  readonly userId: string;
+  readonly url: string;
+  readonly sealedSecret: string;
+  readonly previousSecrets: readonly { readonly sealed: string; readonly expires_at: string }[];
+  readonly sealedHeaders: string | null;
+  readonly retryPolicy: StoredRetryPolicy;
+  readonly rateLimit: number;
+  readonly revision: number;
+  /** Whether anything may be sent to it. */
+  readonly isOpen: boolean;
+}
+
+/** Loads webhooks by id; unknown ids are left out. */
+export async function loadWebhooks(pool: Pool, ids: readonly string[]): Promise<StoredWebhook[]> {
+  const result = await pool.query<StoredWebhook>({ name: 'load-webhooks', text: statement, values: [textArray(ids)] });
+  return result.rows;
+}
+
+const statement = `
+select id, user_id as "userId", url, secret as "sealedSecret", previous_secrets as "previousSecrets",
+  custom_headers as "sealedHeaders", retry_policy as "retryPolicy", rate_limit as "rateLimit", revision,
+  is_active and deleted_at is null as "isOpen"
+from webhook_endpoints where id = any ($1::text[])`;

@@ -1,0 +1,181 @@
+// The settle statement: what came of a batch of attempts, in one commit.
+import type { Pool, PoolClient } from 'pg';
+import type { AttemptTrigger, DeliveryStatus } from '../../domain/delivery.ts';
+import { plainArray, textArray } from '../array-parameter.ts';
+
+export interface OutcomeRow {
+  readonly deliveryId: string;
+  /** The attempt count that the delivery had when it was taken: the fence. */
+  readonly attemptCount: number;
+  /** Earlier tries whose process died; each becomes an attempt of its own. */
+  readonly leaseExpirations: number;
+  readonly trigger: AttemptTrigger;
+  readonly status: 'delivered' | 'retrying' | 'failed';
+  /** Whether this attempt uses up one of the automatic retries. */
+  readonly usesRetry: boolean;
+  /** Milliseconds until the next attempt; null when there is none. */
+  readonly delayMs: number | null;
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+  readonly httpStatus: number | null;
+  readonly response: string | null;
+  readonly responseTruncated: boolean;
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
+}
+
+export interface RecordedOutcome {
+  readonly deliveryId: string;
+  readonly webhookId: string;
+  readonly userId: string;
+  readonly eventId: string;
+  readonly eventType: string;
+  readonly status: DeliveryStatus;
+  readonly attemptCount: number;
+  readonly nextAttemptAtMs: number | null;
+  readonly deliveredAtMs: number | null;
+  readonly failedAtMs: number | null;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+}
+
+export interface FailingWebhook {
+  readonly webhookId: string;
+  readonly consecutiveFailures: number;
+  readonly failingForMs: number;
+}
+
+export interface RecordedBatch {
+  /** What was written; an outcome that is missing was fenced off: somebody else has recorded that attempt. */
+  readonly recorded: readonly RecordedOutcome[];
+  /** The webhooks that failed in this batch, with how they stand now. */
+  readonly failing: readonly FailingWebhook[];
+}
+
+/**
+ * Writes outcomes. The fence is `attempt_count`: it must still be what it was when the delivery was taken. A delivery that was
+ * cancelled meanwhile keeps its status unless the receiver took it after all.
+ */
+export async function recordOutcomes(client: Pool | PoolClient, outcomes: readonly OutcomeRow[]): Promise<RecordedBatch> {
+  // Sorted, so that two batches that share rows cannot deadlock.
+  const rows = outcomes.toSorted((a, b) => (a.deliveryId < b.deliveryId ? -1 : 1));
+  const result = await client.query<RecordedRow>({
+    name: 'record-outcomes',
+    text: statement,
+    rowMode: 'array',
+    values: [
+      textArray(rows.map((row) => row.deliveryId)),
+      plainArray(rows.map((row) => row.attemptCount)),
+      plainArray(rows.map((row) => row.leaseExpirations)),
+      textArray(rows.map((row) => row.trigger)),
+      textArray(rows.map((row) => row.status)),
+      plainArray(rows.map((row) => row.usesRetry)),
+      plainArray(rows.map((row) => row.delayMs)),
+      plainArray(rows.map((row) => row.startedAtMs)),
+      plainArray(rows.map((row) => Math.round(row.durationMs))),
+      plainArray(rows.map((row) => row.httpStatus)),
+      textArray(rows.map((row) => row.response)),
+      plainArray(rows.map((row) => row.responseTruncated)),
+      textArray(rows.map((row) => row.errorCode)),
+      textArray(rows.map((row) => row.errorMessage)),
+    ],
+  });
+  const recorded: RecordedOutcome[] = [];
+  const failing: FailingWebhook[] = [];
+  for (const row of result.rows) {
+    if (row[0] === null) failing.push({ webhookId: row[1], consecutiveFailures: row[6], failingForMs: row[7] ?? 0 });
+    else {
+      recorded.push({
+        deliveryId: row[0],
+        webhookId: row[1],
+        userId: row[2],
+        eventId: row[3],
+        eventType: row[4],
+        status: row[5],
+        attemptCount: row[6],
+        nextAttemptAtMs: row[7],
+        deliveredAtMs: row[8],
+        failedAtMs: row[9],
+        createdAtMs: row[10],
+        updatedAtMs: row[11],
+      });
+    }
+  }
+  return { recorded, failing };
+}
+
+type RecordedRow = [
+  string | null,
+  string,
+  string,
+  string,
+  string,
+  DeliveryStatus,
+  number,
+  number | null,
+  number | null,
+  number | null,
+  number,
+  number,
+];
+
+// A first-try success is told by its delivery row alone; every other attempt gets a row of its own.
+// Health: one success resets it; a webhook that neither failed nor was failing is not written at all.
+const statement = `
+with outcome as materialized (
+  select * from unnest($1::text[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::boolean[], $7::float8[],
+    $8::float8[], $9::integer[], $10::integer[], $11::text[], $12::boolean[], $13::text[], $14::text[])
+    as o(id, attempt_count, expirations, trigger, status, uses_retry, delay_ms, started_ms, duration_ms, http_status, response,
+      truncated, error_code, error_message)
+), settled as (
+  update deliveries d set
+    status = case when d.status in ('pending', 'retrying') or o.status = 'delivered' then o.status else d.status end,
+    attempt_count = d.attempt_count + o.expirations + 1,
+    retries_used = d.retries_used + o.uses_retry::integer,
+    next_trigger = 'automatic',
+    next_attempt_at = case when d.status in ('pending', 'retrying') then now() + o.delay_ms * interval '1 millisecond' end,
+    leased_until = null,
+    lease_expirations = 0,
+    attempted_at = to_timestamp(o.started_ms / 1000.0),
+    duration_ms = o.duration_ms,
+    http_status = o.http_status,
+    response = o.response,
+    response_truncated = o.truncated,
+    error_code = o.error_code,
+    error_message = o.error_message,
+    last_trigger = o.trigger,
+    delivered_at = case when o.status = 'delivered' then now() end,
+    failed_at = case when o.status = 'failed' and d.status in ('pending', 'retrying') then now() end,
+    updated_at = clock_timestamp()
+  from outcome o
+  where d.id = o.id and d.attempt_count = o.attempt_count and d.status <> 'delivered'
+  returning d.*, o.expirations, o.error_code is null as succeeded
+), logged as (
+  insert into attempts
+    (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger)
+  select id, attempt_count, attempted_at, duration_ms, http_status, response, response_truncated, error_code, error_message,
+    last_trigger
+  from settled where attempt_count > 1 or not succeeded
+  union all
+  select id, attempt_count - expirations + n - 1, attempted_at, 0, null, null, false, 'lease_expired',
+    'The process that made this attempt died before it could record the outcome.', 'automatic'
+  from settled cross join lateral generate_series(1, expirations) n
+), health as (
+  update webhook_endpoints w set
+    consecutive_failures = case when h.succeeded then 0 else w.consecutive_failures + h.failures end,
+    failing_since = case when h.succeeded then null else coalesce(w.failing_since, now()) end
+  from (
+    select webhook_id, bool_or(succeeded) as succeeded, count(*) filter (where not succeeded)::integer as failures
+    from settled where error_code is distinct from 'shutdown' and last_trigger <> 'test' group by webhook_id order by webhook_id
+  ) h
+  where w.id = h.webhook_id and (not h.succeeded or w.consecutive_failures > 0)
+  returning w.id, w.consecutive_failures, (extract(epoch from now() - w.failing_since) * 1000)::float8 as failing_ms
+)
+select id, webhook_id, user_id, event_id, event_type, status, attempt_count,
+  (extract(epoch from next_attempt_at) * 1000)::float8, (extract(epoch from delivered_at) * 1000)::float8,
+  (extract(epoch from failed_at) * 1000)::float8, (extract(epoch from created_at) * 1000)::float8,
+  (extract(epoch from updated_at) * 1000)::float8
+from settled
+union all
+select null, id, null, null, null, null, consecutive_failures, failing_ms, null, null, null, null
+from health where consecutive_failures > 0`;
