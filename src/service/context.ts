@@ -1,0 +1,23 @@
+// What the service functions need of the world; app.ts builds it once.
+import type { Config } from '../config.ts';
+import type { Orm } from '../persistence/orm.ts';
+import type { Pool } from 'pg';
+import type { SecretBox } from '../security/secret-box.ts';
+import type { Scheduler } from '../schedule/scheduler.ts';
+import type { Publisher } from './publisher.ts';
+import type { TestSender } from './test-sender.ts';
+
+export interface ServiceContext {
+  readonly config: Config;
+  readonly orm: Orm;
+  /** For hand-written statements. */
+  readonly pool: Pool;
+  readonly secretBox: SecretBox;
+  readonly scheduler: Scheduler;
+  readonly publisher: Publisher;
+  readonly testSender: TestSender;
+  /** The one check of webhook URLs: answers the URL as it is stored, or throws a ServiceError. */
+  readonly checkUrl: (url: string) => string;
+  /** To be called after a committed change that attempts must see. */
+  readonly onWebhookChanged: (webhookId: string) => void;
+}

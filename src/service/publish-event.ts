@@ -1,0 +1,93 @@
+// Publishing one event: checked, written with all its deliveries, and only then answered.
+import { createHash } from 'node:crypto';
+import { ServiceError, invalid } from '../domain/errors.ts';
+import { isEventType } from '../domain/event-types.ts';
+import { newId } from '../domain/ids.ts';
+import { canonicalPayload, parsePayload, type JsonObject } from '../domain/payload.ts';
+import type { EventRow } from '../persistence/queries/insert-events.ts';
+import type { Principal } from '../security/tokens.ts';
+import type { Publisher } from './publisher.ts';
+
+/**
+ * Further off than this, a time of occurrence is a mistake of the publisher's: a year back covers any backfill, a day ahead any
+ * clock.
+ */
+const MAX_OCCURRED_AGO_MS = 366 * 86_400_000;
+const MAX_OCCURRED_AHEAD_MS = 86_400_000;
+
+export interface PublishInput {
+  readonly eventType: string;
+  /** The payload as a structure, or as the UTF-8 text of a JSON object. */
+  readonly data: { readonly json: JsonObject } | { readonly bytes: Uint8Array };
+  readonly audience: { readonly userIds: readonly string[]; readonly broadcast: boolean };
+  readonly idempotencyKey: string | null;
+  /** When it happened, in milliseconds since 1970; null means now. */
+  readonly occurredAtMs: number | null;
+  readonly traceparent: string | null;
+}
+
+export interface Published {
+  readonly eventId: string;
+  /** How many webhooks it is owed to. */
+  readonly deliveries: number;
+  /** Whether an earlier call with the same idempotency key had published it. */
+  readonly duplicate: boolean;
+}
+
+/**
+ * Publishes an event. Resolves once the event and every delivery are committed.
+ *
+ * Errors: `invalid_argument` (event_type_unknown, audience_missing, payload_*), `already_exists` (idempotency_key_reused),
+ * `resource_exhausted` (payload_too_large, overloaded), `unavailable` (store_unavailable).
+ */
+export function publishEvent(
+  context: { readonly publisher: Publisher; readonly config: { readonly maxPayloadBytes: number } },
+  principal: Principal,
+  input: PublishInput,
+): Promise<Published> {
+  return context.publisher.publish(toRow(principal, input, context.config.maxPayloadBytes, Date.now()));
+}
+
+function toRow(principal: Principal, input: PublishInput, maxPayloadBytes: number, nowMs: number): EventRow {
+  if (!isEventType(input.eventType)) {
+    throw invalid('event_type_unknown', 'event_type', `"${input.eventType}" is not an event type; see GET /api/v1/webhooks/events`);
+  }
+  const { userIds, broadcast } = input.audience;
+  if (userIds.length === 0 && !broadcast) {
+    throw invalid('audience_missing', 'audience', 'must name user_ids or set broadcast');
+  }
+  const occurredAtMs = input.occurredAtMs ?? nowMs;
+  if (occurredAtMs < nowMs - MAX_OCCURRED_AGO_MS || occurredAtMs > nowMs + MAX_OCCURRED_AHEAD_MS) {
+    throw invalid('field_invalid', 'occurred_at', 'must be within the past year and at most a day ahead');
+  }
+  const data =
+    'json' in input.data
+      ? canonicalPayload(input.data.json, maxPayloadBytes, 'data')
+      : parsePayload(input.data.bytes, maxPayloadBytes, 'data_json');
+  return {
+    id: newId('event', nowMs),
+    eventType: input.eventType,
+    data,
+    occurredAtMs,
+    publisher: principal.userId,
+    userIds,
+    broadcast,
+    traceparent: input.traceparent,
+    idempotencyKey: input.idempotencyKey,
+    requestHash: input.idempotencyKey === null ? null : requestHash(input, data),
+  };
+}
+
+// Over what the caller said, not over what was made of it: a retry without occurred_at is the same request.
+function requestHash(input: PublishInput, data: string): string {
+  const request = [input.eventType, data, input.audience.broadcast, input.audience.userIds, input.occurredAtMs];
+  return createHash('sha256').update(JSON.stringify(request)).digest('base64url');
+}
+
+/** The refusal of a key that was used with another body. */
+export function idempotencyKeyReused(): ServiceError {
+  const message = 'was used with another body in the last 24 hours; use a new key for a new event';
+  return new ServiceError('already_exists', 'idempotency_key_reused', `idempotency_key: ${message}`, {
+    violations: [{ field: 'idempotency_key', message }],
+  });
+}

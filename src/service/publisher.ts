@@ -1,0 +1,136 @@
+// The publisher: gathers the events of all doors into group commits and answers each once it is on disk.
+import type { Pool } from 'pg';
+import { ServiceError } from '../domain/errors.ts';
+import { GroupCommit } from '../persistence/group-commit.ts';
+import { findIdempotentEvents } from '../persistence/queries/find-idempotent-events.ts';
+import { insertEvents, type EventRow, type OwedDelivery } from '../persistence/queries/insert-events.ts';
+import { isDataError, storeUnavailable } from '../persistence/store-errors.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import { idempotencyKeyReused, type Published } from './publish-event.ts';
+
+/** One statement takes so many events; measured throughput does not grow beyond, latency does. */
+const MAX_BATCH_EVENTS = 500;
+/** One statement takes so many bytes of payload: four of the largest payloads, a few milliseconds of work. */
+const MAX_BATCH_BYTES = 4 * 1024 * 1024;
+/** Payload waiting in memory for the database. Beyond it publishers are told to slow down instead of the process growing. */
+const MAX_PENDING_BYTES = 64 * 1024 * 1024;
+/** What a row costs beside its payload, in bytes. */
+const ROW_BYTES = 300;
+/** How long an overloaded service asks publishers to wait, in milliseconds. */
+const OVERLOADED_RETRY_MS = 1000;
+
+/** Told of every commit, with what was committed. */
+export type OnCommitted = (committed: readonly { readonly event: EventRow; readonly owed: readonly OwedDelivery[] }[]) => void;
+
+export interface PublisherOptions {
+  readonly pool: Pool;
+  readonly telemetry: Telemetry;
+  readonly onCommitted: OnCommitted;
+}
+
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #commits: GroupCommit<EventRow, Published | ServiceError>;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#commits = new GroupCommit({
+      limits: { maxBatchItems: MAX_BATCH_EVENTS, maxBatchBytes: MAX_BATCH_BYTES, maxPendingBytes: MAX_PENDING_BYTES },
+      write: (events) => this.#write(events),
+      isItemFault: isDataError,
+    });
+  }
+
+  /** Resolves once the event is committed; rejects with a ServiceError. */
+  publish(event: EventRow): Promise<Published> {
+    return new Promise((resolve, reject) => {
+      const isTaken = this.#commits.add(event, ROW_BYTES + event.data.length, (error, result) => {
+        if (error !== undefined) reject(storeUnavailable(error));
+        else if (result instanceof ServiceError) reject(result);
+        else if (result !== undefined) resolve(result);
+      });
+      if (!isTaken) reject(overloaded());
+    });
+  }
+
+  /** Resolves when everything accepted so far is answered. */
+  idle(): Promise<void> {
+    return this.#commits.idle();
+  }
+
+  async #write(events: readonly EventRow[]): Promise<(Published | ServiceError)[]> {
+    const startedAtMs = Date.now();
+    const { firsts, repeats } = splitRepeats(events);
+    const written = await insertEvents(this.#options.pool, firsts);
+    this.#announce(firsts, written, startedAtMs);
+    const answers = new Map<EventRow, Published | ServiceError>();
+    for (const event of firsts) {
+      const owed = written.get(event.id);
+      if (owed !== undefined) answers.set(event, { eventId: event.id, deliveries: owed.length, duplicate: false });
+      else repeats.push(event);
+    }
+    if (repeats.length > 0) await this.#answerRepeats(repeats, answers);
+    return events.map((event) => answers.get(event) ?? idempotencyKeyReused());
+  }
+
+  #announce(events: readonly EventRow[], written: ReadonlyMap<string, readonly OwedDelivery[]>, startedAtMs: number): void {
+    const committed = [];
+    let deliveries = 0;
+    for (const event of events) {
+      const owed = written.get(event.id);
+      if (owed === undefined) continue;
+      deliveries += owed.length;
+      committed.push({ event, owed });
+    }
+    const { events: telemetryEvents, tracing } = this.#options.telemetry;
+    const endedAtMs = Date.now();
+    telemetryEvents.publishCommitted({
+      events: committed.length,
+      duplicates: events.length - committed.length,
+      deliveries,
+      durationMs: endedAtMs - startedAtMs,
+    });
+    tracing.step(
+      'commit',
+      committed.map(({ event }) => event.traceparent),
+      startedAtMs,
+      endedAtMs,
+    );
+    if (committed.length > 0) this.#options.onCommitted(committed);
+  }
+
+  async #answerRepeats(repeats: readonly EventRow[], answers: Map<EventRow, Published | ServiceError>): Promise<void> {
+    const keys = repeats.map((event) => ({ publisher: event.publisher, key: event.idempotencyKey ?? '' }));
+    const before = await findIdempotentEvents(this.#options.pool, keys);
+    for (const [index, event] of repeats.entries()) {
+      const first = before[index];
+      // It can only be missing when it expired between the two statements; the publisher's retry will then publish it.
+      if (first === undefined) answers.set(event, storeUnavailable(undefined));
+      else if (first.requestHash !== event.requestHash) answers.set(event, idempotencyKeyReused());
+      else answers.set(event, { eventId: first.eventId, deliveries: first.deliveries, duplicate: true });
+    }
+  }
+}
+
+// One statement may not touch the same key twice, so within a batch the later ones wait for the answer of the first.
+function splitRepeats(events: readonly EventRow[]): { firsts: EventRow[]; repeats: EventRow[] } {
+  const seen = new Set<string>();
+  const firsts: EventRow[] = [];
+  const repeats: EventRow[] = [];
+  for (const event of events) {
+    if (event.idempotencyKey === null) {
+      firsts.push(event);
+      continue;
+    }
+    const key = `${event.publisher}\n${event.idempotencyKey}`;
+    (seen.has(key) ? repeats : firsts).push(event);
+    seen.add(key);
+  }
+  return { firsts, repeats };
+}
+
+function overloaded(): ServiceError {
+  return new ServiceError('resource_exhausted', 'overloaded', 'Too much is waiting to be written; try again in a second.', {
+    retryAfterMs: OVERLOADED_RETRY_MS,
+  });
+}
