@@ -35,8 +35,10 @@ const SECRET_NAMES = new Set([
 /** Signing secrets, bearer tokens, JWTs and passwords in URLs, in any text: messages of foreign libraries quote their input. */
 const SECRET_TEXT =
   /whsec_[\w+/=-]+|\b(?:Bearer|Basic)\s+[\w.~+/=-]+|\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*|(?<=:\/\/[^\s:/@"\\]{1,100}:)[^\s@/"\\]{1,200}(?=@)/gi;
-/** A cheap look before the costly one: no secret without one of these. */
-const SECRET_HINT = /whsec_|bearer|basic|eyJ|@/i;
+/** A cheap look before the costly one: no secret, and nothing to escape, without one of these. */
+const SUSPICIOUS = /whsec_|[Bb]earer|BEARER|[Bb]asic|BASIC|eyJ|@|[\u007f-\u009f\u2028\u2029]/;
+/** JSON escapes what is below U+0020; a terminal also obeys U+0080 to U+009F, and some viewers break lines at U+2028. */
+const CONTROLS_BEYOND_JSON = /[\u007f-\u009f\u2028\u2029]/g;
 
 /** Deeper than any value logged on purpose. */
 const MAX_DEPTH = 6;
@@ -47,7 +49,10 @@ const MAX_MESSAGE_LENGTH = 1000;
 const MAX_CAUSES = 4;
 
 export function redactText(text: string): string {
-  return SECRET_HINT.test(text) ? text.replace(SECRET_TEXT, REDACTED) : text;
+  if (!SUSPICIOUS.test(text)) return text;
+  return text
+    .replace(SECRET_TEXT, REDACTED)
+    .replaceAll(CONTROLS_BEYOND_JSON, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** The fields of a log line without what may not be in it. A line of numbers and short texts passes untouched. */
