@@ -2,8 +2,10 @@
 import type { Config } from '../config.ts';
 import type { Orm } from '../persistence/orm.ts';
 import type { Pool } from 'pg';
+import type { StatusUpdate } from '../realtime/status-update.ts';
 import type { SecretBox } from '../security/secret-box.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
+import type { Logger } from '../telemetry/log.ts';
 import type { Publisher } from './publisher.ts';
 import type { TestSender } from './test-sender.ts';
 
@@ -20,4 +22,7 @@ export interface ServiceContext {
   readonly checkUrl: (url: string) => string;
   /** To be called after a committed change that attempts must see. */
   readonly onWebhookChanged: (webhookId: string) => void;
+  /** Tells watchers of committed changes of deliveries. */
+  readonly publishUpdates: (updates: readonly StatusUpdate[]) => void;
+  readonly log: Logger;
 }

@@ -7,7 +7,7 @@ import { ownerFilter } from './owner.ts';
 /** A secret that signs beside the newest one for a while. */
 export interface PreviousSecret {
   /** As the secret box seals it. */
-  readonly secret: string;
+  readonly sealed: string;
   readonly expires_at: string;
 }
 

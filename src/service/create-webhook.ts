@@ -1,0 +1,70 @@
+// Registers a webhook.
+import { ServiceError } from '../domain/errors.ts';
+import { newId } from '../domain/ids.ts';
+import { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
+import { entityManagerOf } from '../persistence/orm.ts';
+import type { Principal } from '../security/tokens.ts';
+import type { ServiceContext } from './context.ts';
+import { checkEventTypes } from './find-webhook.ts';
+import { newOwnerId } from './owner.ts';
+import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
+import { makeSecret, sealHeaders } from './webhook-secrets.ts';
+import { type WebhookView, webhookView } from './webhook-view.ts';
+
+export interface CreateWebhookInput {
+  readonly url: string;
+  readonly events: readonly string[];
+  readonly description: string;
+  readonly retryPolicy: RetryPolicyInput | undefined;
+  /** Empty: the caller's own. */
+  readonly userId: string;
+  readonly scope: 'user' | 'platform';
+  readonly customHeaders: Readonly<Record<string, string>>;
+  readonly rateLimit: number;
+}
+
+/** The answer is the only one, with a rotation's, that carries the secret. */
+export async function createWebhook(context: ServiceContext, principal: Principal, input: CreateWebhookInput): Promise<WebhookView> {
+  const userId = newOwnerId(principal, input.userId);
+  if (input.scope === 'platform' && principal.role !== 'admin') {
+    throw new ServiceError('permission_denied', 'role_not_allowed', 'Only admins create webhooks with scope platform.');
+  }
+  const url = context.checkUrl(input.url);
+  checkEventTypes(input.events);
+  const now = new Date();
+  const id = newId('webhook', now.getTime());
+  const owner = { userId, webhookId: id };
+  const headers = sealHeaders(context.secretBox, owner, input.customHeaders, { signatureHeader: context.config.delivery.signatureHeader });
+  const secret = makeSecret(context.secretBox, owner);
+
+  const manager = entityManagerOf(context.orm, { userId });
+  const webhook = await manager.transactional(async (transaction) => {
+    // One at a time per user: two that both see room for one more would both take it.
+    await transaction.execute(`select pg_advisory_xact_lock(hashtextextended('webhooks of ' || ?, 0))`, [userId]);
+    const count = await transaction.count(WebhookEndpoint, { deletedAt: null });
+    if (count >= context.config.maxWebhooksPerUser) {
+      const message = `A user may have ${context.config.maxWebhooksPerUser} webhooks; delete one first.`;
+      throw new ServiceError('resource_exhausted', 'webhook_limit_reached', message);
+    }
+    const created = transaction.create(WebhookEndpoint, {
+      id,
+      userId,
+      url,
+      events: [...input.events],
+      secret: secret.sealed,
+      secretHint: secret.hint,
+      previousSecrets: [],
+      description: input.description,
+      retryPolicy: mergeRetryPolicy({}, input.retryPolicy),
+      scope: input.scope,
+      ...headers,
+      rateLimit: input.rateLimit,
+      createdAt: now,
+      updatedAt: now,
+    });
+    await transaction.persist(created).flush();
+    return created;
+  });
+  context.onWebhookChanged(id);
+  return webhookView(webhook, context.config.delivery.retry, secret.secret);
+}

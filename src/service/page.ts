@@ -1,0 +1,74 @@
+// Pages of a list: by number while that is cheap, by token as deep as one likes.
+import { invalid } from '../domain/errors.ts';
+import { type IdKind, isId } from '../domain/ids.ts';
+
+const DEFAULT_LIMIT = 20;
+const MAX_LIMIT = 100;
+/** Totals are counted up to here: an exact count of a million rows costs more than it tells. */
+export const MAX_COUNTED = 10_000;
+const TOKEN_VERSION = 'v1';
+
+export interface PageRequest {
+  /** From 1 on; 0 means 1. */
+  readonly page: number;
+  /** 0 means the default. */
+  readonly limit: number;
+  /** Wins over `page`. */
+  readonly pageToken: string;
+}
+
+export interface PageBounds {
+  /** 0 when a token was given. */
+  readonly page: number;
+  readonly limit: number;
+  readonly offset: number;
+  /** Only what is older than this id. */
+  readonly before: string | null;
+}
+
+export interface PageOf<T> {
+  readonly items: readonly T[];
+  readonly page: number;
+  readonly limit: number;
+  readonly total: number;
+  readonly totalIsExact: boolean;
+  /** Empty on the last page. */
+  readonly nextPageToken: string;
+}
+
+export function pageBounds(kind: IdKind, request: PageRequest): PageBounds {
+  const limit = request.limit === 0 ? DEFAULT_LIMIT : request.limit;
+  if (!(limit >= 1 && limit <= MAX_LIMIT)) throw invalid('field_invalid', 'limit', `must be from 1 to ${MAX_LIMIT}`);
+  if (request.pageToken !== '') return { page: 0, limit, offset: 0, before: openToken(kind, request.pageToken) };
+  const page = request.page === 0 ? 1 : request.page;
+  if (page < 1) throw invalid('field_invalid', 'page', 'must be 1 or more');
+  return { page, limit, offset: (page - 1) * limit, before: null };
+}
+
+/** `rows` holds one more than the limit when there is a next page. */
+export function toPage<T extends { readonly id: string }>(bounds: PageBounds, rows: readonly T[], counted: number): PageOf<T> {
+  const items = rows.slice(0, bounds.limit);
+  const last = items.at(-1);
+  return {
+    items,
+    page: bounds.page,
+    limit: bounds.limit,
+    total: Math.min(counted, MAX_COUNTED),
+    totalIsExact: counted <= MAX_COUNTED,
+    nextPageToken: rows.length > bounds.limit && last !== undefined ? makeToken(last.id) : '',
+  };
+}
+
+// A token only says where to read on; what may be read is decided anew by whoever brings it, so it needs no signature.
+function makeToken(id: string): string {
+  return Buffer.from(`${TOKEN_VERSION}:${id}`).toString('base64url');
+}
+
+function openToken(kind: IdKind, token: string): string {
+  const text = Buffer.from(token, 'base64url').toString('latin1');
+  const id = text.slice(TOKEN_VERSION.length + 1);
+  if (!text.startsWith(`${TOKEN_VERSION}:`) || !isId(kind, id) || makeToken(id) !== token) {
+    throw invalid('page_token_invalid', 'page_token', 'was not made by this service for this list');
+  }
+  return id;
+}
