@@ -35,10 +35,10 @@ export function createLogger(config: LogConfig, destination?: DestinationStream)
   // Asynchronous: a slow reader of the log must not stop deliveries. Lines still held are written when the process exits.
   const log = pino(options, destination ?? pino.destination({ dest: 1, sync: forPeople }));
   // Fields given to child() pass no formatter. Children inherit this one, theirs too.
-  const child: (this: Logger, bindings: Bindings) => Logger = log.child;
+  const root = Object.getPrototypeOf(log) as { child(this: Logger, bindings: Bindings): Logger };
   log.child = function clean(this: Logger, bindings: Bindings) {
-    return child.call(this, redactFields(bindings));
-  } as Logger['child'];
+    return root.child.call(this, redactFields(bindings));
+  } as typeof log.child;
   return log;
 }
 

@@ -38,16 +38,14 @@ const paths: Record<string, (log: Logger) => void> = {
 
 for (const environment of ['production', 'development'] as const) {
   describe(`in ${environment}, nothing secret is logged through`, () => {
-    for (const [name, write] of Object.entries(paths)) {
-      test(`${name}`, () => {
-        const { log, text } = captured(environment);
-        write(log);
-        expect(text()).not.toBe('');
-        expect(text()).not.toContain('whsec_d');
-        expect(text()).not.toContain(JWT);
-        expect(text()).not.toContain('address');
-      });
-    }
+    test.each(Object.entries(paths))('%s', (_name, write) => {
+      const { log, text } = captured(environment);
+      write(log);
+      expect(text()).not.toBe('');
+      expect(text()).not.toContain('whsec_d');
+      expect(text()).not.toContain(JWT);
+      expect(text()).not.toContain('address');
+    });
   });
 }
 
@@ -72,7 +70,7 @@ test('a line cannot be broken or coloured by what it quotes', () => {
   for (const environment of ['production', 'development'] as const) {
     const { log, text } = captured(environment);
     log.info({ user_id: 'a\r\n{"level":"fatal"}\u001b[31m\u009b31m\u2028' }, 'said "x\ny"\u001b[0m');
-    const commands = [...text().trimEnd()].filter((c) => c < ' ' || (c >= '\u007f' && c <= '\u009f') || c === '\u2028');
+    const commands = Array.from(text().trimEnd()).filter((c) => c < ' ' || (c >= '\u007f' && c <= '\u009f') || c === '\u2028');
     expect(commands).toEqual([]);
   }
 });
