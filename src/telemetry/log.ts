@@ -38,7 +38,7 @@ export function createLogger(config: LogConfig, destination?: DestinationStream)
   const root = Object.getPrototypeOf(log) as { child(this: Logger, bindings: Bindings): Logger };
   log.child = function clean(this: Logger, bindings: Bindings) {
     return root.child.call(this, redactFields(bindings));
-  } as typeof log.child;
+  } as unknown as typeof log.child;
   return log;
 }
 
