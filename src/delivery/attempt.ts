@@ -2,6 +2,7 @@
 import { deliveryBody } from '../domain/body.ts';
 import type { AttemptError, Outcome } from '../domain/delivery.ts';
 import { signHeaders } from '../security/signature.ts';
+import type { Tracing } from '../telemetry/tracing.ts';
 import type { HttpClient } from './http-client.ts';
 import type { Task } from './task.ts';
 import type { Target } from './webhook-directory.ts';
@@ -17,6 +18,13 @@ export interface AttemptOptions {
   readonly signal: AbortSignal;
   /** Milliseconds since 1970, corrected towards the database's clock: receivers refuse a signature that is five minutes off. */
   readonly now: () => number;
+  readonly tracing: Tracing;
+}
+
+/** What came of an attempt, and the trace it belongs to. */
+export interface Attempted {
+  readonly outcome: Outcome;
+  readonly traceId: string;
 }
 
 export type AttemptParts = Pick<Task, 'deliveryId' | 'webhookId' | 'eventType' | 'data' | 'occurredAtMs' | 'traceparent'> & {
@@ -24,9 +32,18 @@ export type AttemptParts = Pick<Task, 'deliveryId' | 'webhookId' | 'eventType' |
 };
 
 /** Sends one delivery. Never rejects: whatever goes wrong is an outcome. */
-export async function attempt(options: AttemptOptions, target: Target, parts: AttemptParts): Promise<Outcome> {
+export async function attempt(options: AttemptOptions, target: Target, parts: AttemptParts): Promise<Attempted> {
+  const traced = options.tracing.attempt(parts.traceparent);
+  const outcome = await send(options, target, parts, traced.traceparent);
+  traced.end(outcome.error);
+  return { outcome, traceId: traced.traceId };
+}
+
+async function send(options: AttemptOptions, target: Target, parts: AttemptParts, traceparent: string): Promise<Outcome> {
   if (target.fault !== null) return failed(target.fault, options.now());
-  const body = Buffer.from(deliveryBody(parts));
+  const { data } = parts;
+  if (data === null) return failed('payload_unreadable', options.now());
+  const body = Buffer.from(deliveryBody({ ...parts, data }));
   const nowMs = options.now();
   const headers: Record<string, string> = {
     ...target.customHeaders,
@@ -42,8 +59,8 @@ export async function attempt(options: AttemptOptions, target: Target, parts: At
     'x-homechef-event': parts.eventType,
     'x-homechef-delivery': parts.deliveryId,
     'x-homechef-attempt': String(parts.attemptNumber),
+    traceparent,
   };
-  if (parts.traceparent !== null) headers['traceparent'] = parts.traceparent;
   return options.client.post({
     url: target.url,
     headers,

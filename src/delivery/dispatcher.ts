@@ -1,13 +1,11 @@
 // The dispatcher: takes due deliveries from the schedule, or straight from a commit, and keeps as many in flight as may be.
 import type { Pool } from 'pg';
-import type { Outcome } from '../domain/delivery.ts';
 import { pause, type LongRunning } from '../lifecycle.ts';
 import { cancelDelivery } from '../persistence/queries/cancel-delivery.ts';
 import { loadDeliveries } from '../persistence/queries/load-deliveries.ts';
 import type { Leased, Scheduler, Settlement } from '../schedule/scheduler.ts';
-import { leasesExpired } from '../telemetry/events.ts';
-import type { Logger } from '../telemetry/log.ts';
-import type { AttemptParts } from './attempt.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { Attempted, AttemptParts } from './attempt.ts';
 import { Lane } from './lane.ts';
 import type { Recorder } from './recorder.ts';
 import type { Task } from './task.ts';
@@ -32,7 +30,7 @@ export interface DispatcherOptions {
   readonly scheduler: Scheduler;
   readonly directory: WebhookDirectory;
   readonly recorder: Recorder;
-  readonly send: (target: Target, parts: AttemptParts) => Promise<Outcome>;
+  readonly send: (target: Target, parts: AttemptParts) => Promise<Attempted>;
   /** Milliseconds to wait before the next request to this webhook, 0 to go ahead: its own rate limit. */
   readonly pace: (target: Target) => Promise<number> | number;
   readonly maxConcurrency: number;
@@ -43,7 +41,7 @@ export interface DispatcherOptions {
   readonly shutdownGraceMs: number;
   /** Called when the grace is over: ends what is in flight. */
   readonly abort: () => void;
-  readonly log: Logger;
+  readonly telemetry: Telemetry;
 }
 
 export class Dispatcher implements LongRunning {
@@ -55,6 +53,8 @@ export class Dispatcher implements LongRunning {
   #queued = 0;
   #inFlight = 0;
   #isAccepting = false;
+  /** Whether the last claim left something due behind: then a free place is worth another claim. */
+  #isMoreDue = false;
   #lastClaimAt = Number.NEGATIVE_INFINITY;
   #wake: () => void = () => undefined;
   #wakeups = 0;
@@ -108,8 +108,13 @@ export class Dispatcher implements LongRunning {
       }
       this.#pump();
     } catch (error) {
-      this.#options.log.warn({ err: error }, 'committed deliveries were not scheduled; the reconciler will');
+      this.#options.telemetry.log.warn({ err: error }, 'committed deliveries were not scheduled; the reconciler will');
     }
+  }
+
+  /** Wakes the dispatcher in time for a retry that is due before it would look again. */
+  wakeIn(delayMs: number): void {
+    if (delayMs < LONGEST_SLEEP_MS) setTimeout(() => this.#nudge(), delayMs);
   }
 
   #hasRoom(webhookId: string, taken: number, now: number): boolean {
@@ -131,6 +136,7 @@ export class Dispatcher implements LongRunning {
   async #claimOnce(): Promise<number> {
     const { scheduler, maxConcurrency, recorder } = this.#options;
     if (recorder.isStalled) return FAILURE_SLEEP_MS;
+    this.#pump();
     // Asked again when half is gone, so that claims stay batched under load.
     if (this.#queued > maxConcurrency / 2) return LONGEST_SLEEP_MS;
     const max = Math.min(MAX_CLAIM, maxConcurrency * 2 - this.#queued - this.#inFlight);
@@ -138,14 +144,12 @@ export class Dispatcher implements LongRunning {
     try {
       const claim = await scheduler.claim({ max, perWebhook: this.#options.endpointConcurrency, room: this.#room() });
       this.#lastClaimAt = performance.now();
-      if (claim.leased.length === 0) {
-        if (claim.nextDueInMs === null) return LONGEST_SLEEP_MS;
-        return claim.nextDueInMs <= 0 ? BLOCKED_SLEEP_MS : Math.min(claim.nextDueInMs, LONGEST_SLEEP_MS);
-      }
-      await this.#load(claim.leased);
-      return 0;
+      this.#isMoreDue = claim.nextDueInMs !== null && claim.nextDueInMs <= 0;
+      if (claim.leased.length > 0) await this.#load(claim.leased);
+      if (!this.#isMoreDue) return Math.min(claim.nextDueInMs ?? LONGEST_SLEEP_MS, LONGEST_SLEEP_MS);
+      return claim.leased.length > 0 ? 0 : BLOCKED_SLEEP_MS;
     } catch (error) {
-      this.#options.log.warn({ err: error }, 'due deliveries could not be taken; trying again');
+      this.#options.telemetry.log.warn({ err: error }, 'due deliveries could not be taken; trying again');
       return FAILURE_SLEEP_MS;
     }
   }
@@ -161,11 +165,12 @@ export class Dispatcher implements LongRunning {
   }
 
   async #load(leased: readonly Leased[]): Promise<void> {
-    const expired = leased.reduce((count, lease) => count + (lease.expirations > 0 ? 1 : 0), 0);
-    if (expired > 0) leasesExpired(expired);
+    const { events } = this.#options.telemetry;
+    events.deliveriesLeased(leased.length);
+    events.leaseExpired(leased.filter((lease) => lease.expirations > 0).length);
     let rows;
     try {
-      rows = new Map((await loadDeliveries(this.#options.pool, leased.map((lease) => lease.deliveryId), true)).map((row) => [row.id, row]));
+      rows = new Map((await loadDeliveries(this.#options.pool, leased)).map((row) => [row.id, row]));
     } catch (error) {
       this.#release(leased);
       throw error;
@@ -176,7 +181,7 @@ export class Dispatcher implements LongRunning {
       // Gone from the table, or come to an end: the schedule has no use for it.
       if (row === undefined || row.waitMs === null) settlements.push({ ...lease, dueAtMs: null });
       else if (row.waitMs > 0) settlements.push({ ...lease, dueAtMs: Date.now() + Math.ceil(row.waitMs) });
-      else this.#push({ ...row, lease, deliveryId: row.id, data: row.data ?? '' });
+      else this.#push({ ...row, lease, deliveryId: row.id });
     }
     if (settlements.length > 0) this.#settle(settlements);
     this.#pump();
@@ -213,7 +218,7 @@ export class Dispatcher implements LongRunning {
     try {
       await this.#attempt(lane, task);
     } catch (error) {
-      this.#options.log.error({ err: error, delivery_id: task.deliveryId }, 'a delivery could not be attempted; it is due again');
+      this.#options.telemetry.log.error({ err: error, delivery_id: task.deliveryId }, 'a delivery could not be attempted; it is due again');
       this.#release([task.lease]);
     } finally {
       this.#inFlight -= 1;
@@ -222,7 +227,7 @@ export class Dispatcher implements LongRunning {
       if (lane.isClosed(now) && lane.queued > 0) this.#close(lane, now);
       if (lane.canStart(now)) this.#ready.add(lane);
       this.#pump();
-      if (this.#queued <= this.#options.maxConcurrency / 2) this.#nudge();
+      if (this.#isMoreDue && this.#queued <= this.#options.maxConcurrency / 2) this.#nudge();
     }
   }
 
@@ -238,14 +243,14 @@ export class Dispatcher implements LongRunning {
     if (target.rateLimit > 0) {
       const waitMs = await this.#options.pace(target);
       if (waitMs > 0) {
-        lane.closeUntil(performance.now() + waitMs);
+        lane.pauseUntil(performance.now() + waitMs);
         return this.#settle([{ ...task.lease, dueAtMs: Date.now() + waitMs }]);
       }
     }
     const attemptNumber = task.attemptCount + task.lease.expirations + 1;
-    const outcome = await this.#options.send(target, { ...task, attemptNumber });
+    const { outcome, traceId } = await this.#options.send(target, { ...task, attemptNumber });
     lane.learn(outcome.error, outcome.durationMs, performance.now());
-    recorder.record(task, outcome, target.policy);
+    recorder.record(task, outcome, target.policy, traceId);
   }
 
   // What was fetched for a lane that closed goes back, so that its leases do not run out here.
@@ -263,7 +268,7 @@ export class Dispatcher implements LongRunning {
 
   #settle(settlements: readonly Settlement[]): void {
     this.#options.scheduler.settle(settlements).catch((error: unknown) => {
-      this.#options.log.warn({ err: error }, 'the schedule was not told; the leases will run out instead');
+      this.#options.telemetry.log.warn({ err: error }, 'the schedule was not told; the leases will run out instead');
     });
   }
 

@@ -26,6 +26,7 @@ export class Lane {
   #latencyMs = 0;
   #failuresInRow = 0;
   #closedUntil = 0;
+  #pacedUntil = 0;
   inFlight = 0;
 
   constructor(webhookId: string, maxInFlight: number) {
@@ -44,16 +45,16 @@ export class Lane {
   }
 
   isClosed(now: number): boolean {
-    return now < this.#closedUntil;
+    return now < this.closedUntil;
   }
 
   get closedUntil(): number {
-    return this.#closedUntil;
+    return Math.max(this.#closedUntil, this.#pacedUntil);
   }
 
   /** Nothing is sent before `until` (on `performance.now()`): the receiver's own rate limit. */
-  closeUntil(until: number): void {
-    this.#closedUntil = Math.max(this.#closedUntil, until);
+  pauseUntil(until: number): void {
+    this.#pacedUntil = Math.max(this.#pacedUntil, until);
   }
 
   /** How many more deliveries this lane may take in; small rests count as none, so that fetching stays batched. */

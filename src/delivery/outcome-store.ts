@@ -7,7 +7,7 @@ import {
   type OutcomeRow,
   type RecordedOutcome,
 } from '../persistence/queries/record-outcomes.ts';
-import type { Logger } from '../telemetry/log.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
 
 const GONE = 410;
 
@@ -23,7 +23,7 @@ export interface OutcomeStoreOptions {
   readonly disableAfterMs: number;
   readonly disableAfterFailures: number;
   readonly onDisabled: (webhook: DisabledWebhook) => void;
-  readonly log: Logger;
+  readonly telemetry: Telemetry;
 }
 
 export class OutcomeStore {
@@ -76,7 +76,7 @@ export class OutcomeStore {
       const disabled = await disableWebhook(this.#options.pool, webhookId, 'failing');
       if (disabled !== null) this.#options.onDisabled(disabled);
     } catch (error) {
-      this.#options.log.warn({ err: error, webhook_id: webhookId }, 'a failing webhook could not be disabled');
+      this.#options.telemetry.log.warn({ err: error, webhook_id: webhookId }, 'a failing webhook could not be disabled');
     }
   }
 }

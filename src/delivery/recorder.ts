@@ -7,8 +7,7 @@ import type { OutcomeRow, RecordedOutcome } from '../persistence/queries/record-
 import { isDataError } from '../persistence/store-errors.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
 import type { Scheduler, Settlement } from '../schedule/scheduler.ts';
-import { staleResults } from '../telemetry/events.ts';
-import type { Logger } from '../telemetry/log.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Task } from './task.ts';
 
 /** One statement settles so many; more gains nothing measurable and holds row locks for longer. */
@@ -24,6 +23,7 @@ const RETRY_WRITE_MS = 250;
 
 interface Entry {
   readonly task: Task;
+  readonly traceId: string;
   readonly row: OutcomeRow;
 }
 
@@ -32,7 +32,9 @@ export interface RecorderOptions {
   readonly record: (rows: readonly OutcomeRow[]) => Promise<readonly RecordedOutcome[]>;
   readonly scheduler: Scheduler;
   readonly publish: (updates: readonly StatusUpdate[]) => void;
-  readonly log: Logger;
+  /** Told of retries, so that the dispatcher's sleep ends in time. */
+  readonly onRetry: (delayMs: number) => void;
+  readonly telemetry: Telemetry;
 }
 
 export class Recorder {
@@ -57,9 +59,9 @@ export class Recorder {
   }
 
   /** Takes what came of an attempt. It is written as soon as possible, and again until it is. */
-  record(task: Task, outcome: Outcome, policy: RetryPolicy): void {
+  record(task: Task, outcome: Outcome, policy: RetryPolicy, traceId: string): void {
     this.#unwritten += 1;
-    this.#add({ task, row: toRow(task, outcome, policy) });
+    this.#add({ task, traceId, row: toRow(task, outcome, policy) });
   }
 
   /** Resolves when everything taken so far is written or given up. */
@@ -76,7 +78,7 @@ export class Recorder {
   }
 
   #done(stale: number): void {
-    if (stale > 0) staleResults(stale);
+    this.#options.telemetry.events.staleResult(stale);
     this.#unwritten -= 1;
     if (this.#unwritten === 0) for (const callback of this.#idleCallbacks.splice(0)) callback();
   }
@@ -84,11 +86,11 @@ export class Recorder {
   async #retry(entry: Entry, error: unknown): Promise<void> {
     if (isDataError(error)) {
       // The receiver's text is the only thing here that we did not make: the outcome is worth more than the text.
-      this.#options.log.error({ err: error, delivery_id: entry.task.deliveryId }, 'an outcome could not be stored as it is');
+      this.#options.telemetry.log.error({ err: error, delivery_id: entry.task.deliveryId }, 'an outcome could not be stored as it is');
       if (entry.row.response === null) return this.#done(1);
-      return this.#add({ task: entry.task, row: { ...entry.row, response: null } });
+      return this.#add({ ...entry, row: { ...entry.row, response: null } });
     }
-    if (!this.#isStalled) this.#options.log.error({ err: error }, 'outcomes cannot be written; sending pauses until they can');
+    if (!this.#isStalled) this.#options.telemetry.log.error({ err: error }, 'outcomes cannot be written; sending pauses until they can');
     this.#isStalled = true;
     await pause(RETRY_WRITE_MS);
     this.#add(entry);
@@ -100,8 +102,10 @@ export class Recorder {
     const rows = entries
       .filter(({ task, row }) => row.status === 'delivered' || task.lease.expiresAt > now)
       .map((entry) => entry.row);
+    const startedAt = performance.now();
     const recorded = rows.length === 0 ? [] : await this.#options.record(rows);
     this.#isStalled = false;
+    this.#options.telemetry.events.resultsCommitted(recorded.length, performance.now() - startedAt);
     const byId = new Map(recorded.map((row) => [row.deliveryId, row]));
     const results = entries.map((entry) => byId.get(entry.task.deliveryId));
     this.#announce(entries, results);
@@ -112,11 +116,14 @@ export class Recorder {
   #announce(entries: readonly Entry[], results: readonly (RecordedOutcome | undefined)[]): void {
     const settlements: Settlement[] = [];
     const updates: StatusUpdate[] = [];
-    for (const [index, { task, row }] of entries.entries()) {
+    for (const [index, entry] of entries.entries()) {
+      const { task, row } = entry;
       const recorded = results[index];
       if (recorded === undefined) continue;
       const { deliveryId, webhookId, token } = task.lease;
       settlements.push({ deliveryId, webhookId, token, dueAtMs: recorded.nextAttemptAtMs });
+      if (row.delayMs !== null) this.#options.onRetry(row.delayMs);
+      this.#tell(entry, recorded);
       updates.push({
         ...recorded,
         httpStatus: row.httpStatus,
@@ -127,9 +134,27 @@ export class Recorder {
     }
     if (settlements.length === 0) return;
     this.#options.scheduler.settle(settlements).catch((error: unknown) => {
-      this.#options.log.warn({ err: error }, 'the schedule was not told of outcomes; the reconciler will');
+      this.#options.telemetry.log.warn({ err: error }, 'the schedule was not told of outcomes; the reconciler will');
     });
     this.#options.publish(updates);
+  }
+
+  #tell({ task, row, traceId }: Entry, recorded: RecordedOutcome): void {
+    this.#options.telemetry.events.attemptFinished({
+      deliveryId: task.deliveryId,
+      webhookId: task.webhookId,
+      eventId: recorded.eventId,
+      eventType: task.eventType,
+      number: recorded.attemptCount,
+      trigger: row.trigger,
+      outcome: row.errorCode === 'shutdown' ? 'released' : row.status,
+      httpStatus: row.httpStatus,
+      error: row.errorCode,
+      durationMs: row.durationMs,
+      delayMs: row.startedAtMs - recorded.createdAtMs,
+      retryInMs: row.delayMs,
+      traceId,
+    });
   }
 }
 

@@ -9,8 +9,8 @@ export interface Task {
   /** The webhook's revision when the task was made: an older copy of the webhook must not be used. */
   readonly revision: number;
   readonly eventType: string;
-  /** Canonical JSON text. */
-  readonly data: string;
+  /** Canonical JSON text; null when the event's row is missing or damaged. */
+  readonly data: string | null;
   readonly occurredAtMs: number;
   readonly traceparent: string | null;
   readonly attemptCount: number;

@@ -1,7 +1,7 @@
 // Publishing one event: checked, written with all its deliveries, and only then answered.
 import { createHash } from 'node:crypto';
-import { ServiceError, invalid } from '../domain/errors.ts';
-import { isEventType } from '../domain/event-types.ts';
+import { invalid } from '../domain/errors.ts';
+import { findEventType } from '../domain/event-types.ts';
 import { newId } from '../domain/ids.ts';
 import { canonicalPayload, parsePayload, type JsonObject } from '../domain/payload.ts';
 import type { EventRow } from '../persistence/queries/insert-events.ts';
@@ -49,7 +49,7 @@ export function publishEvent(
 }
 
 function toRow(principal: Principal, input: PublishInput, maxPayloadBytes: number, nowMs: number): EventRow {
-  if (!isEventType(input.eventType)) {
+  if (findEventType(input.eventType) === undefined) {
     throw invalid('event_type_unknown', 'event_type', `"${input.eventType}" is not an event type; see GET /api/v1/webhooks/events`);
   }
   const { userIds, broadcast } = input.audience;
@@ -82,12 +82,4 @@ function toRow(principal: Principal, input: PublishInput, maxPayloadBytes: numbe
 function requestHash(input: PublishInput, data: string): string {
   const request = [input.eventType, data, input.audience.broadcast, input.audience.userIds, input.occurredAtMs];
   return createHash('sha256').update(JSON.stringify(request)).digest('base64url');
-}
-
-/** The refusal of a key that was used with another body. */
-export function idempotencyKeyReused(): ServiceError {
-  const message = 'was used with another body in the last 24 hours; use a new key for a new event';
-  return new ServiceError('already_exists', 'idempotency_key_reused', `idempotency_key: ${message}`, {
-    violations: [{ field: 'idempotency_key', message }],
-  });
 }

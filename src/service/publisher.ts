@@ -6,7 +6,7 @@ import { findIdempotentEvents } from '../persistence/queries/find-idempotent-eve
 import { insertEvents, type EventRow, type OwedDelivery } from '../persistence/queries/insert-events.ts';
 import { isDataError, storeUnavailable } from '../persistence/store-errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { idempotencyKeyReused, type Published } from './publish-event.ts';
+import type { Published } from './publish-event.ts';
 
 /** One statement takes so many events; measured throughput does not grow beyond, latency does. */
 const MAX_BATCH_EVENTS = 500;
@@ -70,7 +70,7 @@ export class Publisher {
       else repeats.push(event);
     }
     if (repeats.length > 0) await this.#answerRepeats(repeats, answers);
-    return events.map((event) => answers.get(event) ?? idempotencyKeyReused());
+    return events.map((event) => answers.get(event) ?? storeUnavailable(undefined));
   }
 
   #announce(events: readonly EventRow[], written: ReadonlyMap<string, readonly OwedDelivery[]>, startedAtMs: number): void {
@@ -127,6 +127,13 @@ function splitRepeats(events: readonly EventRow[]): { firsts: EventRow[]; repeat
     seen.add(key);
   }
   return { firsts, repeats };
+}
+
+function idempotencyKeyReused(): ServiceError {
+  const message = 'was used with another body in the last 24 hours; use a new key for a new event';
+  return new ServiceError('already_exists', 'idempotency_key_reused', `idempotency_key: ${message}`, {
+    violations: [{ field: 'idempotency_key', message }],
+  });
 }
 
 function overloaded(): ServiceError {

@@ -1,14 +1,14 @@
 // Everything an attempt needs to know of claimed deliveries, in one select.
 import type { Pool } from 'pg';
 import type { AttemptTrigger } from '../../domain/delivery.ts';
-import { textArray } from '../array-parameter.ts';
+import { plainArray, textArray } from '../array-parameter.ts';
 
 export interface LoadedDelivery {
   readonly id: string;
   readonly webhookId: string;
   readonly revision: number;
   readonly eventType: string;
-  /** Canonical JSON text; null when the event's row is missing. */
+  /** Canonical JSON text; null when the event's row is missing or damaged. */
   readonly data: string | null;
   readonly occurredAtMs: number;
   readonly traceparent: string | null;
@@ -22,13 +22,15 @@ export interface LoadedDelivery {
 /**
  * Loads deliveries by id; unknown ids are left out. The schedule is only an index, so the row itself says whether its time has
  * come: `waitMs` above zero means the schedule was early, or that another process holds the row (schedule in PostgreSQL).
- *
- * @param ownLeases whether `leased_until` was set by this claim (the PostgreSQL schedule) and is no obstacle
+ * A lease in the row is no obstacle when it is the caller's own: its end in milliseconds is then the token.
  */
-export async function loadDeliveries(pool: Pool, ids: readonly string[], ownLeases: boolean): Promise<LoadedDelivery[]> {
+export async function loadDeliveries(
+  pool: Pool,
+  held: readonly { readonly deliveryId: string; readonly token: number }[],
+): Promise<LoadedDelivery[]> {
   const result = await pool.query<
     [string, string, number, string, string | null, number, string | null, number, number, AttemptTrigger, number | null]
-  >({ name: 'load-deliveries', text: statement, rowMode: 'array', values: [textArray(ids), ownLeases] });
+  >({ name: 'load-deliveries', text: statement, rowMode: 'array', values: [textArray(held.map((lease) => lease.deliveryId)), plainArray(held.map((lease) => lease.token))] });
   return result.rows.map(
     ([id, webhookId, revision, eventType, data, occurredAtMs, traceparent, attemptCount, retriesUsed, trigger, waitMs]) => ({
       id,
@@ -48,12 +50,13 @@ export async function loadDeliveries(pool: Pool, ids: readonly string[], ownLeas
 
 // A nested loop from the ids: each look-up prunes to the one partition that can hold it.
 const statement = `
-select d.id, d.webhook_id, coalesce(w.revision, 0), d.event_type, e.data,
+select d.id, d.webhook_id, coalesce(w.revision, 0), d.event_type,
+  case when left(e.data, 1) = '{' and right(e.data, 1) = '}' then e.data end,
   coalesce((extract(epoch from e.occurred_at) * 1000)::float8, 0), e.traceparent, d.attempt_count, d.retries_used, d.next_trigger,
   case when d.status not in ('pending', 'retrying') or d.next_attempt_at is null then null
     else greatest(0, extract(epoch from greatest(d.next_attempt_at,
-      case when $2 then null else d.leased_until end) - clock_timestamp()) * 1000)::float8 end
-from unnest($1::text[]) as i(id)
+      case when abs(extract(epoch from d.leased_until) * 1000 - i.token) < 1 then null else d.leased_until end) - clock_timestamp()) * 1000)::float8 end
+from unnest($1::text[], $2::float8[]) as i(id, token)
 join deliveries d on d.id = i.id
 left join events e on e.id = d.event_id
 left join webhook_endpoints w on w.id = d.webhook_id`;

@@ -1,6 +1,6 @@
 // The settle statement: what came of a batch of attempts, in one commit.
 import type { Pool, PoolClient } from 'pg';
-import type { AttemptTrigger, DeliveryStatus } from '../../domain/delivery.ts';
+import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/delivery.ts';
 import { plainArray, textArray } from '../array-parameter.ts';
 
 export interface OutcomeRow {
@@ -20,7 +20,7 @@ export interface OutcomeRow {
   readonly httpStatus: number | null;
   readonly response: string | null;
   readonly responseTruncated: boolean;
-  readonly errorCode: string | null;
+  readonly errorCode: AttemptError | null;
   readonly errorMessage: string | null;
 }
 

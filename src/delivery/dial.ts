@@ -1,0 +1,98 @@
+// Opening a connection to a receiver: every address is checked before it is dialled, and again once connected.
+import { connect, isIP, type Socket } from 'node:net';
+import { connect as connectTls, type SecureContext } from 'node:tls';
+import type { AttemptError } from '../domain/delivery.ts';
+import type { EgressPolicy } from '../security/egress-policy.ts';
+import { attemptErrorOf, handshakeErrorOf } from './attempt-errors.ts';
+import type { NameResolver } from './name-resolver.ts';
+
+/** For resolving, connecting and the TLS handshake together; the deadline of the attempt may end it earlier. */
+export const CONNECT_TIMEOUT_MS = 5000;
+/** How long one address of several is tried before the next one is (RFC 8305, 5: 250 ms recommended). */
+const NEXT_ADDRESS_MS = 250;
+
+export interface Dialled {
+  readonly secure: boolean;
+  /** A name, or an address without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface DialTools {
+  readonly policy: EgressPolicy;
+  readonly resolver: NameResolver;
+  /** Shared by all dials: a context of its own would load the root certificates again for each. */
+  readonly secureContext: SecureContext;
+}
+
+export type DialDone = (error: AttemptError | null, socket: Socket | null) => void;
+
+/**
+ * Calls back once, with a connected socket or with what went wrong. Returns the function that gives up: it closes what is open, and
+ * nothing is called back any more.
+ */
+export function dial(to: Dialled, tools: DialTools, done: DialDone): () => void {
+  let opened: Socket | null = null;
+  let settled = false;
+  const timer = setTimeout(finish, CONNECT_TIMEOUT_MS, 'timeout');
+
+  function finish(error: AttemptError | null, socket: Socket | null = null): void {
+    if (settled) return;
+    giveUp(error !== null);
+    done(error, socket);
+  }
+
+  function giveUp(close: boolean): void {
+    settled = true;
+    clearTimeout(timer);
+    if (close) opened?.destroy();
+  }
+
+  function open(addresses: readonly string[]): void {
+    if (settled) return;
+    // One forbidden address condemns the name: it is how a rebinding answer looks.
+    if (!addresses.every((address) => tools.policy.allowsAddress(address))) return finish('ssrf_blocked');
+    const vetted = addresses.map((address) => ({ address, family: isIP(address) }));
+    const socket = connect({
+      host: to.host,
+      port: to.port,
+      noDelay: true,
+      autoSelectFamily: true,
+      autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
+      // Not asked for an address literal, which is why those went through the check above like any other.
+      lookup: (_host, options, callback) =>
+        options.all ? callback(null, vetted) : callback(null, vetted[0]?.address ?? '', vetted[0]?.family),
+    });
+    opened = socket;
+    socket.once('error', (error) => finish(attemptErrorOf(error)));
+    socket.once('connect', () => {
+      if (!tools.policy.allowsAddress(socket.remoteAddress ?? '')) return finish('ssrf_blocked');
+      if (to.secure) shakeHands(socket);
+      else finish(null, socket);
+    });
+    // Errors come as long as the socket lives; after the first they tell nothing new.
+    socket.on('error', ignore);
+  }
+
+  function shakeHands(socket: Socket): void {
+    const secured = connectTls({
+      socket,
+      secureContext: tools.secureContext,
+      host: to.host,
+      // An address is no server name (RFC 6066, 3); the certificate is then matched against the address.
+      servername: isIP(to.host) === 0 ? to.host : '',
+      ALPNProtocols: ['http/1.1'],
+      rejectUnauthorized: true,
+    });
+    opened = secured;
+    secured.once('error', (error) => finish(handshakeErrorOf(error)));
+    secured.once('secureConnect', () => finish(null, secured));
+    secured.on('error', ignore);
+  }
+
+  if (isIP(to.host) !== 0) open([to.host]);
+  else tools.resolver.resolve(to.host).then(open, () => finish('dns_error'));
+  return () => giveUp(true);
+}
+
+function ignore(): void {}

@@ -1,0 +1,55 @@
+// Partitions: a day each, made ahead of time, dropped when they are older than what is kept.
+import type { Pool } from 'pg';
+import { idFloor } from '../domain/ids.ts';
+
+const DAY_MS = 86_400_000;
+/** Made ahead: a service that cannot maintain itself for a week still writes into partitions of their own. */
+const DAYS_AHEAD = 8;
+/** In the order they are dropped: a delivery must not outlive its event. */
+const PARENTS = ['attempts', 'deliveries', 'events'] as const;
+
+/** Makes the partitions of the coming days. Answers how many were missing. */
+export async function createPartitions(pool: Pool, nowMs: number): Promise<number> {
+  const result = await pool.query<{ made: number }>('select ensure_partitions($1::date, $2) as made', [
+    new Date(nowMs).toISOString().slice(0, 10),
+    DAYS_AHEAD,
+  ]);
+  return result.rows[0]?.made ?? 0;
+}
+
+/**
+ * Drops the partitions of days that are past retention: metadata only, however many rows. A day that still holds a delivery
+ * that is not at its end is kept until it does.
+ */
+export async function dropOldPartitions(pool: Pool, nowMs: number, retentionDays: number): Promise<string[]> {
+  const oldestDay = new Date(nowMs - retentionDays * DAY_MS).toISOString().slice(0, 10).replaceAll('-', '');
+  const dropped: string[] = [];
+  for (const day of await partitionDays(pool)) {
+    if (day >= oldestDay || (await hasUnfinished(pool, day))) continue;
+    for (const parent of PARENTS) {
+      // Detaching first would need no lock on the parent, but cannot run in a transaction with the others; dropping takes milliseconds.
+      await pool.query(`drop table if exists ${parent}_${day}`);
+      dropped.push(`${parent}_${day}`);
+    }
+  }
+  return dropped;
+}
+
+async function partitionDays(pool: Pool): Promise<string[]> {
+  const result = await pool.query<{ day: string }>(
+    `select distinct substring(c.relname from '[0-9]{8}$') as day
+     from pg_inherits i join pg_class c on c.oid = i.inhrelid join pg_class p on p.oid = i.inhparent
+     where p.relname = any ($1) and c.relname ~ '_[0-9]{8}$' order by day`,
+    [[...PARENTS]],
+  );
+  return result.rows.map((row) => row.day);
+}
+
+async function hasUnfinished(pool: Pool, day: string): Promise<boolean> {
+  const startMs = Date.parse(`${day.slice(0, 4)}-${day.slice(4, 6)}-${day.slice(6)}T00:00:00Z`);
+  const result = await pool.query(
+    `select 1 from deliveries where id >= $1 and id < $2 and status in ('pending', 'retrying') limit 1`,
+    [idFloor('delivery', startMs), idFloor('delivery', startMs + DAY_MS)],
+  );
+  return (result.rowCount ?? 0) > 0;
+}
