@@ -37,6 +37,8 @@ export interface DispatcherOptions {
   readonly endpointConcurrency: number;
   /** No attempt takes longer, in milliseconds. */
   readonly maxTimeoutMs: number;
+  /** Milliseconds since 1970 by the database's clock. */
+  readonly now: () => number;
   /** Milliseconds given to requests in flight when stopping. */
   readonly shutdownGraceMs: number;
   /** Called when the grace is over: ends what is in flight. */
@@ -97,7 +99,7 @@ export class Dispatcher implements LongRunning {
     const direct: Committed[] = [];
     const later: Committed[] = [];
     for (const delivery of committed) (this.#hasRoom(delivery.webhookId, direct.length, now) ? direct : later).push(delivery);
-    const dueAtMs = Date.now();
+    const dueAtMs = this.#options.now();
     try {
       if (later.length > 0) await this.#options.scheduler.enqueue(later.map((delivery) => ({ ...delivery, dueAtMs })));
       if (direct.length === 0) return;
@@ -180,7 +182,7 @@ export class Dispatcher implements LongRunning {
       const row = rows.get(lease.deliveryId);
       // Gone from the table, or come to an end: the schedule has no use for it.
       if (row === undefined || row.waitMs === null) settlements.push({ ...lease, dueAtMs: null });
-      else if (row.waitMs > 0) settlements.push({ ...lease, dueAtMs: Date.now() + Math.ceil(row.waitMs) });
+      else if (row.waitMs > 0) settlements.push({ ...lease, dueAtMs: this.#options.now() + Math.ceil(row.waitMs) });
       else this.#push({ ...row, lease, deliveryId: row.id });
     }
     if (settlements.length > 0) this.#settle(settlements);
@@ -244,7 +246,7 @@ export class Dispatcher implements LongRunning {
       const waitMs = await this.#options.pace(target);
       if (waitMs > 0) {
         lane.pauseUntil(performance.now() + waitMs);
-        return this.#settle([{ ...task.lease, dueAtMs: Date.now() + waitMs }]);
+        return this.#settle([{ ...task.lease, dueAtMs: this.#options.now() + waitMs }]);
       }
     }
     const attemptNumber = task.attemptCount + task.lease.expirations + 1;
@@ -257,12 +259,12 @@ export class Dispatcher implements LongRunning {
   #close(lane: Lane, now: number): void {
     const tasks = lane.clear();
     this.#queued -= tasks.length;
-    const dueAtMs = Date.now() + Math.ceil(lane.closedUntil - now);
+    const dueAtMs = this.#options.now() + Math.ceil(lane.closedUntil - now);
     this.#settle(tasks.map((task) => ({ ...task.lease, dueAtMs })));
   }
 
   #release(leases: readonly Leased[]): void {
-    const dueAtMs = Date.now();
+    const dueAtMs = this.#options.now();
     this.#settle(leases.map((lease) => ({ ...lease, dueAtMs })));
   }
 

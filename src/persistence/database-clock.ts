@@ -1,0 +1,73 @@
+// The one clock: this machine's, corrected by how far the database's is from it.
+import type { Pool } from 'pg';
+import { pause, repeat, type LongRunning } from '../lifecycle.ts';
+
+/** A clock that is stepped is noticed within so long; receivers refuse signatures five minutes off. */
+const MEASURE_INTERVAL_MS = 5000;
+/** At start, more often until the first answer. */
+const FIRST_RETRY_MS = 200;
+/** A slow answer says little about the clock: beyond this round trip it is measured again instead. */
+const MAX_ROUND_TRIP_MS = 500;
+
+export interface DatabaseClockOptions {
+  readonly pool: Pool;
+  /** How far this clock is ahead of the database's, each time it is measured. */
+  readonly onSkew: (skewMs: number) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+export class DatabaseClock implements LongRunning {
+  readonly name = 'clock';
+  readonly #options: DatabaseClockOptions;
+  readonly #stopping = new AbortController();
+  #skewMs = 0;
+  /** Where the wall clock should be, by the monotonic one: a step between two measurements shows as a difference. */
+  #wallMinusMonotonicMs = Date.now() - performance.now();
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: DatabaseClockOptions) {
+    this.#options = options;
+  }
+
+  /** Milliseconds since 1970 by the database's clock; carried on by the monotonic clock, so a step of the wall clock does not show. */
+  now(): number {
+    return this.#wallMinusMonotonicMs + performance.now() - this.#skewMs;
+  }
+
+  async start(): Promise<void> {
+    for (let tries = 0; tries < 3 && !(await this.#tryMeasure()); tries += 1) await pause(FIRST_RETRY_MS);
+    this.#loop = repeat(
+      async () => {
+        await this.#tryMeasure();
+      },
+      MEASURE_INTERVAL_MS,
+      this.#stopping.signal,
+      this.#options.onError,
+    );
+  }
+
+  async drain(): Promise<void> {
+    this.#stopping.abort();
+    await this.#loop;
+  }
+
+  async #tryMeasure(): Promise<boolean> {
+    try {
+      const sentAt = performance.now();
+      const result = await this.#options.pool.query<{ ms: number }>(
+        'select (extract(epoch from clock_timestamp()) * 1000)::float8 as ms',
+      );
+      const roundTripMs = performance.now() - sentAt;
+      const databaseMs = result.rows[0]?.ms;
+      if (databaseMs === undefined || roundTripMs > MAX_ROUND_TRIP_MS) return false;
+      const wallMs = Date.now();
+      this.#wallMinusMonotonicMs = wallMs - performance.now();
+      this.#skewMs = wallMs - roundTripMs / 2 - databaseMs;
+      this.#options.onSkew(this.#skewMs);
+      return true;
+    } catch (error) {
+      this.#options.onError(error);
+      return false;
+    }
+  }
+}
