@@ -34,23 +34,28 @@ export interface Published {
   readonly duplicate: boolean;
 }
 
+export interface PublishContext {
+  readonly publisher: Pick<Publisher, 'publish'>;
+  readonly config: { readonly maxPayloadBytes: number };
+}
+
 /**
  * Publishes an event. Resolves once the event and every delivery are committed.
  *
  * Errors: `invalid_argument` (event_type_unknown, audience_missing, payload_*), `already_exists` (idempotency_key_reused),
  * `resource_exhausted` (payload_too_large, overloaded), `unavailable` (store_unavailable).
  */
-export function publishEvent(
-  context: { readonly publisher: Publisher; readonly config: { readonly maxPayloadBytes: number } },
-  principal: Principal,
-  input: PublishInput,
-): Promise<Published> {
+export function publishEvent(context: PublishContext, principal: Principal, input: PublishInput): Promise<Published> {
   return context.publisher.publish(toRow(principal, input, context.config.maxPayloadBytes, Date.now()));
 }
 
 function toRow(principal: Principal, input: PublishInput, maxPayloadBytes: number, nowMs: number): EventRow {
   if (findEventType(input.eventType) === undefined) {
-    throw invalid('event_type_unknown', 'event_type', `"${input.eventType}" is not an event type; see GET /api/v1/webhooks/events`);
+    throw invalid(
+      'event_type_unknown',
+      'event_type',
+      `"${input.eventType}" is not an event type; see GET /api/v1/webhooks/events`,
+    );
   }
   const { userIds, broadcast } = input.audience;
   if (userIds.length === 0 && !broadcast) {

@@ -9,6 +9,7 @@ export type Door = 'grpc' | 'grpc-web' | 'connect' | 'rest';
 
 const requestIdKey = createContextKey('', { description: 'request id' });
 const doorKey = createContextKey<Door>('connect', { description: 'door' });
+const problemKey = createContextKey<ServiceError | null>(null, { description: 'why the message could not be read' });
 const principalKey = createContextKey<Principal | null>(null, { description: 'principal' });
 
 export function newCallValues(requestId: string, door: Door): ContextValues {
@@ -25,6 +26,18 @@ export function doorOf(values: ContextValues): Door {
 
 export function setPrincipal(values: ContextValues, principal: Principal): void {
   values.set(principalKey, principal);
+}
+
+/**
+ * A door that could not read the message says so here and sends an empty one: the call is still logged, and a caller without a token
+ * learns that and nothing about its message.
+ */
+export function setProblem(values: ContextValues, problem: ServiceError): void {
+  values.set(problemKey, problem);
+}
+
+export function findProblem(values: ContextValues): ServiceError | null {
+  return values.get(problemKey);
 }
 
 /** Null before the caller is known: on public calls, and when authentication itself fails. */

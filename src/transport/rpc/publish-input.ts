@@ -1,7 +1,7 @@
 // How an event on the wire becomes what the service publishes; shared by the three calls that publish.
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import type { PublishEventRequest } from '../../../gen/homechef/webhook/v1/event_pb.ts';
-import { ServiceError } from '../../domain/errors.ts';
+import { invalid } from '../../domain/errors.ts';
 import type { PublishInput } from '../../service/publish-event.ts';
 
 /** Version 00 of the W3C trace context; anything else is not passed on to receivers. */
@@ -20,15 +20,8 @@ export function publishInput(request: PublishEventRequest, header: Headers): Pub
   };
 }
 
-function payloadOf(request: PublishEventRequest): PublishInput['data'] {
-  switch (request.payload.case) {
-    case 'data':
-      return { json: request.payload.value };
-    case 'dataJson':
-      return { bytes: request.payload.value };
-    case undefined:
-      throw new ServiceError('invalid_argument', 'field_invalid', 'data: is required', {
-        violations: [{ field: 'data', message: 'is required' }],
-      });
-  }
+function payloadOf({ payload }: PublishEventRequest): PublishInput['data'] {
+  if (payload.case === 'data') return { json: payload.value };
+  if (payload.case === 'dataJson') return { bytes: payload.value };
+  throw invalid('field_invalid', 'data', 'is required');
 }

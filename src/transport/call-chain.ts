@@ -1,0 +1,29 @@
+// What every call passes on its way in, whichever door it came through, outermost first.
+import type { Interceptor } from '@connectrpc/connect';
+import { authenticate } from './interceptors/authenticate.ts';
+import type { VerifyToken } from './interceptors/authenticate.ts';
+import { deadline } from './interceptors/deadline.ts';
+import { endStreams } from './interceptors/end-streams.ts';
+import { observe } from './interceptors/observe.ts';
+import type { CallObserver } from './interceptors/observe.ts';
+import { translateErrors } from './interceptors/translate-errors.ts';
+import { validate } from './interceptors/validate.ts';
+
+export interface CallChainOptions {
+  readonly verifyToken: VerifyToken;
+  readonly onCall: CallObserver;
+  /** Aborted when the process stops: streams end, unary calls are finished. */
+  readonly shutdown: AbortSignal;
+  readonly maxCallMs?: number;
+}
+
+export function callChain(options: CallChainOptions): Interceptor[] {
+  return [
+    observe(options.onCall),
+    translateErrors(),
+    deadline(options.maxCallMs),
+    authenticate(options.verifyToken),
+    endStreams(options.shutdown),
+    validate(),
+  ];
+}

@@ -1,0 +1,145 @@
+// The HTTP/2 listener for gRPC: h2c inside the cluster, TLS (and client certificates) where the configuration names files.
+import { createSecureServer, createServer, constants } from 'node:http2';
+import type { Http2Server, Http2SecureServer, Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import type { Interceptor } from '@connectrpc/connect';
+import { connectNodeAdapter } from '@connectrpc/connect-node';
+import type { Config } from '../config.ts';
+import { newCallValues, requestIdFrom } from './call-context.ts';
+import { connectOptions, connectRoutes } from './connect-options.ts';
+import type { ServiceEntry } from './router.ts';
+import { DEFAULT_LIMITS, MAX_HEADER_BYTES } from './server-limits.ts';
+import type { ServerLimits } from './server-limits.ts';
+import { readTls, reloadTls } from './tls-files.ts';
+
+/** Calls at once on one connection. Node's default is four billion. */
+const MAX_CONCURRENT_STREAMS = 256;
+/** Streams that a client may reset at once, and then each second, before its connection is closed (rapid reset, CVE-2023-44487). */
+const RESET_BURST = 1000;
+const RESET_RATE_PER_SECOND = 33;
+/** Unanswered pings, settings frames and broken frames that one connection may cost us. */
+const MAX_OUTSTANDING_PINGS = 10;
+const MAX_OUTSTANDING_SETTINGS = 10;
+const MAX_BROKEN_FRAMES = 100;
+const MAX_HEADER_PAIRS = 100;
+/** Megabytes that one connection may make this process hold. */
+const MAX_SESSION_MEMORY_MB = 16;
+/** What one call and one connection may send before we have read it: a whole payload, so that large ones need no round trips. */
+const STREAM_WINDOW_BYTES = 1_048_576;
+const CONNECTION_WINDOW_BYTES = 4_194_304;
+/** Connections; each holds many calls, so far fewer than the HTTP/1.1 listener needs. */
+const MAX_SESSIONS = 4000;
+
+export interface GrpcServerOptions {
+  readonly config: Pick<Config, 'host' | 'grpcPort' | 'maxPayloadBytes' | 'tls'>;
+  readonly entries: readonly ServiceEntry[];
+  readonly interceptors: Interceptor[];
+  readonly onError: (error: unknown) => void;
+  readonly limits?: Partial<ServerLimits>;
+}
+
+export interface GrpcServer {
+  /** Resolves to the port it listens on. */
+  listen(): Promise<number>;
+  /** Sends GOAWAY, takes nothing new and resolves once the calls in flight are answered. */
+  close(): Promise<void>;
+}
+
+export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
+  const { config } = options;
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const handler = connectNodeAdapter({
+    ...connectOptions(config.maxPayloadBytes, limits.maxCallMs, options.interceptors),
+    grpcWeb: false,
+    connect: false,
+    routes: connectRoutes(options.entries),
+    contextValues: (request) => newCallValues(requestIdFrom(request.headers['x-request-id']), 'grpc'),
+    fallback: (request, response) => refuse(request as Http2ServerRequest, response as Http2ServerResponse),
+  });
+  const server: Http2Server | Http2SecureServer =
+    config.tls === null
+      ? createServer(SETTINGS)
+      : createSecureServer({ ...SETTINGS, ...readTls(config.tls), allowHTTP1: false });
+  server.on('request', (request: Http2ServerRequest, response: Http2ServerResponse) => {
+    try {
+      handler(request, response);
+    } catch (error) {
+      // An :authority that makes no URL is thrown at us synchronously; unanswered it would end the process.
+      options.onError(error);
+      response.stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
+    }
+  });
+
+  const sessions = new Set<ServerHttp2Session>();
+  server.on('session', (session: ServerHttp2Session) => {
+    if (sessions.size >= MAX_SESSIONS) return session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+    sessions.add(session);
+    session.once('close', () => sessions.delete(session));
+    // What a broken client does to its own connection is no news.
+    session.on('error', () => {});
+    return undefined;
+  });
+  return lifecycle(server, sessions, options);
+}
+
+const SETTINGS = {
+  settings: {
+    maxConcurrentStreams: MAX_CONCURRENT_STREAMS,
+    maxHeaderListSize: MAX_HEADER_BYTES,
+    initialWindowSize: STREAM_WINDOW_BYTES,
+    enablePush: false,
+  },
+  maxHeaderListPairs: MAX_HEADER_PAIRS,
+  maxOutstandingPings: MAX_OUTSTANDING_PINGS,
+  maxOutstandingSettings: MAX_OUTSTANDING_SETTINGS,
+  maxSessionInvalidFrames: MAX_BROKEN_FRAMES,
+  maxSessionRejectedStreams: MAX_BROKEN_FRAMES,
+  maxSessionMemory: MAX_SESSION_MEMORY_MB,
+  streamResetBurst: RESET_BURST,
+  streamResetRate: RESET_RATE_PER_SECOND,
+};
+
+function lifecycle(
+  server: Http2Server | Http2SecureServer,
+  sessions: ReadonlySet<ServerHttp2Session>,
+  { config, onError }: GrpcServerOptions,
+): GrpcServer {
+  let stopReloading = (): void => {};
+  return {
+    listen: () =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(config.grpcPort, config.host, () => {
+          server.off('error', reject);
+          server.on('error', onError);
+          if (config.tls !== null && 'setSecureContext' in server) stopReloading = reloadTls(server, config.tls, onError);
+          resolve((server.address() as AddressInfo).port);
+        });
+      }),
+    close: () =>
+      new Promise((resolve) => {
+        stopReloading();
+        server.close(() => resolve());
+        for (const session of sessions) {
+          // close() alone lets the client go on opening calls until the last one has ended.
+          session.goaway(constants.NGHTTP2_NO_ERROR);
+          session.close();
+        }
+      }),
+  };
+}
+
+// An unknown RPC, answered as gRPC wants it: the status in the only headers there are.
+function refuse(request: Http2ServerRequest, response: Http2ServerResponse): void {
+  if (request.headers['content-type']?.startsWith('application/grpc') !== true) {
+    response.writeHead(415).end();
+    return;
+  }
+  response.writeHead(200, {
+    'content-type': 'application/grpc',
+    'grpc-status': '12',
+    'grpc-message': 'There is no such call here.',
+  });
+  response.end();
+}

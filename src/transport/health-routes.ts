@@ -1,0 +1,43 @@
+// GET /livez, /readyz and /health: for orchestrators, load balancers and people.
+import type { FastifyInstance } from 'fastify';
+import type { HealthView } from './health-view.ts';
+import type { VerifyToken } from './interceptors/authenticate.ts';
+
+export interface HealthRouteOptions {
+  readonly health: HealthView;
+  readonly version: string;
+  readonly verifyToken: VerifyToken;
+}
+
+export function healthRoutes(
+  app: FastifyInstance,
+  { health, version, verifyToken }: HealthRouteOptions,
+  done: () => void,
+): void {
+  app.get('/livez', (_request, reply) => {
+    const live = health.live();
+    return reply.code(live ? 200 : 503).send({ status: live ? 'ok' : 'down' });
+  });
+
+  app.get('/readyz', (_request, reply) => {
+    const { ready, checks } = health.report();
+    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', ...checks });
+  });
+
+  app.get('/health', async (request, reply) => {
+    const { ready, checks } = health.report();
+    const status = !ready ? 'down' : Object.values(checks).every((check) => check === 'ok') ? 'ok' : 'degraded';
+    const answer: Record<string, unknown> = {
+      status,
+      service: 'homechef-webhooks',
+      version,
+      timestamp: new Date().toISOString(),
+    };
+    // What stands behind the service is nobody's business but its operators'.
+    const { authorization } = request.headers;
+    const isAdmin = authorization !== undefined && (await verifyToken(authorization).catch(() => null))?.role === 'admin';
+    if (isAdmin) Object.assign(answer, { checks, dependencies: health.dependencies() });
+    return reply.code(ready ? 200 : 503).send(answer);
+  });
+  done();
+}

@@ -1,0 +1,157 @@
+// The HTTP/1.1 listener: REST, Connect, gRPC-Web, health, and whatever pages and sockets are given to it as extensions.
+import type { AddressInfo } from 'node:net';
+import type { Interceptor } from '@connectrpc/connect';
+import { fastifyConnectPlugin } from '@connectrpc/connect-fastify';
+import Fastify from 'fastify';
+import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
+import type { Config } from '../config.ts';
+import { ServiceError } from '../domain/errors.ts';
+import { browserSafety } from './browser-safety.ts';
+import { newCallValues, requestIdFrom } from './call-context.ts';
+import type { Door } from './call-context.ts';
+import { connectOptions, connectRoutes } from './connect-options.ts';
+import { toServiceError } from './errors.ts';
+import { healthRoutes } from './health-routes.ts';
+import type { HealthView } from './health-view.ts';
+import type { VerifyToken } from './interceptors/authenticate.ts';
+import { restGateway } from './rest/gateway.ts';
+import { restErrorBody, restHeaders, restStatus } from './rest/rest-error.ts';
+import type { ServiceEntry } from './router.ts';
+import { DEFAULT_LIMITS, ENVELOPE_BYTES, MAX_HEADER_BYTES } from './server-limits.ts';
+import type { ServerLimits } from './server-limits.ts';
+import { refuseBadConnection } from './bad-connection.ts';
+import { readTls, reloadTls } from './tls-files.ts';
+
+/** Longer than any id, so that a long one is answered as an invalid id and not as an unknown route. */
+const MAX_PARAM_LENGTH = 1000;
+
+export interface HttpServerOptions {
+  readonly config: Pick<Config, 'host' | 'httpPort' | 'version' | 'maxPayloadBytes' | 'corsOrigins' | 'trustProxy' | 'tls'>;
+  readonly entries: readonly ServiceEntry[];
+  readonly interceptors: Interceptor[];
+  readonly verifyToken: VerifyToken;
+  readonly health: HealthView;
+  /** Other people's routes: `/`, `/docs`, `/openapi.json`, `/ws`. */
+  readonly extensions?: readonly FastifyPluginCallback[];
+  /** For failures outside any call: what a caller sees as `internal`, and certificates that cannot be read. */
+  readonly onError: (error: unknown) => void;
+  readonly limits?: Partial<ServerLimits>;
+}
+
+export interface HttpServer {
+  readonly app: FastifyInstance;
+  /** Resolves to the port it listens on. */
+  listen(): Promise<number>;
+  /** Takes no new connections and resolves once the requests in flight are answered. */
+  close(): Promise<void>;
+}
+
+export function createHttpServer(options: HttpServerOptions): HttpServer {
+  const { config } = options;
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const app = Fastify({
+    // Node's own http options; with TLS the same ones beside the certificate.
+    ...(config.tls === null ? { http: nodeLimits(limits) } : { https: { ...readTls(config.tls), ...nodeLimits(limits) } }),
+    bodyLimit: config.maxPayloadBytes + ENVELOPE_BYTES,
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    trustProxy: config.trustProxy,
+    genReqId: (request) => requestIdFrom(request.headers['x-request-id']),
+    requestIdHeader: false,
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    clientErrorHandler: refuseBadConnection,
+    frameworkErrors: (error, request, reply) =>
+      sendError(error, request as FastifyRequest, reply as FastifyReply, options.onError),
+  }) as unknown as FastifyInstance;
+  app.server.headersTimeout = limits.headersTimeoutMs;
+  app.server.maxConnections = limits.maxConnections;
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+    refuseBadHost(request);
+  });
+  browserSafety(app, { origins: config.corsOrigins, tls: config.tls !== null });
+  app.setErrorHandler((error, request, reply) => sendError(error, request, reply, options.onError));
+  app.setNotFoundHandler((request) => {
+    throw new ServiceError('not_found', 'route_not_found', `There is nothing at ${request.url.split('?', 1)[0]}.`);
+  });
+  // Without a parser of its own a body is of no use to anybody, so Fastify's lenient ones go.
+  app.removeAllContentTypeParsers();
+  void app.register(healthRoutes, { health: options.health, version: config.version, verifyToken: options.verifyToken });
+  void app.register(restGateway, { entries: options.entries, interceptors: options.interceptors });
+  void app.register(fastifyConnectPlugin, {
+    ...connectOptions(config.maxPayloadBytes, limits.maxCallMs, options.interceptors),
+    grpc: false,
+    routes: connectRoutes(options.entries),
+    contextValues: (request) => newCallValues(request.id, doorOf(request)),
+  });
+  for (const extension of options.extensions ?? []) void app.register(extension);
+  return { app, ...lifecycle(app, options) };
+}
+
+function lifecycle(app: FastifyInstance, { config, onError }: HttpServerOptions): Pick<HttpServer, 'listen' | 'close'> {
+  let stopReloading = (): void => {};
+  return {
+    async listen() {
+      await app.listen({ host: config.host, port: config.httpPort });
+      if (config.tls !== null) stopReloading = reloadTls(app.server as never, config.tls, onError);
+      return (app.server.address() as AddressInfo).port;
+    },
+    async close() {
+      stopReloading();
+      await app.close();
+    },
+  };
+}
+
+function nodeLimits(limits: ServerLimits) {
+  return {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: limits.headersTimeoutMs,
+    requestTimeout: limits.requestTimeoutMs,
+    connectionsCheckingInterval: limits.checkIntervalMs,
+  };
+}
+
+function doorOf(request: FastifyRequest): Door {
+  return request.headers['content-type']?.startsWith('application/grpc-web') === true ? 'grpc-web' : 'connect';
+}
+
+// Connect builds a URL from it, and one that cannot be built would leave the request without an answer.
+function refuseBadHost(request: FastifyRequest): void {
+  const { host } = request.headers;
+  if (host !== undefined && host !== '' && URL.canParse(`http://${host}`)) return;
+  throw new ServiceError('invalid_argument', 'body_malformed', 'The Host header is missing or malformed.');
+}
+
+function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply, onError: (error: unknown) => void): void {
+  const error = fromFastify(thrown) ?? toServiceError(thrown);
+  if (error.code === 'internal' && !(thrown instanceof Error && thrown.name === 'ConnectError')) onError(error);
+  // A body that was refused is not read to its end, so nothing more can come over this connection.
+  if (!request.raw.complete) reply.header('connection', 'close');
+  void reply
+    .code(restStatus(error))
+    .headers(restHeaders(error))
+    .type('application/json; charset=utf-8')
+    .send(JSON.stringify(restErrorBody(error, request.id)));
+}
+
+/** Fastify's own refusals, in our words; null for anything else. */
+function fromFastify(thrown: unknown): ServiceError | null {
+  const { code } = thrown as { code?: unknown };
+  switch (code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new ServiceError('resource_exhausted', 'payload_too_large', 'The body is larger than this service reads.', {
+        cause: thrown,
+      });
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new ServiceError('invalid_argument', 'media_type_unsupported', 'Send application/json.', { cause: thrown });
+    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+    case 'FST_ERR_BAD_URL':
+      return new ServiceError('invalid_argument', 'body_malformed', 'The request is malformed.', { cause: thrown });
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,150 @@
+// REST: a Fastify plugin that serves every annotated RPC as JSON over HTTP, through the calls' own interceptors.
+import { create } from '@bufbuild/protobuf';
+import type { DescMessage, JsonObject, Message } from '@bufbuild/protobuf';
+import type { ContextValues, Interceptor } from '@connectrpc/connect';
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
+import { invalid, ServiceError } from '../../domain/errors.ts';
+import { newCallValues, setProblem } from '../call-context.ts';
+import { toServiceError } from '../errors.ts';
+import type { ServiceEntry } from '../router.ts';
+import { invoker } from './invoke.ts';
+import { parseJsonBody } from './json-body.ts';
+import { messageFromJson } from './json-input.ts';
+import { messageToJson } from './json-output.ts';
+import { readQuery } from './query-input.ts';
+import { restRoutes } from './routes.ts';
+import type { RestRoute } from './routes.ts';
+
+const ALL_METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+
+export interface GatewayOptions {
+  readonly entries: readonly ServiceEntry[];
+  readonly interceptors: Interceptor[];
+}
+
+export function restGateway(app: FastifyInstance, options: GatewayOptions, done: () => void): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(/^application\/([\w.-]+\+)?json\s*(;|$)/i, { parseAs: 'buffer' }, (_request, body, parsed) => {
+    parsed(null, body);
+  });
+  const routes = restRoutes(options.entries);
+  for (const route of routes) {
+    app.route({ method: route.verb, url: fastifyPath(route.path), handler: handler(route, options.interceptors) });
+  }
+  for (const [path, taken] of Map.groupBy(routes, (route) => fastifyPath(route.path))) refuseOtherMethods(app, path, taken);
+  done();
+}
+
+// Routes are told apart by their shape, so a static path that lacks a verb must say so itself: else `PUT /webhooks/events` would
+// fall through to `PUT /webhooks/{webhook_id}`.
+function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly RestRoute[]): void {
+  const allowed: HTTPMethods[] = routes.map((route) => route.verb);
+  if (allowed.includes('GET')) allowed.push('HEAD');
+  app.route({
+    method: ALL_METHODS.filter((method) => !allowed.includes(method)),
+    url: path,
+    onRequest: async (_request, reply) => {
+      reply.header('allow', allowed.join(', '));
+      throw new ServiceError('unimplemented', 'method_not_allowed', `This path takes ${allowed.join(', ')}.`);
+    },
+    handler: () => {},
+  });
+}
+
+function handler(route: RestRoute, interceptors: Interceptor[]) {
+  const invoke = invoker(route, interceptors);
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    const gone = new AbortController();
+    reply.raw.once('close', () => gone.abort());
+    const values = newCallValues(request.id, 'rest');
+    const answer = await invoke(readOrExplain(route, request, values), {
+      url: `${request.protocol}://${request.host}${request.url}`,
+      header: webHeaders(request),
+      values,
+      signal: gone.signal,
+    });
+    if (route.successStatus === 204) return reply.code(204).send();
+    return reply
+      .code(route.successStatus)
+      .type('application/json; charset=utf-8')
+      .send(JSON.stringify(messageToJson(route.method.output, answer)));
+  };
+}
+
+function readOrExplain(route: RestRoute, request: FastifyRequest, values: ContextValues): Message {
+  try {
+    return readMessage(route, request);
+  } catch (error) {
+    setProblem(values, toServiceError(error));
+    return create(route.method.input);
+  }
+}
+
+function readMessage(route: RestRoute, request: FastifyRequest): Message {
+  const schema = route.method.input;
+  const queryStart = request.url.indexOf('?');
+  const query = queryStart < 0 ? '' : request.url.slice(queryStart + 1);
+  let json: JsonObject = {};
+  if (route.hasBody) {
+    json = readBody(request);
+    if (query !== '')
+      throw invalid('field_unknown', query.split(/[=&]/, 1)[0] ?? '', 'this path takes its input from the body');
+  } else {
+    readQuery(schema, query, json);
+  }
+  for (const field of route.pathFields) {
+    if (Object.hasOwn(json, field)) throw invalid('field_unknown', field, 'is taken from the path');
+    json[field] = (request.params as Record<string, string>)[field] ?? '';
+  }
+  takeIdempotencyKey(schema, request, json);
+  return messageFromJson(schema, json);
+}
+
+function readBody(request: FastifyRequest): JsonObject {
+  if (!(request.body instanceof Uint8Array)) return {};
+  refuseEncoding(request);
+  const json = parseJsonBody(request.body);
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new ServiceError('invalid_argument', 'body_malformed', 'The body must be a JSON object.');
+  }
+  return json as JsonObject;
+}
+
+function takeIdempotencyKey(schema: DescMessage, request: FastifyRequest, json: JsonObject): void {
+  const key = request.headers['idempotency-key'];
+  const field = schema.fields.find((candidate) => candidate.name === 'idempotency_key');
+  if (typeof key !== 'string' || field === undefined) return;
+  if (Object.hasOwn(json, field.name) && json[field.name] !== key) {
+    throw invalid('field_invalid', field.name, 'differs from the Idempotency-Key header');
+  }
+  json[field.name] = key;
+}
+
+function refuseEncoding(request: FastifyRequest): void {
+  const encoding = request.headers['content-encoding'];
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+    throw new ServiceError(
+      'invalid_argument',
+      'media_type_unsupported',
+      'REST bodies are not compressed; send them as they are.',
+    );
+  }
+  const charset = /charset=\s*"?([\w-]+)/i.exec(request.headers['content-type'] ?? '')?.[1];
+  if (charset !== undefined && charset.toLowerCase() !== 'utf-8') {
+    throw new ServiceError('invalid_argument', 'media_type_unsupported', 'JSON is UTF-8.');
+  }
+}
+
+function webHeaders(request: FastifyRequest): Headers {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (Array.isArray(value)) for (const item of value) headers.append(name, item);
+    else if (value !== undefined) headers.set(name, value);
+  }
+  return headers;
+}
+
+/** `{webhook_id}` as Fastify writes it. Its router prefers static segments, which is what keeps `/webhooks/events` apart. */
+function fastifyPath(path: string): string {
+  return path.replaceAll(/\{([^}]*)\}/g, ':$1');
+}

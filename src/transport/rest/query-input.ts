@@ -1,0 +1,70 @@
+// From a query string to JSON: text becomes what its field wants, and stays text where it cannot, so that the next step names the fault.
+import { ScalarType } from '@bufbuild/protobuf';
+import type { DescField, DescMessage, JsonObject, JsonValue } from '@bufbuild/protobuf';
+import { invalid, ServiceError } from '../../domain/errors.ts';
+
+/** Puts the parameters into `json`. An empty value means "not given": forms send every field they have. */
+export function readQuery(schema: DescMessage, query: string, json: JsonObject): void {
+  for (const [name, text] of parameters(query)) {
+    if (text === '') continue;
+    const { parent, field } = place(schema, name, json);
+    const value = fromText(field, text);
+    if (field.fieldKind === 'list') parent[field.name] = [...((parent[field.name] as JsonValue[] | undefined) ?? []), value];
+    else if (Object.hasOwn(parent, field.name)) throw invalid('field_invalid', name, 'is given more than once');
+    else parent[field.name] = value;
+  }
+}
+
+function parameters(query: string): [string, string][] {
+  try {
+    return query
+      .split('&')
+      .filter((pair) => pair !== '')
+      .map((pair) => {
+        const equals = pair.indexOf('=');
+        const decode = (text: string) => decodeURIComponent(text.replaceAll('+', ' '));
+        return equals < 0 ? [decode(pair), ''] : [decode(pair.slice(0, equals)), decode(pair.slice(equals + 1))];
+      });
+  } catch (cause) {
+    throw new ServiceError('invalid_argument', 'body_malformed', 'The query string is not percent-encoded UTF-8.', { cause });
+  }
+}
+
+/** Where `a.b` belongs: the object that stands for `a`, made if need be, and the descriptor of `b`. */
+function place(schema: DescMessage, name: string, json: JsonObject): { parent: JsonObject; field: DescField } {
+  const steps = name.split('.');
+  let parent = json;
+  let message = schema;
+  for (const [index, step] of steps.entries()) {
+    const field = message.fields.find((candidate) => candidate.name === step);
+    if (field === undefined) throw invalid('field_unknown', name, 'is not a parameter of this request');
+    const isMessage = field.fieldKind === 'message' && field.message.file.proto.package !== 'google.protobuf';
+    if (index === steps.length - 1) {
+      const isText = field.fieldKind === 'list' ? field.listKind !== 'message' : field.fieldKind !== 'map' && !isMessage;
+      if (!isText) throw invalid('field_unknown', name, 'cannot be a query parameter');
+      return { parent, field };
+    }
+    if (!isMessage) throw invalid('field_unknown', name, 'is not a parameter of this request');
+    parent = (parent[step] ??= {}) as JsonObject;
+    message = field.message;
+  }
+  throw invalid('field_unknown', name, 'is not a parameter of this request');
+}
+
+function fromText(field: DescField, text: string): JsonValue {
+  switch (field.scalar) {
+    case ScalarType.BOOL:
+      return text === 'true' ? true : text === 'false' ? false : text;
+    case ScalarType.INT32:
+    case ScalarType.SINT32:
+    case ScalarType.SFIXED32:
+    case ScalarType.UINT32:
+    case ScalarType.FIXED32:
+      return /^-?\d{1,11}$/.test(text) ? Number(text) : text;
+    case ScalarType.DOUBLE:
+    case ScalarType.FLOAT:
+      return /^-?\d{1,30}(\.\d{1,30})?$/.test(text) ? Number(text) : text;
+    default:
+      return text;
+  }
+}

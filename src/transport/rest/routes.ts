@@ -1,0 +1,62 @@
+// Which REST routes there are: read from the google.api.http annotations of the services, none written by hand.
+import { getOption, hasOption, ScalarType } from '@bufbuild/protobuf';
+import type { DescMessage, DescMethod, DescMethodUnary } from '@bufbuild/protobuf';
+import { http } from '../../../gen/google/api/annotations_pb.ts';
+import type { HttpRule } from '../../../gen/google/api/http_pb.ts';
+import { policy } from '../../../gen/homechef/webhook/v1/policy_pb.ts';
+import type { ServiceEntry } from '../router.ts';
+
+export type Verb = 'GET' | 'PUT' | 'POST' | 'DELETE' | 'PATCH';
+
+export interface RestRoute {
+  readonly entry: ServiceEntry;
+  readonly method: DescMethodUnary;
+  readonly verb: Verb;
+  /** As in `/api/v1/webhooks/{webhook_id}`. */
+  readonly path: string;
+  /** Fields that the path fills, as in `webhook_id`. */
+  readonly pathFields: readonly string[];
+  readonly hasBody: boolean;
+  readonly successStatus: number;
+}
+
+/** Throws at start for an annotation that this gateway cannot serve, rather than serve it wrongly. */
+export function restRoutes(entries: readonly ServiceEntry[]): RestRoute[] {
+  return entries.flatMap((entry) =>
+    entry.service.methods
+      .filter((method) => hasOption(method, http))
+      .flatMap((method) => {
+        const rule = getOption(method, http);
+        return [rule, ...rule.additionalBindings].map((binding) => toRoute(entry, method, binding));
+      }),
+  );
+}
+
+function toRoute(entry: ServiceEntry, method: DescMethod, rule: HttpRule): RestRoute {
+  const name = `${entry.service.typeName}/${method.name}`;
+  if (method.methodKind !== 'unary') throw new Error(`${name}: only unary RPCs can have a REST route`);
+  if (rule.pattern.case === undefined || rule.pattern.case === 'custom') throw new Error(`${name}: its route has no verb`);
+  if (rule.body !== '' && rule.body !== '*') throw new Error(`${name}: a REST body is "*" or none`);
+  if (rule.responseBody !== '') throw new Error(`${name}: response_body is not served`);
+  const path = rule.pattern.value;
+  const pathFields = [...path.matchAll(/\{([^}]*)\}/g)].map((match) => match[1] ?? '');
+  for (const field of pathFields) {
+    if (!isTextField(method.input, field))
+      throw new Error(`${name}: {${field}} is not a string field of ${method.input.typeName}`);
+  }
+  const success = hasOption(method, policy) ? getOption(method, policy).successStatus : 0;
+  return {
+    entry,
+    method: method as DescMethodUnary,
+    verb: rule.pattern.case.toUpperCase() as Verb,
+    path,
+    pathFields,
+    hasBody: rule.body === '*',
+    successStatus: success === 0 ? 200 : success,
+  };
+}
+
+function isTextField(message: DescMessage, name: string): boolean {
+  const field = message.fields.find((candidate) => candidate.name === name);
+  return field?.fieldKind === 'scalar' && field.scalar === ScalarType.STRING;
+}

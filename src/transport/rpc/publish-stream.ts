@@ -1,0 +1,20 @@
+// EventService.PublishStream: events without end, one result each, in their order.
+import type { ServiceImpl } from '@connectrpc/connect';
+import type { EventService } from '../../../gen/homechef/webhook/v1/event_pb.ts';
+import type { PublishContext } from '../../service/publish-event.ts';
+import { principalOf } from '../call-context.ts';
+import { orderedWindow } from '../ordered-window.ts';
+import { publishOne, publishResult } from './publish-result.ts';
+
+/** Events of one stream that are being committed or whose results were not read yet: half a group commit. */
+const WINDOW_EVENTS = 256;
+
+export function publishStream(context: PublishContext): ServiceImpl<typeof EventService>['publishStream'] {
+  return (requests, call) => {
+    const principal = principalOf(call);
+    return orderedWindow(requests, WINDOW_EVENTS, async (request, index) => {
+      const outcome = await publishOne(context, principal, request.event, call.requestHeader);
+      return { index: BigInt(index), result: publishResult(outcome) };
+    });
+  };
+}

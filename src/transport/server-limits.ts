@@ -1,0 +1,31 @@
+// The limits of both listeners, each with its reason. Tests shorten the times.
+
+export interface ServerLimits {
+  /** A request that is not complete by then is closed: slow senders hold a socket, not a worker. */
+  readonly requestTimeoutMs: number;
+  /** The same for its headers alone. */
+  readonly headersTimeoutMs: number;
+  /** How often Node looks for such requests. */
+  readonly checkIntervalMs: number;
+  /** Longer than the 60 s after which most load balancers drop an idle connection, so that they and not we decide. */
+  readonly keepAliveTimeoutMs: number;
+  /** Sockets of the HTTP/1.1 listener: enough for 10,000 watching browsers, few enough to stay within a usual fd limit. */
+  readonly maxConnections: number;
+  readonly maxCallMs: number;
+}
+
+export const DEFAULT_LIMITS: ServerLimits = {
+  requestTimeoutMs: 30_000,
+  headersTimeoutMs: 15_000,
+  checkIntervalMs: 2000,
+  keepAliveTimeoutMs: 65_000,
+  maxConnections: 12_000,
+  maxCallMs: 30_000,
+};
+
+/** Request line and headers in all; a bearer token of 8 KiB still fits. */
+export const MAX_HEADER_BYTES = 16_384;
+/** What may stand around a payload in a request: names, audience, keys. A batch shares the same room. */
+export const ENVELOPE_BYTES = 65_536;
+/** Watchers stay for hours; a deadline beyond a day means none. */
+export const MAX_STREAM_MS = 86_400_000;
