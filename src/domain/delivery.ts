@@ -69,3 +69,8 @@ export function nextState(
 export function isFinal(status: DeliveryStatus): boolean {
   return status === 'delivered' || status === 'failed' || status === 'cancelled';
 }
+
+/** What went wrong, in words for the webhook's owner. */
+export function attemptErrorMessage(error: AttemptError, httpStatus: number | null): string {
+  return error === 'http_status' ? `The receiver answered ${httpStatus}.` : attemptErrors[error];
+}

@@ -64,5 +64,7 @@ function check(value: unknown, depth: number, field: string): void {
 
 function tooLarge(size: number, maxBytes: number, field: string): ServiceError {
   const message = `is ${size} bytes, more than the ${maxBytes} allowed`;
-  return new ServiceError('resource_exhausted', 'payload_too_large', `${field}: ${message}`, { violations: [{ field, message }] });
+  return new ServiceError('resource_exhausted', 'payload_too_large', `${field}: ${message}`, {
+    violations: [{ field, message }],
+  });
 }
