@@ -14,11 +14,10 @@ const IDLE_MS = 4000;
 /** How much earlier than a server's own `Keep-Alive: timeout` a connection is closed. */
 const IDLE_MARGIN_MS = 1000;
 
-/** A scheme, host and port, and its idle connections, the most recently used last. */
+/** A scheme, host and port, as text and taken apart. */
 export interface Site {
   readonly origin: string;
   readonly to: Dialled;
-  readonly idle: Connection[];
 }
 
 /** One socket with undici's HTTP/1.1 on top, which carries one request at a time. */
@@ -73,7 +72,8 @@ export interface PoolOptions {
 
 export class ConnectionPool {
   readonly #options: PoolOptions;
-  readonly #sites = new Map<string, Site>();
+  /** By origin, each with the most recently used last. */
+  readonly #idle = new Map<string, Connection[]>();
   /** Open or being opened. */
   #sockets = 0;
 
@@ -87,11 +87,11 @@ export class ConnectionPool {
 
   /** An idle connection to the site, the one used last: the others grow old and are closed. */
   take(site: Site): Connection | null {
-    for (;;) {
-      const connection = site.idle.pop();
-      if (connection === undefined) return null;
+    const idle = this.#idle.get(site.origin);
+    for (let connection = idle?.pop(); connection !== undefined; connection = idle?.pop()) {
       if (connection.open) return connection;
     }
+    return null;
   }
 
   /** Opens another connection; when there are too many, an idle one makes room. Returns the function that gives up. */
@@ -120,27 +120,29 @@ export class ConnectionPool {
   give(site: Site, connection: Connection): void {
     connection.reused = true;
     if (!connection.open) return;
-    if (site.idle.length === 0) this.#sites.set(site.origin, site);
-    site.idle.push(connection);
+    const idle = this.#idle.get(site.origin);
+    if (idle === undefined) this.#idle.set(site.origin, [connection]);
+    else idle.push(connection);
   }
 
   closeIdle(): void {
-    for (const site of this.#sites.values()) for (const connection of site.idle) connection.destroy();
+    for (const idle of this.#idle.values()) for (const connection of idle) connection.destroy();
   }
 
   #closed(site: Site, connection: Connection): void {
     this.#sockets -= 1;
-    const index = site.idle.indexOf(connection);
-    if (index >= 0) site.idle.splice(index, 1);
-    if (site.idle.length === 0) this.#sites.delete(site.origin);
+    const idle = this.#idle.get(site.origin);
+    if (idle === undefined) return;
+    const index = idle.indexOf(connection);
+    if (index >= 0) idle.splice(index, 1);
+    if (idle.length === 0) this.#idle.delete(site.origin);
   }
 
   #closeOneIdle(): boolean {
-    for (const site of this.#sites.values()) {
-      const connection = site.idle.shift();
-      if (site.idle.length === 0) this.#sites.delete(site.origin);
-      if (connection === undefined) continue;
-      connection.destroy();
+    for (const idle of this.#idle.values()) {
+      const oldest = idle.shift();
+      if (oldest === undefined) continue;
+      oldest.destroy();
       return true;
     }
     return false;

@@ -2,6 +2,7 @@
 import { Resolver } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
+import { pause } from '../lifecycle.ts';
 
 /**
  * How long an answer is used again. Long enough that a burst to one host asks once, short enough that a moved host is followed at
@@ -85,14 +86,11 @@ export class NameResolver {
   }
 }
 
-function withinGrace(addresses: Promise<string[]>): Promise<string[]> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, IPV6_GRACE_MS, []);
-    void addresses.then((found) => {
-      clearTimeout(timer);
-      resolve(found);
-    });
-  });
+async function withinGrace(addresses: Promise<string[]>): Promise<string[]> {
+  const enough = new AbortController();
+  const found = await Promise.race([addresses, pause(IPV6_GRACE_MS, enough.signal)]);
+  enough.abort();
+  return found ?? [];
 }
 
 function parseHosts(text: string): Map<string, string[]> {

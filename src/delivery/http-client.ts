@@ -1,0 +1,288 @@
+// The only way out: one POST to a receiver, under one deadline, and what came of it.
+import { createSecureContext } from 'node:tls';
+import type { Dispatcher } from 'undici';
+import type { AttemptError, Outcome } from '../domain/delivery.ts';
+import { ServiceError } from '../domain/errors.ts';
+import { parseRetryAfter } from '../domain/retry-policy.ts';
+import type { EgressPolicy } from '../security/egress-policy.ts';
+import { attemptErrorOf } from './attempt-errors.ts';
+import { ConnectionPool, type Connection, type Site } from './connection-pool.ts';
+import { NameResolver } from './name-resolver.ts';
+
+/** What of an answer is read at most: enough for any acknowledgement, and then the socket is closed. */
+const MAX_READ_BYTES = 65_536;
+/** What of it is kept, for the owner to see. */
+const MAX_KEPT_BYTES = 16_384;
+/** The outcome stands with the headers; the body gets this much longer. */
+const BODY_TIMEOUT_MS = 1000;
+/** Answers such as `103 Early Hints` that are listened to before the real one; a flood of them waits unread for the deadline. */
+const MAX_INFORMATIONAL = 100;
+/** Sockets open at once, idle ones included: half of the descriptors that a process usually gets. */
+const MAX_SOCKETS = 1000;
+/** URLs whose parsed form is kept; parsing and checking one costs more than sending to it. */
+const MAX_KNOWN_URLS = 10_000;
+
+export interface PostRequest {
+  /** As stored: the form that the egress policy returned. */
+  readonly url: string;
+  /** Sent as they are, beside `Host`, `Connection` and `Content-Length`. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer | string;
+  /** For everything: resolving, connecting, sending and reading. */
+  readonly timeoutMs: number;
+  /** Ends the attempt as `shutdown`. */
+  readonly signal?: AbortSignal;
+}
+
+export interface HttpClientOptions {
+  readonly policy: EgressPolicy;
+  readonly resolver?: NameResolver;
+  /** At least as many as requests may be in flight. */
+  readonly maxSockets?: number;
+  /** Certificates trusted instead of the usual ones, in PEM. */
+  readonly trustedCertificates?: readonly string[];
+}
+
+interface Target extends Site {
+  readonly path: string;
+}
+
+/**
+ * Follows no redirect, decompresses nothing, keeps no cookies, and knows no proxy. How many requests go to one webhook at a time is
+ * the dispatcher's to limit; connections are shared by all webhooks of an origin, so that none can keep them from the others.
+ *
+ * Measured 2026-11-23 (see tests/delivery/http-client.bench.ts): RATIO_PLACEHOLDER
+ */
+export class HttpClient {
+  readonly #policy: EgressPolicy;
+  readonly #pool: ConnectionPool;
+  readonly #targets = new Map<string, Target>();
+  readonly #running = new Set<Exchange>();
+  readonly #signals = new WeakSet<AbortSignal>();
+
+  constructor(options: HttpClientOptions) {
+    const ca = options.trustedCertificates;
+    this.#policy = options.policy;
+    this.#pool = new ConnectionPool({
+      policy: options.policy,
+      resolver: options.resolver ?? new NameResolver(),
+      secureContext: createSecureContext({ minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca: [...ca] }) }),
+      maxSockets: options.maxSockets ?? MAX_SOCKETS,
+    });
+  }
+
+  /** Sockets open or being opened. */
+  get sockets(): number {
+    return this.#pool.sockets;
+  }
+
+  /** Requests in flight. */
+  get inFlight(): number {
+    return this.#running.size;
+  }
+
+  /** Sends one request. Never rejects: whatever goes wrong is an outcome. */
+  post(request: PostRequest): Promise<Outcome> {
+    return new Promise((resolve) => {
+      const exchange = new Exchange(request, this.#pool, this.#running, resolve);
+      const { signal } = request;
+      if (signal?.aborted) return exchange.fail('shutdown');
+      if (signal !== undefined && !this.#signals.has(signal)) this.#watch(signal);
+      const target = this.#targets.get(request.url) ?? this.#resolveTarget(request.url);
+      if (typeof target === 'string') exchange.fail(target);
+      else exchange.start(target);
+    });
+  }
+
+  /** Ends what is in flight as `shutdown` and closes every connection. */
+  close(): void {
+    for (const exchange of this.#running) exchange.fail('shutdown');
+    this.#pool.closeIdle();
+  }
+
+  // One listener for each signal, not for each request: thousands of requests share the one that stops the process.
+  #watch(signal: AbortSignal): void {
+    this.#signals.add(signal);
+    signal.addEventListener(
+      'abort',
+      () => {
+        for (const exchange of this.#running) if (exchange.request.signal === signal) exchange.fail('shutdown');
+      },
+      { once: true },
+    );
+  }
+
+  // The static check again: the policy may be stricter today than when the URL was stored.
+  #resolveTarget(text: string): Target | AttemptError {
+    let url: URL;
+    try {
+      url = new URL(this.#policy.checkUrl(text));
+    } catch (error) {
+      return error instanceof ServiceError && error.reason === 'endpoint_url_forbidden' ? 'ssrf_blocked' : 'url_invalid';
+    }
+    const secure = url.protocol === 'https:';
+    const host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname;
+    const port = url.port === '' ? (secure ? 443 : 80) : Number(url.port);
+    const target = { origin: url.origin, to: { secure, host, port }, path: url.pathname + url.search };
+    if (this.#targets.size >= MAX_KNOWN_URLS) this.#targets.clear();
+    this.#targets.set(text, target);
+    return target;
+  }
+}
+
+/** One request on its way. The methods named `on…` are undici's to call. */
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly request: PostRequest;
+  readonly #pool: ConnectionPool;
+  readonly #running: Set<Exchange>;
+  readonly #resolve: (outcome: Outcome) => void;
+  readonly #startedAtMs = Date.now();
+  readonly #startedAt = performance.now();
+  #target: Target | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #giveUpDialling: (() => void) | null = null;
+  #connection: Connection | null = null;
+  #retried = false;
+  #answering = false;
+  #informational = 0;
+  #status: number | null = null;
+  #retryAfterMs: number | null = null;
+  readonly #chunks: Buffer[] = [];
+  #keptBytes = 0;
+  #readBytes = 0;
+  #over = false;
+
+  constructor(request: PostRequest, pool: ConnectionPool, running: Set<Exchange>, resolve: (outcome: Outcome) => void) {
+    this.request = request;
+    this.#pool = pool;
+    this.#running = running;
+    this.#resolve = resolve;
+  }
+
+  start(target: Target): void {
+    this.#target = target;
+    this.#running.add(this);
+    this.#timer = setTimeout(endOfTime, this.request.timeoutMs, this);
+    const idle = this.#pool.take(target);
+    if (idle === null) this.#dial(target);
+    else this.#send(target, idle);
+  }
+
+  /** Ends the exchange: with the outcome that the headers decided, if they came, else with this error. */
+  fail(error: AttemptError): void {
+    this.#giveUpDialling?.();
+    this.#finish(error, false);
+    this.#connection?.destroy();
+  }
+
+  #dial(target: Target): void {
+    this.#giveUpDialling = this.#pool.open(target, (error, connection) => {
+      this.#giveUpDialling = null;
+      if (this.#over) connection?.destroy();
+      else if (connection === null) this.#finish(error ?? 'connection_refused', false);
+      else this.#send(target, connection);
+    });
+  }
+
+  #send(target: Target, connection: Connection): void {
+    const { headers, body } = this.request;
+    this.#connection = connection;
+    connection.client.dispatch({ method: 'POST', path: target.path, headers, body }, this);
+  }
+
+  onRequestStart(): void {}
+
+  onResponseStarted(): void {
+    this.#answering = true;
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
+    if (this.#over) return;
+    if (status < 200) {
+      this.#informational += 1;
+      if (this.#informational === MAX_INFORMATIONAL) this.#connection?.stopReading();
+      return;
+    }
+    this.#status = status;
+    if (status === 429 || status === 503) {
+      const value = headers['retry-after'];
+      this.#retryAfterMs = parseRetryAfter(typeof value === 'string' ? value : undefined, Date.now());
+    }
+    const leftMs = this.request.timeoutMs - (performance.now() - this.#startedAt);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(endOfTime, Math.max(0, Math.min(leftMs, BODY_TIMEOUT_MS)), this);
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#over) return;
+    this.#readBytes += chunk.length;
+    if (this.#keptBytes < MAX_KEPT_BYTES) {
+      const kept = chunk.subarray(0, MAX_KEPT_BYTES - this.#keptBytes);
+      this.#keptBytes += kept.length;
+      this.#chunks.push(kept);
+    }
+    if (this.#readBytes > MAX_READ_BYTES) this.fail('protocol_error');
+  }
+
+  onResponseEnd(): void {
+    if (this.#over || this.#target === null || this.#connection === null) return;
+    this.#pool.give(this.#target, this.#connection);
+    this.#finish('protocol_error', true);
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, cause: Error): void {
+    if (this.#over) return;
+    const error = attemptErrorOf(cause);
+    const connection = this.#connection;
+    // A connection kept open may have been closed by the other side just now, before it saw the request: that is nobody's failure.
+    // Once only, and only when not a byte of an answer came.
+    if (error === 'connection_reset' && connection?.reused && !this.#answering && !this.#retried && this.#target !== null) {
+      this.#retried = true;
+      connection.destroy();
+      this.#connection = null;
+      return this.#dial(this.#target);
+    }
+    this.fail(error);
+  }
+
+  #finish(error: AttemptError, complete: boolean): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#timer);
+    this.#running.delete(this);
+    const answered = this.#status !== null;
+    const truncated = answered && (!complete || this.#readBytes > this.#keptBytes);
+    this.#resolve({
+      startedAtMs: this.#startedAtMs,
+      durationMs: Math.round(performance.now() - this.#startedAt),
+      httpStatus: this.#status,
+      response: answered ? textOf(this.#chunks, truncated) : null,
+      responseTruncated: truncated,
+      error: this.#status === null ? error : errorOfStatus(this.#status),
+      retryAfterMs: this.#retryAfterMs,
+    });
+  }
+}
+
+function endOfTime(exchange: Exchange): void {
+  exchange.fail('timeout');
+}
+
+function errorOfStatus(status: number): AttemptError | null {
+  if (status < 300) return null;
+  return status < 400 ? 'redirect_not_followed' : 'http_status';
+}
+
+/** What is not UTF-8 becomes U+FFFD, and NUL is left out: PostgreSQL's text cannot hold it. */
+function textOf(chunks: readonly Buffer[], cut: boolean): string {
+  const [first] = chunks;
+  if (first === undefined) return '';
+  const bytes = chunks.length === 1 ? first : Buffer.concat(chunks);
+  // A character that was cut in two is left out rather than shown as damaged.
+  const text = cut ? new TextDecoder().decode(bytes, { stream: true }) : bytes.toString();
+  return text.includes('\0') ? text.replaceAll('\0', '') : text;
+}
