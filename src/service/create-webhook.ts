@@ -24,7 +24,11 @@ export interface CreateWebhookInput {
 }
 
 /** The answer is the only one, with a rotation's, that carries the secret. */
-export async function createWebhook(context: ServiceContext, principal: Principal, input: CreateWebhookInput): Promise<WebhookView> {
+export async function createWebhook(
+  context: ServiceContext,
+  principal: Principal,
+  input: CreateWebhookInput,
+): Promise<WebhookView> {
   const userId = newOwnerId(principal, input.userId);
   if (input.scope === 'platform' && principal.role !== 'admin') {
     throw new ServiceError('permission_denied', 'role_not_allowed', 'Only admins create webhooks with scope platform.');
@@ -34,7 +38,9 @@ export async function createWebhook(context: ServiceContext, principal: Principa
   const now = new Date();
   const id = newId('webhook', now.getTime());
   const owner = { userId, webhookId: id };
-  const headers = sealHeaders(context.secretBox, owner, input.customHeaders, { signatureHeader: context.config.delivery.signatureHeader });
+  const headers = sealHeaders(context.secretBox, owner, input.customHeaders, {
+    signatureHeader: context.config.delivery.signatureHeader,
+  });
   const secret = makeSecret(context.secretBox, owner);
 
   const manager = entityManagerOf(context.orm, { userId });

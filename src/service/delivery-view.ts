@@ -1,33 +1,16 @@
-// A delivery and its attempts as callers see them.
-import type { AttemptTrigger, DeliveryStatus } from '../domain/delivery.ts';
+// A delivery and its attempts as callers and watchers see them.
+import type { AttemptTrigger } from '../domain/delivery.ts';
+import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
+import type { StatusUpdate } from '../realtime/status-update.ts';
 
-export interface DeliveryView {
-  readonly id: string;
-  readonly webhookId: string;
-  readonly eventId: string;
-  readonly eventType: string;
-  readonly status: DeliveryStatus;
-  readonly httpStatus: number | null;
-  readonly response: string | null;
-  readonly attemptCount: number;
-  /** Null unless it is to be tried again. */
-  readonly nextRetryAtMs: number | null;
-  readonly deliveredAtMs: number | null;
-  readonly failedAtMs: number | null;
-  readonly errorCode: string | null;
-  readonly errorMessage: string | null;
-  readonly createdAtMs: number;
-  readonly updatedAtMs: number;
-}
-
-export interface DeliveryDetails extends DeliveryView {
+export interface DeliveryDetails extends DeliveryRow {
   /** The exact text that is sent; null when the event's row is gone. */
   readonly body: string | null;
   /** Oldest first. */
-  readonly attempts: readonly Attempt[];
+  readonly attempts: readonly AttemptView[];
 }
 
-export interface Attempt {
+export interface AttemptView {
   /** From 1 on. */
   readonly number: number;
   readonly startedAtMs: number;
@@ -38,4 +21,8 @@ export interface Attempt {
   readonly errorCode: string | null;
   readonly errorMessage: string | null;
   readonly trigger: AttemptTrigger;
+}
+
+export function toStatusUpdates(rows: readonly DeliveryRow[]): StatusUpdate[] {
+  return rows.map(({ id, ...row }) => ({ deliveryId: id, ...row }));
 }

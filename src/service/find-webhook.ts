@@ -7,7 +7,11 @@ import { isId } from '../domain/ids.ts';
 import { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 
 /** The webhook, if it is the caller's to see and not deleted; otherwise the same error as for an id that never was. */
-export async function findWebhook(manager: EntityManager, id: string, options: { lock?: boolean } = {}): Promise<WebhookEndpoint> {
+export async function findWebhook(
+  manager: EntityManager,
+  id: string,
+  options: { lock?: boolean } = {},
+): Promise<WebhookEndpoint> {
   if (!isId('webhook', id)) throw notFound('webhook');
   const lock = options.lock === true ? { lockMode: LockMode.PESSIMISTIC_WRITE as const } : {};
   const webhook = await manager.findOne(WebhookEndpoint, { id, deletedAt: null }, lock);

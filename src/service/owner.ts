@@ -17,7 +17,11 @@ export function listedOwner(principal: Principal, requestedUserId: string): Owne
 export function newOwnerId(principal: Principal, requestedUserId: string): string {
   if (requestedUserId === '' || requestedUserId === principal.userId) return principal.userId;
   if (seesEveryone(principal)) return requestedUserId;
-  throw new ServiceError('permission_denied', 'role_not_allowed', 'Developers create webhooks of their own: leave user_id out.');
+  throw new ServiceError(
+    'permission_denied',
+    'role_not_allowed',
+    'Developers create webhooks of their own: leave user_id out.',
+  );
 }
 
 function seesEveryone(principal: Principal): boolean {

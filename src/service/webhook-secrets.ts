@@ -32,7 +32,9 @@ export function sealHeaders(
   headers: Readonly<Record<string, string>>,
   options: { readonly signatureHeader: string; readonly stored?: string | null | undefined },
 ): StoredHeaders {
-  const unmasked = Object.values(headers).includes(MASKED_VALUE) ? unmask(box, owner, headers, options.stored ?? null) : headers;
+  const unmasked = Object.values(headers).includes(MASKED_VALUE)
+    ? unmask(box, owner, headers, options.stored ?? null)
+    : headers;
   checkCustomHeaders(unmasked, options.signatureHeader);
   const names = Object.keys(unmasked);
   if (names.length === 0) return { customHeaders: null, customHeaderNames: [] };

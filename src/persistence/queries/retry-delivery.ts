@@ -1,0 +1,39 @@
+// Makes a delivery due now, by hand.
+import type { EntityManager } from '@mikro-orm/postgresql';
+import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
+
+/**
+ * Makes the delivery due and answers how it stands. One that an attempt holds right now is left as it is: its outcome decides.
+ * Automatic retries already used stay used.
+ *
+ * A first try that succeeded lives in its delivery row alone, which the coming attempt overwrites: it gets its attempt row here.
+ */
+export async function retryDelivery(transaction: EntityManager, deliveryId: string): Promise<DeliveryRow | undefined> {
+  const [row] = await transaction.execute<DeliveryRow[]>(statement, [deliveryId, deliveryId]);
+  return row;
+}
+
+const statement = `
+with present as materialized (
+  select *, coalesce(leased_until > now(), false) and status in ('pending', 'retrying') as is_held
+  from deliveries where id = ? for update
+), kept as (
+  insert into attempts
+    (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger)
+  select id, attempt_count, attempted_at, coalesce(duration_ms, 0), http_status, response, response_truncated, error_code,
+    error_message, coalesce(last_trigger, 'automatic')
+  from present where attempt_count > 0 and attempted_at is not null
+  on conflict (delivery_id, number) do nothing
+), d as (
+  update deliveries t set
+    status = case when t.attempt_count = 0 then 'pending' else 'retrying' end,
+    next_trigger = 'manual',
+    next_attempt_at = now(),
+    failed_at = null,
+    updated_at = clock_timestamp()
+  from present where t.id = ? and not present.is_held
+  returning t.*
+)
+select ${deliveryColumns} from d
+union all
+select ${deliveryColumns} from present d where d.is_held`;

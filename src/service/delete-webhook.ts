@@ -1,0 +1,24 @@
+// Removes a webhook: its row stays, unseen, because the log of its deliveries stays readable.
+import { entityManagerOf } from '../persistence/orm.ts';
+import { cancelDeliveries } from '../persistence/queries/cancel-deliveries.ts';
+import type { Principal } from '../security/tokens.ts';
+import type { ServiceContext } from './context.ts';
+import { toStatusUpdates } from './delivery-view.ts';
+import { findWebhook } from './find-webhook.ts';
+import { ownerOf } from './owner.ts';
+
+export async function deleteWebhook(context: ServiceContext, principal: Principal, webhookId: string): Promise<void> {
+  const manager = entityManagerOf(context.orm, ownerOf(principal));
+  const cancelled = await manager.transactional(async (transaction) => {
+    const webhook = await findWebhook(transaction, webhookId, { lock: true });
+    const now = new Date();
+    webhook.deletedAt = now;
+    webhook.isActive = false;
+    webhook.updatedAt = now;
+    webhook.revision += 1;
+    await transaction.flush();
+    return cancelDeliveries(transaction, webhook.id);
+  });
+  context.onWebhookChanged(webhookId);
+  context.publishUpdates(toStatusUpdates(cancelled));
+}

@@ -1,0 +1,83 @@
+// Reads one delivery with its body and every attempt.
+import { deliveryBody } from '../domain/body.ts';
+import { notFound } from '../domain/errors.ts';
+import { isId } from '../domain/ids.ts';
+import { Attempt } from '../persistence/entities/attempt.ts';
+import { Delivery } from '../persistence/entities/delivery.ts';
+import { Event } from '../persistence/entities/event.ts';
+import { entityManagerOf } from '../persistence/orm.ts';
+import type { Principal } from '../security/tokens.ts';
+import type { ServiceContext } from './context.ts';
+import type { AttemptView, DeliveryDetails } from './delivery-view.ts';
+import { ownerOf } from './owner.ts';
+
+export async function getDelivery(context: ServiceContext, principal: Principal, deliveryId: string): Promise<DeliveryDetails> {
+  if (!isId('delivery', deliveryId)) throw notFound('delivery');
+  const manager = entityManagerOf(context.orm, ownerOf(principal));
+  const delivery = await manager.findOne(Delivery, { id: deliveryId });
+  if (delivery === null) throw notFound('delivery');
+  const event = await manager.findOne(Event, { id: delivery.eventId });
+  const attempts = await manager.find(Attempt, { deliveryId }, { orderBy: { number: 'asc' } });
+  return {
+    id: delivery.id,
+    webhookId: delivery.webhookId,
+    userId: delivery.userId,
+    eventId: delivery.eventId,
+    eventType: delivery.eventType,
+    status: delivery.status,
+    attemptCount: delivery.attemptCount,
+    httpStatus: delivery.httpStatus ?? null,
+    response: delivery.response ?? null,
+    errorCode: delivery.errorCode ?? null,
+    errorMessage: delivery.errorMessage ?? null,
+    nextAttemptAtMs: delivery.nextAttemptAt?.getTime() ?? null,
+    deliveredAtMs: delivery.deliveredAt?.getTime() ?? null,
+    failedAtMs: delivery.failedAt?.getTime() ?? null,
+    createdAtMs: delivery.createdAt.getTime(),
+    updatedAtMs: delivery.updatedAt.getTime(),
+    body: event === null ? null : bodyOf(delivery, event),
+    attempts: withLast(delivery, attempts.map(attemptView)),
+  };
+}
+
+function bodyOf(delivery: Delivery, event: Event): string {
+  return deliveryBody({
+    eventType: delivery.eventType,
+    data: event.data,
+    occurredAtMs: event.occurredAt.getTime(),
+    webhookId: delivery.webhookId,
+    deliveryId: delivery.id,
+  });
+}
+
+function attemptView(attempt: Attempt): AttemptView {
+  return {
+    number: attempt.number,
+    startedAtMs: attempt.startedAt.getTime(),
+    durationMs: attempt.durationMs,
+    httpStatus: attempt.httpStatus ?? null,
+    response: attempt.response ?? null,
+    responseTruncated: attempt.responseTruncated,
+    errorCode: attempt.errorCode ?? null,
+    errorMessage: attempt.errorMessage ?? null,
+    trigger: attempt.trigger,
+  };
+}
+
+// A first try that succeeded has no row of its own: the delivery's row tells of it.
+function withLast(delivery: Delivery, attempts: AttemptView[]): AttemptView[] {
+  const startedAt = delivery.attemptedAt;
+  if (delivery.attemptCount === 0 || !startedAt || attempts.at(-1)?.number === delivery.attemptCount) return attempts;
+  const last: AttemptView = {
+    number: delivery.attemptCount,
+    startedAtMs: startedAt.getTime(),
+    durationMs: delivery.durationMs ?? 0,
+    httpStatus: delivery.httpStatus ?? null,
+    response: delivery.response ?? null,
+    responseTruncated: delivery.responseTruncated,
+    errorCode: delivery.errorCode ?? null,
+    errorMessage: delivery.errorMessage ?? null,
+    trigger: delivery.lastTrigger ?? 'automatic',
+  };
+  return [...attempts, last];
+}

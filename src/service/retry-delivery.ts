@@ -1,0 +1,55 @@
+// Tries a delivery again now, whatever its status.
+import { LockMode } from '@mikro-orm/core';
+import { notFound, ServiceError } from '../domain/errors.ts';
+import { isId } from '../domain/ids.ts';
+import { Delivery } from '../persistence/entities/delivery.ts';
+import { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
+import { entityManagerOf } from '../persistence/orm.ts';
+import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
+import { retryDelivery as makeDue } from '../persistence/queries/retry-delivery.ts';
+import type { Principal } from '../security/tokens.ts';
+import type { ServiceContext } from './context.ts';
+import { toStatusUpdates } from './delivery-view.ts';
+import { ownerOf } from './owner.ts';
+
+/** Answers how the delivery stands once its attempt is due. Asked while an attempt is under way, it joins that attempt. */
+export async function retryDelivery(context: ServiceContext, principal: Principal, deliveryId: string): Promise<DeliveryRow> {
+  if (!isId('delivery', deliveryId)) throw notFound('delivery');
+  const manager = entityManagerOf(context.orm, ownerOf(principal));
+  const row = await manager.transactional(async (transaction) => {
+    const delivery = await transaction.findOne(Delivery, { id: deliveryId });
+    if (delivery === null) throw notFound('delivery');
+    // The webhook before the delivery, as everybody locks them: disabling it waits for this, or this sees it disabled.
+    const webhook = await transaction.findOne(
+      WebhookEndpoint,
+      { id: delivery.webhookId, isActive: true, deletedAt: null },
+      { lockMode: LockMode.PESSIMISTIC_READ },
+    );
+    if (webhook === null) throw webhookInactive();
+    return makeDue(transaction, deliveryId);
+  });
+  if (row === undefined) throw notFound('delivery');
+  await schedule(context, row);
+  context.publishUpdates(toStatusUpdates([row]));
+  return row;
+}
+
+// The row is due: should the schedule not hear of it now, the reconciler tells it.
+async function schedule(context: ServiceContext, row: DeliveryRow): Promise<void> {
+  if (row.nextAttemptAtMs === null) return;
+  try {
+    await context.scheduler.enqueue([
+      { deliveryId: row.id, webhookId: row.webhookId, dueAtMs: Math.floor(row.nextAttemptAtMs) },
+    ]);
+  } catch (error) {
+    context.log.warn({ err: error, delivery_id: row.id }, 'the schedule was not told of a retry; the reconciler will');
+  }
+}
+
+export function webhookInactive(): ServiceError {
+  return new ServiceError(
+    'failed_precondition',
+    'webhook_inactive',
+    'The webhook is disabled or deleted: nothing can be sent to it.',
+  );
+}

@@ -1,0 +1,115 @@
+// Sends one signed sample event at once and logs what came of it.
+import { attemptErrorMessage, type Outcome } from '../domain/delivery.ts';
+import { type EventType, findEventType } from '../domain/event-types.ts';
+import { newId } from '../domain/ids.ts';
+import { Attempt } from '../persistence/entities/attempt.ts';
+import { Delivery } from '../persistence/entities/delivery.ts';
+import { Event } from '../persistence/entities/event.ts';
+import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
+import { entityManagerOf } from '../persistence/orm.ts';
+import type { Principal } from '../security/tokens.ts';
+import type { ServiceContext } from './context.ts';
+import type { AttemptView } from './delivery-view.ts';
+import { findWebhook, unknownEventType } from './find-webhook.ts';
+import { ownerOf } from './owner.ts';
+import { webhookInactive } from './retry-delivery.ts';
+
+export interface TestWebhookInput {
+  readonly webhookId: string;
+  /** Empty: the first of the webhook's own. */
+  readonly eventType: string;
+}
+
+export interface TestResult {
+  readonly deliveryId: string;
+  /** Whether the receiver answered 2xx. */
+  readonly success: boolean;
+  readonly attempt: AttemptView;
+}
+
+/** Not a published event: nobody else gets it, it is not retried, and the webhook's health does not suffer from it. */
+export async function testWebhook(context: ServiceContext, principal: Principal, input: TestWebhookInput): Promise<TestResult> {
+  const manager = entityManagerOf(context.orm, ownerOf(principal));
+  const webhook = await findWebhook(manager, input.webhookId);
+  const eventType = findEventType(input.eventType || (webhook.events[0] ?? ''));
+  if (eventType === undefined) throw unknownEventType('event_type');
+  const now = Date.now();
+  const sample = { eventId: newId('event', now), deliveryId: newId('delivery', now), data: JSON.stringify(eventType.sample) };
+  const outcome = await context.testSender.send({
+    ...sample,
+    webhookId: webhook.id,
+    eventType: eventType.name,
+    occurredAtMs: now,
+  });
+  if (outcome === null) throw webhookInactive();
+  const attempt = toAttempt(outcome);
+  // Written once the outcome is known: a row that waits for one could be taken by the schedule and sent twice.
+  await log(context, principal, { webhook, eventType, ...sample, occurredAt: new Date(now) }, attempt);
+  return { deliveryId: sample.deliveryId, success: attempt.errorCode === null, attempt };
+}
+
+interface Sample {
+  readonly webhook: WebhookEndpoint;
+  readonly eventType: EventType;
+  readonly eventId: string;
+  readonly deliveryId: string;
+  readonly data: string;
+  readonly occurredAt: Date;
+}
+
+async function log(context: ServiceContext, principal: Principal, sample: Sample, attempt: AttemptView): Promise<void> {
+  const { webhook, occurredAt } = sample;
+  const manager = entityManagerOf(context.orm, { userId: webhook.userId });
+  const isDelivered = attempt.errorCode === null;
+  const endedAt = new Date();
+  manager.create(Event, {
+    id: sample.eventId,
+    eventType: sample.eventType.name,
+    data: sample.data,
+    occurredAt,
+    publisher: principal.userId,
+    userIds: [webhook.userId],
+    broadcast: false,
+    createdAt: occurredAt,
+  });
+  manager.create(Delivery, {
+    id: sample.deliveryId,
+    eventId: sample.eventId,
+    webhookId: webhook.id,
+    userId: webhook.userId,
+    eventType: sample.eventType.name,
+    status: isDelivered ? 'delivered' : 'failed',
+    attemptCount: 1,
+    attemptedAt: new Date(attempt.startedAtMs),
+    durationMs: attempt.durationMs,
+    httpStatus: attempt.httpStatus,
+    response: attempt.response,
+    responseTruncated: attempt.responseTruncated,
+    errorCode: attempt.errorCode,
+    errorMessage: attempt.errorMessage,
+    lastTrigger: 'test',
+    deliveredAt: isDelivered ? endedAt : null,
+    failedAt: isDelivered ? null : endedAt,
+    createdAt: occurredAt,
+    updatedAt: endedAt,
+  });
+  if (!isDelivered) {
+    const { startedAtMs, ...columns } = attempt;
+    manager.create(Attempt, { deliveryId: sample.deliveryId, ...columns, startedAt: new Date(startedAtMs) });
+  }
+  await manager.flush();
+}
+
+function toAttempt(outcome: Outcome): AttemptView {
+  return {
+    number: 1,
+    startedAtMs: outcome.startedAtMs,
+    durationMs: Math.round(outcome.durationMs),
+    httpStatus: outcome.httpStatus,
+    response: outcome.response,
+    responseTruncated: outcome.responseTruncated,
+    errorCode: outcome.error,
+    errorMessage: outcome.error === null ? null : attemptErrorMessage(outcome.error, outcome.httpStatus),
+    trigger: 'test',
+  };
+}

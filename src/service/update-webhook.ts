@@ -1,0 +1,76 @@
+// Changes a webhook: what is given replaces, what is absent stays.
+import { entityManagerOf } from '../persistence/orm.ts';
+import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
+import { cancelDeliveries } from '../persistence/queries/cancel-deliveries.ts';
+import type { Principal } from '../security/tokens.ts';
+import type { ServiceContext } from './context.ts';
+import { toStatusUpdates } from './delivery-view.ts';
+import { checkEventTypes, findWebhook } from './find-webhook.ts';
+import { ownerOf } from './owner.ts';
+import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
+import { sealHeaders } from './webhook-secrets.ts';
+import { type WebhookView, webhookView } from './webhook-view.ts';
+
+export interface UpdateWebhookInput {
+  readonly webhookId: string;
+  readonly url: string | undefined;
+  /** Empty keeps the list. */
+  readonly events: readonly string[];
+  readonly description: string | undefined;
+  readonly retryPolicy: RetryPolicyInput | undefined;
+  readonly isActive: boolean | undefined;
+  /** Empty keeps the set. */
+  readonly customHeaders: Readonly<Record<string, string>>;
+  readonly clearCustomHeaders: boolean;
+  readonly rateLimit: number | undefined;
+}
+
+/** Disabling cancels what is pending in the same commit; enabling clears what the service had held against the webhook. */
+export async function updateWebhook(
+  context: ServiceContext,
+  principal: Principal,
+  input: UpdateWebhookInput,
+): Promise<WebhookView> {
+  const url = input.url === undefined ? undefined : context.checkUrl(input.url);
+  checkEventTypes(input.events);
+  const manager = entityManagerOf(context.orm, ownerOf(principal));
+  const { webhook, cancelled } = await manager.transactional(async (transaction) => {
+    const found = await findWebhook(transaction, input.webhookId, { lock: true });
+    if (url !== undefined) found.url = url;
+    if (input.events.length > 0) found.events = [...input.events];
+    if (input.description !== undefined) found.description = input.description;
+    if (input.rateLimit !== undefined) found.rateLimit = input.rateLimit;
+    found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy);
+    changeHeaders(context, found, input);
+    if (input.isActive !== undefined) setActive(found, input.isActive);
+    found.revision += 1;
+    found.updatedAt = new Date();
+    await transaction.flush();
+    return { webhook: found, cancelled: input.isActive === false ? await cancelDeliveries(transaction, found.id) : [] };
+  });
+  context.onWebhookChanged(webhook.id);
+  context.publishUpdates(toStatusUpdates(cancelled));
+  return webhookView(webhook, context.config.delivery.retry);
+}
+
+function changeHeaders(context: ServiceContext, webhook: WebhookEndpoint, input: UpdateWebhookInput): void {
+  const isGiven = Object.keys(input.customHeaders).length > 0;
+  if (!isGiven && !input.clearCustomHeaders) return;
+  const owner = { userId: webhook.userId, webhookId: webhook.id };
+  const { customHeaders, customHeaderNames } = sealHeaders(context.secretBox, owner, input.customHeaders, {
+    signatureHeader: context.config.delivery.signatureHeader,
+    stored: webhook.customHeaders,
+  });
+  webhook.customHeaders = customHeaders;
+  webhook.customHeaderNames = customHeaderNames;
+}
+
+// disabled_reason is about the service's own decisions: a caller's needs no explanation, and ends the service's.
+function setActive(webhook: WebhookEndpoint, isActive: boolean): void {
+  webhook.isActive = isActive;
+  if (!isActive) return;
+  webhook.disabledReason = null;
+  webhook.disabledAt = null;
+  webhook.consecutiveFailures = 0;
+  webhook.failingSince = null;
+}
