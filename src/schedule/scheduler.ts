@@ -1,10 +1,11 @@
 // The schedule: when each delivery may next be taken, and by whom it is held.
 import type { LongRunning } from '../lifecycle.ts';
 
-/** A delivery and the moment it may next be taken, in milliseconds since 1970. */
+/** A delivery and the moment it may next be taken. */
 export interface Scheduled {
   readonly deliveryId: string;
   readonly webhookId: string;
+  /** By PostgreSQL's clock, in milliseconds since 1970. */
   readonly dueAtMs: number;
 }
 
@@ -25,7 +26,7 @@ export interface Settlement {
   readonly deliveryId: string;
   readonly webhookId: string;
   readonly token: number;
-  /** Null: it has come to an end. Else when it may be taken again, in milliseconds since 1970. */
+  /** Null: it has come to an end. Else when it may be taken again, by PostgreSQL's clock in milliseconds since 1970. */
   readonly dueAtMs: number | null;
 }
 
@@ -52,9 +53,9 @@ export interface Claim {
 export interface Scheduler extends LongRunning {
   /** Adds items; those already known keep the earlier of both moments unless they are held. Returns how many were new. */
   enqueue(items: readonly Scheduled[]): Promise<number>;
-  /** Adds items that are already being tried by this process, held for one lease. */
+  /** Adds items that this process is about to try, held for one lease. Those that somebody else holds are left out of the answer. */
   enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<Leased[]>;
-  /** Takes due items, a few of each webhook, the longest-waiting webhooks first. */
+  /** Takes due items, a few of each webhook: the longest-waiting webhooks first (Redis), or webhook after webhook (PostgreSQL). */
   claim(request: ClaimRequest): Promise<Claim>;
   /** Ends or reschedules held items; those whose token is not the present one are left alone. */
   settle(settlements: readonly Settlement[]): Promise<void>;

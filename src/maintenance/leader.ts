@@ -1,0 +1,85 @@
+// Leadership: of all processes, one holds an advisory lock in PostgreSQL and does what only one may do.
+import { Client, type ClientConfig } from 'pg';
+import { pause, type LongRunning } from '../lifecycle.ts';
+
+/** How often a follower tries to take over, and a leader makes sure that its connection is alive. */
+const CHECK_INTERVAL_MS = 2000;
+/** A check that takes longer counts as a lost connection: a stopped backend would never answer. */
+const CHECK_TIMEOUT_MS = 5000;
+/** Any number, as long as nothing else in this database locks by it. */
+const LOCK_KEY = 0x686f6d65;
+
+/**
+ * The lock belongs to the session, so it ends with the connection: a leader that dies is replaced as soon as the server notices.
+ * Two processes may both believe to lead for the moments before the first one notices: jobs must be harmless when done twice.
+ */
+export class Leader implements LongRunning {
+  readonly name = 'leader';
+  readonly #connection: ClientConfig;
+  readonly #onError: (error: unknown) => void;
+  readonly #stopping = new AbortController();
+  #client: Client | undefined;
+  #isLeading = false;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(connection: ClientConfig, onError: (error: unknown) => void) {
+    this.#connection = { ...connection, query_timeout: CHECK_TIMEOUT_MS };
+    this.#onError = onError;
+  }
+
+  get isLeading(): boolean {
+    return this.#isLeading;
+  }
+
+  /** Resolves after the first try, whatever came of it. */
+  async start(): Promise<void> {
+    await this.#check();
+    this.#loop = this.#run();
+  }
+
+  async drain(): Promise<void> {
+    this.#stopping.abort();
+    await this.#loop;
+    await this.#lose();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    for (;;) {
+      await pause(CHECK_INTERVAL_MS, signal);
+      if (signal.aborted) return;
+      await this.#check();
+    }
+  }
+
+  async #check(): Promise<void> {
+    try {
+      const client = this.#client ?? (await this.#connect());
+      if (this.#isLeading) await client.query('select 1');
+      else {
+        const { rows } = await client.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [LOCK_KEY]);
+        this.#isLeading = this.#client === client && rows[0]?.locked === true;
+      }
+    } catch (error) {
+      this.#onError(error);
+      await this.#lose();
+    }
+  }
+
+  async #connect(): Promise<Client> {
+    const client = new Client(this.#connection);
+    client.on('error', () => void this.#lose());
+    client.on('end', () => void this.#lose());
+    this.#client = client;
+    await client.connect();
+    return client;
+  }
+
+  async #lose(): Promise<void> {
+    this.#isLeading = false;
+    const client = this.#client;
+    this.#client = undefined;
+    // A connection that is stuck does not end in good order either.
+    await Promise.race([client?.end().catch(() => undefined), pause(1000)]);
+  }
+}

@@ -1,0 +1,125 @@
+// The reconciler: puts what PostgreSQL owes and Redis does not know back into the schedule.
+import { randomUUID } from 'node:crypto';
+import type { Pool } from 'pg';
+import { repeat, type LongRunning } from '../lifecycle.ts';
+import { listOverdue } from '../persistence/queries/list-overdue.ts';
+import { listScheduled, type ScheduleCursor, type SchedulePage } from '../persistence/queries/list-scheduled.ts';
+import type { RedisScheduler } from '../schedule/redis-scheduler.ts';
+
+/** How soon an emptied Redis is noticed; the check reads one key a shard. */
+const CHECK_INTERVAL_MS = 1000;
+/** Rows of one page: some 20 ms to read and as long to put in, so neither store is held up. */
+const PAGE_ROWS = 10_000;
+/** The part of its interval that a sweep may spend on going through all rows; a million of them are seen in a few sweeps. */
+const SWEEP_SHARE = 0.1;
+/** What became due only now is on its way: whoever committed it is about to schedule it. */
+const MIN_OVERDUE_MS = 1000;
+/** Of each webhook, so that one with a large backlog does not make up the whole sweep. */
+const OVERDUE_PER_WEBHOOK = 500;
+const OVERDUE_WEBHOOKS_PER_PAGE = 1000;
+
+export interface ReconcilerOptions {
+  readonly pool: Pool;
+  readonly index: RedisScheduler;
+  readonly isLeading: () => boolean;
+  readonly intervalMs: number;
+  readonly retentionDays: number;
+  /** Hears how many deliveries Redis did not know. */
+  readonly onRequeued: (count: number) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/**
+ * Adding what Redis knows already changes nothing, and a row that is read here and finished a moment later is dropped by whoever
+ * takes it: so all of this may run at any time, and twice.
+ */
+export class Reconciler implements LongRunning {
+  readonly name = 'reconciler';
+  readonly #options: ReconcilerOptions;
+  readonly #stopping = new AbortController();
+  #loop: Promise<void> = Promise.resolve();
+  #nextSweepAt = 0;
+  #cursor: ScheduleCursor | null = null;
+  /** What was committed while Redis was away is not in it, though its keys are all there. */
+  #wasAway = false;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  start(): Promise<void> {
+    this.#nextSweepAt = performance.now() + this.#options.intervalMs;
+    this.#loop = repeat(() => this.#tick(), CHECK_INTERVAL_MS, this.#stopping.signal, this.#options.onError);
+    return Promise.resolve();
+  }
+
+  async drain(): Promise<void> {
+    this.#stopping.abort();
+    await this.#loop;
+  }
+
+  async #tick(): Promise<void> {
+    if (!this.#options.isLeading()) return;
+    try {
+      if ((await this.#options.index.indexState()) !== 'complete' || this.#wasAway) await this.rebuild();
+    } catch (error) {
+      this.#wasAway = true;
+      throw error;
+    }
+    if (performance.now() < this.#nextSweepAt) return;
+    await this.sweep();
+    this.#nextSweepAt = performance.now() + this.#options.intervalMs;
+  }
+
+  /** Puts in every delivery that is owed. Measured: FIGURES */
+  async rebuild(): Promise<void> {
+    const { index } = this.#options;
+    const mark = randomUUID();
+    await index.beginBuild(mark);
+    let page: SchedulePage | null = await this.#page(null);
+    while (page !== null && !this.#stopping.signal.aborted) {
+      // The next page is read while this one is put in.
+      const following: Promise<SchedulePage> | null = page.next === null ? null : this.#page(page.next);
+      await Promise.all([this.#putBack(page.rows), following]);
+      page = await following;
+    }
+    if (page === null && (await index.completeBuild(mark))) this.#wasAway = false;
+  }
+
+  /** Puts in what became due lately, then goes on through all rows for its share of the time. */
+  async sweep(): Promise<void> {
+    await this.#sweepOverdue();
+    const endsAt = performance.now() + this.#options.intervalMs * SWEEP_SHARE;
+    do {
+      const page = await this.#page(this.#cursor);
+      await this.#putBack(page.rows);
+      this.#cursor = page.next;
+    } while (this.#cursor !== null && performance.now() < endsAt && !this.#stopping.signal.aborted);
+  }
+
+  async #sweepOverdue(): Promise<void> {
+    const { pool, intervalMs, retentionDays } = this.#options;
+    let webhookId: string | null = '';
+    while (webhookId !== null && !this.#stopping.signal.aborted) {
+      const page: Awaited<ReturnType<typeof listOverdue>> = await listOverdue(pool, {
+        afterWebhookId: webhookId,
+        maxWebhooks: OVERDUE_WEBHOOKS_PER_PAGE,
+        perWebhook: OVERDUE_PER_WEBHOOK,
+        minAgeMs: MIN_OVERDUE_MS,
+        // Two sweeps see the same moment, in case one of them comes late.
+        maxAgeMs: MIN_OVERDUE_MS + 2 * intervalMs,
+        retentionDays,
+      });
+      await this.#putBack(page.rows);
+      webhookId = page.nextWebhookId;
+    }
+  }
+
+  #page(after: ScheduleCursor | null): Promise<SchedulePage> {
+    return listScheduled(this.#options.pool, { after, limit: PAGE_ROWS, retentionDays: this.#options.retentionDays });
+  }
+
+  async #putBack(rows: SchedulePage['rows']): Promise<void> {
+    if (rows.length > 0) this.#options.onRequeued(await this.#options.index.enqueue(rows));
+  }
+}

@@ -1,0 +1,35 @@
+// The statement that ends holds written in the rows.
+import type { Pool, PoolClient } from 'pg';
+import { plainArray, textArray } from '../array-parameter.ts';
+
+export interface Release {
+  readonly deliveryId: string;
+  /** The lease that is ended; one that was given since is left alone. */
+  readonly leasedUntilMs: number;
+  /** Not to be tried before, in milliseconds since 1970; null leaves the row's own time. */
+  readonly dueAtMs: number | null;
+}
+
+/** Ends leases. A moment later than the row's own puts the next attempt off; what has come to an end stays so. */
+export async function releaseLeases(client: Pool | PoolClient, releases: readonly Release[]): Promise<void> {
+  const rows = releases.toSorted((a, b) => (a.deliveryId < b.deliveryId ? -1 : 1));
+  await client.query({
+    name: 'release-leases',
+    text: statement,
+    values: [
+      textArray(rows.map((row) => row.deliveryId)),
+      plainArray(rows.map((row) => row.leasedUntilMs)),
+      plainArray(rows.map((row) => row.dueAtMs)),
+    ],
+  });
+}
+
+// The recorder has ended most of these leases together with writing the outcome: then no row is left to write here.
+const statement = `
+update deliveries d set
+  leased_until = null,
+  lease_expirations = 0,
+  next_attempt_at = case when d.status in ('pending', 'retrying')
+    then greatest(d.next_attempt_at, to_timestamp(r.due_ms / 1000.0)) end
+from unnest($1::text[], $2::float8[], $3::float8[]) as r(id, leased_until_ms, due_ms)
+where d.id = r.id and d.leased_until = to_timestamp(r.leased_until_ms / 1000.0)`;

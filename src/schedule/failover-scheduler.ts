@@ -1,0 +1,170 @@
+// The schedule in Redis while it answers, in PostgreSQL while it does not.
+import { pause } from '../lifecycle.ts';
+import type { PostgresScheduler } from './postgres-scheduler.ts';
+import type { RedisScheduler } from './redis-scheduler.ts';
+import type { Claim, ClaimRequest, Leased, Scheduled, Scheduler, Settlement } from './scheduler.ts';
+
+/** One failure may be a hiccup, or one command that a broken connection took with it; two in a row are an outage. */
+const MAX_FAILURES = 2;
+/** While Redis is away it is asked so often whether it is back. */
+const PROBE_INTERVAL_MS = 250;
+/** Before the second try of a claim that failed. */
+const RETRY_DELAY_MS = 50;
+
+export interface FailoverOptions {
+  readonly redis: RedisScheduler;
+  readonly postgres: PostgresScheduler;
+  readonly leaseMs: number;
+  readonly onDegraded: (degraded: boolean) => void;
+  readonly onError: (message: string, error: unknown) => void;
+}
+
+/**
+ * Two rules keep a delivery from being sent twice when the schedule changes hands:
+ * - what was due before Redis went away may be held by a process that took it there, so PostgreSQL gives it out only one lease
+ *   after; what becomes due later, nobody can have taken;
+ * - what PostgreSQL gave out says so in its row, so whoever takes the same delivery from Redis sees it when loading the row.
+ */
+export class FailoverScheduler implements Scheduler {
+  readonly name = 'schedule';
+  readonly #options: FailoverOptions;
+  /** On the monotonic clock; null while Redis serves. Before the first answer Redis is taken to be away. */
+  #awaySince: number | null = performance.now();
+  #failures = 0;
+  /** Until then a lease may be out that PostgreSQL gave. */
+  #rowLeasesUntil = Number.NEGATIVE_INFINITY;
+  readonly #stopping = new AbortController();
+  #probing: Promise<void> = Promise.resolve();
+  readonly #wakeCallbacks: (() => void)[] = [];
+
+  constructor(options: FailoverOptions) {
+    this.#options = options;
+  }
+
+  /** Whether PostgreSQL serves the schedule because Redis is away or is being filled. */
+  get isDegraded(): boolean {
+    return this.#awaySince !== null;
+  }
+
+  async start(): Promise<void> {
+    const { redis, postgres, onDegraded } = this.#options;
+    await Promise.all([redis.start(), postgres.start()]);
+    if (!(await this.#probe())) {
+      onDegraded(true);
+      this.#probing = this.#probeUntilBack();
+    }
+  }
+
+  async drain(): Promise<void> {
+    this.#stopping.abort();
+    await this.#probing;
+    await Promise.all([this.#options.redis.drain(), this.#options.postgres.drain()]);
+  }
+
+  onWake(callback: () => void): void {
+    this.#wakeCallbacks.push(callback);
+    this.#options.redis.onWake(callback);
+    this.#options.postgres.onWake(callback);
+  }
+
+  /** Never rejects: the reconciler puts in what Redis did not take. */
+  async enqueue(items: readonly Scheduled[]): Promise<number> {
+    if (this.#awaySince === null) {
+      const added = await this.#tryRedis(() => this.#options.redis.enqueue(items));
+      if (added !== undefined) return added;
+    }
+    return this.#options.postgres.enqueue(items);
+  }
+
+  /** Never rejects: what could not be held anywhere is left out, and the reconciler finds it. */
+  async enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<Leased[]> {
+    if (this.#awaySince === null) {
+      const leased = await this.#tryRedis(() => this.#options.redis.enqueueLeased(items));
+      if (leased !== undefined) return leased;
+    }
+    try {
+      this.#rowLeasesUntil = performance.now() + this.#options.leaseMs;
+      return await this.#options.postgres.enqueueLeased(items);
+    } catch (error) {
+      this.#options.onError('committed deliveries could not be held; they will be taken when due', error);
+      return [];
+    }
+  }
+
+  /** Rejects only when PostgreSQL serves the schedule and fails. */
+  async claim(request: ClaimRequest): Promise<Claim> {
+    if (this.#awaySince === null) {
+      const claim = await this.#tryRedis(() => this.#options.redis.claim(request));
+      if (claim !== undefined) return claim;
+    }
+    if (this.#awaySince === null) return { leased: [], nextDueInMs: RETRY_DELAY_MS };
+    const awayMs = performance.now() - this.#awaySince;
+    const claim = await this.#options.postgres.claim(request, awayMs > this.#options.leaseMs ? null : awayMs);
+    if (claim.leased.length > 0) this.#rowLeasesUntil = performance.now() + this.#options.leaseMs;
+    return claim;
+  }
+
+  /** Never rejects: a lease that could not be ended runs out, and whoever takes the delivery then reads the row first. */
+  async settle(settlements: readonly Settlement[]): Promise<void> {
+    const areRowLeasesOut = performance.now() < this.#rowLeasesUntil;
+    if (areRowLeasesOut) {
+      try {
+        await this.#options.postgres.settle(settlements);
+      } catch (error) {
+        this.#options.onError('leases could not be ended; they will run out', error);
+      }
+    }
+    if (this.#awaySince !== null) return;
+    await this.#tryRedis(async () => {
+      await this.#options.redis.settle(settlements);
+      // What was held in its row is not held in Redis, and a token tells nobody where it is from: due moments go there anyhow.
+      if (areRowLeasesOut) await this.#options.redis.enqueue(settlements.filter(isDueAgain));
+    });
+  }
+
+  async #tryRedis<T>(call: () => Promise<T>): Promise<T | undefined> {
+    try {
+      const result = await call();
+      this.#failures = 0;
+      return result;
+    } catch (error) {
+      this.#failures += 1;
+      const timedOut = error instanceof Error && error.message === 'Command timed out';
+      if (this.#awaySince === null && (timedOut || this.#failures >= MAX_FAILURES)) this.#leaveRedis(error);
+      return undefined;
+    }
+  }
+
+  #leaveRedis(error: unknown): void {
+    this.#awaySince = performance.now();
+    this.#options.onError('Redis does not answer; PostgreSQL serves the schedule', error);
+    this.#options.onDegraded(true);
+    this.#probing = this.#probeUntilBack();
+    for (const callback of this.#wakeCallbacks) callback();
+  }
+
+  async #probeUntilBack(): Promise<void> {
+    const { signal } = this.#stopping;
+    do await pause(PROBE_INTERVAL_MS, signal);
+    while (!signal.aborted && !(await this.#probe()));
+  }
+
+  /** Goes back to Redis when it works and holds everything: one that lost its keys is filled by the reconciler first. */
+  async #probe(): Promise<boolean> {
+    try {
+      await this.#options.redis.checkWritable();
+      if ((await this.#options.redis.indexState()) !== 'complete') return false;
+    } catch {
+      return false;
+    }
+    this.#awaySince = null;
+    this.#failures = 0;
+    this.#options.onDegraded(false);
+    for (const callback of this.#wakeCallbacks) callback();
+    return true;
+  }
+}
+
+function isDueAgain(settlement: Settlement): settlement is Settlement & Scheduled {
+  return settlement.dueAtMs !== null;
+}

@@ -1,0 +1,88 @@
+// The schedule in PostgreSQL: the rows themselves, claimed with `for update skip locked`. For those who have no Redis, or have lost it.
+import type { Pool } from 'pg';
+import { claimDue, type ClaimedRow } from '../persistence/queries/claim-due.ts';
+import { leaseDeliveries } from '../persistence/queries/lease-deliveries.ts';
+import { releaseLeases } from '../persistence/queries/release-leases.ts';
+import type { Claim, ClaimRequest, Leased, Scheduled, Scheduler, Settlement } from './scheduler.ts';
+
+/** One claim looks at so many webhooks, due or not, at a few microseconds each; the next goes on behind them. */
+const MAX_WEBHOOKS_PER_CLAIM = 500;
+/** What became due in other processes is seen within this, for nothing tells of it. */
+const POLL_INTERVAL_MS = 250;
+/** Between two parts of one walk in which nothing was due: a walk through 10,000 idle webhooks must not be a busy loop. */
+const WALK_PAUSE_MS = 20;
+
+export class PostgresScheduler implements Scheduler {
+  readonly name = 'postgres-scheduler';
+  readonly #pool: Pool;
+  readonly #leaseMs: number;
+  readonly #wakeCallbacks: (() => void)[] = [];
+  #afterWebhookId = '';
+
+  constructor(pool: Pool, options: { readonly leaseMs: number }) {
+    this.#pool = pool;
+    this.#leaseMs = options.leaseMs;
+  }
+
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  drain(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  onWake(callback: () => void): void {
+    this.#wakeCallbacks.push(callback);
+  }
+
+  /** The rows are the schedule, and were written by whoever calls: this only wakes. Nothing is new to it. */
+  enqueue(items: readonly Scheduled[]): Promise<number> {
+    if (items.length > 0) for (const callback of this.#wakeCallbacks) callback();
+    return Promise.resolve(0);
+  }
+
+  async enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<Leased[]> {
+    if (items.length === 0) return [];
+    const expiresAt = performance.now() + this.#leaseMs;
+    const rows = await leaseDeliveries(
+      this.#pool,
+      items.map((item) => item.deliveryId),
+      this.#leaseMs,
+    );
+    return rows.map((row) => toLeased(row, expiresAt));
+  }
+
+  /** @param dueWithinMs takes only what became due in the last so many milliseconds; null takes all (see FailoverScheduler) */
+  async claim(request: ClaimRequest, dueWithinMs: number | null = null): Promise<Claim> {
+    // Before the server looks at its clock: this side must never believe in a lease longer than the row does.
+    const expiresAt = performance.now() + this.#leaseMs;
+    const { claimed, webhooks, lastWebhookId } = await claimDue(this.#pool, {
+      ...request,
+      leaseMs: this.#leaseMs,
+      afterWebhookId: this.#afterWebhookId,
+      maxWebhooks: MAX_WEBHOOKS_PER_CLAIM,
+      dueWithinMs,
+    });
+    const isFull = claimed.length >= request.max;
+    const isWalkOver = !isFull && webhooks < MAX_WEBHOOKS_PER_CLAIM;
+    // A full claim stopped at the last webhook it took from, which may have more, but had its turn.
+    if (isFull) this.#afterWebhookId = claimed.reduce((last, { webhookId }) => (webhookId > last ? webhookId : last), '');
+    else this.#afterWebhookId = isWalkOver ? '' : lastWebhookId;
+    const leased = claimed.map((row) => toLeased(row, expiresAt));
+    return { leased, nextDueInMs: leased.length > 0 ? 0 : isWalkOver ? POLL_INTERVAL_MS : WALK_PAUSE_MS };
+  }
+
+  async settle(settlements: readonly Settlement[]): Promise<void> {
+    if (settlements.length === 0) return;
+    await releaseLeases(
+      this.#pool,
+      settlements.map(({ deliveryId, token, dueAtMs }) => ({ deliveryId, leasedUntilMs: token, dueAtMs })),
+    );
+  }
+}
+
+function toLeased(row: ClaimedRow, expiresAt: number): Leased {
+  const { deliveryId, webhookId, leasedUntilMs, expirations } = row;
+  return { deliveryId, webhookId, token: leasedUntilMs, expirations, expiresAt };
+}
