@@ -1,0 +1,85 @@
+// How deliveries and attempts look on the wire.
+import { create, type JsonObject } from '@bufbuild/protobuf';
+import { type Timestamp, timestampFromMs } from '@bufbuild/protobuf/wkt';
+import {
+  type Attempt,
+  AttemptSchema,
+  AttemptTrigger,
+  type Delivery,
+  DeliverySchema,
+  DeliveryStatus,
+} from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
+import { type DeliveryStatus as Status, deliveryStatuses } from '../../domain/delivery.ts';
+import type { DeliveryRow } from '../../persistence/queries/delivery-row.ts';
+import type { AttemptView, DeliveryDetails } from '../../service/delivery-view.ts';
+
+const STATUSES: Record<Status, DeliveryStatus> = {
+  pending: DeliveryStatus.PENDING,
+  retrying: DeliveryStatus.RETRYING,
+  delivered: DeliveryStatus.DELIVERED,
+  failed: DeliveryStatus.FAILED,
+  cancelled: DeliveryStatus.CANCELLED,
+};
+
+const TRIGGERS: Record<AttemptView['trigger'], AttemptTrigger> = {
+  automatic: AttemptTrigger.AUTOMATIC,
+  manual: AttemptTrigger.MANUAL,
+  test: AttemptTrigger.TEST,
+};
+
+/** Null for UNSPECIFIED. */
+export function statusOf(status: DeliveryStatus): Status | null {
+  return deliveryStatuses.find((name) => STATUSES[name] === status) ?? null;
+}
+
+export function deliveryMessage(delivery: Omit<DeliveryRow, 'userId'>): Delivery {
+  return create(DeliverySchema, {
+    id: delivery.id,
+    webhookId: delivery.webhookId,
+    eventId: delivery.eventId,
+    eventType: delivery.eventType,
+    status: STATUSES[delivery.status],
+    attemptCount: delivery.attemptCount,
+    createdAt: timestamp(delivery.createdAtMs),
+    updatedAt: timestamp(delivery.updatedAtMs),
+    ...(delivery.httpStatus === null ? {} : { httpStatus: delivery.httpStatus }),
+    ...(delivery.response === null ? {} : { response: delivery.response }),
+    ...(delivery.errorCode === null ? {} : { errorCode: delivery.errorCode }),
+    ...(delivery.errorMessage === null ? {} : { errorMessage: delivery.errorMessage }),
+    // The first attempt of a pending delivery is due as well, but is no retry.
+    ...(delivery.status !== 'retrying' || delivery.nextAttemptAtMs === null
+      ? {}
+      : { nextRetryAt: timestamp(delivery.nextAttemptAtMs) }),
+    ...(delivery.deliveredAtMs === null ? {} : { deliveredAt: timestamp(delivery.deliveredAtMs) }),
+    ...(delivery.failedAtMs === null ? {} : { failedAt: timestamp(delivery.failedAtMs) }),
+  });
+}
+
+export function deliveryDetailsMessage(delivery: DeliveryDetails): Delivery {
+  const message = deliveryMessage(delivery);
+  message.attempts = delivery.attempts.map(attemptMessage);
+  if (delivery.body !== null) {
+    message.body = delivery.body;
+    message.payload = JSON.parse(delivery.body) as JsonObject;
+  }
+  return message;
+}
+
+export function attemptMessage(attempt: AttemptView): Attempt {
+  return create(AttemptSchema, {
+    number: attempt.number,
+    startedAt: timestamp(attempt.startedAtMs),
+    durationMs: attempt.durationMs,
+    responseTruncated: attempt.responseTruncated,
+    trigger: TRIGGERS[attempt.trigger],
+    ...(attempt.httpStatus === null ? {} : { httpStatus: attempt.httpStatus }),
+    ...(attempt.response === null ? {} : { response: attempt.response }),
+    ...(attempt.errorCode === null ? {} : { errorCode: attempt.errorCode }),
+    ...(attempt.errorMessage === null ? {} : { errorMessage: attempt.errorMessage }),
+  });
+}
+
+// The database's microseconds come as a fraction, which a timestamp of whole milliseconds cannot take.
+function timestamp(ms: number): Timestamp {
+  return timestampFromMs(Math.floor(ms));
+}

@@ -1,0 +1,26 @@
+// WebhookService.ListWebhooks: webhooks, newest first.
+import type { ServiceImpl } from '@connectrpc/connect';
+import type { WebhookService } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import type { ServiceContext } from '../../service/context.ts';
+import { listWebhooks as list } from '../../service/list-webhooks.ts';
+import { principalOf } from '../call-context.ts';
+import { webhookMessage } from './webhook-message.ts';
+
+export function listWebhooks(context: ServiceContext): ServiceImpl<typeof WebhookService>['listWebhooks'] {
+  return async (request, call) => {
+    const found = await list(context, principalOf(call), {
+      userId: request.userId,
+      page: request.page,
+      limit: request.limit,
+      pageToken: request.pageToken,
+    });
+    return {
+      webhooks: found.items.map(webhookMessage),
+      page: found.page,
+      limit: found.limit,
+      total: found.total,
+      totalIsExact: found.totalIsExact,
+      nextPageToken: found.nextPageToken,
+    };
+  };
+}

@@ -1,0 +1,42 @@
+// How a webhook looks on the wire.
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { timestampFromDate } from '@bufbuild/protobuf/wkt';
+import { type RetryPolicy, type WebhookSchema, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import type { RetryPolicyInput } from '../../service/retry-policy-input.ts';
+import type { WebhookView } from '../../service/webhook-view.ts';
+
+export function webhookMessage(webhook: WebhookView): MessageInitShape<typeof WebhookSchema> {
+  const { retryPolicy } = webhook;
+  return {
+    id: webhook.id,
+    userId: webhook.userId,
+    url: webhook.url,
+    events: [...webhook.events],
+    description: webhook.description,
+    retryPolicy: {
+      maxRetries: retryPolicy.maxRetries,
+      retryDelay: retryPolicy.retryDelayMs / 1000,
+      timeout: retryPolicy.timeoutMs / 1000,
+    },
+    isActive: webhook.isActive,
+    scope: webhook.scope === 'platform' ? WebhookScope.PLATFORM : WebhookScope.USER,
+    ...(webhook.secret === null ? {} : { secret: webhook.secret }),
+    secretHint: webhook.secretHint,
+    customHeaders: { ...webhook.customHeaders },
+    rateLimit: webhook.rateLimit,
+    health: {
+      consecutiveFailures: webhook.consecutiveFailures,
+      disabledReason: webhook.disabledReason,
+      ...(webhook.failingSince === null ? {} : { failingSince: timestampFromDate(webhook.failingSince) }),
+      ...(webhook.disabledAt === null ? {} : { disabledAt: timestampFromDate(webhook.disabledAt) }),
+    },
+    createdAt: timestampFromDate(webhook.createdAt),
+    updatedAt: timestampFromDate(webhook.updatedAt),
+  };
+}
+
+export function retryPolicyInput(policy: RetryPolicy | undefined): RetryPolicyInput | undefined {
+  return policy === undefined
+    ? undefined
+    : { maxRetries: policy.maxRetries, retryDelay: policy.retryDelay, timeout: policy.timeout };
+}
