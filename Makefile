@@ -24,7 +24,7 @@ lint: setup ## Lint TypeScript and protobuf
 	@npm run --silent lint
 build: setup ## Check the types and build the console
 	@npm run --silent build
-swagger: setup ## Write the OpenAPI document to dist/openapi.json
+swagger: setup ## Make gen/openapi.json from the .proto files, and lint it
 	@npm run --silent swagger
 check: setup ## Everything that must hold before a commit
 	@npm run --silent check
