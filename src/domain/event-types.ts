@@ -269,7 +269,3 @@ const byName = new Map(eventTypes.map((type) => [type.name, type]));
 export function findEventType(name: string): EventType | undefined {
   return byName.get(name);
 }
-
-export function isEventType(name: string): boolean {
-  return byName.has(name);
-}

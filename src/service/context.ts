@@ -9,14 +9,20 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Publisher } from './publisher.ts';
 import type { TestSender } from './test-sender.ts';
 
-export interface ServiceContext {
+export interface ServiceContext extends ManagementContext {
   readonly config: Config;
+  readonly scheduler: Scheduler;
+  readonly publisher: Publisher;
+}
+
+/** What all calls but publishing need. */
+export interface ManagementContext {
+  readonly config: Pick<Config, 'delivery' | 'maxWebhooksPerUser'>;
   readonly orm: Orm;
   /** For hand-written statements. */
   readonly pool: Pool;
   readonly secretBox: SecretBox;
-  readonly scheduler: Scheduler;
-  readonly publisher: Publisher;
+  readonly scheduler: Pick<Scheduler, 'enqueue'>;
   readonly testSender: TestSender;
   /** The one check of webhook URLs: answers the URL as it is stored, or throws a ServiceError. */
   readonly checkUrl: (url: string) => string;

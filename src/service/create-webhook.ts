@@ -4,7 +4,7 @@ import { newId } from '../domain/ids.ts';
 import { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
-import type { ServiceContext } from './context.ts';
+import type { ManagementContext } from './context.ts';
 import { checkEventTypes } from './find-webhook.ts';
 import { newOwnerId } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
@@ -25,7 +25,7 @@ export interface CreateWebhookInput {
 
 /** The answer is the only one, with a rotation's, that carries the secret. */
 export async function createWebhook(
-  context: ServiceContext,
+  context: ManagementContext,
   principal: Principal,
   input: CreateWebhookInput,
 ): Promise<WebhookView> {

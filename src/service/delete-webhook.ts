@@ -2,12 +2,12 @@
 import { entityManagerOf } from '../persistence/orm.ts';
 import { cancelDeliveries } from '../persistence/queries/cancel-deliveries.ts';
 import type { Principal } from '../security/tokens.ts';
-import type { ServiceContext } from './context.ts';
+import type { ManagementContext } from './context.ts';
 import { toStatusUpdates } from './delivery-view.ts';
 import { findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
 
-export async function deleteWebhook(context: ServiceContext, principal: Principal, webhookId: string): Promise<void> {
+export async function deleteWebhook(context: ManagementContext, principal: Principal, webhookId: string): Promise<void> {
   const manager = entityManagerOf(context.orm, ownerOf(principal));
   const cancelled = await manager.transactional(async (transaction) => {
     const webhook = await findWebhook(transaction, webhookId, { lock: true });

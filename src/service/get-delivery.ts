@@ -7,11 +7,11 @@ import { Delivery } from '../persistence/entities/delivery.ts';
 import { Event } from '../persistence/entities/event.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
-import type { ServiceContext } from './context.ts';
+import type { ManagementContext } from './context.ts';
 import type { AttemptView, DeliveryDetails } from './delivery-view.ts';
 import { ownerOf } from './owner.ts';
 
-export async function getDelivery(context: ServiceContext, principal: Principal, deliveryId: string): Promise<DeliveryDetails> {
+export async function getDelivery(context: ManagementContext, principal: Principal, deliveryId: string): Promise<DeliveryDetails> {
   if (!isId('delivery', deliveryId)) throw notFound('delivery');
   const manager = entityManagerOf(context.orm, ownerOf(principal));
   const delivery = await manager.findOne(Delivery, { id: deliveryId });

@@ -5,7 +5,7 @@ import { idFloor } from '../domain/ids.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import { type StatsRows, webhookStats } from '../persistence/queries/webhook-stats.ts';
 import type { Principal } from '../security/tokens.ts';
-import type { ServiceContext } from './context.ts';
+import type { ManagementContext } from './context.ts';
 import { findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
 
@@ -41,7 +41,7 @@ export interface WebhookStatsInput {
 }
 
 export async function getWebhookStats(
-  context: ServiceContext,
+  context: ManagementContext,
   principal: Principal,
   input: WebhookStatsInput,
 ): Promise<WebhookStats> {

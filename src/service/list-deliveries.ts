@@ -5,7 +5,7 @@ import { idFloor, isId } from '../domain/ids.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import { countDeliveries, type DeliveryFilter, listDeliveries as listRows } from '../persistence/queries/list-deliveries.ts';
 import type { Principal } from '../security/tokens.ts';
-import type { ServiceContext } from './context.ts';
+import type { ManagementContext } from './context.ts';
 import { listedOwner } from './owner.ts';
 import { MAX_COUNTED, pageBounds, type PageOf, type PageRequest, toPage } from './page.ts';
 
@@ -23,7 +23,7 @@ export interface ListDeliveriesInput extends PageRequest {
 }
 
 export async function listDeliveries(
-  context: ServiceContext,
+  context: ManagementContext,
   principal: Principal,
   input: ListDeliveriesInput,
 ): Promise<PageOf<DeliveryRow>> {

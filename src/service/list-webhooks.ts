@@ -2,7 +2,7 @@
 import { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
-import type { ServiceContext } from './context.ts';
+import type { ManagementContext } from './context.ts';
 import { listedOwner } from './owner.ts';
 import { pageBounds, type PageOf, type PageRequest, toPage } from './page.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
@@ -13,7 +13,7 @@ export interface ListWebhooksInput extends PageRequest {
 }
 
 export async function listWebhooks(
-  context: ServiceContext,
+  context: ManagementContext,
   principal: Principal,
   input: ListWebhooksInput,
 ): Promise<PageOf<WebhookView>> {

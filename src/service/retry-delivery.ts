@@ -8,12 +8,12 @@ import { entityManagerOf } from '../persistence/orm.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import { retryDelivery as makeDue } from '../persistence/queries/retry-delivery.ts';
 import type { Principal } from '../security/tokens.ts';
-import type { ServiceContext } from './context.ts';
+import type { ManagementContext } from './context.ts';
 import { toStatusUpdates } from './delivery-view.ts';
 import { ownerOf } from './owner.ts';
 
 /** Answers how the delivery stands once its attempt is due. Asked while an attempt is under way, it joins that attempt. */
-export async function retryDelivery(context: ServiceContext, principal: Principal, deliveryId: string): Promise<DeliveryRow> {
+export async function retryDelivery(context: ManagementContext, principal: Principal, deliveryId: string): Promise<DeliveryRow> {
   if (!isId('delivery', deliveryId)) throw notFound('delivery');
   const manager = entityManagerOf(context.orm, ownerOf(principal));
   const row = await manager.transactional(async (transaction) => {
@@ -35,7 +35,7 @@ export async function retryDelivery(context: ServiceContext, principal: Principa
 }
 
 // The row is due: should the schedule not hear of it now, the reconciler tells it.
-async function schedule(context: ServiceContext, row: DeliveryRow): Promise<void> {
+async function schedule(context: ManagementContext, row: DeliveryRow): Promise<void> {
   if (row.nextAttemptAtMs === null) return;
   try {
     await context.scheduler.enqueue([

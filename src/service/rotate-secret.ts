@@ -2,7 +2,7 @@
 import { entityManagerOf } from '../persistence/orm.ts';
 import { MAX_SIGNATURES } from '../security/signature.ts';
 import type { Principal } from '../security/tokens.ts';
-import type { ServiceContext } from './context.ts';
+import type { ManagementContext } from './context.ts';
 import { findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
 import { makeSecret } from './webhook-secrets.ts';
@@ -11,7 +11,7 @@ import { type WebhookView, webhookView } from './webhook-view.ts';
 /** Time for the owner to deploy the new secret, counted from the rotation that replaced the old one. */
 const OVERLAP_MS = 86_400_000;
 
-export async function rotateSecret(context: ServiceContext, principal: Principal, webhookId: string): Promise<WebhookView> {
+export async function rotateSecret(context: ManagementContext, principal: Principal, webhookId: string): Promise<WebhookView> {
   const manager = entityManagerOf(context.orm, ownerOf(principal));
   const rotated = await manager.transactional(async (transaction) => {
     const webhook = await findWebhook(transaction, webhookId, { lock: true });

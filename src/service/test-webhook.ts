@@ -8,7 +8,7 @@ import { Event } from '../persistence/entities/event.ts';
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
-import type { ServiceContext } from './context.ts';
+import type { ManagementContext } from './context.ts';
 import type { AttemptView } from './delivery-view.ts';
 import { findWebhook, unknownEventType } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
@@ -28,7 +28,7 @@ export interface TestResult {
 }
 
 /** Not a published event: nobody else gets it, it is not retried, and the webhook's health does not suffer from it. */
-export async function testWebhook(context: ServiceContext, principal: Principal, input: TestWebhookInput): Promise<TestResult> {
+export async function testWebhook(context: ManagementContext, principal: Principal, input: TestWebhookInput): Promise<TestResult> {
   const manager = entityManagerOf(context.orm, ownerOf(principal));
   const webhook = await findWebhook(manager, input.webhookId);
   const eventType = findEventType(input.eventType || (webhook.events[0] ?? ''));
@@ -57,7 +57,7 @@ interface Sample {
   readonly occurredAt: Date;
 }
 
-async function log(context: ServiceContext, principal: Principal, sample: Sample, attempt: AttemptView): Promise<void> {
+async function log(context: ManagementContext, principal: Principal, sample: Sample, attempt: AttemptView): Promise<void> {
   const { webhook, occurredAt } = sample;
   const manager = entityManagerOf(context.orm, { userId: webhook.userId });
   const isDelivered = attempt.errorCode === null;

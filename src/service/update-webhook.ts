@@ -3,7 +3,7 @@ import { entityManagerOf } from '../persistence/orm.ts';
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { cancelDeliveries } from '../persistence/queries/cancel-deliveries.ts';
 import type { Principal } from '../security/tokens.ts';
-import type { ServiceContext } from './context.ts';
+import type { ManagementContext } from './context.ts';
 import { toStatusUpdates } from './delivery-view.ts';
 import { checkEventTypes, findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
@@ -27,7 +27,7 @@ export interface UpdateWebhookInput {
 
 /** Disabling cancels what is pending in the same commit; enabling clears what the service had held against the webhook. */
 export async function updateWebhook(
-  context: ServiceContext,
+  context: ManagementContext,
   principal: Principal,
   input: UpdateWebhookInput,
 ): Promise<WebhookView> {
@@ -53,7 +53,7 @@ export async function updateWebhook(
   return webhookView(webhook, context.config.delivery.retry);
 }
 
-function changeHeaders(context: ServiceContext, webhook: WebhookEndpoint, input: UpdateWebhookInput): void {
+function changeHeaders(context: ManagementContext, webhook: WebhookEndpoint, input: UpdateWebhookInput): void {
   const isGiven = Object.keys(input.customHeaders).length > 0;
   if (!isGiven && !input.clearCustomHeaders) return;
   const owner = { userId: webhook.userId, webhookId: webhook.id };

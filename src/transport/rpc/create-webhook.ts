@@ -1,12 +1,12 @@
 // WebhookService.CreateWebhook: registers a webhook; the answer carries its secret.
 import type { ServiceImpl } from '@connectrpc/connect';
 import { type WebhookService, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
-import type { ServiceContext } from '../../service/context.ts';
+import type { ManagementContext } from '../../service/context.ts';
 import { createWebhook as create } from '../../service/create-webhook.ts';
 import { principalOf } from '../call-context.ts';
 import { retryPolicyInput, webhookMessage } from './webhook-message.ts';
 
-export function createWebhook(context: ServiceContext): ServiceImpl<typeof WebhookService>['createWebhook'] {
+export function createWebhook(context: ManagementContext): ServiceImpl<typeof WebhookService>['createWebhook'] {
   return async (request, call) => {
     const webhook = await create(context, principalOf(call), {
       url: request.url,

@@ -2,11 +2,11 @@
 import type { ServiceImpl } from '@connectrpc/connect';
 import { timestampFromMs, timestampMs } from '@bufbuild/protobuf/wkt';
 import type { WebhookService } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
-import type { ServiceContext } from '../../service/context.ts';
+import type { ManagementContext } from '../../service/context.ts';
 import { getWebhookStats as getStats } from '../../service/get-webhook-stats.ts';
 import { principalOf } from '../call-context.ts';
 
-export function getWebhookStats(context: ServiceContext): ServiceImpl<typeof WebhookService>['getWebhookStats'] {
+export function getWebhookStats(context: ManagementContext): ServiceImpl<typeof WebhookService>['getWebhookStats'] {
   return async (request, call) => {
     const stats = await getStats(context, principalOf(call), {
       webhookId: request.webhookId,

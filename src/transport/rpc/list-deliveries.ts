@@ -2,12 +2,12 @@
 import type { ServiceImpl } from '@connectrpc/connect';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import type { DeliveryService } from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
-import type { ServiceContext } from '../../service/context.ts';
+import type { ManagementContext } from '../../service/context.ts';
 import { listDeliveries as list } from '../../service/list-deliveries.ts';
 import { principalOf } from '../call-context.ts';
 import { deliveryMessage, statusOf } from './delivery-message.ts';
 
-export function listDeliveries(context: ServiceContext): ServiceImpl<typeof DeliveryService>['listDeliveries'] {
+export function listDeliveries(context: ManagementContext): ServiceImpl<typeof DeliveryService>['listDeliveries'] {
   return async (request, call) => {
     const found = await list(context, principalOf(call), {
       status: statusOf(request.status),

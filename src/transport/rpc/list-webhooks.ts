@@ -1,12 +1,12 @@
 // WebhookService.ListWebhooks: webhooks, newest first.
 import type { ServiceImpl } from '@connectrpc/connect';
 import type { WebhookService } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
-import type { ServiceContext } from '../../service/context.ts';
+import type { ManagementContext } from '../../service/context.ts';
 import { listWebhooks as list } from '../../service/list-webhooks.ts';
 import { principalOf } from '../call-context.ts';
 import { webhookMessage } from './webhook-message.ts';
 
-export function listWebhooks(context: ServiceContext): ServiceImpl<typeof WebhookService>['listWebhooks'] {
+export function listWebhooks(context: ManagementContext): ServiceImpl<typeof WebhookService>['listWebhooks'] {
   return async (request, call) => {
     const found = await list(context, principalOf(call), {
       userId: request.userId,

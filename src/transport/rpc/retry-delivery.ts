@@ -1,11 +1,11 @@
 // DeliveryService.RetryDelivery: tries a delivery again now.
 import type { ServiceImpl } from '@connectrpc/connect';
 import type { DeliveryService } from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
-import type { ServiceContext } from '../../service/context.ts';
+import type { ManagementContext } from '../../service/context.ts';
 import { retryDelivery as retry } from '../../service/retry-delivery.ts';
 import { principalOf } from '../call-context.ts';
 import { deliveryMessage } from './delivery-message.ts';
 
-export function retryDelivery(context: ServiceContext): ServiceImpl<typeof DeliveryService>['retryDelivery'] {
+export function retryDelivery(context: ManagementContext): ServiceImpl<typeof DeliveryService>['retryDelivery'] {
   return async (request, call) => deliveryMessage(await retry(context, principalOf(call), request.deliveryId));
 }

@@ -1,11 +1,11 @@
 // WebhookService.RotateSecret: a new signing secret; the answer carries it.
 import type { ServiceImpl } from '@connectrpc/connect';
 import type { WebhookService } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
-import type { ServiceContext } from '../../service/context.ts';
+import type { ManagementContext } from '../../service/context.ts';
 import { rotateSecret as rotate } from '../../service/rotate-secret.ts';
 import { principalOf } from '../call-context.ts';
 import { webhookMessage } from './webhook-message.ts';
 
-export function rotateSecret(context: ServiceContext): ServiceImpl<typeof WebhookService>['rotateSecret'] {
+export function rotateSecret(context: ManagementContext): ServiceImpl<typeof WebhookService>['rotateSecret'] {
   return async (request, call) => webhookMessage(await rotate(context, principalOf(call), request.webhookId));
 }
