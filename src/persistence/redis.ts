@@ -1,5 +1,5 @@
 // Redis: one connection for commands and one for subscriptions, tuned so that a dead or stopped server fails fast.
-import { Cluster, Redis, type ClusterNode, type RedisOptions } from 'ioredis';
+import { Cluster, Redis, type ClusterNode, type ClusterOptions, type RedisOptions } from 'ioredis';
 import type { RedisConfig } from '../config.ts';
 import type { Script } from './redis-script.ts';
 
@@ -23,13 +23,14 @@ export class RedisConnection {
   readonly #subscriber: Redis | Cluster;
   readonly #onWarning: OnRedisWarning;
   readonly #callbacks = new Map<string, Set<(message: string) => void>>();
+  readonly #shardCallbacks = new Map<string, (message: string) => void>();
   #downSinceMs: number | null = Date.now();
   #hasCheckedPolicy = false;
 
   constructor(config: RedisConfig, onWarning: OnRedisWarning) {
     this.#onWarning = onWarning;
     this.commands = createClient(config);
-    this.#subscriber = createClient(config);
+    this.#subscriber = createClient(config, { shardedSubscribers: true });
     for (const client of [this.commands, this.#subscriber]) {
       // Errors repeat with every attempt to reconnect: the first tells it, health() tells the rest.
       client.on('error', (error: Error) => this.#down(error));
@@ -42,6 +43,9 @@ export class RedisConnection {
     this.#subscriber.on('ready', () => void this.#subscribeAgain());
     this.#subscriber.on('message', (channel: string, message: string) => {
       for (const callback of this.#callbacks.get(channel) ?? []) callback(message);
+    });
+    this.#subscriber.on('smessage', (channel: string, message: string) => {
+      this.#shardCallbacks.get(channel)?.(message);
     });
   }
 
@@ -72,6 +76,33 @@ export class RedisConnection {
     if (this.#subscriber.status === 'ready') void this.#subscribeAgain();
   }
 
+  /**
+   * Sends to the one listener of each process, over sharded pub/sub on a cluster, where a plain message would go to every node.
+   * Resolves to how many listeners there were, this process's own included.
+   */
+  async broadcast(channel: string, message: string): Promise<number> {
+    return this.commands instanceof Cluster
+      ? this.commands.spublish(channel, message)
+      : this.commands.publish(channel, message);
+  }
+
+  /** Calls back for every broadcast on a channel until the returned function is called. One listener a channel. */
+  listen(channel: string, callback: (message: string) => void): () => void {
+    const listeners = this.#subscriber instanceof Cluster ? this.#shardCallbacks : this.#callbacks;
+    if (listeners === this.#shardCallbacks) this.#shardCallbacks.set(channel, callback);
+    else this.#callbacks.set(channel, new Set([callback]));
+    if (this.#subscriber.status === 'ready') void this.#subscribeAgain();
+    return () => {
+      listeners.delete(channel);
+      if (this.#subscriber.status !== 'ready') return;
+      const left =
+        this.#subscriber instanceof Cluster ? this.#subscriber.sunsubscribe(channel) : this.#subscriber.unsubscribe(channel);
+      left.catch(() => {
+        // The connection broke, and with it went the subscription.
+      });
+    };
+  }
+
   close(): void {
     this.commands.disconnect();
     this.#subscriber.disconnect();
@@ -85,6 +116,7 @@ export class RedisConnection {
   async #subscribeAgain(): Promise<void> {
     try {
       for (const channel of this.#callbacks.keys()) await this.#subscriber.subscribe(channel);
+      for (const channel of this.#shardCallbacks.keys()) await this.#subscriber.ssubscribe(channel);
     } catch (error) {
       this.#onWarning('Redis did not take a subscription', error);
     }
@@ -104,7 +136,7 @@ export class RedisConnection {
   }
 }
 
-function createClient(config: RedisConfig): Redis | Cluster {
+function createClient(config: RedisConfig, forCluster: ClusterOptions = {}): Redis | Cluster {
   const retryStrategy = (times: number): number =>
     Math.min(FIRST_RECONNECT_DELAY_MS * 2 ** Math.min(times, 10), MAX_RECONNECT_DELAY_MS);
   const options = {
@@ -130,6 +162,7 @@ function createClient(config: RedisConfig): Redis | Cluster {
     });
   }
   return new Cluster(config.clusterNodes.map(clusterNode), {
+    ...forCluster,
     lazyConnect: true,
     enableOfflineQueue: false,
     clusterRetryStrategy: retryStrategy,

@@ -1,0 +1,153 @@
+// The status bus between processes: pub/sub of Redis, which may lose messages and is believed only because PostgreSQL fills in.
+import { randomUUID } from 'node:crypto';
+import type { RedisConnection } from '../persistence/redis.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import { LocalStatusBus } from './local-status-bus.ts';
+import type { OwnerNotice, StatusBus } from './status-bus.ts';
+import type { StatusUpdate } from './status-update.ts';
+
+/** Updates in one message: some 100 kB, which Redis copies to a subscriber in well under a millisecond. */
+const MAX_MESSAGE_UPDATES = 200;
+/** Updates that wait for Redis. What comes on top is left to PostgreSQL, which watchers read anyway. */
+const MAX_WAITING_UPDATES = 10_000;
+/** After a message that nobody took, or that Redis did not, nothing is sent for so long. New watchers say so themselves. */
+const SILENCE_MS = 1000;
+
+type Control = { readonly webhook: string } | { readonly notice: OwnerNotice } | { readonly watching: true };
+
+export class RedisStatusBus implements StatusBus {
+  readonly name = 'status bus';
+  /** In front of every message, so that a process knows its own. */
+  readonly #processId = randomUUID();
+  readonly #redis: RedisConnection;
+  readonly #telemetry: Telemetry;
+  readonly #local: LocalStatusBus;
+  readonly #updatesChannel: string;
+  readonly #controlChannel: string;
+  #waiting: StatusUpdate[] = [];
+  #sending: Promise<void> | null = null;
+  #silentUntil = 0;
+  #stopListening: (() => void) | null = null;
+  #stopControl: (() => void) | null = null;
+
+  constructor(options: { readonly redis: RedisConnection; readonly keyPrefix: string; readonly telemetry: Telemetry }) {
+    this.#redis = options.redis;
+    this.#telemetry = options.telemetry;
+    this.#local = new LocalStatusBus(options.telemetry.log);
+    this.#updatesChannel = `${options.keyPrefix}wh:updates`;
+    this.#controlChannel = `${options.keyPrefix}wh:control`;
+  }
+
+  start(): Promise<void> {
+    this.#stopControl ??= this.#redis.listen(this.#controlChannel, (message) =>
+      this.#read<Control>(message, (it) => this.#obey(it)),
+    );
+    return Promise.resolve();
+  }
+
+  async drain(): Promise<void> {
+    await this.#local.drain();
+    await this.#sending;
+    this.#stopControl?.();
+    this.#stopControl = null;
+  }
+
+  publish(updates: readonly StatusUpdate[]): void {
+    if (updates.length === 0) return;
+    this.#local.publish(updates);
+    if (this.#silentUntil > performance.now()) return;
+    for (const update of updates) {
+      if (this.#waiting.length >= MAX_WAITING_UPDATES) return;
+      this.#waiting.push(update);
+    }
+    this.#sending ??= this.#sendWaiting();
+  }
+
+  subscribe(listener: (updates: readonly StatusUpdate[]) => void): () => void {
+    const unsubscribe = this.#local.subscribe(listener);
+    if (this.#stopListening === null) {
+      this.#stopListening = this.#redis.listen(this.#updatesChannel, (message) => {
+        const updates = this.#read(message) as StatusUpdate[] | undefined;
+        if (updates !== undefined) this.#local.publish(updates);
+      });
+      this.#send({ watching: true });
+    }
+    return () => {
+      unsubscribe();
+      if (this.#local.hasListeners) return;
+      this.#stopListening?.();
+      this.#stopListening = null;
+    };
+  }
+
+  announceWebhook(webhookId: string): void {
+    this.#local.announceWebhook(webhookId);
+    this.#send({ webhook: webhookId });
+  }
+
+  onWebhookChanged(callback: (webhookId: string) => void): void {
+    this.#local.onWebhookChanged(callback);
+  }
+
+  notify(notice: OwnerNotice): void {
+    this.#local.notify(notice);
+    this.#send({ notice });
+  }
+
+  onNotice(callback: (notice: OwnerNotice) => void): () => void {
+    return this.#local.onNotice(callback);
+  }
+
+  // One message at a time: what comes meanwhile makes up the next one.
+  async #sendWaiting(): Promise<void> {
+    // Not within the engine's turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    try {
+      while (this.#waiting.length > 0) {
+        const updates = this.#waiting.splice(0, MAX_MESSAGE_UPDATES);
+        const listeners = await this.#redis.broadcast(this.#updatesChannel, this.#write(updates));
+        const ownListener = this.#stopListening === null ? 0 : 1;
+        if (listeners <= ownListener) this.#beSilent();
+      }
+    } catch (error) {
+      this.#beSilent();
+      this.#telemetry.events.storeFailed('redis', error);
+    } finally {
+      this.#sending = null;
+    }
+  }
+
+  #beSilent(): void {
+    this.#silentUntil = performance.now() + SILENCE_MS;
+    this.#waiting = [];
+  }
+
+  #send(control: Control): void {
+    this.#redis.broadcast(this.#controlChannel, this.#write(control)).catch((error: unknown) => {
+      this.#telemetry.events.storeFailed('redis', error);
+    });
+  }
+
+  #obey(message: string): void {
+    const control = this.#read(message) as Control | undefined;
+    if (control === undefined) return;
+    if ('webhook' in control) this.#local.announceWebhook(control.webhook);
+    else if ('notice' in control) this.#local.notify(control.notice);
+    else this.#silentUntil = 0;
+  }
+
+  #write(value: Control | readonly StatusUpdate[]): string {
+    return `${this.#processId}${JSON.stringify(value)}`;
+  }
+
+  /** Undefined for this process's own messages and for what is none. */
+  #read(message: string): unknown {
+    if (message.startsWith(this.#processId)) return undefined;
+    try {
+      return JSON.parse(message.slice(this.#processId.length));
+    } catch (error) {
+      this.#telemetry.log.warn({ err: error }, 'a message of the status bus could not be read');
+      return undefined;
+    }
+  }
+}
