@@ -1,0 +1,161 @@
+// What requests and answers look like, by RPC; a test holds every example against the schema it stands beside.
+import { eventTypes } from '../../domain/event-types.ts';
+import type { EventType } from '../../domain/event-types.ts';
+
+const WEBHOOK_ID = 'webhook_01hm5w0qs8f4e2b6d9c1a7g3h5';
+const EVENT_ID = 'event_01hm5w9x2k7m4n8p1q3r5s6t7v';
+const DELIVERY_ID = 'delivery_01hm5w9x2m3n5p7q9r1s2t4v6w';
+const CREATED_AT = '2024-01-15T10:00:00.000Z';
+const SENT_AT = '2024-01-15T10:30:00.120Z';
+
+const orderCreated = eventTypes[0] as EventType;
+
+/** The body of a webhook request for an event of a type. */
+export function deliveryBodyExample(type: EventType): object {
+  return {
+    event: type.name,
+    data: type.sample,
+    timestamp: '2024-01-15T10:30:00.000Z',
+    webhook_id: WEBHOOK_ID,
+    delivery_id: DELIVERY_ID,
+  };
+}
+
+const webhook = {
+  id: WEBHOOK_ID,
+  user_id: 'user123',
+  url: 'https://hooks.example.com/homechef',
+  events: ['order.created', 'order.completed'],
+  description: 'Kitchen display',
+  retry_policy: { max_retries: 3, retry_delay: 60, timeout: 30 },
+  is_active: true,
+  scope: 'user',
+  secret_hint: 'Zm8=',
+  custom_headers: {},
+  rate_limit: 0,
+  health: { consecutive_failures: 0, disabled_reason: '' },
+  created_at: CREATED_AT,
+  updated_at: CREATED_AT,
+};
+const withSecret = { ...webhook, secret: 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD3kfWqZlKZm8=' };
+
+const attempt = {
+  number: 1,
+  started_at: SENT_AT,
+  duration_ms: 48,
+  http_status: 500,
+  response: 'Internal Server Error',
+  response_truncated: false,
+  error_code: 'http_status',
+  error_message: 'The receiver answered with a status other than 2xx.',
+  trigger: 'automatic',
+};
+
+const delivery = {
+  id: DELIVERY_ID,
+  webhook_id: WEBHOOK_ID,
+  event_id: EVENT_ID,
+  event_type: 'order.created',
+  status: 'retrying',
+  http_status: 500,
+  response: 'Internal Server Error',
+  attempt_count: 1,
+  next_retry_at: '2024-01-15T10:31:03.000Z',
+  error_code: 'http_status',
+  error_message: 'The receiver answered with a status other than 2xx.',
+  created_at: '2024-01-15T10:30:00.000Z',
+  updated_at: SENT_AT,
+  attempts: [],
+};
+
+const published = { event_id: EVENT_ID, deliveries: 2, duplicate: false };
+const publish = {
+  event_type: 'order.created',
+  data: orderCreated.sample,
+  audience: { user_ids: ['user123'] },
+  idempotency_key: 'order_8f14e45f-created',
+  occurred_at: '2024-01-15T10:30:00.000Z',
+};
+
+const counts = { total: 120, pending: 1, retrying: 2, delivered: 115, failed: 2, cancelled: 0 };
+
+export interface Example {
+  readonly request?: object;
+  readonly answer?: object;
+}
+
+export const examples: Readonly<Record<string, Example>> = {
+  ListWebhooks: { answer: { webhooks: [webhook], page: 1, limit: 20, total: 1, total_is_exact: true, next_page_token: '' } },
+  CreateWebhook: {
+    request: {
+      url: webhook.url,
+      events: webhook.events,
+      description: webhook.description,
+      retry_policy: { max_retries: 3, retry_delay: 60 },
+    },
+    answer: withSecret,
+  },
+  GetWebhook: { answer: webhook },
+  UpdateWebhook: { request: { events: ['order.created'], is_active: true }, answer: { ...webhook, events: ['order.created'] } },
+  TestWebhook: {
+    request: { event_type: 'order.created' },
+    answer: {
+      delivery_id: DELIVERY_ID,
+      success: true,
+      attempt: {
+        number: 1,
+        started_at: SENT_AT,
+        duration_ms: 31,
+        http_status: 200,
+        response: 'ok',
+        response_truncated: false,
+        trigger: 'test',
+      },
+    },
+  },
+  RotateSecret: { request: {}, answer: withSecret },
+  GetWebhookStats: {
+    answer: {
+      webhook_id: WEBHOOK_ID,
+      since: '2024-01-14T10:30:00.000Z',
+      until: '2024-01-15T10:30:00.000Z',
+      counts,
+      success_rate: 0.983,
+      latency: { p50_ms: 41, p95_ms: 180, p99_ms: 900 },
+      buckets: [{ start: '2024-01-14T10:30:00.000Z', counts }],
+      bucket_seconds: 86_400,
+    },
+  },
+  ListEventTypes: { answer: { events: [{ ...orderCreated }] } },
+  ListDeliveries: {
+    answer: { deliveries: [delivery], page: 1, limit: 10, total: 1, total_is_exact: true, next_page_token: '' },
+  },
+  GetDelivery: {
+    answer: {
+      ...delivery,
+      payload: deliveryBodyExample(orderCreated),
+      body: JSON.stringify(deliveryBodyExample(orderCreated)),
+      attempts: [attempt],
+    },
+  },
+  RetryDelivery: { request: {}, answer: delivery },
+  PublishEvent: { request: publish, answer: published },
+  PublishEvents: {
+    request: { events: [publish, { event_type: 'order.unknown', data: {}, audience: { broadcast: true } }] },
+    answer: {
+      results: [
+        { published },
+        {
+          error: {
+            code: 'invalid_argument',
+            reason: 'event_type_unknown',
+            message: 'events[1].event_type: is not in the catalogue',
+            field: 'events[1].event_type',
+          },
+        },
+      ],
+      accepted: 1,
+      rejected: 1,
+    },
+  },
+};
