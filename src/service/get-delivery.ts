@@ -11,7 +11,11 @@ import type { ManagementContext } from './context.ts';
 import type { AttemptView, DeliveryDetails } from './delivery-view.ts';
 import { ownerOf } from './owner.ts';
 
-export async function getDelivery(context: ManagementContext, principal: Principal, deliveryId: string): Promise<DeliveryDetails> {
+export async function getDelivery(
+  context: ManagementContext,
+  principal: Principal,
+  deliveryId: string,
+): Promise<DeliveryDetails> {
   if (!isId('delivery', deliveryId)) throw notFound('delivery');
   const manager = entityManagerOf(context.orm, ownerOf(principal));
   const delivery = await manager.findOne(Delivery, { id: deliveryId });

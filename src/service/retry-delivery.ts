@@ -13,7 +13,11 @@ import { toStatusUpdates } from './delivery-view.ts';
 import { ownerOf } from './owner.ts';
 
 /** Answers how the delivery stands once its attempt is due. Asked while an attempt is under way, it joins that attempt. */
-export async function retryDelivery(context: ManagementContext, principal: Principal, deliveryId: string): Promise<DeliveryRow> {
+export async function retryDelivery(
+  context: ManagementContext,
+  principal: Principal,
+  deliveryId: string,
+): Promise<DeliveryRow> {
   if (!isId('delivery', deliveryId)) throw notFound('delivery');
   const manager = entityManagerOf(context.orm, ownerOf(principal));
   const row = await manager.transactional(async (transaction) => {

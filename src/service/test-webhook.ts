@@ -28,7 +28,11 @@ export interface TestResult {
 }
 
 /** Not a published event: nobody else gets it, it is not retried, and the webhook's health does not suffer from it. */
-export async function testWebhook(context: ManagementContext, principal: Principal, input: TestWebhookInput): Promise<TestResult> {
+export async function testWebhook(
+  context: ManagementContext,
+  principal: Principal,
+  input: TestWebhookInput,
+): Promise<TestResult> {
   const manager = entityManagerOf(context.orm, ownerOf(principal));
   const webhook = await findWebhook(manager, input.webhookId);
   const eventType = findEventType(input.eventType || (webhook.events[0] ?? ''));
