@@ -6,6 +6,7 @@ import type { Interceptor } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import type { Config } from '../config.ts';
 import { newCallValues, requestIdFrom } from './call-context.ts';
+import { mendTrailers } from './grpc-trailers.ts';
 import { connectOptions, connectRoutes } from './connect-options.ts';
 import type { ServiceEntry } from './router.ts';
 import { DEFAULT_LIMITS, MAX_HEADER_BYTES } from './server-limits.ts';
@@ -61,6 +62,11 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       ? createServer(SETTINGS)
       : createSecureServer({ ...SETTINGS, ...readTls(config.tls), allowHTTP1: false });
   server.on('request', (request: Http2ServerRequest, response: Http2ServerResponse) => {
+    // One id for the call and for the trailers that tell of its failure.
+    const requestId = requestIdFrom(request.headers['x-request-id']);
+    request.headers['x-request-id'] = requestId;
+    const addTrailers = response.addTrailers.bind(response);
+    response.addTrailers = (trailers) => addTrailers(mendTrailers(trailers, requestId));
     try {
       handler(request, response);
     } catch (error) {
