@@ -72,5 +72,13 @@ async function send(options: AttemptOptions, target: Target, parts: AttemptParts
 
 /** The outcome of an attempt that could not even begin. */
 function failed(error: AttemptError, nowMs: number): Outcome {
-  return { startedAtMs: nowMs, durationMs: 0, httpStatus: null, response: null, responseTruncated: false, error, retryAfterMs: null };
+  return {
+    startedAtMs: nowMs,
+    durationMs: 0,
+    httpStatus: null,
+    response: null,
+    responseTruncated: false,
+    error,
+    retryAfterMs: null,
+  };
 }

@@ -15,7 +15,13 @@ const PREFETCH_FACTOR = 8;
 const LATENCY_WEIGHT = 0.2;
 
 /** Errors that mean nobody took the request: they close the lane. An answer, even 500, shows that somebody is there. */
-const ABSENT: ReadonlySet<AttemptError> = new Set(['timeout', 'connection_refused', 'connection_reset', 'dns_error', 'tls_error']);
+const ABSENT: ReadonlySet<AttemptError> = new Set([
+  'timeout',
+  'connection_refused',
+  'connection_reset',
+  'dns_error',
+  'tls_error',
+]);
 
 export class Lane {
   readonly webhookId: string;

@@ -5,10 +5,21 @@ import type { LongRunning } from '../lifecycle.ts';
 import type { Logger } from '../telemetry/log.ts';
 
 export type Notice =
-  | { readonly type: 'webhook.disabled'; readonly data: { webhook_id: string; user_id: string; reason: string; cancelled_deliveries: number } }
+  | {
+      readonly type: 'webhook.disabled';
+      readonly data: { webhook_id: string; user_id: string; reason: string; cancelled_deliveries: number };
+    }
   | {
       readonly type: 'delivery.given_up';
-      readonly data: { delivery_id: string; webhook_id: string; user_id: string; event_id: string; event_type: string; error_code: string | null; attempts: number };
+      readonly data: {
+        delivery_id: string;
+        webhook_id: string;
+        user_id: string;
+        event_id: string;
+        event_type: string;
+        error_code: string | null;
+        attempts: number;
+      };
     };
 
 /** Notices waiting while the notification service is away; older ones are worth less than newer ones, so the oldest goes. */

@@ -10,7 +10,9 @@ const GO_AHEAD = 0;
 type Limiter = RateLimiterMemory | RateLimiterRedis;
 
 /** Answers how many milliseconds to wait before the next request to a webhook; 0 takes a place and goes ahead. */
-export function createPace(redis: RedisConnection | null): (target: { readonly id: string; readonly rateLimit: number }) => Promise<number> {
+export function createPace(
+  redis: RedisConnection | null,
+): (target: { readonly id: string; readonly rateLimit: number }) => Promise<number> {
   // A limiter for each rate in use: at most 10,000 by the rule of the field, in practice a handful.
   const limiters = new Map<number, Limiter>();
   return async ({ id, rateLimit }) => {

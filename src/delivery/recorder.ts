@@ -86,11 +86,15 @@ export class Recorder {
   async #retry(entry: Entry, error: unknown): Promise<void> {
     if (isDataError(error)) {
       // The receiver's text is the only thing here that we did not make: the outcome is worth more than the text.
-      this.#options.telemetry.log.error({ err: error, delivery_id: entry.task.deliveryId }, 'an outcome could not be stored as it is');
+      this.#options.telemetry.log.error(
+        { err: error, delivery_id: entry.task.deliveryId },
+        'an outcome could not be stored as it is',
+      );
       if (entry.row.response === null) return this.#done(1);
       return this.#add({ ...entry, row: { ...entry.row, response: null } });
     }
-    if (!this.#isStalled) this.#options.telemetry.log.error({ err: error }, 'outcomes cannot be written; sending pauses until they can');
+    if (!this.#isStalled)
+      this.#options.telemetry.log.error({ err: error }, 'outcomes cannot be written; sending pauses until they can');
     this.#isStalled = true;
     await pause(RETRY_WRITE_MS);
     this.#add(entry);

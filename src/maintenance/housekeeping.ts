@@ -1,9 +1,53 @@
 // Housekeeping, by the leader alone: partitions ahead and past retention, idempotency keys and old secrets that expired.
 import type { Pool } from 'pg';
+import { repeat, type LongRunning } from '../lifecycle.ts';
+import type { Logger } from '../telemetry/log.ts';
 import { createPartitions, dropOldPartitions } from './partitions.ts';
 
+/** Partitions are made days ahead and keys live for a day: once a minute is soon enough for all of it. */
+const INTERVAL_MS = 60_000;
 /** Rows deleted by one statement, so that no statement holds its locks for long. */
 const MAX_EXPIRED_KEYS = 5000;
+
+export interface HousekeeperOptions {
+  readonly pool: Pool;
+  readonly isLeading: () => boolean;
+  readonly retentionDays: number;
+  /** Milliseconds since 1970 by the database's clock. */
+  readonly now: () => number;
+  readonly log: Logger;
+}
+
+export class Housekeeper implements LongRunning {
+  readonly name = 'housekeeper';
+  readonly #options: HousekeeperOptions;
+  readonly #stopping = new AbortController();
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: HousekeeperOptions) {
+    this.#options = options;
+  }
+
+  start(): Promise<void> {
+    const { pool, isLeading, retentionDays, now, log } = this.#options;
+    this.#loop = repeat(
+      async () => {
+        if (!isLeading()) return;
+        const done = await keepHouse(pool, now(), retentionDays);
+        if (done.partitionsDropped.length > 0) log.info({ partitions: done.partitionsDropped }, 'partitions past retention dropped');
+      },
+      INTERVAL_MS,
+      this.#stopping.signal,
+      (error) => log.warn({ err: error }, 'housekeeping failed; it is repeated in a minute'),
+    );
+    return Promise.resolve();
+  }
+
+  async drain(): Promise<void> {
+    this.#stopping.abort();
+    await this.#loop;
+  }
+}
 
 export interface HousekeepingResult {
   readonly partitionsMade: number;

@@ -19,21 +19,46 @@ export interface ConnectionLimits {
   readonly queryTimeoutMs: number;
 }
 
+/** Settings of the server for every statement of a pool. */
+export type ServerSettings = Readonly<Record<string, string>>;
+
+/**
+ * For the batch statements: they look rows up by key from an array, so a nested loop that prunes to one partition is right however
+ * many rows the planner expects, and one plan serves every batch.
+ */
+export const batchSettings: ServerSettings = {
+  enable_hashjoin: 'off',
+  enable_mergejoin: 'off',
+  enable_seqscan: 'off',
+  plan_cache_mode: 'force_generic_plan',
+  jit: 'off',
+};
+
+/** Outcomes alone: losing the last moments of them only sends again, and says nothing to anybody who was told it was safe. */
+export const outcomeSettings: ServerSettings = { ...batchSettings, synchronous_commit: 'off' };
+
 const defaultLimits: ConnectionLimits = { statementTimeoutMs: STATEMENT_TIMEOUT_MS, queryTimeoutMs: QUERY_TIMEOUT_MS };
 
 /** A pool for hand-written statements. `onError` hears of idle connections that broke; without a listener they end the process. */
 export function createPool(
   database: DatabaseConfig,
   onError: OnPoolError,
-  options: { readonly max?: number; readonly limits?: ConnectionLimits } = {},
+  options: { readonly max?: number; readonly limits?: ConnectionLimits; readonly settings?: ServerSettings } = {},
 ): Pool {
   const pool = new Pool({
     ...connectionOptions(database),
     ...boundedOptions(options.limits ?? defaultLimits),
+    ...(options.settings === undefined ? {} : { options: settingsText(options.settings) }),
     max: options.max ?? MAX_CONNECTIONS,
   });
   pool.on('error', onError);
   return pool;
+}
+
+function settingsText(settings: ServerSettings): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `-c ${name}=${value}`)
+    .join(' ');
 }
 
 /** How to reach the database: for connections of their own (migration, advisory locks, listening). */

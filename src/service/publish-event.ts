@@ -6,6 +6,7 @@ import { newId } from '../domain/ids.ts';
 import { canonicalPayload, parsePayload, type JsonObject } from '../domain/payload.ts';
 import type { EventRow } from '../persistence/queries/insert-events.ts';
 import type { Principal } from '../security/tokens.ts';
+import { newTraceparent } from '../telemetry/traceparent.ts';
 import type { Publisher } from './publisher.ts';
 
 /**
@@ -77,7 +78,7 @@ function toRow(principal: Principal, input: PublishInput, maxPayloadBytes: numbe
     publisher: principal.userId,
     userIds,
     broadcast,
-    traceparent: input.traceparent,
+    traceparent: input.traceparent ?? newTraceparent(),
     idempotencyKey: input.idempotencyKey,
     requestHash: input.idempotencyKey === null ? null : requestHash(input, data),
   };

@@ -1,11 +1,25 @@
 // Which code answers which RPC. Every door (gRPC, gRPC-Web, Connect, REST) serves exactly this list.
 import type { DescService } from '@bufbuild/protobuf';
-import type { ServiceImpl } from '@connectrpc/connect';
+import { Code, ConnectError, type ServiceImpl } from '@connectrpc/connect';
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
+import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
+import { WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { ServiceContext } from '../service/context.ts';
 import type { HealthView } from './health-view.ts';
 import { health } from './rpc/health.ts';
+import { createWebhook } from './rpc/create-webhook.ts';
+import { deleteWebhook } from './rpc/delete-webhook.ts';
+import { getDelivery } from './rpc/get-delivery.ts';
+import { getWebhook } from './rpc/get-webhook.ts';
+import { getWebhookStats } from './rpc/get-webhook-stats.ts';
+import { listDeliveries } from './rpc/list-deliveries.ts';
+import { listEventTypes } from './rpc/list-event-types.ts';
+import { listWebhooks } from './rpc/list-webhooks.ts';
+import { retryDelivery } from './rpc/retry-delivery.ts';
+import { rotateSecret } from './rpc/rotate-secret.ts';
+import { testWebhook } from './rpc/test-webhook.ts';
+import { updateWebhook } from './rpc/update-webhook.ts';
 import { publishEvent } from './rpc/publish-event.ts';
 import { publishEvents } from './rpc/publish-events.ts';
 import { publishStream } from './rpc/publish-stream.ts';
@@ -22,6 +36,26 @@ export function serve<Service extends DescService>(service: Service, implementat
 
 export function services(context: ServiceContext, healthView: HealthView): ServiceEntry[] {
   const entries = [
+    serve(WebhookService, {
+      listWebhooks: listWebhooks(context),
+      createWebhook: createWebhook(context),
+      getWebhook: getWebhook(context),
+      updateWebhook: updateWebhook(context),
+      deleteWebhook: deleteWebhook(context),
+      testWebhook: testWebhook(context),
+      rotateSecret: rotateSecret(context),
+      getWebhookStats: getWebhookStats(context),
+      listEventTypes: listEventTypes(context),
+    }),
+    serve(DeliveryService, {
+      listDeliveries: listDeliveries(context),
+      getDelivery: getDelivery(context),
+      retryDelivery: retryDelivery(context),
+      async *watchDeliveries() {
+        yield* [];
+        throw new ConnectError('soon', Code.Unimplemented);
+      },
+    }),
     serve(EventService, {
       publishEvent: publishEvent(context),
       publishEvents: publishEvents(context),

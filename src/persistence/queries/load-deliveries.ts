@@ -30,7 +30,12 @@ export async function loadDeliveries(
 ): Promise<LoadedDelivery[]> {
   const result = await pool.query<
     [string, string, number, string, string | null, number, string | null, number, number, AttemptTrigger, number | null]
-  >({ name: 'load-deliveries', text: statement, rowMode: 'array', values: [textArray(held.map((lease) => lease.deliveryId)), plainArray(held.map((lease) => lease.token))] });
+  >({
+    name: 'load-deliveries',
+    text: statement,
+    rowMode: 'array',
+    values: [textArray(held.map((lease) => lease.deliveryId)), plainArray(held.map((lease) => lease.token))],
+  });
   return result.rows.map(
     ([id, webhookId, revision, eventType, data, occurredAtMs, traceparent, attemptCount, retriesUsed, trigger, waitMs]) => ({
       id,

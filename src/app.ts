@@ -1,0 +1,345 @@
+// The composition root: everything is built here, by hand, and started and stopped in order.
+import type { Pool } from 'pg';
+import type { Config, DatabaseConfig } from './config.ts';
+import { attempt, type Attempted, type AttemptParts } from './delivery/attempt.ts';
+import { Dispatcher, type Committed } from './delivery/dispatcher.ts';
+import { HttpClient } from './delivery/http-client.ts';
+import { Notices } from './delivery/notices.ts';
+import { OutcomeStore, type DisabledWebhook } from './delivery/outcome-store.ts';
+import { createPace } from './delivery/pace.ts';
+import { Recorder } from './delivery/recorder.ts';
+import { createTestSender } from './delivery/test-send.ts';
+import { WebhookDirectory, type Target } from './delivery/webhook-directory.ts';
+import type { LongRunning } from './lifecycle.ts';
+import { Health } from './maintenance/health.ts';
+import { Housekeeper } from './maintenance/housekeeping.ts';
+import { Leader } from './maintenance/leader.ts';
+import { Reconciler } from './maintenance/reconcile.ts';
+import { DatabaseClock } from './persistence/database-clock.ts';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from './persistence/embedded-postgres.ts';
+import { migrate } from './persistence/migrate.ts';
+import { createOrm, type Orm } from './persistence/orm.ts';
+import { batchSettings, connectionOptions, createPool, outcomeSettings } from './persistence/pool.ts';
+import { RedisConnection } from './persistence/redis.ts';
+import type { StatusUpdate } from './realtime/status-update.ts';
+import { FailoverScheduler } from './schedule/failover-scheduler.ts';
+import { PostgresScheduler } from './schedule/postgres-scheduler.ts';
+import { RedisScheduler } from './schedule/redis-scheduler.ts';
+import type { Scheduler } from './schedule/scheduler.ts';
+import { EgressPolicy } from './security/egress-policy.ts';
+import { loadOrCreateKeys, SecretBox } from './security/secret-box.ts';
+import { TokenVerifier } from './security/tokens.ts';
+import type { ServiceContext } from './service/context.ts';
+import { Publisher, type OnCommitted } from './service/publisher.ts';
+import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
+import { callChain } from './transport/call-chain.ts';
+import { createGrpcServer } from './transport/grpc-server.ts';
+import { createHttpServer } from './transport/http-server.ts';
+import { services } from './transport/router.ts';
+
+/** Connections for the batch statements: two publishes in flight, a claim, a load, and some for the reconciler. */
+const BATCH_CONNECTIONS = 6;
+/** Two batches of outcomes in flight, and the transactions that disable webhooks. */
+const OUTCOME_CONNECTIONS = 4;
+/** What must be left of a lease when an attempt ends, in milliseconds. */
+const LEASE_RESERVE_MS = 2000;
+
+export interface App extends LongRunning {
+  /** Where it listens, once started; `http://host:port` and `host:port`. */
+  readonly addresses: { readonly http: string; readonly grpc: string; readonly metrics: string };
+  readonly database: DatabaseConfig;
+}
+
+/** Builds the service and connects it to its stores; nothing is served before `start`. */
+export async function createApp(config: Config): Promise<App> {
+  const telemetry = createTelemetry(config);
+  const embedded = config.database === null ? await startEmbeddedPostgres(config.dataDir) : null;
+  const database = config.database ?? embedded?.config;
+  if (database === undefined) throw new Error('there is neither a configured nor an embedded database');
+  const stores = await openStores(config, database, telemetry);
+  const engine = createEngine(config, stores, telemetry);
+  const doors = createDoors(config, stores, engine, telemetry);
+  return assemble(config, telemetry, database, { embedded, stores, engine, doors });
+}
+
+type Stores = Awaited<ReturnType<typeof openStores>>;
+type Engine = ReturnType<typeof createEngine>;
+type Doors = ReturnType<typeof createDoors>;
+
+async function openStores(config: Config, database: DatabaseConfig, { log, events }: Telemetry) {
+  await migrate(database);
+  const onError = (error: Error): void => events.storeFailed('database', error);
+  const orm: Orm = await createOrm(database, onError);
+  const pool: Pool = createPool(database, onError);
+  const batchPool = createPool(database, onError, { max: BATCH_CONNECTIONS, settings: batchSettings });
+  const outcomePool = createPool(database, onError, { max: OUTCOME_CONNECTIONS, settings: outcomeSettings });
+  let skewMs = 0;
+  const clock = new DatabaseClock({
+    pool,
+    onSkew: (measured) => {
+      skewMs = measured;
+      events.clockSkew(measured);
+    },
+    onError: (error) => events.storeFailed('database', error),
+  });
+  const redis =
+    config.redis === null
+      ? null
+      : new RedisConnection(config.redis, (message, error) => log.warn({ err: error, store: 'redis' }, message));
+  return { database, orm, pool, batchPool, outcomePool, clock, clockSkewMs: () => skewMs, redis };
+}
+
+function createSchedule(config: Config, stores: Stores, { log, events }: Telemetry) {
+  const { leaseMs } = config.delivery;
+  const postgres = new PostgresScheduler(stores.batchPool, { leaseMs });
+  if (config.redis === null || stores.redis === null) {
+    return { scheduler: postgres as Scheduler, index: null, isRedisAway: null };
+  }
+  const index = new RedisScheduler(stores.redis, {
+    keyPrefix: config.redis.keyPrefix,
+    shards: config.redis.shards,
+    leaseMs,
+    now: () => stores.clock.now(),
+    onJunk: (count) => events.junkRemoved(count),
+  });
+  const failover = new FailoverScheduler({
+    redis: index,
+    postgres,
+    leaseMs,
+    onDegraded: (degraded) => events.schedulerDegraded(degraded),
+    onError: (message, error) => log.warn({ err: error }, message),
+  });
+  return { scheduler: failover as Scheduler, index, isRedisAway: () => failover.isDegraded };
+}
+
+function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
+  const { events, log, tracing } = telemetry;
+  const secretBox = new SecretBox(loadOrCreateKeys(config));
+  const policy = new EgressPolicy(config);
+  const client = new HttpClient({ policy });
+  const { scheduler, index, isRedisAway } = createSchedule(config, stores, telemetry);
+  const directory = new WebhookDirectory(stores.pool, secretBox, config.delivery.retry);
+  const notices = new Notices(config.notificationUrl, log);
+  const aborting = new AbortController();
+  const maxTimeoutMs = Math.max(config.delivery.retry.timeoutMs, config.delivery.leaseMs - LEASE_RESERVE_MS);
+  const publishUpdates = (_updates: readonly StatusUpdate[]): void => undefined;
+  const send = (target: Target, parts: AttemptParts): Promise<Attempted> =>
+    attempt(
+      {
+        client,
+        signatureHeader: config.delivery.signatureHeader,
+        userAgent: `HomeChef-Webhooks/${config.version}`,
+        maxTimeoutMs,
+        signal: aborting.signal,
+        now: () => stores.clock.now(),
+        tracing,
+      },
+      target,
+      parts,
+    );
+  const onDisabled = (webhook: DisabledWebhook): void => {
+    directory.forget(webhook.webhookId);
+    events.endpointDisabled(webhook);
+    events.deliveriesCancelled(webhook.cancelledDeliveries);
+    const { webhookId, userId, reason, cancelledDeliveries } = webhook;
+    notices.send({
+      type: 'webhook.disabled',
+      data: { webhook_id: webhookId, user_id: userId, reason, cancelled_deliveries: cancelledDeliveries },
+    });
+  };
+  const outcomes = new OutcomeStore({
+    pool: stores.outcomePool,
+    disableAfterMs: config.delivery.disableAfterMs,
+    disableAfterFailures: config.delivery.disableAfterFailures,
+    onDisabled,
+    telemetry,
+  });
+  const recorder = new Recorder({
+    record: (rows) => outcomes.record(rows),
+    scheduler,
+    publish: publishUpdates,
+    onRetry: (delayMs) => dispatcher.wakeIn(delayMs),
+    telemetry,
+  });
+  const dispatcher: Dispatcher = new Dispatcher({
+    pool: stores.batchPool,
+    scheduler,
+    directory,
+    recorder,
+    send,
+    pace: createPace(stores.redis),
+    maxConcurrency: config.delivery.maxConcurrency,
+    endpointConcurrency: config.delivery.endpointConcurrency,
+    maxTimeoutMs,
+    now: () => stores.clock.now(),
+    shutdownGraceMs: config.shutdownGraceMs,
+    abort: () => aborting.abort(),
+    telemetry,
+  });
+  const publisher = new Publisher({ pool: stores.batchPool, telemetry, onCommitted: handOver(dispatcher) });
+  const testSender = createTestSender(directory, send);
+  return {
+    secretBox,
+    policy,
+    scheduler,
+    index,
+    isRedisAway,
+    directory,
+    notices,
+    dispatcher,
+    publisher,
+    testSender,
+    publishUpdates,
+  };
+}
+
+/** What was committed goes to this process's dispatcher, which hands on to the schedule what it does not send itself. */
+function handOver(dispatcher: Dispatcher): OnCommitted {
+  return (committed) => {
+    const deliveries: Committed[] = [];
+    for (const { event, owed } of committed) {
+      for (const delivery of owed) {
+        deliveries.push({
+          deliveryId: delivery.deliveryId,
+          webhookId: delivery.webhookId,
+          revision: delivery.revision,
+          eventType: event.eventType,
+          data: event.data,
+          occurredAtMs: event.occurredAtMs,
+          traceparent: event.traceparent,
+        });
+      }
+    }
+    if (deliveries.length > 0) void dispatcher.accept(deliveries);
+  };
+}
+
+function createDoors(config: Config, stores: Stores, engine: Engine, { log, events }: Telemetry) {
+  const tokens = new TokenVerifier(config.tokens);
+  const verifyToken = (authorization: string | null) => tokens.verify(authorization);
+  const context: ServiceContext = {
+    config,
+    orm: stores.orm,
+    pool: stores.pool,
+    secretBox: engine.secretBox,
+    scheduler: engine.scheduler,
+    publisher: engine.publisher,
+    testSender: engine.testSender,
+    checkUrl: (url) => engine.policy.checkUrl(url),
+    onWebhookChanged: (webhookId) => engine.directory.forget(webhookId),
+    publishUpdates: engine.publishUpdates,
+    log,
+  };
+  const health = new Health({
+    pool: stores.pool,
+    isRedisAway: engine.isRedisAway,
+    claimAgeMs: config.role === 'api' ? null : () => engine.dispatcher.claimAgeMs,
+    clockSkewMs: stores.clockSkewMs,
+    dependencies: config.dependencies,
+  });
+  const stopping = new AbortController();
+  const interceptors = callChain({
+    verifyToken,
+    shutdown: stopping.signal,
+    onCall: (call) =>
+      events.requestFinished({
+        name: call.method,
+        protocol: call.door,
+        code: call.code,
+        reason: call.error?.reason,
+        userId: call.principal?.userId,
+        role: call.principal?.role,
+        durationMs: call.durationMs,
+        requestId: call.requestId,
+        traceId: '',
+        ...(call.code === 'internal' ? { err: call.error?.cause } : {}),
+      }),
+  });
+  const onError = (error: unknown): void => log.error({ err: error }, 'a request failed outside any call');
+  const entries = config.role === 'worker' ? [] : services(context, health);
+  const http = createHttpServer({ config, entries, interceptors, verifyToken, health, onError });
+  const grpc = config.role === 'worker' ? null : createGrpcServer({ config, entries, interceptors, onError });
+  return { http, grpc, health, stopping };
+}
+
+function assemble(
+  config: Config,
+  telemetry: Telemetry,
+  database: DatabaseConfig,
+  parts: { embedded: EmbeddedPostgres | null; stores: Stores; engine: Engine; doors: Doors },
+): App {
+  const { embedded, stores, engine, doors } = parts;
+  const { log, events } = telemetry;
+  const leader = new Leader(connectionOptions(database), (error) =>
+    log.warn({ err: error }, 'leadership was lost or not decided'),
+  );
+  const housekeeper = new Housekeeper({
+    pool: stores.pool,
+    isLeading: () => leader.isLeading,
+    retentionDays: config.retentionDays,
+    now: () => stores.clock.now(),
+    log,
+  });
+  const reconciler =
+    engine.index === null
+      ? null
+      : new Reconciler({
+          pool: stores.batchPool,
+          index: engine.index,
+          isLeading: () => leader.isLeading,
+          intervalMs: config.reconcileIntervalMs,
+          retentionDays: config.retentionDays,
+          onRequeued: (count) => events.reconcileRequeued(count),
+          onError: (error) => log.warn({ err: error }, 'the schedule could not be reconciled; trying again'),
+        });
+  const isWorker = config.role !== 'api';
+  // In the order they start; they stop in the order given in drain.
+  const maintenance: LongRunning[] = [leader, housekeeper, ...(reconciler === null ? [] : [reconciler])];
+  const addresses = { http: '', grpc: '', metrics: '' };
+  let drained: Promise<void> | undefined;
+
+  async function start(): Promise<void> {
+    await stores.clock.start();
+    await stores.redis?.connect().catch((error: unknown) => events.storeFailed('redis', error));
+    await engine.scheduler.start();
+    for (const part of maintenance) await part.start();
+    if (isWorker) await engine.dispatcher.start();
+    await engine.notices.start();
+    await telemetry.server.start();
+    await doors.health.start();
+    const scheme = config.tls === null ? 'http' : 'https';
+    addresses.http = `${scheme}://${config.host}:${await doors.http.listen()}`;
+    if (doors.grpc !== null) addresses.grpc = `${config.host}:${await doors.grpc.listen()}`;
+    addresses.metrics = `http://${config.host}:${telemetry.server.port()}`;
+    doors.health.serve(true);
+  }
+
+  async function stop(): Promise<void> {
+    doors.health.serve(false);
+    doors.stopping.abort();
+    // Calls in flight end first: what they publish still reaches the dispatcher, or else the schedule.
+    await Promise.all([doors.http.close(), doors.grpc?.close(), isWorker ? engine.dispatcher.drain() : undefined]);
+    await engine.publisher.idle();
+    for (const part of maintenance.toReversed()) await part.drain();
+    await engine.scheduler.drain();
+    await engine.notices.drain();
+    await doors.health.drain();
+    await stores.clock.drain();
+    stores.redis?.close();
+    await Promise.all([stores.orm.close(true), stores.pool.end(), stores.batchPool.end(), stores.outcomePool.end()]);
+    await embedded?.stop();
+    await telemetry.server.drain();
+    await telemetry.shutdown();
+  }
+
+  return {
+    name: 'homechef-webhooks',
+    addresses,
+    database,
+    start,
+    drain() {
+      drained ??= stop();
+      return drained;
+    },
+  };
+}

@@ -1,0 +1,46 @@
+// The service as a process: configure, build, serve, and stop in good order when told to.
+import { createApp, type App } from './app.ts';
+import { welcome, WELCOME_SERVICE, WELCOME_USER } from './cli/welcome.ts';
+import { ConfigError, readEnv, toConfig, type Config } from './config.ts';
+import { mintToken } from './security/tokens.ts';
+
+/** Beyond the grace for requests in flight, in milliseconds: what closing listeners, pools and the embedded database may take. */
+const CLOSING_MS = 20_000;
+
+try {
+  const config = toConfig(readEnv());
+  const app = await createApp(config);
+  stopOnSignals(app, config);
+  await app.start();
+  if (config.environment === 'development') console.log(await greeting(app, config));
+} catch (error) {
+  console.error(error instanceof ConfigError ? `Not started: ${error.message}` : error);
+  process.exit(1);
+}
+
+function stopOnSignals(app: App, config: Config): void {
+  let isStopping = false;
+  const stop = (): void => {
+    // Asked a second time, somebody means at once.
+    if (isStopping) process.exit(1);
+    isStopping = true;
+    setTimeout(() => process.exit(1), config.shutdownGraceMs + CLOSING_MS).unref();
+    app.drain().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        console.error(error);
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+async function greeting(app: App, config: Config): Promise<string> {
+  const [developer, service] = await Promise.all([
+    mintToken(config.tokens, { user: WELCOME_USER, role: 'developer' }),
+    mintToken(config.tokens, { user: WELCOME_SERVICE, role: 'service' }),
+  ]);
+  return welcome(config, app.addresses, { developer, service });
+}

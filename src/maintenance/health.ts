@@ -1,0 +1,105 @@
+// Health: looks at the stores in the background, so that a probe gets its answer from memory even while they hang.
+import type { Pool } from 'pg';
+import { request } from 'undici';
+import { repeat, type LongRunning } from '../lifecycle.ts';
+
+const CHECK_INTERVAL_MS = 1000;
+/** A database that takes longer for `select 1` is as good as away. */
+const DATABASE_TIMEOUT_MS = 2000;
+/** A worker that has not been able to ask for work for so long takes no part in delivering (rule 68). */
+const MAX_CLAIM_AGE_MS = 30_000;
+/** Receivers refuse signatures that are five minutes off; a minute leaves room for theirs. */
+const MAX_CLOCK_SKEW_MS = 60_000;
+const DEPENDENCY_INTERVAL_MS = 30_000;
+const DEPENDENCY_TIMEOUT_MS = 2000;
+
+type CheckState = 'ok' | 'degraded' | 'down';
+
+export interface HealthOptions {
+  readonly pool: Pool;
+  /** Null: there is no Redis to speak of. */
+  readonly isRedisAway: (() => boolean) | null;
+  /** Milliseconds since work was last asked for; null: this process sends nothing. */
+  readonly claimAgeMs: (() => number) | null;
+  readonly clockSkewMs: () => number;
+  readonly dependencies: Readonly<Record<string, string | null>>;
+}
+
+export class Health implements LongRunning {
+  readonly name = 'health';
+  readonly #options: HealthOptions;
+  readonly #stopping = new AbortController();
+  readonly #dependencies = new Map<string, CheckState>();
+  #database: CheckState = 'down';
+  #isServing = false;
+  #loops: Promise<unknown> = Promise.resolve();
+
+  constructor(options: HealthOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    await this.#checkDatabase();
+    const { signal } = this.#stopping;
+    this.#loops = Promise.all([
+      repeat(() => this.#checkDatabase(), CHECK_INTERVAL_MS, signal, () => undefined),
+      repeat(() => this.#checkDependencies(), DEPENDENCY_INTERVAL_MS, signal, () => undefined),
+    ]);
+  }
+
+  async drain(): Promise<void> {
+    this.#isServing = false;
+    this.#stopping.abort();
+    await this.#loops;
+  }
+
+  /** Between the moment everything has started and the moment it begins to stop. */
+  serve(isServing: boolean): void {
+    this.#isServing = isServing;
+  }
+
+  live(): boolean {
+    return true;
+  }
+
+  report(): { readonly ready: boolean; readonly checks: Readonly<Record<string, CheckState>> } {
+    const { isRedisAway, claimAgeMs, clockSkewMs } = this.#options;
+    const checks: Record<string, CheckState> = { database: this.#database };
+    if (isRedisAway !== null) checks['redis'] = isRedisAway() ? 'degraded' : 'ok';
+    if (claimAgeMs !== null) checks['worker'] = claimAgeMs() < MAX_CLAIM_AGE_MS ? 'ok' : 'down';
+    checks['clock'] = Math.abs(clockSkewMs()) < MAX_CLOCK_SKEW_MS ? 'ok' : 'down';
+    return { ready: this.#isServing && !Object.values(checks).includes('down'), checks };
+  }
+
+  dependencies(): Readonly<Record<string, CheckState>> {
+    return Object.fromEntries(this.#dependencies);
+  }
+
+  async #checkDatabase(): Promise<void> {
+    const late = new Promise<CheckState>((resolve) => setTimeout(resolve, DATABASE_TIMEOUT_MS, 'down').unref());
+    const answered = this.#options.pool.query('select 1').then(
+      (): CheckState => 'ok',
+      (): CheckState => 'down',
+    );
+    this.#database = await Promise.race([answered, late]);
+  }
+
+  async #checkDependencies(): Promise<void> {
+    await Promise.all(
+      Object.entries(this.#options.dependencies).map(async ([name, url]) => {
+        if (url !== null) this.#dependencies.set(name, await reach(url));
+      }),
+    );
+  }
+}
+
+// Any answer shows that somebody is there; what it says is that service's own matter.
+async function reach(url: string): Promise<CheckState> {
+  try {
+    const answer = await request(url, { headersTimeout: DEPENDENCY_TIMEOUT_MS, bodyTimeout: DEPENDENCY_TIMEOUT_MS });
+    await answer.body.dump();
+    return answer.statusCode < 500 ? 'ok' : 'degraded';
+  } catch {
+    return 'down';
+  }
+}
