@@ -39,9 +39,7 @@ export class RedisStatusBus implements StatusBus {
   }
 
   start(): Promise<void> {
-    this.#stopControl ??= this.#redis.listen(this.#controlChannel, (message) =>
-      this.#read<Control>(message, (it) => this.#obey(it)),
-    );
+    this.#stopControl ??= this.#redis.listen(this.#controlChannel, (message) => this.#obey(message));
     return Promise.resolve();
   }
 
