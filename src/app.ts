@@ -4,7 +4,7 @@ import type { Config, DatabaseConfig } from './config.ts';
 import { attempt, type Attempted, type AttemptParts } from './delivery/attempt.ts';
 import { Dispatcher, type Committed } from './delivery/dispatcher.ts';
 import { HttpClient } from './delivery/http-client.ts';
-import { Notices } from './delivery/notices.ts';
+import { givenUp, Notices } from './delivery/notices.ts';
 import { OutcomeStore, type DisabledWebhook } from './delivery/outcome-store.ts';
 import { createPace } from './delivery/pace.ts';
 import { Recorder } from './delivery/recorder.ts';
@@ -21,6 +21,7 @@ import { migrate } from './persistence/migrate.ts';
 import { createOrm, type Orm } from './persistence/orm.ts';
 import { batchSettings, connectionOptions, createPool, outcomeSettings } from './persistence/pool.ts';
 import { RedisConnection } from './persistence/redis.ts';
+import { createStatusBus } from './realtime/status-bus.ts';
 import type { StatusUpdate } from './realtime/status-update.ts';
 import { FailoverScheduler } from './schedule/failover-scheduler.ts';
 import { PostgresScheduler } from './schedule/postgres-scheduler.ts';
@@ -35,6 +36,7 @@ import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 import { callChain } from './transport/call-chain.ts';
 import { createGrpcServer } from './transport/grpc-server.ts';
 import { createHttpServer } from './transport/http-server.ts';
+import { openApiRoutes } from './transport/openapi.ts';
 import { services } from './transport/router.ts';
 
 /** Connections for the batch statements: two publishes in flight, a claim, a load, and some for the reconciler. */
@@ -122,7 +124,12 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
   const notices = new Notices(config.notificationUrl, log);
   const aborting = new AbortController();
   const maxTimeoutMs = Math.max(config.delivery.retry.timeoutMs, config.delivery.leaseMs - LEASE_RESERVE_MS);
-  const publishUpdates = (_updates: readonly StatusUpdate[]): void => undefined;
+  const bus = createStatusBus({ redis: stores.redis, keyPrefix: config.redis?.keyPrefix ?? '', telemetry });
+  bus.onWebhookChanged((webhookId) => directory.forget(webhookId));
+  const publishUpdates = (updates: readonly StatusUpdate[]): void => {
+    bus.publish(updates);
+    for (const update of updates) if (update.status === 'failed') notices.send(givenUp(update));
+  };
   const send = (target: Target, parts: AttemptParts): Promise<Attempted> =>
     attempt(
       {
@@ -138,7 +145,8 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
       parts,
     );
   const onDisabled = (webhook: DisabledWebhook): void => {
-    directory.forget(webhook.webhookId);
+    bus.announceWebhook(webhook.webhookId);
+    bus.notify({ ...webhook, type: 'webhook_disabled', disabledAtMs: stores.clock.now() });
     events.endpointDisabled(webhook);
     events.deliveriesCancelled(webhook.cancelledDeliveries);
     const { webhookId, userId, reason, cancelledDeliveries } = webhook;
@@ -189,6 +197,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
     dispatcher,
     publisher,
     testSender,
+    bus,
     publishUpdates,
   };
 }
@@ -214,7 +223,7 @@ function handOver(dispatcher: Dispatcher): OnCommitted {
   };
 }
 
-function createDoors(config: Config, stores: Stores, engine: Engine, { log, events }: Telemetry) {
+function createDoors(config: Config, stores: Stores, engine: Engine, { log, events, tracing }: Telemetry) {
   const tokens = new TokenVerifier(config.tokens);
   const verifyToken = (authorization: string | null) => tokens.verify(authorization);
   const context: ServiceContext = {
@@ -226,7 +235,7 @@ function createDoors(config: Config, stores: Stores, engine: Engine, { log, even
     publisher: engine.publisher,
     testSender: engine.testSender,
     checkUrl: (url) => engine.policy.checkUrl(url),
-    onWebhookChanged: (webhookId) => engine.directory.forget(webhookId),
+    onWebhookChanged: (webhookId) => engine.bus.announceWebhook(webhookId),
     publishUpdates: engine.publishUpdates,
     log,
   };
@@ -241,6 +250,7 @@ function createDoors(config: Config, stores: Stores, engine: Engine, { log, even
   const interceptors = callChain({
     verifyToken,
     shutdown: stopping.signal,
+    tracing,
     onCall: (call) =>
       events.requestFinished({
         name: call.method,
@@ -251,13 +261,21 @@ function createDoors(config: Config, stores: Stores, engine: Engine, { log, even
         role: call.principal?.role,
         durationMs: call.durationMs,
         requestId: call.requestId,
-        traceId: '',
+        traceId: call.traceId,
         ...(call.code === 'internal' ? { err: call.error?.cause } : {}),
       }),
   });
   const onError = (error: unknown): void => log.error({ err: error }, 'a request failed outside any call');
   const entries = config.role === 'worker' ? [] : services(context, health);
-  const http = createHttpServer({ config, entries, interceptors, verifyToken, health, onError });
+  const http = createHttpServer({
+    config,
+    entries,
+    interceptors,
+    verifyToken,
+    health,
+    extensions: [openApiRoutes],
+    onError,
+  });
   const grpc = config.role === 'worker' ? null : createGrpcServer({ config, entries, interceptors, onError });
   return { http, grpc, health, stopping };
 }
@@ -302,6 +320,7 @@ function assemble(
     await stores.clock.start();
     await stores.redis?.connect().catch((error: unknown) => events.storeFailed('redis', error));
     await engine.scheduler.start();
+    await engine.bus.start();
     for (const part of maintenance) await part.start();
     if (isWorker) await engine.dispatcher.start();
     await engine.notices.start();
@@ -321,6 +340,7 @@ function assemble(
     await Promise.all([doors.http.close(), doors.grpc?.close(), isWorker ? engine.dispatcher.drain() : undefined]);
     await engine.publisher.idle();
     for (const part of maintenance.toReversed()) await part.drain();
+    await engine.bus.drain();
     await engine.scheduler.drain();
     await engine.notices.drain();
     await doors.health.drain();

@@ -2,6 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { request } from 'undici';
 import type { LongRunning } from '../lifecycle.ts';
+import type { StatusUpdate } from '../realtime/status-update.ts';
 import type { Logger } from '../telemetry/log.ts';
 
 export type Notice =
@@ -87,4 +88,20 @@ export class Notices implements LongRunning {
     }
     return false;
   }
+}
+
+/** The notice of a delivery that will not be tried again. */
+export function givenUp(update: StatusUpdate): Notice {
+  return {
+    type: 'delivery.given_up',
+    data: {
+      delivery_id: update.deliveryId,
+      webhook_id: update.webhookId,
+      user_id: update.userId,
+      event_id: update.eventId,
+      event_type: update.eventType,
+      error_code: update.errorCode,
+      attempts: update.attemptCount,
+    },
+  };
 }

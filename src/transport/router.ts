@@ -45,7 +45,7 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       testWebhook: testWebhook(context),
       rotateSecret: rotateSecret(context),
       getWebhookStats: getWebhookStats(context),
-      listEventTypes: listEventTypes(context),
+      listEventTypes: listEventTypes(),
     }),
     serve(DeliveryService, {
       listDeliveries: listDeliveries(context),
