@@ -1,5 +1,6 @@
 // What every call passes on its way in, whichever door it came through, outermost first.
 import type { Interceptor } from '@connectrpc/connect';
+import type { Tracing } from '../telemetry/tracing.ts';
 import { authenticate } from './interceptors/authenticate.ts';
 import type { VerifyToken } from './interceptors/authenticate.ts';
 import { deadline } from './interceptors/deadline.ts';
@@ -12,6 +13,7 @@ import { validate } from './interceptors/validate.ts';
 export interface CallChainOptions {
   readonly verifyToken: VerifyToken;
   readonly onCall: CallObserver;
+  readonly tracing?: Tracing;
   /** Aborted when the process stops: streams end, unary calls are finished. */
   readonly shutdown: AbortSignal;
   readonly maxCallMs?: number;
@@ -19,7 +21,7 @@ export interface CallChainOptions {
 
 export function callChain(options: CallChainOptions): Interceptor[] {
   return [
-    observe(options.onCall),
+    observe(options.onCall, options.tracing),
     translateErrors(),
     deadline(options.maxCallMs),
     authenticate(options.verifyToken),

@@ -1,9 +1,11 @@
-// Tells logs and metrics about every call once it has ended.
+// Tells traces, logs and metrics about every call.
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { Interceptor } from '@connectrpc/connect';
 import type { ErrorCode } from '../../domain/errors.ts';
 import { ServiceError } from '../../domain/errors.ts';
 import type { Principal } from '../../security/tokens.ts';
+import { createTracing } from '../../telemetry/tracing.ts';
+import type { Tracing } from '../../telemetry/tracing.ts';
 import { doorOf, findPrincipal, requestIdOf } from '../call-context.ts';
 import type { Door } from '../call-context.ts';
 import { toServiceError } from '../errors.ts';
@@ -13,6 +15,7 @@ export interface CallRecord {
   readonly method: string;
   readonly door: Door;
   readonly requestId: string;
+  readonly traceId: string;
   readonly principal: Principal | null;
   /** Until the answer was ready; of a stream, until it ended. */
   readonly durationMs: number;
@@ -23,15 +26,21 @@ export interface CallRecord {
 
 export type CallObserver = (call: CallRecord) => void;
 
-export function observe(onCall: CallObserver): Interceptor {
+export function observe(onCall: CallObserver, tracing: Tracing = createTracing(null)): Interceptor {
   return (next) => async (request) => {
     const startedMs = performance.now();
+    const name = `${request.service.typeName}/${request.method.name}`;
+    const traced = tracing.call(name, request.header.get('traceparent'));
+    // Whatever this call causes, attempts of next week included, belongs to its span and not to the caller's.
+    request.header.set('traceparent', traced.traceparent);
     const report = (thrown: unknown): void => {
       const error = thrown === null ? null : toServiceError(thrown);
+      traced.end(error?.code);
       onCall({
-        method: `${request.service.typeName}/${request.method.name}`,
+        method: name,
         door: doorOf(request.contextValues),
         requestId: requestIdOf(request.contextValues),
+        traceId: traced.traceId,
         principal: findPrincipal(request.contextValues),
         durationMs: performance.now() - startedMs,
         code: error?.code ?? 'ok',
