@@ -64,13 +64,14 @@ export class PostgresScheduler implements Scheduler {
       maxWebhooks: MAX_WEBHOOKS_PER_CLAIM,
       dueWithinMs,
     });
-    const isFull = claimed.length >= request.max;
-    const isWalkOver = !isFull && webhooks < MAX_WEBHOOKS_PER_CLAIM;
     // A full claim stopped at the last webhook it took from, which may have more, but had its turn.
+    const isFull = claimed.length >= request.max;
+    const isEnd = !isFull && webhooks < MAX_WEBHOOKS_PER_CLAIM;
+    const isWhole = isEnd && this.#afterWebhookId === '';
     if (isFull) this.#afterWebhookId = claimed.reduce((last, { webhookId }) => (webhookId > last ? webhookId : last), '');
-    else this.#afterWebhookId = isWalkOver ? '' : lastWebhookId;
+    else this.#afterWebhookId = isEnd ? '' : lastWebhookId;
     const leased = claimed.map((row) => toLeased(row, expiresAt));
-    return { leased, nextDueInMs: leased.length > 0 ? 0 : isWalkOver ? POLL_INTERVAL_MS : WALK_PAUSE_MS };
+    return { leased, nextDueInMs: leased.length > 0 ? 0 : isWhole ? POLL_INTERVAL_MS : WALK_PAUSE_MS };
   }
 
   async settle(settlements: readonly Settlement[]): Promise<void> {

@@ -116,6 +116,7 @@ export class RedisScheduler implements Scheduler {
   async claim(request: ClaimRequest): Promise<Claim> {
     const leased: Leased[] = [];
     const waits = new Map<Shard, number>();
+    const room = new Map(request.room);
     let asked: readonly Shard[] = this.#inTurn();
     for (let round = 0; round < MAX_CLAIM_ROUNDS && asked.length > 0 && leased.length < request.max; round += 1) {
       // Every shard gets its share of what is left; with fewer places than shards, those whose turn it is.
@@ -124,15 +125,20 @@ export class RedisScheduler implements Scheduler {
         shard,
         max: Math.floor(left / asked.length) + (index < left % asked.length ? 1 : 0),
       }));
-      const claims = await Promise.all(shares.map(({ shard, max }) => this.#claimFrom(shard, { ...request, max })));
-      for (const [index, claim] of claims.entries()) {
-        const shard = shares[index]?.shard;
-        if (shard !== undefined) waits.set(shard, claim.nextDueInMs);
+      const claims = await Promise.all(shares.map(({ shard, max }) => this.#claimFrom(shard, { ...request, room, max })));
+      for (const claim of claims) {
+        waits.set(claim.shard, Math.min(waits.get(claim.shard) ?? Infinity, claim.nextDueInMs));
         leased.push(...claim.leased);
+        // A second round must not give a webhook more than one would.
+        for (const { webhookId } of claim.leased) {
+          room.set(webhookId, Math.min(room.get(webhookId) ?? request.perWebhook, request.perWebhook) - 1);
+        }
       }
-      asked = asked.filter((shard) => (waits.get(shard) ?? 0) === 0);
+      const full = claims.filter((claim, index) => claim.leased.length === shares[index]?.max).map((claim) => claim.shard);
+      asked = [...asked.slice(shares.length), ...full];
     }
-    return { leased, nextDueInMs: asked.length > 0 ? 0 : Math.min(...waits.values()) };
+    // Shards that were not asked for want of places may have something.
+    return { leased, nextDueInMs: waits.size < this.#shards.length ? 0 : Math.min(...waits.values()) };
   }
 
   async settle(settlements: readonly Settlement[]): Promise<void> {
@@ -169,7 +175,7 @@ export class RedisScheduler implements Scheduler {
     return true;
   }
 
-  async #claimFrom(shard: Shard, request: ClaimRequest): Promise<{ leased: Leased[]; nextDueInMs: number }> {
+  async #claimFrom(shard: Shard, request: ClaimRequest): Promise<{ shard: Shard; leased: Leased[]; nextDueInMs: number }> {
     const room: (string | number)[] = [];
     for (const [webhookId, limit] of request.room) {
       if (this.#shardOf(webhookId) === shard) room.push(webhookKey(webhookId), limit);
@@ -191,7 +197,7 @@ export class RedisScheduler implements Scheduler {
     shard.rank = rank;
     // A walk that began in the middle and came to the end says nothing of those before, unless it took nothing of anybody.
     const isPartial = startRank > 0 && rank === 0 && shard.takenSinceFirstRank > 0;
-    return { leased, nextDueInMs: isPartial ? 0 : nextDueInMs };
+    return { shard, leased, nextDueInMs: isPartial ? 0 : nextDueInMs };
   }
 
   async #runGrouped<Item extends { readonly webhookId: string }>(
