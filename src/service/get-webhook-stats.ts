@@ -49,8 +49,9 @@ export async function getWebhookStats(
   const webhook = await findWebhook(entityManagerOf(context.orm, ownerOf(principal)), input.webhookId);
   const bucketSeconds = bucketWidth(untilMs - sinceMs);
   const starts = bucketStarts(sinceMs, untilMs, bucketSeconds * 1000);
-  const bounds = [...starts, untilMs].map((ms) => idFloor('delivery', ms));
-  const rows = await webhookStats(context.pool, webhook.id, idFloor('delivery', sinceMs), bounds);
+  // The first bucket begins on its round time, but counts from `since` on.
+  const bounds = [sinceMs, ...starts.slice(1), untilMs].map((ms) => idFloor('delivery', ms));
+  const rows = await webhookStats(context.pool, webhook.id, bounds);
   const buckets = starts.map((startMs, index) => ({ startMs, counts: countsOf(rows, index) }));
   const counts = countsOf(rows);
   const ended = counts.delivered + counts.failed;

@@ -9,33 +9,34 @@ export interface StatsRows {
 }
 
 /**
- * `bounds` are the first id of every bucket and the first id after the last. One scan of (webhook_id, id) in the partitions of that
- * time, hashed twice: counting durations and sorting the few that differ costs less than sorting all for percentiles.
+ * `bounds` are the first id of every bucket and the first id after the last. One range of (webhook_id, id) a bucket, each row read
+ * once; durations are counted, not sorted, because there are far fewer of them than deliveries.
  */
-export async function webhookStats(
-  pool: Pool,
-  webhookId: string,
-  fromId: string,
-  bounds: readonly string[],
-): Promise<StatsRows> {
-  const result = await pool.query<[number | null, DeliveryStatus, number | null, number]>({
+export async function webhookStats(pool: Pool, webhookId: string, bounds: readonly string[]): Promise<StatsRows> {
+  const result = await pool.query<[number, DeliveryStatus, null, number] | [null, null, number, number]>({
     text: statement,
-    values: [webhookId, fromId, bounds.at(-1), bounds],
+    values: [webhookId, bounds.slice(0, -1), bounds.slice(1)],
     rowMode: 'array',
   });
   const counts = [];
   const durations = [];
   for (const [bucket, status, durationMs, count] of result.rows) {
-    if (bucket !== null) counts.push({ bucket: bucket - 1, status, count });
-    else if (durationMs !== null) durations.push({ durationMs, count });
+    if (bucket !== null) counts.push({ bucket, status, count });
+    else durations.push({ durationMs, count });
   }
   return { counts, durations };
 }
 
 const statement = `
-select bucket, status, duration_ms, count(*)::integer
-from (
-  select width_bucket(id, $4::text[]) as bucket, status, duration_ms
-  from deliveries where webhook_id = $1 and id >= $2 and id < $3
-) d
-group by grouping sets ((bucket, status), (duration_ms))`;
+with counted as materialized (
+  select b.number, d.*
+  from unnest($2::text[], $3::text[]) with ordinality as b(first, next, number)
+  cross join lateral (
+    select status, duration_ms, count(*) as n from deliveries
+    where webhook_id = $1 and id >= b.first and id < b.next
+    group by status, duration_ms
+  ) d
+)
+select (number - 1)::integer, status, null, sum(n)::integer from counted group by number, status
+union all
+select null, null, duration_ms, sum(n)::integer from counted where duration_ms is not null group by duration_ms`;
