@@ -1,0 +1,122 @@
+// From a publish to the end of a delivery, over real sockets, on both schedules.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startApp, type TestApp } from '../fixtures/app.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
+import { sharedTestRedis } from '../fixtures/redis.ts';
+import { restClient, type Rest } from '../fixtures/rest.ts';
+
+describe.each([
+  { schedule: 'PostgreSQL', redis: () => null },
+  { schedule: 'Redis', redis: sharedTestRedis },
+])('scheduled by $schedule', ({ redis }) => {
+  let service: TestApp;
+  let receiver: Receiver;
+  let developer: Rest;
+  let publisher: Rest;
+
+  beforeAll(async () => {
+    [service, receiver] = await Promise.all([startApp({ redis: redis() }), startReceiver()]);
+    developer = restClient(service.http, await service.token('user123'));
+    publisher = restClient(service.http, await service.token('orders', 'service'));
+  });
+  afterAll(async () => {
+    await service.close();
+    await receiver.close();
+  });
+
+  async function webhookAt(path: string, policy: object = { max_retries: 3, retry_delay: 1 }): Promise<any> {
+    const created = await developer('POST', '/api/v1/webhooks', {
+      url: receiver.url(path),
+      events: ['order.created'],
+      retry_policy: policy,
+    });
+    expect(created.status).toBe(201);
+    return created.body;
+  }
+
+  async function publish(): Promise<void> {
+    const published = await publisher('POST', '/api/v1/events', {
+      event_type: 'order.created',
+      data: { order_id: 'o1', note: 'größer als <€>' },
+      audience: { user_ids: ['user123'] },
+    });
+    expect(published).toMatchObject({ status: 202, body: { duplicate: false } });
+  }
+
+  /** The only delivery of the webhook, in full, once it has this status. */
+  async function deliveryOf(webhookId: string, status: string): Promise<any> {
+    const { id } = await eventually(
+      async () => {
+        const list = await developer('GET', `/api/v1/webhooks/deliveries?webhook_id=${webhookId}`);
+        return list.body.deliveries.find((delivery: { status: string }) => delivery.status === status);
+      },
+      { what: `a delivery that is ${status}`, deadlineMs: 20_000 },
+    );
+    return (await developer('GET', `/api/v1/webhooks/deliveries/${id}`)).body;
+  }
+
+  const retire = (webhook: { id: string }) => developer('DELETE', `/api/v1/webhooks/${webhook.id}`);
+
+  test('500, 500, 200 ends delivered with three attempts whose delays double within the jitter', async () => {
+    receiver.script('/mends', 500, 500, 200);
+    const webhook = await webhookAt('/mends');
+    await publish();
+    const retrying = await deliveryOf(webhook.id, 'retrying');
+    expect(Date.parse(retrying.next_retry_at)).toBeGreaterThan(Date.now() - 500);
+    const delivery = await deliveryOf(webhook.id, 'delivered');
+    expect(delivery).toMatchObject({ attempt_count: 3, http_status: 200 });
+    expect(delivery.delivered_at).toBeDefined();
+    expect(delivery.attempts.map((attempt: any) => [attempt.number, attempt.http_status, attempt.trigger])).toEqual([
+      [1, 500, 'automatic'],
+      [2, 500, 'automatic'],
+      [3, 200, 'automatic'],
+    ]);
+    const [first, second, third] = receiver.at('/mends');
+    const delays = [(second?.atMs ?? 0) - (first?.atMs ?? 0), (third?.atMs ?? 0) - (second?.atMs ?? 0)];
+    // A second and two, ±20 %, and never early; what is above is a machine with other things to do.
+    expect(delays[0]).toBeGreaterThanOrEqual(800);
+    expect(delays[0]).toBeLessThan(1200 + 700);
+    expect(delays[1]).toBeGreaterThanOrEqual(1600);
+    expect(delays[1]).toBeLessThan(2400 + 700);
+    expect(new Set(receiver.at('/mends').map((request) => request.body.toString())).size).toBe(1);
+    expect(new Set(receiver.at('/mends').map((request) => request.headers['webhook-id']))).toEqual(new Set([delivery.id]));
+    expect(receiver.at('/mends').map((request) => request.headers['x-homechef-attempt'])).toEqual(['1', '2', '3']);
+    await retire(webhook);
+  });
+
+  test('one that always fails ends failed after 1 + max_retries; by hand, after mending, it is delivered', async () => {
+    receiver.script('/broken', 503);
+    const webhook = await webhookAt('/broken', { max_retries: 2, retry_delay: 0.2 });
+    await publish();
+    const failed = await deliveryOf(webhook.id, 'failed');
+    expect(failed).toMatchObject({ attempt_count: 3, http_status: 503, error_code: 'http_status' });
+    expect(failed.error_message).toContain('503');
+    expect(Date.parse(failed.failed_at)).toBeGreaterThan(Date.parse(failed.created_at));
+    expect(failed.next_retry_at).toBeUndefined();
+    expect(receiver.at('/broken')).toHaveLength(3);
+
+    receiver.script('/broken', 200);
+    const asked = await developer('POST', `/api/v1/webhooks/deliveries/${failed.id}/retry`);
+    expect(asked.status).toBe(202);
+    const mended = await deliveryOf(webhook.id, 'delivered');
+    expect(mended).toMatchObject({ id: failed.id, attempt_count: 4 });
+    expect(mended.attempts.at(-1)).toMatchObject({ number: 4, http_status: 200, trigger: 'manual' });
+    await retire(webhook);
+  });
+
+  test('a publish on an idle service reaches the receiver within 25 ms at the median', async () => {
+    const webhook = await webhookAt('/idle');
+    const tookMs: number[] = [];
+    for (let round = 0; round < 41; round++) {
+      const startedAtMs = performance.now();
+      await publish();
+      await receiver.waitFor(() => receiver.at('/idle').length === round + 1);
+      tookMs.push((receiver.at('/idle').at(-1)?.atMs ?? 0) - startedAtMs);
+    }
+    const median = tookMs.toSorted((a, b) => a - b)[20] ?? Number.POSITIVE_INFINITY;
+    console.log(`publish to receiver, idle: median ${median.toFixed(1)} ms`);
+    expect(median).toBeLessThan(25);
+    await retire(webhook);
+  });
+});
