@@ -2,6 +2,7 @@
 import { createSecureServer, createServer, constants } from 'node:http2';
 import type { Http2Server, Http2SecureServer, Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import type { Config } from '../config.ts';
@@ -61,12 +62,14 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     config.tls === null
       ? createServer(SETTINGS)
       : createSecureServer({ ...SETTINGS, ...readTls(config.tls), allowHTTP1: false });
+  const streamingPaths = new Set(options.entries.flatMap(({ service }) => streamingMethods(service)));
   server.on('request', (request: Http2ServerRequest, response: Http2ServerResponse) => {
     // One id for the call and for the trailers that tell of its failure.
     const requestId = requestIdFrom(request.headers['x-request-id']);
     request.headers['x-request-id'] = requestId;
     const addTrailers = response.addTrailers.bind(response);
     response.addTrailers = (trailers) => addTrailers(mendTrailers(trailers, requestId));
+    if (!streamingPaths.has(request.url)) boundUpload(request, response, limits.requestTimeoutMs);
     try {
       handler(request, response);
     } catch (error) {
@@ -128,12 +131,31 @@ function lifecycle(
         stopReloading();
         server.close(() => resolve());
         for (const session of sessions) {
+          if (session.destroyed) continue;
           // close() alone lets the client go on opening calls until the last one has ended.
           session.goaway(constants.NGHTTP2_NO_ERROR);
           session.close();
         }
       }),
   };
+}
+
+function streamingMethods(service: DescService): string[] {
+  const isStreaming = (method: DescMethod): boolean =>
+    method.methodKind !== 'unary' && method.methodKind !== 'server_streaming';
+  return service.methods.filter(isStreaming).map((method) => `/${service.typeName}/${method.name}`);
+}
+
+// A message that never ends is cut off in time, and one that was answered before its end is not waited for.
+function boundUpload(request: Http2ServerRequest, response: Http2ServerResponse, timeoutMs: number): void {
+  const { stream } = response;
+  const timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), timeoutMs);
+  request.once('end', () => clearTimeout(timer));
+  stream.once('close', () => clearTimeout(timer));
+  response.once('finish', () => {
+    // In the next turn, so that the trailers are on their way before the stream is.
+    if (!request.complete) setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
+  });
 }
 
 // An unknown RPC, answered as gRPC wants it: the status in the only headers there are.

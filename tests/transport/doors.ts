@@ -160,7 +160,8 @@ export async function openDoors(options: DoorsOptions = {}) {
   const entries = [...memoryServices(world), ...(options.entries ?? [])];
   const onError = (error: unknown): void => void world.errors.push(error);
   const http = createHttpServer({ config, entries, interceptors, verifyToken, health: world.health, onError, ...options.http });
-  const grpc = createGrpcServer({ config, entries, interceptors, onError });
+  const limits = options.http?.limits ?? {};
+  const grpc = createGrpcServer({ config, entries, interceptors, onError, limits });
   const [httpPort, grpcPort] = await Promise.all([http.listen(), grpc.listen()]);
   const scheme = config.tls === null ? 'http' : 'https';
   return {

@@ -75,7 +75,9 @@ class Reading {
           const entryPath = `${path}[${JSON.stringify(key)}]`;
           return [
             key,
-            key === '__proto__' ? this.refuse(entryPath, 'is not a key that can be kept') : this.item(field, value, entryPath),
+            key === '__proto__' || !key.isWellFormed()
+              ? this.refuse(entryPath, 'is not a key that can be kept')
+              : this.item(field, value, entryPath),
           ];
         });
         return Object.fromEntries(entries);
@@ -92,7 +94,7 @@ class Reading {
   private scalar(type: ScalarType, json: unknown, path: string): JsonValue {
     switch (type) {
       case ScalarType.STRING:
-        return typeof json === 'string' ? json : this.refuse(path, 'must be a string');
+        return typeof json === 'string' && json.isWellFormed() ? json : this.refuse(path, 'must be a well-formed string');
       case ScalarType.BOOL:
         return typeof json === 'boolean' ? json : this.refuse(path, 'must be true or false');
       case ScalarType.DOUBLE:
