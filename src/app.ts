@@ -34,6 +34,7 @@ import type { ServiceContext } from './service/context.ts';
 import { Publisher, type OnCommitted } from './service/publisher.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 import { callChain } from './transport/call-chain.ts';
+import { consolePage } from './transport/console-page.ts';
 import { createGrpcServer } from './transport/grpc-server.ts';
 import { createHttpServer } from './transport/http-server.ts';
 import { openApiRoutes } from './transport/openapi.ts';
@@ -273,7 +274,7 @@ function createDoors(config: Config, stores: Stores, engine: Engine, { log, even
     interceptors,
     verifyToken,
     health,
-    extensions: [openApiRoutes],
+    extensions: [openApiRoutes, consolePage(config)],
     onError,
   });
   const grpc = config.role === 'worker' ? null : createGrpcServer({ config, entries, interceptors, onError });

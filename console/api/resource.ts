@@ -1,0 +1,48 @@
+// Reading from the service while a component is on screen: loading, error, data, and again.
+import { useCallback, useEffect, useState } from 'preact/hooks';
+import { type Failure, toFailure } from './failure.ts';
+
+export interface Resource<T> {
+  /** What was read last, also while it is being read again. */
+  readonly data: T | undefined;
+  readonly failure: Failure | undefined;
+  readonly loading: boolean;
+  readonly reload: () => void;
+}
+
+interface State<T> {
+  readonly key: string;
+  readonly data: T | undefined;
+  readonly failure: Failure | undefined;
+  readonly loading: boolean;
+}
+
+/** Reads when mounted and whenever `key` changes; data of another key is not shown. */
+export function useResource<T>(key: string, read: (signal: AbortSignal) => Promise<T>): Resource<T> {
+  const [state, setState] = useState<State<T>>({ key, data: undefined, failure: undefined, loading: true });
+  const [round, setRound] = useState(0);
+  useEffect(() => {
+    const controller = new AbortController();
+    setState((before) => ({ key, data: before.key === key ? before.data : undefined, failure: undefined, loading: true }));
+    const load = async () => {
+      try {
+        const data = await read(controller.signal);
+        if (!controller.signal.aborted) setState({ key, data, failure: undefined, loading: false });
+      } catch (error) {
+        if (controller.signal.aborted) return;
+        setState((before) => ({ key, data: before.data, failure: toFailure(error), loading: false }));
+      }
+    };
+    void load();
+    return () => controller.abort();
+    // `read` closes over what `key` names.
+  }, [key, round]);
+  const reload = useCallback(() => setRound((before) => before + 1), []);
+  const current = state.key === key;
+  return {
+    data: current ? state.data : undefined,
+    failure: current ? state.failure : undefined,
+    loading: current ? state.loading : true,
+    reload,
+  };
+}

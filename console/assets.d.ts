@@ -1,0 +1,2 @@
+// What the bundler resolves and TypeScript cannot.
+declare module '*.css';

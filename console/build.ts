@@ -1,0 +1,64 @@
+// Builds the console into dist/console when it is missing or older than what it is made of, and compresses it once for all readers.
+import { existsSync } from 'node:fs';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { brotliCompress, constants, gzip } from 'node:zlib';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const SOURCES = ['console', 'gen', 'package-lock.json'];
+const OUTPUT = join(ROOT, 'dist/console');
+/** Fonts and images are compressed already. */
+const COMPRESSIBLE = /\.(html|js|css|svg|json)$/;
+
+/** Resolves to whether it built. A machine without the bundler (a production install) keeps what it has. */
+export async function buildConsole(options: { readonly force: boolean }): Promise<boolean> {
+  if (!options.force && !(await isStale())) return false;
+  const vite = await import('vite').catch(() => null);
+  if (vite === null) {
+    process.stderr.write(
+      'The console is missing or out of date, and vite is not installed: `npm install && npm run build:console` builds it.\n',
+    );
+    return false;
+  }
+  await vite.build({ configFile: join(ROOT, 'console/vite.config.ts'), logLevel: 'warn' });
+  await compressAll(OUTPUT);
+  return true;
+}
+
+async function isStale(): Promise<boolean> {
+  const page = join(OUTPUT, 'index.html');
+  if (!existsSync(page)) return true;
+  const builtAtMs = (await stat(page)).mtimeMs;
+  const changedAtMs = await Promise.all(SOURCES.map((source) => newestMs(join(ROOT, source))));
+  return Math.max(...changedAtMs) > builtAtMs;
+}
+
+async function newestMs(path: string): Promise<number> {
+  const entry = await stat(path);
+  if (!entry.isDirectory()) return entry.mtimeMs;
+  const names = await readdir(path);
+  return Math.max(entry.mtimeMs, ...(await Promise.all(names.map((name) => newestMs(join(path, name))))));
+}
+
+async function compressAll(directory: string): Promise<void> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile() && COMPRESSIBLE.test(entry.name));
+  await Promise.all(
+    files.map(async (entry) => {
+      const path = join(entry.parentPath, entry.name);
+      // The page itself is filled in when the service starts, so it is compressed there.
+      if (entry.name === 'index.html') return;
+      const bytes = await readFile(path);
+      const quality = { params: { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY } };
+      await writeFile(`${path}.br`, await promisify(brotliCompress)(bytes, quality));
+      await writeFile(`${path}.gz`, await promisify(gzip)(bytes, { level: 9 }));
+    }),
+  );
+}
+
+if (import.meta.main) {
+  const built = await buildConsole({ force: process.argv.includes('--force') });
+  if (built) process.stdout.write('Built the console into dist/console.\n');
+}

@@ -1,0 +1,11 @@
+// The present moment as a signal, one second apart, so that countdowns and "3 minutes ago" stay true while being read.
+import { signal } from '@preact/signals';
+
+const TICK_MS = 1000;
+
+export const nowMs = signal(Date.now());
+
+setInterval(() => {
+  // A hidden page is read by nobody.
+  if (!document.hidden) nowMs.value = Date.now();
+}, TICK_MS);

@@ -1,0 +1,113 @@
+// Deliveries in rows, the same on every page that lists them; a whole row leads to its delivery.
+import type { ComponentChildren } from 'preact';
+import { type Delivery, DeliveryStatus } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
+import { nowMs } from '../clock.ts';
+import { directory } from '../api/webhook-directory.ts';
+import { causeOf } from '../format/cause.ts';
+import { lookOf } from '../format/status.ts';
+import { span, toDate } from '../format/time.ts';
+import { Moment } from './moment.tsx';
+import { StatusGlyph, StatusMark } from './status-mark.tsx';
+import { WebhookLink } from './webhook-name.tsx';
+
+export interface DeliveryRow {
+  readonly delivery: Delivery;
+  /** The statuses it was seen in, oldest first, where they were watched. */
+  readonly trail?: readonly DeliveryStatus[];
+  /** When it is of interest, instead of when it was made. */
+  readonly at?: Date;
+}
+
+interface DeliveryTableProps {
+  readonly caption: string;
+  readonly rows: readonly DeliveryRow[];
+  readonly showWebhook?: boolean;
+}
+
+export function DeliveryTable({ caption, rows, showWebhook = true }: DeliveryTableProps) {
+  return (
+    <table class="rows">
+      <caption class="visually-hidden">{caption}</caption>
+      <thead>
+        <tr>
+          <th scope="col">Status</th>
+          <th scope="col">Event</th>
+          {showWebhook && <th scope="col">Webhook</th>}
+          <th scope="col">Last answer</th>
+          <th scope="col" class="number">
+            Attempts
+          </th>
+          <th scope="col" class="number">
+            When
+          </th>
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map((row) => (
+          <Row key={row.delivery.id} row={row} showWebhook={showWebhook} />
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function Row({ row: { delivery, trail, at }, showWebhook }: { row: DeliveryRow; showWebhook: boolean }) {
+  return (
+    <tr class={trail === undefined ? undefined : 'arrived'} data-delivery={delivery.id}>
+      <td class="cell-status">
+        {trail !== undefined && <Trail statuses={trail} />}
+        <StatusMark status={delivery.status} />
+      </td>
+      <td class="cell-event">
+        <a class="row-link" href={`/deliveries/${delivery.id}`}>
+          {delivery.eventType}
+        </a>
+      </td>
+      {showWebhook && (
+        <td class="cell-webhook">
+          <WebhookLink id={delivery.webhookId} webhook={directory.value.byId.get(delivery.webhookId)} />
+        </td>
+      )}
+      <td class="cell-answer">
+        <LastAnswer delivery={delivery} />
+      </td>
+      <td class="cell-attempts number">{delivery.attemptCount}</td>
+      <td class="cell-when number">
+        <Moment at={at ?? delivery.createdAt} />
+      </td>
+    </tr>
+  );
+}
+
+/** What it went through before its present status. */
+function Trail({ statuses }: { statuses: readonly DeliveryStatus[] }) {
+  const earlier = statuses.slice(0, -1);
+  if (earlier.length === 0) return null;
+  return (
+    <span class="trail" title={statuses.map((status) => lookOf(status).label).join(' → ')}>
+      {earlier.map((status, index) => (
+        <StatusGlyph key={index} look={lookOf(status)} />
+      ))}
+    </span>
+  );
+}
+
+function LastAnswer({ delivery }: { delivery: Delivery }): ComponentChildren {
+  const retryAt = delivery.status === DeliveryStatus.RETRYING ? toDate(delivery.nextRetryAt) : undefined;
+  const answer = delivery.errorCode === undefined ? httpAnswer(delivery.httpStatus) : causeOf(delivery).label;
+  return (
+    <>
+      {answer}
+      {retryAt !== undefined && (
+        <span class="next-retry">
+          {' '}
+          · {retryAt.getTime() > nowMs.value ? `again in ${span(retryAt.getTime() - nowMs.value)}` : 'again now'}
+        </span>
+      )}
+    </>
+  );
+}
+
+function httpAnswer(status: number | undefined): ComponentChildren {
+  return status === undefined ? <span class="absent">–</span> : `${status}`;
+}

@@ -1,0 +1,42 @@
+// A question before something that cannot be undone, in the browser's own modal dialog: focus, Escape and inertness come with it.
+import type { ComponentChildren } from 'preact';
+import { useEffect, useId, useRef } from 'preact/hooks';
+import type { Action } from '../api/action.ts';
+import { Problem } from './states.tsx';
+
+interface Confirmation {
+  readonly title: string;
+  readonly confirm: string;
+  readonly dangerous?: boolean;
+  readonly action: Action<[]>;
+  readonly children: ComponentChildren;
+  readonly onClose: () => void;
+}
+
+export function ConfirmDialog({ title, confirm, dangerous = false, action, children, onClose }: Confirmation) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const heading = useId();
+  useEffect(() => {
+    dialog.current?.showModal();
+  }, []);
+  return (
+    <dialog ref={dialog} class="dialog" aria-labelledby={heading} onClose={onClose}>
+      <h2 id={heading}>{title}</h2>
+      <div class="dialog-body">{children}</div>
+      {action.failure !== undefined && <Problem failure={action.failure} />}
+      <div class="dialog-actions">
+        <button type="button" class="button" onClick={() => dialog.current?.close()}>
+          Cancel
+        </button>
+        <button
+          type="button"
+          class={dangerous ? 'button danger' : 'button primary'}
+          disabled={action.busy}
+          onClick={() => void action.run()}
+        >
+          {action.busy ? 'Working…' : confirm}
+        </button>
+      </div>
+    </dialog>
+  );
+}

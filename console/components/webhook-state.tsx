@@ -1,0 +1,37 @@
+// Whether a webhook is being sent to, and how that is going.
+import type { Webhook } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
+import { nowMs } from '../clock.ts';
+import { plural } from '../format/number.ts';
+import { span, toDate } from '../format/time.ts';
+
+interface State {
+  readonly tone: 'delivered' | 'retrying' | 'failed' | 'cancelled';
+  readonly label: string;
+  readonly detail: string;
+}
+
+const DISABLED: Record<string, string> = {
+  gone: 'It answered 410 Gone, so the service stopped sending.',
+  failing: 'It failed for too long, so the service stopped sending.',
+};
+
+export function stateOf(webhook: Webhook, atMs: number): State {
+  const health = webhook.health;
+  const reason = health?.disabledReason ?? '';
+  if (reason !== '') return { tone: 'failed', label: 'Disabled', detail: DISABLED[reason] ?? reason };
+  if (!webhook.isActive) return { tone: 'cancelled', label: 'Paused', detail: 'Nothing is sent to it.' };
+  const failures = health?.consecutiveFailures ?? 0;
+  if (failures === 0) return { tone: 'delivered', label: 'Active', detail: '' };
+  const since = toDate(health?.failingSince);
+  const lasting = since === undefined ? '' : ` over ${span(atMs - since.getTime())}`;
+  return { tone: 'retrying', label: 'Failing', detail: `${plural(failures, 'failed attempt')} in a row${lasting}` };
+}
+
+export function WebhookState({ webhook }: { webhook: Webhook }) {
+  const state = stateOf(webhook, nowMs.peek());
+  return (
+    <span class={`badge tone-${state.tone}`} title={state.detail}>
+      {state.label}
+    </span>
+  );
+}

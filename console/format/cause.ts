@@ -1,0 +1,61 @@
+// What went wrong with an attempt, in words; the codes are the service's stable ones.
+const CAUSES: Record<string, string> = {
+  dns_error: 'Host name not resolved',
+  connection_refused: 'Connection refused',
+  connection_reset: 'Connection closed too early',
+  timeout: 'No answer in time',
+  tls_error: 'TLS connection not trusted',
+  protocol_error: 'Answer was not valid HTTP',
+  response_headers_too_large: 'Answer headers too large',
+  redirect_not_followed: 'Answered with a redirect',
+  http_status: 'Answered with an error status',
+  ssrf_blocked: 'Address not allowed',
+  decrypt_failed: 'Signing secret unreadable',
+  url_invalid: 'Stored URL not valid',
+  payload_unreadable: 'Stored event unreadable',
+  lease_expired: 'Interrupted before the outcome was known',
+  shutdown: 'Service was stopping',
+};
+
+const ADVICE: Record<string, string> = {
+  dns_error: 'Check the host name in the URL and its DNS records.',
+  connection_refused: 'Nothing listens at that address and port, or a firewall refuses it.',
+  connection_reset: 'The receiver or a proxy before it hung up. Check its logs at that time.',
+  timeout: 'Answer 2xx first and do the work afterwards, or raise the timeout of this webhook.',
+  tls_error: 'Check that the certificate is current, complete with its chain, and made for this host.',
+  protocol_error: 'Something that is not an HTTP server may be listening there.',
+  response_headers_too_large: 'The answer needs no headers beyond the usual ones.',
+  redirect_not_followed: 'Register the URL that the redirect leads to.',
+  ssrf_blocked: 'The name resolves to a private address. Webhooks reach public addresses only.',
+};
+
+export interface Cause {
+  /** Equal for attempts that failed the same way. */
+  readonly key: string;
+  readonly label: string;
+  readonly advice: string;
+}
+
+export function causeOf(outcome: { errorCode?: string | undefined; httpStatus?: number | undefined }): Cause {
+  const code = outcome.errorCode ?? '';
+  if (code === 'http_status' && outcome.httpStatus !== undefined) {
+    return {
+      key: `http_${outcome.httpStatus}`,
+      label: `Answered ${outcome.httpStatus}`,
+      advice: statusAdvice(outcome.httpStatus),
+    };
+  }
+  return { key: code, label: CAUSES[code] ?? code, advice: ADVICE[code] ?? '' };
+}
+
+function statusAdvice(status: number): string {
+  if (status === 401 || status === 403)
+    return 'The receiver refuses the request. Check its signature check and its access rules.';
+  if (status === 404 || status === 405)
+    return 'The path or the method is not served. Webhooks are POSTed to exactly the registered URL.';
+  if (status === 410) return 'The receiver said it is gone for good, which disables the webhook.';
+  if (status === 413) return 'The receiver refuses bodies of this size.';
+  if (status === 429) return 'The receiver asks for fewer requests. Set a rate limit on this webhook.';
+  if (status >= 500) return 'The receiver failed while handling the event. Its own logs say why.';
+  return 'Any answer other than 2xx counts as failed.';
+}

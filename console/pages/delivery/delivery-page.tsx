@@ -1,0 +1,118 @@
+// One delivery: what was sent, what came of every attempt, and what happens next.
+import { useEffect } from 'preact/hooks';
+import { type Delivery, DeliveryStatus } from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
+import { useAction } from '../../api/action.ts';
+import { deliveries } from '../../api/client.ts';
+import { useResource } from '../../api/resource.ts';
+import { watchDeliveries } from '../../api/watch.ts';
+import { directory, readDirectory } from '../../api/webhook-directory.ts';
+import { Moment } from '../../components/moment.tsx';
+import { PageHead } from '../../components/page-head.tsx';
+import { Loaded, Problem } from '../../components/states.tsx';
+import { StatusMark } from '../../components/status-mark.tsx';
+import { WebhookLink } from '../../components/webhook-name.tsx';
+import { link } from '../../router.ts';
+import { AttemptTimeline } from './attempt-timeline.tsx';
+import { CopyCurl } from './copy-curl.tsx';
+import { RequestPanel } from './request-panel.tsx';
+
+export function DeliveryPage({ id }: { id: string }) {
+  const delivery = useResource(id, (signal) => deliveries.getDelivery({ deliveryId: id }, { signal }));
+  const { data, reload } = delivery;
+  useEffect(() => void readDirectory(), []);
+  const eventId = data?.eventId;
+  useEffect(() => {
+    if (eventId === undefined) return;
+    const controller = new AbortController();
+    const watcher = { onDelivery: (changed: Delivery) => changed.id === id && reload(), onState: () => {} };
+    void watchDeliveries({ eventId }, watcher, controller.signal);
+    return () => controller.abort();
+  }, [eventId]);
+  const retry = useAction(async () => {
+    await deliveries.retryDelivery({ deliveryId: id });
+    reload();
+  });
+  return (
+    <>
+      <PageHead
+        title={data === undefined ? 'Delivery' : data.eventType}
+        back={{ href: '/deliveries', label: 'Deliveries' }}
+        {...(data === undefined ? {} : { lead: <Lead delivery={data} /> })}
+      >
+        {data !== undefined && (
+          <>
+            <CopyCurl delivery={data} />
+            <button type="button" class="button primary" disabled={retry.busy} onClick={() => void retry.run()}>
+              {retry.busy ? 'Asking…' : data.status === DeliveryStatus.DELIVERED ? 'Send again' : 'Retry now'}
+            </button>
+          </>
+        )}
+      </PageHead>
+      {retry.failure !== undefined && <Problem failure={retry.failure} />}
+      <Loaded from={delivery} lines={10}>
+        {(loaded) => (
+          <div class="delivery">
+            <div class="delivery-story">
+              <AttemptTimeline delivery={loaded} />
+              <Facts delivery={loaded} />
+            </div>
+            <RequestPanel delivery={loaded} />
+          </div>
+        )}
+      </Loaded>
+    </>
+  );
+}
+
+function Lead({ delivery }: { delivery: Delivery }) {
+  return (
+    <span class="delivery-lead">
+      <StatusMark status={delivery.status} />
+      <span>
+        to <WebhookLink id={delivery.webhookId} webhook={directory.value.byId.get(delivery.webhookId)} />
+      </span>
+    </span>
+  );
+}
+
+function Facts({ delivery }: { delivery: Delivery }) {
+  return (
+    <section class="panel" aria-labelledby="facts">
+      <div class="panel-head">
+        <h2 id="facts">About it</h2>
+      </div>
+      <dl class="facts">
+        <dt>Delivery</dt>
+        <dd>
+          <code class="wrap">{delivery.id}</code>
+        </dd>
+        <dt>Event</dt>
+        <dd>
+          <a class="mono wrap" href={link('/deliveries', { event_id: delivery.eventId })} title="Everybody it was delivered to">
+            {delivery.eventId}
+          </a>
+        </dd>
+        <dt>Made</dt>
+        <dd>
+          <Moment at={delivery.createdAt} /> (<Moment at={delivery.createdAt} relative />)
+        </dd>
+        {delivery.deliveredAt !== undefined && (
+          <>
+            <dt>Delivered</dt>
+            <dd>
+              <Moment at={delivery.deliveredAt} />
+            </dd>
+          </>
+        )}
+        {delivery.failedAt !== undefined && (
+          <>
+            <dt>Given up</dt>
+            <dd>
+              <Moment at={delivery.failedAt} />
+            </dd>
+          </>
+        )}
+      </dl>
+    </section>
+  );
+}

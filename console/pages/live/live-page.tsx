@@ -1,0 +1,85 @@
+// Deliveries as they happen.
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import { watchDeliveries, type WatchState } from '../../api/watch.ts';
+import { directory, readDirectory } from '../../api/webhook-directory.ts';
+import { DeliveryTable } from '../../components/delivery-table.tsx';
+import { EventTypeFilter, StatusFilter, WebhookFilter } from '../../components/filters.tsx';
+import { PageHead } from '../../components/page-head.tsx';
+import { Empty, Problem } from '../../components/states.tsx';
+import { plural } from '../../format/number.ts';
+import { statusFromKey } from '../../format/status.ts';
+import { address, query } from '../../router.ts';
+import { LiveFeed } from './live-feed.ts';
+import { StreamState } from './stream-state.tsx';
+
+export function LivePage() {
+  return (
+    <>
+      <PageHead title="Live" lead="Every change of a delivery, the moment it is committed." />
+      <Feed key={address.value.query} />
+    </>
+  );
+}
+
+/** One watch; another selection is another one. */
+function Feed() {
+  const feed = useMemo(() => new LiveFeed(), []);
+  const [state, setState] = useState<WatchState>({ kind: 'connecting' });
+  const [round, setRound] = useState(0);
+  useEffect(() => {
+    void readDirectory();
+    const controller = new AbortController();
+    void watchDeliveries(
+      chosenFilter(),
+      { onDelivery: (delivery) => learn(feed, delivery), onState: setState },
+      controller.signal,
+    );
+    return () => controller.abort();
+  }, [round]);
+  const paused = feed.paused.value;
+  return (
+    <>
+      <div class="toolbar">
+        <StatusFilter />
+        <WebhookFilter />
+        <EventTypeFilter />
+      </div>
+      <div class="live-bar">
+        <StreamState state={state} />
+        <span class="live-count">{plural(feed.seen.value, 'change')}</span>
+        <button type="button" class="button" aria-pressed={paused} onClick={() => (paused ? feed.resume() : feed.pause())}>
+          {paused ? `Resume${feed.waiting.value > 0 ? ` (${feed.waiting.value} waiting)` : ''}` : 'Pause'}
+        </button>
+        <button type="button" class="button quiet" onClick={() => feed.clear()}>
+          Clear
+        </button>
+      </div>
+      {state.kind === 'stopped' && <Problem failure={state.failure} onRetry={() => setRound(round + 1)} />}
+      {feed.rows.value.length === 0 && state.kind !== 'stopped' ? (
+        <Empty title="Waiting for the next delivery">
+          <p>Rows appear here as events are published, tried and delivered. Send a test from a webhook’s page to see one.</p>
+        </Empty>
+      ) : (
+        <DeliveryTable caption="Deliveries, latest change first" rows={feed.rows.value} />
+      )}
+    </>
+  );
+}
+
+function chosenFilter() {
+  const status = statusFromKey(query.peek().get('status'));
+  const webhookId = query.peek().get('webhook_id');
+  const eventType = query.peek().get('event_type');
+  return {
+    ...(status === undefined ? {} : { statuses: [status.status] }),
+    ...(webhookId === null ? {} : { webhookIds: [webhookId] }),
+    ...(eventType === null ? {} : { eventTypes: [eventType] }),
+  };
+}
+
+/** A delivery of a webhook that is not known yet is a reason to read the list again. */
+function learn(feed: LiveFeed, delivery: Parameters<LiveFeed['add']>[0]): void {
+  const known = directory.peek();
+  if (known.state === 'ready' && !known.more && !known.byId.has(delivery.webhookId)) void readDirectory({ again: true });
+  feed.add(delivery);
+}

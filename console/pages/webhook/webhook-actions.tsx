@@ -1,0 +1,77 @@
+// What can be done to a webhook, each with the question that its consequences deserve.
+import { useState } from 'preact/hooks';
+import type { Webhook } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import { useAction } from '../../api/action.ts';
+import { webhooks } from '../../api/client.ts';
+import { forgetDirectory } from '../../api/webhook-directory.ts';
+import { ConfirmDialog } from '../../components/dialog.tsx';
+import { navigate } from '../../router.ts';
+import { keepSecret } from './fresh-secret.ts';
+
+export function WebhookActions({ webhook, onChanged }: { webhook: Webhook; onChanged: () => void }) {
+  const [asking, setAsking] = useState<'rotate' | 'pause' | 'delete' | null>(null);
+  const close = () => setAsking(null);
+  const done = () => {
+    close();
+    forgetDirectory();
+    onChanged();
+  };
+  const rotate = useAction(async () => {
+    keepSecret(await webhooks.rotateSecret({ webhookId: webhook.id }), 'rotated');
+    done();
+    scrollTo(0, 0);
+  });
+  const pause = useAction(async () => {
+    await webhooks.updateWebhook({ webhookId: webhook.id, isActive: !webhook.isActive });
+    done();
+  });
+  const remove = useAction(async () => {
+    await webhooks.deleteWebhook({ webhookId: webhook.id });
+    forgetDirectory();
+    navigate('/webhooks', { replace: true });
+  });
+  return (
+    <>
+      <a class="button" href={`/webhooks/${webhook.id}/edit`}>
+        Edit
+      </a>
+      <button type="button" class="button" onClick={() => setAsking('rotate')}>
+        Rotate secret
+      </button>
+      <button
+        type="button"
+        class="button"
+        disabled={pause.busy}
+        onClick={() => (webhook.isActive ? setAsking('pause') : void pause.run())}
+      >
+        {webhook.isActive ? 'Pause' : 'Resume'}
+      </button>
+      <button type="button" class="button danger" onClick={() => setAsking('delete')}>
+        Delete
+      </button>
+      {asking === 'rotate' && (
+        <ConfirmDialog title="Rotate the signing secret?" confirm="Rotate secret" action={rotate} onClose={close}>
+          <p>
+            A new secret is made and shown once. For 24 hours requests carry a signature of each secret in{' '}
+            <code>webhook-signature</code>, so a receiver can change over without missing anything; the plain header carries the
+            newest at once.
+          </p>
+        </ConfirmDialog>
+      )}
+      {asking === 'pause' && (
+        <ConfirmDialog title="Pause this webhook?" confirm="Pause" action={pause} onClose={close}>
+          <p>
+            Nothing more is sent to it until you resume it. Deliveries still pending are cancelled, and events published
+            meanwhile do not reach it.
+          </p>
+        </ConfirmDialog>
+      )}
+      {asking === 'delete' && (
+        <ConfirmDialog title="Delete this webhook?" confirm="Delete webhook" dangerous action={remove} onClose={close}>
+          <p class="mono wrap">{webhook.url}</p>
+          <p>What is still pending for it is cancelled. Its past deliveries stay readable until their retention ends.</p>
+        </ConfirmDialog>
+      )}
+    </>
+  );
+}

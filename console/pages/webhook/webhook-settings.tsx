@@ -1,0 +1,59 @@
+// How a webhook is set up.
+import { type Webhook, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import { CopyButton } from '../../components/copy-button.tsx';
+import { Moment } from '../../components/moment.tsx';
+import { plural } from '../../format/number.ts';
+import { span } from '../../format/time.ts';
+
+export function WebhookSettings({ webhook }: { webhook: Webhook }) {
+  const policy = webhook.retryPolicy;
+  const headers = Object.keys(webhook.customHeaders);
+  return (
+    <section class="panel" aria-labelledby="settings">
+      <div class="panel-head">
+        <h2 id="settings">Set-up</h2>
+      </div>
+      <dl class="facts">
+        <dt>URL</dt>
+        <dd class="mono wrap">{webhook.url}</dd>
+        <dt>Id</dt>
+        <dd class="with-button">
+          <code class="wrap">{webhook.id}</code>
+          <CopyButton text={webhook.id} />
+        </dd>
+        <dt>Events</dt>
+        <dd>
+          <span class="event-names">
+            {webhook.events.map((name) => (
+              <span key={name} class="event-name">
+                {name}
+              </span>
+            ))}
+          </span>
+          {webhook.scope === WebhookScope.PLATFORM && <p class="hint">Of everybody on the platform.</p>}
+        </dd>
+        <dt>Retries</dt>
+        <dd>
+          {plural(policy?.maxRetries ?? 0, 'retry', 'retries')}, the first after {span((policy?.retryDelay ?? 0) * 1000)}, then
+          doubling
+        </dd>
+        <dt>Timeout</dt>
+        <dd>{span((policy?.timeout ?? 0) * 1000)} for one attempt</dd>
+        <dt>Rate limit</dt>
+        <dd>{webhook.rateLimit === 0 ? 'none' : `${plural(webhook.rateLimit, 'request')} a second`}</dd>
+        <dt>Secret</dt>
+        <dd>
+          <code>whsec_…{webhook.secretHint}</code>
+        </dd>
+        <dt>Custom headers</dt>
+        <dd>{headers.length === 0 ? 'none' : <span class="mono">{headers.join(', ')}</span>}</dd>
+        <dt>Owner</dt>
+        <dd>{webhook.userId}</dd>
+        <dt>Created</dt>
+        <dd>
+          <Moment at={webhook.createdAt} />, changed <Moment at={webhook.updatedAt} />
+        </dd>
+      </dl>
+    </section>
+  );
+}

@@ -1,0 +1,117 @@
+// What the form holds while a webhook is made or changed, and how it becomes a request.
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import {
+  type CreateWebhookRequestSchema,
+  type UpdateWebhookRequestSchema,
+  type Webhook,
+  WebhookScope,
+} from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+
+export interface WebhookDraft {
+  readonly url: string;
+  readonly events: readonly string[];
+  readonly description: string;
+  /** As typed; empty follows the service's default. */
+  readonly maxRetries: string;
+  readonly retryDelay: string;
+  readonly timeout: string;
+  readonly rateLimit: string;
+  readonly headers: readonly HeaderDraft[];
+  /** Whether `headers` replaces the stored ones, whose values nobody can read back. */
+  readonly replaceHeaders: boolean;
+  readonly userId: string;
+  readonly platform: boolean;
+}
+
+export interface HeaderDraft {
+  readonly name: string;
+  readonly value: string;
+}
+
+export const emptyDraft: WebhookDraft = {
+  url: '',
+  events: [],
+  description: '',
+  maxRetries: '',
+  retryDelay: '',
+  timeout: '',
+  rateLimit: '',
+  headers: [],
+  replaceHeaders: true,
+  userId: '',
+  platform: false,
+};
+
+export function draftOf(webhook: Webhook): WebhookDraft {
+  return {
+    ...emptyDraft,
+    url: webhook.url,
+    events: webhook.events,
+    description: webhook.description,
+    maxRetries: text(webhook.retryPolicy?.maxRetries),
+    retryDelay: text(webhook.retryPolicy?.retryDelay),
+    timeout: text(webhook.retryPolicy?.timeout),
+    rateLimit: webhook.rateLimit === 0 ? '' : String(webhook.rateLimit),
+    replaceHeaders: Object.keys(webhook.customHeaders).length === 0,
+  };
+}
+
+export function toCreate(draft: WebhookDraft): MessageInitShape<typeof CreateWebhookRequestSchema> {
+  return {
+    url: draft.url,
+    events: [...draft.events],
+    description: draft.description,
+    retryPolicy: retryPolicy(draft),
+    customHeaders: headers(draft),
+    rateLimit: number(draft.rateLimit) ?? 0,
+    userId: draft.userId.trim(),
+    scope: draft.platform ? WebhookScope.PLATFORM : WebhookScope.UNSPECIFIED,
+  };
+}
+
+/** Only what differs from the stored webhook, so that two people editing different fields do not undo each other. */
+export function toUpdate(webhook: Webhook, draft: WebhookDraft): MessageInitShape<typeof UpdateWebhookRequestSchema> {
+  const before = draftOf(webhook);
+  const policyChanged =
+    draft.maxRetries !== before.maxRetries || draft.retryDelay !== before.retryDelay || draft.timeout !== before.timeout;
+  const sent = headers(draft);
+  return {
+    webhookId: webhook.id,
+    ...(draft.url === before.url ? {} : { url: draft.url }),
+    ...(same(draft.events, before.events) ? {} : { events: [...draft.events] }),
+    ...(draft.description === before.description ? {} : { description: draft.description }),
+    ...(policyChanged ? { retryPolicy: retryPolicy(draft) } : {}),
+    ...(draft.rateLimit === before.rateLimit ? {} : { rateLimit: number(draft.rateLimit) ?? 0 }),
+    ...(draft.replaceHeaders && Object.keys(sent).length > 0 ? { customHeaders: sent } : {}),
+    clearCustomHeaders: draft.replaceHeaders && Object.keys(sent).length === 0 && Object.keys(webhook.customHeaders).length > 0,
+  };
+}
+
+function retryPolicy(draft: WebhookDraft) {
+  const maxRetries = number(draft.maxRetries);
+  const retryDelay = number(draft.retryDelay);
+  const timeout = number(draft.timeout);
+  return {
+    ...(maxRetries === undefined ? {} : { maxRetries }),
+    ...(retryDelay === undefined ? {} : { retryDelay }),
+    ...(timeout === undefined ? {} : { timeout }),
+  };
+}
+
+function headers(draft: WebhookDraft): Record<string, string> {
+  return Object.fromEntries(
+    draft.headers.filter((header) => header.name.trim() !== '').map((header) => [header.name.trim(), header.value]),
+  );
+}
+
+function number(typed: string): number | undefined {
+  return typed.trim() === '' ? undefined : Number(typed);
+}
+
+function text(value: number | undefined): string {
+  return value === undefined ? '' : String(value);
+}
+
+function same(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((item) => b.includes(item));
+}
