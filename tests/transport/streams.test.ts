@@ -1,0 +1,157 @@
+// Streams: results in order, no more in memory than the window, and an end that says why.
+import { Code, ConnectError } from '@connectrpc/connect';
+import type { ClientDuplexStream, ServiceError as GrpcError } from '@grpc/grpc-js';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
+import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { bearer, connectClient, grpcJsClient, openDoors } from './doors.ts';
+import type { Doors } from './doors.ts';
+
+let doors: Doors;
+beforeEach(async () => {
+  doors = await openDoors();
+});
+afterEach(() => doors.close());
+
+const event = (n: number) => ({
+  event: { event_type: 'order.created', data_json: Buffer.from(`{"n":${n}}`), audience: { broadcast: true } },
+});
+
+interface Answer {
+  readonly index: string;
+  readonly result: {
+    readonly published?: { readonly event_id: string };
+    readonly error?: { readonly reason: string; readonly field: string };
+  };
+}
+
+function openPublishStream(token = 'service:orders') {
+  const client = grpcJsClient(doors, 'EventService');
+  const open = client['PublishStream'] as (metadata: unknown) => ClientDuplexStream<object, Answer>;
+  const stream = open.call(client, bearer(token));
+  const answers: Answer[] = [];
+  stream.on('data', (answer: Answer) => answers.push(answer));
+  const ended = new Promise<GrpcError | null>((resolve) => {
+    stream.on('error', (error: GrpcError) => resolve(error));
+    stream.on('end', () => resolve(null));
+  }).finally(() => client.close());
+  return { stream, answers, ended };
+}
+
+test('publishes a thousand events and answers each in its order, however the commits finish', async () => {
+  doors.world.publish = async (row) => {
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
+    return { eventId: row.id, deliveries: 1, duplicate: false };
+  };
+  const { stream, answers, ended } = openPublishStream();
+  for (let n = 0; n < 1000; n += 1) stream.write(event(n));
+  stream.end();
+  expect(await ended).toBeNull();
+  expect(answers.map(({ index }) => Number(index ?? 0))).toEqual(Array.from({ length: 1000 }, (_, n) => n));
+  const ids = new Map(doors.world.events.map((row) => [row.id, row.data]));
+  expect(answers.map(({ result }) => ids.get(result.published?.event_id ?? ''))).toEqual(
+    Array.from({ length: 1000 }, (_, n) => `{"n":${n}}`),
+  );
+});
+
+test('answers while the publisher is still sending, and a bad event is a bad result', async () => {
+  const { stream, answers, ended } = openPublishStream();
+  stream.write(event(0));
+  await eventually(() => answers.length === 1);
+  stream.write({ event: { event_type: 'order.created', data_json: Buffer.from('{}') } });
+  stream.write({});
+  stream.write(event(3));
+  await eventually(() => answers.length === 4);
+  expect(answers.map(({ result }) => result.error?.field ?? 'ok')).toEqual(['ok', 'audience', 'event', 'ok']);
+  stream.end();
+  expect(await ended).toBeNull();
+});
+
+test('takes no more than its window from a publisher whose events are not committed', async () => {
+  let release = (): void => {};
+  const gate = new Promise<void>((resolve) => (release = resolve));
+  doors.world.publish = async (row) => {
+    await gate;
+    return { eventId: row.id, deliveries: 1, duplicate: false };
+  };
+  const { stream, answers, ended } = openPublishStream();
+  for (let n = 0; n < 2000; n += 1) stream.write(event(n));
+  stream.end();
+  await eventually(() => doors.world.events.length === 256);
+  // Whatever would come beyond the window would have come with it: another call goes through in between.
+  await connectClient(DeliveryService, doors, 'grpc').listDeliveries({});
+  expect(doors.world.events).toHaveLength(256);
+  release();
+  expect(await ended).toBeNull();
+  expect(answers).toHaveLength(2000);
+});
+
+test('a developer cannot open a publish stream', async () => {
+  const { stream, ended } = openPublishStream('developer:user123');
+  stream.write(event(0));
+  expect(await ended).toMatchObject({ code: Code.PermissionDenied });
+  expect(doors.world.events).toEqual([]);
+});
+
+async function endOf(stream: AsyncIterable<unknown>, onFirst: () => void): Promise<ConnectError> {
+  try {
+    for await (const _ of stream) onFirst();
+  } catch (error) {
+    if (error instanceof ConnectError) return error;
+    throw error;
+  }
+  throw new Error('ended without an error');
+}
+
+test.each(['connect', 'grpc-web', 'grpc'] as const)('over %s a watcher is told when the process stops', async (door) => {
+  const stream = connectClient(DeliveryService, doors, door, 'developer:user123').watchDeliveries({});
+  let closed: Promise<void> | undefined;
+  const error = await endOf(stream, () => (closed = doors.close()));
+  expect(error.code).toBe(Code.Unavailable);
+  await closed;
+  doors = await openDoors();
+});
+
+test.each(['connect', 'grpc-web', 'grpc'] as const)('over %s a watcher is told when its token expires', async (door) => {
+  const stream = connectClient(DeliveryService, doors, door, 'developer:user123:300').watchDeliveries({});
+  expect((await endOf(stream, () => {})).code).toBe(Code.Unauthenticated);
+});
+
+test('a unary call in flight is answered although the process stops', async () => {
+  let release = (): void => {};
+  const gate = new Promise<void>((resolve) => (release = resolve));
+  doors.world.publish = async (row) => {
+    await gate;
+    return { eventId: row.id, deliveries: 1, duplicate: false };
+  };
+  const request = { eventType: 'order.created', audience: { broadcast: true }, payload: { case: 'data' as const, value: {} } };
+  const answers = Promise.all(
+    (['grpc', 'connect'] as const).map((door) => connectClient(EventService, doors, door).publishEvent(request)),
+  );
+  await eventually(() => doors.world.events.length === 2);
+  const closed = doors.close();
+  release();
+  expect((await answers).map(({ deliveries }) => deliveries)).toEqual([1, 1]);
+  await closed;
+  doors = await openDoors();
+});
+
+test('a thousand watchers that come and go leave nothing behind', async () => {
+  const client = connectClient(DeliveryService, doors, 'grpc', 'developer:user123');
+  const watchOnce = async (): Promise<void> => {
+    const controller = new AbortController();
+    try {
+      for await (const _ of client.watchDeliveries({}, { signal: controller.signal })) controller.abort();
+    } catch {
+      // Cancelled by ourselves.
+    }
+  };
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  await watchOnce();
+  const before = timers();
+  for (let n = 0; n < 1000; n += 50) await Promise.all(Array.from({ length: 50 }, watchOnce));
+  await eventually(() => doors.world.calls.length === 1001);
+  expect(doors.world.calls.every(({ code }) => code === 'canceled')).toBe(true);
+  await eventually(() => timers() <= before + 5);
+});
