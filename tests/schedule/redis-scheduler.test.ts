@@ -107,7 +107,7 @@ test('junk members and keys are removed and counted, and hold up nobody', async 
   const item = newDue(newWebhookId(), Date.now() - 1);
   await scheduler.enqueue([item]);
   await redis.commands.zadd(itemsKey(item.webhookId), '1', 'not-a-delivery', '2', 'ILOUILOUILOUILOUILOUILOUIL', '3', '');
-  await redis.commands.zadd(readyKey(), 0, 'not-a-webhook', 5, webhookKey(newWebhookId()));
+  await redis.commands.zadd(readyKey(), '0', 'not-a-webhook', '5', webhookKey(newWebhookId()));
   const broken = newWebhookId();
   await redis.commands.zadd(readyKey(), 1, webhookKey(broken));
   await redis.commands.set(itemsKey(broken), 'a string');
@@ -115,7 +115,7 @@ test('junk members and keys are removed and counted, and hold up nobody', async 
   const { leased } = await scheduler.claim(everything);
   expect(leased.map((lease) => lease.deliveryId)).toEqual([item.deliveryId]);
   expect(junk).toBe(5);
-  expect(await redis.commands.zrange(readyKey(), 0, -1)).toEqual([webhookKey(item.webhookId)]);
+  expect(await redis.commands.zrange(readyKey(), '0', '-1')).toEqual([webhookKey(item.webhookId)]);
 });
 
 test.each(['-inf', '+inf', '1e18', '-1e300'])(

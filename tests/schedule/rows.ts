@@ -20,11 +20,11 @@ export async function insertRows(pool: Pool, items: readonly Scheduled[]): Promi
   );
 }
 
-/** Rows made by the server itself, for many: `count` of one webhook, due `dueInMs` from now. Returns when they became due. */
+/** Rows made by the server itself, for many: `count` of one webhook, due `dueInMs` from now. */
 export async function generateRows(pool: Pool, webhookId: string, count: number, dueInMs: number): Promise<void> {
   await pool.query(
     `insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at)
-     select 'delivery_' || left(right(id_floor('delivery', now()), 26), 10) || translate(left(md5(n::text || $1), 16), 'i', 'j'),
+     select 'delivery_' || left(right(id_floor('delivery', now()), 26), 10) || left(md5(n::text || $1), 16),
        'event_' || n, $1, 'user', 'order.created', now() + $3::float8 * interval '1 millisecond'
      from generate_series(1, $2::integer) n`,
     [webhookId, count, dueInMs],

@@ -1,0 +1,192 @@
+// The reconciler: whatever Redis loses comes back, whole and never early.
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { newId } from '../../src/domain/ids.ts';
+import { Reconciler, type ReconcilerOptions } from '../../src/maintenance/reconcile.ts';
+import { RedisConnection } from '../../src/persistence/redis.ts';
+import { RedisScheduler } from '../../src/schedule/redis-scheduler.ts';
+import type { ClaimRequest } from '../../src/schedule/scheduler.ts';
+import { deliveryIdOf, deliveryKey, webhookKey } from '../../src/schedule/shard.ts';
+import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { createTestRedis, type TestRedis } from '../fixtures/redis.ts';
+import { generateRows, insertRows, newDue, newWebhookId } from '../schedule/rows.ts';
+
+const DAY_MS = 86_400_000;
+const everything: ClaimRequest = { max: 1000, perWebhook: 1000, room: new Map() };
+
+let database: TestDatabase;
+let server: TestRedis;
+let redis: RedisConnection;
+let index: RedisScheduler;
+let requeued: number;
+const running: Reconciler[] = [];
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  server = await createTestRedis();
+  redis = new RedisConnection(server.config, () => undefined);
+  await redis.connect();
+});
+afterAll(async () => {
+  redis.close();
+  await server.close();
+  await database.drop();
+});
+beforeEach(async () => {
+  await database.pool.query('truncate deliveries');
+  await redis.commands.flushall();
+  requeued = 0;
+  index = new RedisScheduler(redis, { ...server.config, leaseMs: 60_000 });
+});
+afterEach(async () => {
+  for (const reconciler of running.splice(0)) await reconciler.drain();
+});
+
+function createReconciler(options: Partial<ReconcilerOptions> = {}): Reconciler {
+  const reconciler = new Reconciler({
+    pool: database.pool,
+    index,
+    isLeading: () => true,
+    intervalMs: 30_000,
+    retentionDays: 30,
+    onRequeued: (count) => (requeued += count),
+    onError: () => undefined,
+    ...options,
+  });
+  running.push(reconciler);
+  return reconciler;
+}
+
+const scoresOf = async (webhookId: string): Promise<Map<string, number>> => {
+  const flat = await redis.commands.zrange(`{wh:0}:ep:${webhookKey(webhookId)}`, '0', '-1', 'WITHSCORES');
+  return new Map(Array.from({ length: flat.length / 2 }, (_, i) => [deliveryIdOf(flat[2 * i] ?? ''), Number(flat[2 * i + 1])]));
+};
+
+test('a Redis that was emptied is filled again by itself: everything that is owed, and nothing early', async () => {
+  const [backlog, retrying] = [newWebhookId(), newWebhookId()];
+  await generateRows(database.pool, backlog, 20_000, -1000);
+  await generateRows(database.pool, retrying, 5000, 5000.4);
+  const over = newDue(newWebhookId(), Date.now() - 1);
+  await insertRows(database.pool, [over]);
+  await database.pool.query(`update deliveries set status = 'delivered', next_attempt_at = null where id = $1`, [
+    over.deliveryId,
+  ]);
+  await createReconciler().start();
+  await eventually(async () => (await index.indexState()) === 'complete');
+  expect(requeued).toBe(25_000);
+  await redis.commands.flushall();
+  await eventually(async () => (await index.indexState()) === 'complete');
+  expect(requeued).toBe(50_000);
+  expect((await scoresOf(backlog)).size).toBe(20_000);
+  const { rows } = await database.pool.query<{ id: string; due_ms: number }>(
+    `select id, (extract(epoch from next_attempt_at) * 1000)::float8 as due_ms from deliveries where webhook_id = $1`,
+    [retrying],
+  );
+  const scores = await scoresOf(retrying);
+  expect(
+    rows.filter((row) => !((scores.get(row.id) ?? 0) >= row.due_ms && (scores.get(row.id) ?? 0) < row.due_ms + 1)),
+  ).toEqual([]);
+  expect(await scoresOf(over.webhookId)).toEqual(new Map());
+});
+
+test('a row that is leased in PostgreSQL comes back only for when its lease ends', async () => {
+  const item = newDue(newWebhookId(), Date.now() - 5000);
+  await insertRows(database.pool, [item]);
+  const until = Date.now() + 30_000;
+  await database.pool.query('update deliveries set leased_until = to_timestamp($1::float8 / 1000)', [until]);
+  await createReconciler().rebuild();
+  expect([...(await scoresOf(item.webhookId)).values()]).toEqual([until]);
+});
+
+test('a delivery that was committed and never scheduled is found by the next sweep', async () => {
+  await createReconciler().rebuild();
+  const lost = newDue(newWebhookId(), Date.now() - 3000);
+  await insertRows(database.pool, [lost]);
+  await createReconciler({ intervalMs: 1000 }).start();
+  await eventually(async () => (await index.claim(everything)).leased.some((lease) => lease.deliveryId === lost.deliveryId));
+  expect(requeued).toBe(1);
+});
+
+test('a lost delivery is found at once behind any backlog that Redis knows', async () => {
+  const reconciler = createReconciler({ intervalMs: 2000 });
+  const backlog = newWebhookId();
+  await generateRows(database.pool, backlog, 30_000, -3_600_000);
+  await reconciler.rebuild();
+  const lost = newDue(backlog, Date.now() - 2000);
+  await insertRows(database.pool, [lost]);
+  requeued = 0;
+  // No time for more than one page of all rows: it is found among those that became due lately.
+  await createReconciler({ intervalMs: 2000 }).sweep();
+  expect(requeued).toBe(1);
+  expect(await redis.commands.zscore(`{wh:0}:ep:${webhookKey(backlog)}`, deliveryKey(lost.deliveryId))).not.toBeNull();
+});
+
+test('members that Redis evicted come back while sweeps go round', async () => {
+  const reconciler = createReconciler({ intervalMs: 10 });
+  const webhookId = newWebhookId();
+  await generateRows(database.pool, webhookId, 25_000, 600_000);
+  await reconciler.rebuild();
+  requeued = 0;
+  await redis.commands.del(`{wh:0}:ep:${webhookKey(webhookId)}`);
+  for (let sweeps = 0; sweeps < 3; sweeps += 1) await reconciler.sweep();
+  expect(requeued).toBe(25_000);
+});
+
+test('what a process holds is not given to another by a rebuild', async () => {
+  const item = newDue(newWebhookId(), Date.now() - 1);
+  await insertRows(database.pool, [item]);
+  const reconciler = createReconciler();
+  await reconciler.rebuild();
+  expect((await index.claim(everything)).leased).toHaveLength(1);
+  await reconciler.rebuild();
+  await reconciler.sweep();
+  expect((await index.claim(everything)).leased).toEqual([]);
+});
+
+test('rows older than the retention are left alone', async () => {
+  const webhookId = newWebhookId();
+  const [old, recent] = [31 * DAY_MS, 29 * DAY_MS].map((ageMs) => ({
+    deliveryId: newId('delivery', Date.now() - ageMs),
+    webhookId,
+    dueAtMs: Date.now() - 2000,
+  }));
+  if (old === undefined || recent === undefined) throw new Error('two rows');
+  await insertRows(database.pool, [old, recent]);
+  const reconciler = createReconciler();
+  await reconciler.rebuild();
+  await reconciler.sweep();
+  expect([...(await scoresOf(webhookId)).keys()]).toEqual([recent.deliveryId]);
+});
+
+test('a Redis that is emptied in the middle of a rebuild does not count as complete', async () => {
+  await index.beginBuild('interrupted');
+  await redis.commands.flushall();
+  expect(await index.completeBuild('interrupted')).toBe(false);
+  expect(await index.indexState()).toBe('missing');
+});
+
+test('what was committed while Redis was frozen is in it soon after', async () => {
+  const reconciler = createReconciler();
+  await reconciler.start();
+  await eventually(async () => (await index.indexState()) === 'complete');
+  let failures = 0;
+  const other = createReconciler({ onError: () => (failures += 1) });
+  await other.start();
+  server.stop();
+  await eventually(() => failures > 0);
+  const item = newDue(newWebhookId(), Date.now() + 600_000);
+  await insertRows(database.pool, [item]);
+  server.cont();
+  await eventually(async () => (await scoresOf(item.webhookId)).size === 1);
+});
+
+test('only the leader reconciles', async () => {
+  let asked = 0;
+  const isLeading = (): boolean => (asked += 1) < 0;
+  await createReconciler({ isLeading }).start();
+  const leader = createReconciler();
+  await eventually(() => asked >= 2);
+  expect(await index.indexState()).toBe('missing');
+  await leader.start();
+  await eventually(async () => (await index.indexState()) === 'complete');
+});

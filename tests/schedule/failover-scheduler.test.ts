@@ -1,0 +1,198 @@
+// The schedule when Redis is killed, frozen, emptied or full: PostgreSQL takes over, and gives back.
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { RedisConnection } from '../../src/persistence/redis.ts';
+import { FailoverScheduler } from '../../src/schedule/failover-scheduler.ts';
+import { PostgresScheduler } from '../../src/schedule/postgres-scheduler.ts';
+import { RedisScheduler } from '../../src/schedule/redis-scheduler.ts';
+import type { ClaimRequest, Scheduled } from '../../src/schedule/scheduler.ts';
+import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { createTestRedis, type TestRedis } from '../fixtures/redis.ts';
+import { insertRows, newDue, newWebhookId } from './rows.ts';
+
+const LEASE_MS = 1500;
+/** What a caller may have to wait for a frozen Redis: one command timeout, and some. */
+const SLOWEST_CALL_MS = 1000;
+const everything: ClaimRequest = { max: 100, perWebhook: 100, room: new Map() };
+
+let database: TestDatabase;
+let server: TestRedis;
+let redis: RedisConnection;
+let index: RedisScheduler;
+let schedule: FailoverScheduler;
+let degraded: boolean[];
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+beforeEach(async () => {
+  await database.pool.query('truncate deliveries');
+  server = await createTestRedis();
+  await start(true);
+});
+afterEach(async () => {
+  await schedule.drain();
+  redis.close();
+  await server.close();
+});
+
+async function start(isComplete: boolean): Promise<void> {
+  redis = new RedisConnection(server.config, () => undefined);
+  await redis.connect().catch(() => undefined);
+  degraded = [];
+  index = new RedisScheduler(redis, { ...server.config, leaseMs: LEASE_MS });
+  if (isComplete) await complete();
+  schedule = new FailoverScheduler({
+    redis: index,
+    postgres: new PostgresScheduler(database.pool, { leaseMs: LEASE_MS }),
+    leaseMs: LEASE_MS,
+    onDegraded: (now) => degraded.push(now),
+    onError: () => undefined,
+  });
+  await schedule.start();
+}
+
+// What the reconciler does to an empty one.
+async function complete(): Promise<void> {
+  await index.beginBuild('test');
+  await index.completeBuild('test');
+}
+
+async function commit(...items: Scheduled[]): Promise<void> {
+  await insertRows(database.pool, items);
+}
+
+async function claimIds(): Promise<string[]> {
+  return (await schedule.claim(everything)).leased.map((lease) => lease.deliveryId);
+}
+
+/** Claims until Redis is given up for it. */
+const untilDegraded = (): Promise<unknown> =>
+  eventually(async () => {
+    await schedule.claim({ ...everything, max: 1, room: new Map() });
+    return schedule.isDegraded;
+  });
+
+test('with Redis killed, what is committed afterwards is still given out, and once', async () => {
+  await server.kill();
+  await eventually(() => redis.health().state === 'down');
+  await untilDegraded();
+  const item = newDue(newWebhookId(), Date.now());
+  await commit(item);
+  expect(await schedule.enqueue([item])).toBe(0);
+  expect(await eventually(async () => (await claimIds())[0])).toBe(item.deliveryId);
+  expect(await claimIds()).toEqual([]);
+});
+
+test('with Redis frozen, no call takes longer than a command may, and none rejects', async () => {
+  server.stop();
+  const item = newDue(newWebhookId(), Date.now());
+  await commit(item);
+  const took: number[] = [];
+  for (let calls = 0; calls < 5; calls += 1) {
+    const startedAt = performance.now();
+    await schedule.enqueue([item]);
+    await schedule.settle([{ ...item, token: 1, dueAtMs: null }]);
+    took.push(performance.now() - startedAt);
+  }
+  expect(Math.max(...took)).toBeLessThan(SLOWEST_CALL_MS);
+  expect(took.at(-1)).toBeLessThan(50);
+  expect(schedule.isDegraded).toBe(true);
+  server.cont();
+  await eventually(() => !schedule.isDegraded);
+});
+
+test('what was due while Redis still served is given out by PostgreSQL only after a lease: somebody may hold it', async () => {
+  const item = newDue(newWebhookId(), Date.now() - 1);
+  await commit(item);
+  await schedule.enqueue([item]);
+  expect(await claimIds()).toEqual([item.deliveryId]);
+  await server.kill();
+  await untilDegraded();
+  const awayAt = performance.now();
+  await eventually(async () => (await claimIds()).includes(item.deliveryId));
+  expect(performance.now() - awayAt).toBeGreaterThanOrEqual(LEASE_MS - 50);
+});
+
+test('a delivery held directly while Redis is away is held in its row, and settled there', async () => {
+  await server.kill();
+  await untilDegraded();
+  const item = newDue(newWebhookId(), Date.now());
+  await commit(item);
+  const [lease] = await schedule.enqueueLeased([item]);
+  expect(lease).toMatchObject({ deliveryId: item.deliveryId, expirations: 0 });
+  expect(await claimIds()).toEqual([]);
+  if (lease !== undefined) await schedule.settle([{ ...lease, dueAtMs: Date.now() - 1 }]);
+  expect(await claimIds()).toEqual([item.deliveryId]);
+});
+
+test('the first failure already falls back for a delivery that is held directly', async () => {
+  await server.kill();
+  const item = newDue(newWebhookId(), Date.now());
+  await commit(item);
+  expect(await schedule.enqueueLeased([item])).toHaveLength(1);
+});
+
+test('an emptied Redis serves again only once it was filled', async () => {
+  await server.kill();
+  await untilDegraded();
+  await server.restart();
+  await eventually(() => redis.health().state === 'up');
+  // Asked several times in this while, it stays away.
+  await eventually(async () => (await redis.commands.get('{wh:0}:probe')) !== null);
+  expect(schedule.isDegraded).toBe(true);
+  await complete();
+  await eventually(() => !schedule.isDegraded);
+  expect(degraded).toEqual([false, true, false]);
+  const item = newDue(newWebhookId(), Date.now() - 1);
+  expect(await schedule.enqueue([item])).toBe(1);
+});
+
+test('a lease that PostgreSQL gave can be settled after Redis is back, and its retry is in Redis then', async () => {
+  await server.kill();
+  await untilDegraded();
+  const item = newDue(newWebhookId(), Date.now());
+  await commit(item);
+  const [lease] = await schedule.enqueueLeased([item]);
+  await server.restart();
+  await eventually(() => redis.health().state === 'up');
+  await complete();
+  await eventually(() => !schedule.isDegraded);
+  if (lease === undefined) throw new Error('nothing was leased');
+  await schedule.settle([{ ...lease, dueAtMs: Date.now() - 1 }]);
+  const { rows } = await database.pool.query<{ leased_until: Date | null }>('select leased_until from deliveries');
+  expect(rows).toEqual([{ leased_until: null }]);
+  expect(await claimIds()).toEqual([item.deliveryId]);
+});
+
+test('a Redis that is full is left, and not gone back to while it is', async () => {
+  await redis.commands.config('SET', 'maxmemory-policy', 'noeviction');
+  await redis.commands.config('SET', 'maxmemory', '1');
+  const item = newDue(newWebhookId(), Date.now());
+  await eventually(async () => {
+    await schedule.enqueue([item]);
+    return schedule.isDegraded;
+  });
+  await commit({ ...item, dueAtMs: Date.now() });
+  expect(await eventually(async () => (await claimIds())[0])).toBe(item.deliveryId);
+  await expect(index.checkWritable()).rejects.toThrow('OOM');
+  expect(schedule.isDegraded).toBe(true);
+  await redis.commands.config('SET', 'maxmemory', '0');
+  await eventually(() => !schedule.isDegraded);
+});
+
+test('a process that starts without Redis serves from PostgreSQL until it comes', async () => {
+  await schedule.drain();
+  redis.close();
+  await server.kill();
+  await start(false);
+  expect(schedule.isDegraded).toBe(true);
+  const item = newDue(newWebhookId(), Date.now());
+  await commit(item);
+  expect(await eventually(async () => (await claimIds())[0])).toBe(item.deliveryId);
+  await server.restart();
+  await eventually(() => redis.health().state === 'up');
+  await complete();
+  await eventually(() => !schedule.isDegraded);
+});
