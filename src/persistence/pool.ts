@@ -14,6 +14,9 @@ const IDLE_TIMEOUT_MS = 30_000;
 
 export type OnPoolError = (error: Error) => void;
 
+/** Compiling a plan over forty partitions takes up to a second, and saves a few milliseconds: measured on the delivery log. */
+const SESSION_OPTIONS = '-c jit=off';
+
 export interface ConnectionLimits {
   readonly statementTimeoutMs: number;
   readonly queryTimeoutMs: number;
@@ -71,6 +74,7 @@ export function connectionOptions(database: DatabaseConfig): ClientConfig {
     database: database.name,
     ssl: database.ssl === 'disable' ? false : { rejectUnauthorized: database.ssl === 'verify-full' },
     application_name: 'homechef-webhooks',
+    options: SESSION_OPTIONS,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
   };

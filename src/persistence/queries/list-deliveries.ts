@@ -23,17 +23,17 @@ export interface DeliveryWindow {
   readonly before: string | null;
 }
 
+/** Ids first, from the index; only the rows of the page itself are fetched whole. */
 export async function listDeliveries(pool: Pool, filter: DeliveryFilter, window: DeliveryWindow): Promise<DeliveryRow[]> {
   const values = new Parameters();
   const conditions = conditionsOf(filter, values);
   if (window.before !== null) conditions.push(`d.id < ${values.add(window.before)}`);
-  const needed = values.add(window.limit + window.offset);
-  const found = scan(
-    filter,
-    values,
-    (ofWebhook) => `select * from deliveries d ${where([...ofWebhook, ...conditions])} order by d.id desc limit ${needed}`,
-  );
-  const text = `select ${deliveryColumns} from (${found}) d order by d.id desc limit ${values.add(window.limit)} offset ${values.add(window.offset)}`;
+  const reach = values.add(window.limit + window.offset);
+  const found = scan(filter, values, (ofWebhook) => {
+    return `select d.id from deliveries d ${where([...ofWebhook, ...conditions])} order by d.id desc limit ${reach}`;
+  });
+  const page = `select d.id from (${found}) d order by d.id desc limit ${values.add(window.limit)} offset ${values.add(window.offset)}`;
+  const text = `select ${deliveryColumns} from (${page}) page join deliveries d on d.id = page.id order by d.id desc`;
   const result = await pool.query<DeliveryRow>(text, values.all);
   return result.rows;
 }
