@@ -24,8 +24,8 @@ export interface OwedDelivery {
 }
 
 /**
- * Writes the events that are new and the deliveries they are owed. Answers by event id; an event that is missing from the answer
- * had its idempotency key taken. The same (publisher, key) must not stand twice in one batch.
+ * Writes the events that are new and the deliveries they are owed. Answers by event id; an event with an idempotency key that is
+ * missing from the answer had its key taken. The same (publisher, key) must not stand twice in one batch.
  *
  * The fan-out is a join in the same statement, so a webhook committed a moment ago gets the event. A delivery's id is the time
  * of its event followed by a hash of (event, webhook): unique, in the event's partition, and found again without an index.
@@ -49,6 +49,8 @@ export async function insertEvents(pool: Pool, events: readonly EventRow[]): Pro
     ],
   });
   const owed = new Map<string, OwedDelivery[]>();
+  // What has no key cannot be refused, so it need not be told of: an answer a delivery is all there is to send.
+  for (const event of events) if (event.idempotencyKey === null) owed.set(event.id, []);
   for (const [eventId, deliveryId, webhookId, revision] of result.rows) {
     let list = owed.get(eventId);
     if (list === undefined) owed.set(eventId, (list = []));
@@ -98,4 +100,6 @@ with incoming as materialized (
   insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at)
   select id, event_id, webhook_id, user_id, event_type, now() from owed
 )
-select f.id, o.id, o.webhook_id, o.revision from fresh f left join owed o on o.event_id = f.id`;
+select event_id, id, webhook_id, revision from owed
+union all
+select id, null, null, null from fresh where key is not null`;

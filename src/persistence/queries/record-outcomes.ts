@@ -169,12 +169,12 @@ with outcome as materialized (
     from settled where error_code is distinct from 'shutdown' and last_trigger <> 'test' group by webhook_id order by webhook_id
   ) h
   where w.id = h.webhook_id and (not h.succeeded or w.consecutive_failures > 0)
-  returning w.id, w.consecutive_failures, (extract(epoch from now() - w.failing_since) * 1000)::float8 as failing_ms
+  returning w.id, w.consecutive_failures, date_part('epoch', now() - w.failing_since) * 1000 as failing_ms
 )
 select id, webhook_id, user_id, event_id, event_type, status, attempt_count,
-  (extract(epoch from next_attempt_at) * 1000)::float8, (extract(epoch from delivered_at) * 1000)::float8,
-  (extract(epoch from failed_at) * 1000)::float8, (extract(epoch from created_at) * 1000)::float8,
-  (extract(epoch from updated_at) * 1000)::float8
+  date_part('epoch', next_attempt_at) * 1000, date_part('epoch', delivered_at) * 1000,
+  date_part('epoch', failed_at) * 1000, date_part('epoch', created_at) * 1000,
+  date_part('epoch', updated_at) * 1000
 from settled
 union all
 select null, id, null, null, null, null, consecutive_failures, failing_ms, null, null, null, null
