@@ -32,6 +32,8 @@ export interface Config {
   readonly shutdownGraceMs: number;
   readonly rateLimitPerMinute: number;
   readonly maxWebhooksPerUser: number;
+  /** Streams and WebSockets of one user on one process. */
+  readonly maxWatchersPerUser: number;
   readonly tls: { readonly certFile: string; readonly keyFile: string; readonly clientCaFile: string | null } | null;
   readonly dependencies: { readonly user: string | null; readonly order: string | null; readonly payment: string | null };
   readonly notificationUrl: string | null;
@@ -222,6 +224,7 @@ export function toConfig(env: Env): Config {
     shutdownGraceMs: read.seconds('WEBHOOK_SHUTDOWN_GRACE', 25, { min: 0 }),
     rateLimitPerMinute: read.whole('RATE_LIMIT_PER_MINUTE', 6000, { min: 1, max: 100_000_000 }),
     maxWebhooksPerUser: read.whole('MAX_WEBHOOKS_PER_USER', 100, { min: 1, max: 100_000 }),
+    maxWatchersPerUser: read.whole('MAX_WATCHERS_PER_USER', 100, { min: 1, max: 10_000 }),
     tls:
       tlsCert === null || tlsKey === null
         ? null

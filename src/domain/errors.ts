@@ -46,6 +46,7 @@ export const reasons = {
   media_type_unsupported: 'The body is of a media type that this path does not read.',
   idempotency_key_reused: 'The idempotency key was used with another body.',
   webhook_limit_reached: 'The user has as many webhooks as one may have.',
+  watcher_limit_reached: 'The user has as many streams and WebSockets open as one may have.',
   webhook_inactive: 'The webhook is disabled, so nothing can be sent to it.',
   rate_limited: 'Too many calls; try again later.',
   overloaded: 'The service holds as much unwritten work as it may; try again later.',

@@ -81,9 +81,10 @@ export class RedisConnection {
    * Resolves to how many listeners there were, this process's own included.
    */
   async broadcast(channel: string, message: string): Promise<number> {
-    return this.commands instanceof Cluster
-      ? this.commands.spublish(channel, message)
-      : this.commands.publish(channel, message);
+    const { commands } = this;
+    return Number(
+      await (commands instanceof Cluster ? commands.spublish(channel, message) : commands.publish(channel, message)),
+    );
   }
 
   /** Calls back for every broadcast on a channel until the returned function is called. One listener a channel. */

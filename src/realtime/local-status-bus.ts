@@ -1,7 +1,7 @@
 // The status bus within one process.
 import type { Logger } from '../telemetry/log.ts';
 import type { OwnerNotice, StatusBus } from './status-bus.ts';
-import type { StatusUpdate } from './status-update.ts';
+import { forWatchers, type StatusUpdate } from './status-update.ts';
 
 export class LocalStatusBus implements StatusBus {
   readonly name = 'status bus';
@@ -29,7 +29,7 @@ export class LocalStatusBus implements StatusBus {
     if (this.#listeners.size === 0 || updates.length === 0) return;
     // Later, so that the engine goes on first; together, so that listeners see batches.
     if (this.#waiting.length === 0) setImmediate(() => this.#deliver());
-    for (const update of updates) this.#waiting.push(update);
+    for (const update of updates) this.#waiting.push(forWatchers(update));
   }
 
   subscribe(listener: (updates: readonly StatusUpdate[]) => void): () => void {

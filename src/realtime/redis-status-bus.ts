@@ -4,7 +4,7 @@ import type { RedisConnection } from '../persistence/redis.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { LocalStatusBus } from './local-status-bus.ts';
 import type { OwnerNotice, StatusBus } from './status-bus.ts';
-import type { StatusUpdate } from './status-update.ts';
+import { forWatchers, type StatusUpdate } from './status-update.ts';
 
 /** Updates in one message: some 100 kB, which Redis copies to a subscriber in well under a millisecond. */
 const MAX_MESSAGE_UPDATES = 200;
@@ -56,7 +56,7 @@ export class RedisStatusBus implements StatusBus {
     if (this.#silentUntil > performance.now()) return;
     for (const update of updates) {
       if (this.#waiting.length >= MAX_WAITING_UPDATES) return;
-      this.#waiting.push(update);
+      this.#waiting.push(forWatchers(update));
     }
     this.#sending ??= this.#sendWaiting();
   }

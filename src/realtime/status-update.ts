@@ -1,5 +1,6 @@
 // What watchers are told: one committed change of one delivery.
 import type { DeliveryStatus } from '../domain/delivery.ts';
+import { MAX_WATCHED_RESPONSE_CHARACTERS } from '../persistence/queries/list-changes.ts';
 
 export interface StatusUpdate {
   readonly deliveryId: string;
@@ -20,4 +21,10 @@ export interface StatusUpdate {
   readonly createdAtMs: number;
   /** With microseconds in the fraction: the database's time of the change. */
   readonly updatedAtMs: number;
+}
+
+/** The update as watchers get it. */
+export function forWatchers(update: StatusUpdate): StatusUpdate {
+  if (update.response === null || update.response.length <= MAX_WATCHED_RESPONSE_CHARACTERS) return update;
+  return { ...update, response: update.response.slice(0, MAX_WATCHED_RESPONSE_CHARACTERS) };
 }

@@ -32,6 +32,7 @@ const codes: Record<Reason, ErrorCode> = {
   media_type_unsupported: 'invalid_argument',
   idempotency_key_reused: 'already_exists',
   webhook_limit_reached: 'failed_precondition',
+  watcher_limit_reached: 'resource_exhausted',
   webhook_inactive: 'failed_precondition',
   rate_limited: 'resource_exhausted',
   overloaded: 'resource_exhausted',

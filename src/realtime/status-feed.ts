@@ -1,0 +1,295 @@
+// The status feed: every committed change, told to this process's watchers by the bus at once and by PostgreSQL for certain.
+import type { Pool } from 'pg';
+import { ServiceError } from '../domain/errors.ts';
+import { repeat, type LongRunning } from '../lifecycle.ts';
+import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
+import {
+  listChanges,
+  loadChanged,
+  readChangesPage,
+  readHorizon,
+  type ChangesPage,
+} from '../persistence/queries/list-changes.ts';
+import { storeUnavailable } from '../persistence/store-errors.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { StatusBus } from './status-bus.ts';
+import type { StatusUpdate } from './status-update.ts';
+import type { WatchFilter } from './watch-filter.ts';
+import { toTold, toUpdate, Watcher, type PastRange, type Told, type WatcherFeed } from './watcher.ts';
+
+/** How often PostgreSQL is asked what the bus has not told, while anybody watches. */
+const FILL_INTERVAL_MS = 1000;
+/** Often enough that no proxy takes a quiet stream for a dead one. */
+const HEARTBEAT_INTERVAL_MS = 15_000;
+/** Changes taken from one look into PostgreSQL; what is left follows with the next. */
+const MAX_CHANGES = 20_000;
+const MAX_LOADED = 500;
+/** Changes that one page of a watcher's past looks at: a few milliseconds for the database. */
+const PAGE_CHANGES = 1000;
+/** Pages being read at once, over all watchers: a crowd that reconnects must not take all connections. */
+const MAX_READERS = 3;
+/** How far back a watcher may resume. Who was away for longer reads the list of deliveries. */
+const MAX_PAST_MS = 86_400_000;
+/** Watchers of one process: each costs some 20 kB with its socket. */
+const MAX_WATCHERS = 10_000;
+
+export interface FeedOptions {
+  readonly bus: StatusBus;
+  readonly pool: Pool;
+  readonly telemetry: Telemetry;
+  /** Streams and WebSockets of one user on this process. */
+  readonly maxWatchersPerUser: number;
+  /** For tests. */
+  readonly heartbeatIntervalMs?: number;
+}
+
+export interface FeedStatus {
+  readonly watchers: number;
+  /** Updates that wait to be sent. */
+  readonly buffered: number;
+  /** Updates that did not fit: of one user's open watchers, or of all since the process started. */
+  readonly dropped: number;
+  /** How old what PostgreSQL has confirmed is; 0 while nobody watches. */
+  readonly lagMs: number;
+}
+
+export class StatusFeed implements LongRunning, WatcherFeed {
+  readonly name = 'status feed';
+  readonly #options: FeedOptions;
+  readonly #everyone = new Set<Watcher>();
+  readonly #byUser = new Map<string, Set<Watcher>>();
+  readonly #perCaller = new Map<string, number>();
+  readonly #readers = new Turns(MAX_READERS);
+  #running: { readonly controller: AbortController; readonly unsubscribe: () => void; readonly ready: Promise<void> } | null =
+    null;
+  /** The latest change told of each delivery, for as long as PostgreSQL may still show it as news. */
+  readonly #told = new Map<string, number>();
+  #horizonMicros = 0;
+  #horizonAgeMs = 0;
+  #filledAt = 0;
+  #dropped = 0;
+  #watcherCount = 0;
+  #isDrained = false;
+
+  constructor(options: FeedOptions) {
+    this.#options = options;
+    options.telemetry.metrics.gauge('watchers', () => this.#watcherCount);
+  }
+
+  async start(): Promise<void> {}
+
+  /** Ends every watcher with `unavailable`. */
+  async drain(): Promise<void> {
+    this.#isDrained = true;
+    for (const watcher of this.#watchers()) watcher.end(shuttingDown());
+  }
+
+  get horizonMicros(): number {
+    return this.#horizonMicros;
+  }
+
+  /**
+   * Starts watching: from `fromMicros` (see resumeFrom), or from now on (null). The caller reads with next() and must close().
+   *
+   * Errors: `resource_exhausted` (watcher_limit_reached, overloaded), `unavailable` (store_unavailable, shutting_down),
+   * `invalid_argument` (cursor_invalid).
+   */
+  async watch(options: { filter: WatchFilter; caller: string; fromMicros: number | null }): Promise<Watcher> {
+    if (this.#isDrained) throw shuttingDown();
+    if (options.fromMicros !== null && options.fromMicros < (Date.now() - MAX_PAST_MS) * 1000) {
+      throw new ServiceError(
+        'invalid_argument',
+        'cursor_invalid',
+        'after: is more than a day old; read the list of deliveries',
+        {
+          violations: [{ field: 'after', message: 'is more than a day old; read the list of deliveries' }],
+        },
+      );
+    }
+    this.#checkLimits(options.caller);
+    const watcher = new Watcher(this, options);
+    this.#add(watcher);
+    this.#running ??= this.#run();
+    try {
+      await this.#running.ready;
+    } catch (error) {
+      watcher.close();
+      throw storeUnavailable(error);
+    }
+    return watcher;
+  }
+
+  /** The figures of one user's watchers, or of all (null). */
+  status(caller: string | null): FeedStatus {
+    let buffered = 0;
+    let watchers = 0;
+    let dropped = 0;
+    for (const watcher of this.#watchers()) {
+      if (caller !== null && watcher.caller !== caller) continue;
+      watchers += 1;
+      buffered += watcher.buffered;
+      dropped += watcher.dropped;
+    }
+    const lagMs = this.#running === null || this.#filledAt === 0 ? 0 : performance.now() - this.#filledAt + this.#horizonAgeMs;
+    return { watchers, buffered, dropped: caller === null ? this.#dropped : dropped, lagMs: Math.round(lagMs) };
+  }
+
+  async *readPast(range: PastRange): AsyncIterable<readonly DeliveryRow[]> {
+    let page: ChangesPage = { rows: [], next: { micros: range.fromMicros, id: '' } };
+    while (page.next !== null) {
+      page = await this.#readPage({ from: page.next, untilMicros: range.untilMicros, userId: range.userId, max: PAGE_CHANGES });
+      yield page.rows;
+    }
+  }
+
+  async #readPage(range: Parameters<typeof readChangesPage>[1]): Promise<ChangesPage> {
+    try {
+      return await this.#readers.run(() => readChangesPage(this.#options.pool, range));
+    } catch (error) {
+      throw storeUnavailable(error);
+    }
+  }
+
+  onDropped(): void {
+    this.#dropped += 1;
+    this.#options.telemetry.events.realtimeDropped(1);
+  }
+
+  onClosed(watcher: Watcher): void {
+    const { userId } = watcher.filter;
+    const group = userId === null ? this.#everyone : this.#byUser.get(userId);
+    if (group?.delete(watcher) !== true) return;
+    if (userId !== null && group.size === 0) this.#byUser.delete(userId);
+    this.#watcherCount -= 1;
+    const left = (this.#perCaller.get(watcher.caller) ?? 1) - 1;
+    if (left === 0) this.#perCaller.delete(watcher.caller);
+    else this.#perCaller.set(watcher.caller, left);
+    if (this.#watcherCount === 0) this.#stop();
+  }
+
+  #checkLimits(caller: string): void {
+    const max = this.#options.maxWatchersPerUser;
+    if ((this.#perCaller.get(caller) ?? 0) >= max) {
+      const message = `You may have ${max} streams and WebSockets open; close one first.`;
+      throw new ServiceError('resource_exhausted', 'watcher_limit_reached', message);
+    }
+    if (this.#watcherCount >= MAX_WATCHERS) {
+      throw new ServiceError('resource_exhausted', 'overloaded', 'This process has as many watchers as it takes; try another.');
+    }
+  }
+
+  #add(watcher: Watcher): void {
+    const { userId } = watcher.filter;
+    let group = userId === null ? this.#everyone : this.#byUser.get(userId);
+    if (group === undefined) this.#byUser.set(userId ?? '', (group = new Set()));
+    group.add(watcher);
+    this.#watcherCount += 1;
+    this.#perCaller.set(watcher.caller, (this.#perCaller.get(watcher.caller) ?? 0) + 1);
+  }
+
+  *#watchers(): Iterable<Watcher> {
+    yield* this.#everyone;
+    for (const group of this.#byUser.values()) yield* group;
+  }
+
+  // Works only while somebody watches.
+  #run() {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const unsubscribe = this.#options.bus.subscribe((updates) => this.#hear(updates));
+    return { controller, unsubscribe, ready: this.#begin(signal) };
+  }
+
+  async #begin(signal: AbortSignal): Promise<void> {
+    const startedAt = performance.now();
+    const horizon = await readHorizon(this.#options.pool);
+    if (signal.aborted) return;
+    this.#settle(horizon, startedAt);
+    void repeat(
+      () => this.#fill(signal),
+      FILL_INTERVAL_MS,
+      signal,
+      (error) => this.#options.telemetry.events.storeFailed('database', error),
+    );
+    const timer = setInterval(() => this.#beat(), this.#options.heartbeatIntervalMs ?? HEARTBEAT_INTERVAL_MS);
+    signal.addEventListener('abort', () => clearInterval(timer));
+  }
+
+  #stop(): void {
+    this.#running?.controller.abort();
+    this.#running?.unsubscribe();
+    this.#running = null;
+    this.#told.clear();
+    this.#filledAt = 0;
+  }
+
+  #hear(updates: readonly StatusUpdate[]): void {
+    for (const update of updates) this.#tell(toTold(update));
+  }
+
+  // PostgreSQL has told everything before the horizon; a later change of the same delivery makes an earlier one stale.
+  #tell(told: Told): void {
+    const { deliveryId, userId } = told.update;
+    if (told.micros < this.#horizonMicros || (this.#told.get(deliveryId) ?? 0) >= told.micros) return;
+    this.#told.set(deliveryId, told.micros);
+    for (const watcher of this.#everyone) watcher.offer(told);
+    const group = this.#byUser.get(userId);
+    if (group !== undefined) for (const watcher of group) watcher.offer(told);
+  }
+
+  /** Tells what the bus has not: all that changed since the horizon. Then the horizon moves on. */
+  async #fill(signal: AbortSignal): Promise<void> {
+    const { pool } = this.#options;
+    const startedAt = performance.now();
+    const horizon = await readHorizon(pool);
+    const userIds = this.#everyone.size > 0 ? null : [...this.#byUser.keys()];
+    const changes = await listChanges(pool, { micros: this.#horizonMicros, userIds, max: MAX_CHANGES });
+    const news = changes.filter(({ id, micros }) => (this.#told.get(id) ?? 0) < micros).map(({ id }) => id);
+    while (news.length > 0) {
+      const rows = await loadChanged(pool, news.splice(0, MAX_LOADED));
+      if (signal.aborted) return;
+      for (const row of rows) this.#tell(toTold(toUpdate(row)));
+    }
+    if (signal.aborted) return;
+    const last = changes.at(-1);
+    const isComplete = changes.length < MAX_CHANGES || last === undefined;
+    this.#settle(isComplete ? horizon : { ...horizon, horizonMicros: Math.min(horizon.horizonMicros, last.micros) }, startedAt);
+  }
+
+  #settle(horizon: { readonly horizonMicros: number; readonly ageMs: number }, at: number): void {
+    this.#horizonMicros = Math.max(this.#horizonMicros, horizon.horizonMicros);
+    this.#horizonAgeMs = horizon.ageMs;
+    this.#filledAt = at;
+    for (const [deliveryId, micros] of this.#told) if (micros < this.#horizonMicros) this.#told.delete(deliveryId);
+  }
+
+  #beat(): void {
+    for (const watcher of this.#watchers()) watcher.beat();
+  }
+}
+
+/** Lets a few run at once; the others wait for their turn. */
+class Turns {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async run<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#free -= 1;
+    try {
+      return await task();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free += 1;
+      else next();
+    }
+  }
+}
+
+function shuttingDown(): ServiceError {
+  return new ServiceError('unavailable', 'shutting_down', 'This process is stopping; try another.', { retryAfterMs: 1000 });
+}

@@ -1,0 +1,199 @@
+// A watcher: one subscriber's view of the feed, its past read from PostgreSQL, its present from a bounded queue.
+import type { ServiceError } from '../domain/errors.ts';
+import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
+import { positionCursor, updateCursor, microsOf } from './cursor.ts';
+import type { StatusUpdate } from './status-update.ts';
+import { matches, type WatchFilter } from './watch-filter.ts';
+
+/** Updates that wait for a watcher, at most some 800 kB of them: half a second of the busiest stream. */
+export const MAX_QUEUED_UPDATES = 500;
+/** A past that ends this shortly before now is read to its end while the present is already being queued. */
+const NEAR_MICROS = 3_000_000;
+
+/** An update as it is told: made once, for all who hear of it. */
+export interface Told {
+  readonly kind: 'update';
+  readonly cursor: string;
+  readonly micros: number;
+  readonly update: StatusUpdate;
+}
+
+export type FeedMessage =
+  | Told
+  /** Every change before the cursor was told. */
+  | { readonly kind: 'heartbeat'; readonly cursor: string }
+  /** Updates were dropped; what they told follows, as it stands by then, and can also be read again from the cursor. */
+  | { readonly kind: 'gap'; readonly cursor: string; readonly dropped: number };
+
+/** What a watcher needs of the feed. */
+export interface WatcherFeed {
+  /** Every change before it was put into the queues. In microseconds since 1970. */
+  readonly horizonMicros: number;
+  readPast(range: PastRange): AsyncIterable<readonly DeliveryRow[]>;
+  onDropped(): void;
+  onClosed(watcher: Watcher): void;
+}
+
+export interface PastRange {
+  readonly fromMicros: number;
+  /** Exclusive; null: to the end. */
+  readonly untilMicros: number | null;
+  readonly userId: string | null;
+}
+
+export class Watcher {
+  readonly filter: WatchFilter;
+  /** Whose connection it is, for the limit of connections. */
+  readonly caller: string;
+  readonly #feed: WatcherFeed;
+  readonly #messages: AsyncGenerator<FeedMessage, void>;
+  #queue: Told[] = [];
+  #isLive: boolean;
+  #fromMicros: number | null;
+  /** Changes told while the end of the past was read, by delivery: they are in the queue as well. */
+  #replayed = new Map<string, number>();
+  #dropped = 0;
+  #droppedInAll = 0;
+  #heartbeatDue = true;
+  #closed = false;
+  #reason: ServiceError | null = null;
+  #wake: (() => void) | null = null;
+
+  constructor(feed: WatcherFeed, options: { filter: WatchFilter; caller: string; fromMicros: number | null }) {
+    this.filter = options.filter;
+    this.caller = options.caller;
+    this.#feed = feed;
+    this.#fromMicros = options.fromMicros;
+    this.#isLive = options.fromMicros === null;
+    this.#messages = this.#read();
+  }
+
+  get buffered(): number {
+    return this.#queue.length;
+  }
+
+  get dropped(): number {
+    return this.#droppedInAll;
+  }
+
+  /** The next message; null after close(). Rejects when the past cannot be read, or with what end() was given. */
+  async next(): Promise<FeedMessage | null> {
+    const { value, done } = await this.#messages.next();
+    return done === true ? null : value;
+  }
+
+  /** Puts an update into the queue if it is of interest; never waits. */
+  offer(told: Told): void {
+    if (!this.#isLive || this.#closed || !matches(this.filter, told.update)) return;
+    if (this.#dropped > 0 || this.#queue.length >= MAX_QUEUED_UPDATES) {
+      // Everything before the horizon is in the queue or told: what is dropped from here on can be read again from there.
+      if (this.#dropped === 0) this.#fromMicros = this.#feed.horizonMicros;
+      this.#dropped += 1;
+      this.#droppedInAll += 1;
+      this.#feed.onDropped();
+      return;
+    }
+    this.#queue.push(told);
+    this.#wakeUp();
+  }
+
+  beat(): void {
+    this.#heartbeatDue = true;
+    this.#wakeUp();
+  }
+
+  /** Ends it: next() tells what is queued no more, but null. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#queue = [];
+    this.#feed.onClosed(this);
+    this.#wakeUp();
+  }
+
+  /** Ends it with an error. */
+  end(reason: ServiceError): void {
+    this.#reason ??= reason;
+    this.close();
+  }
+
+  async *#read(): AsyncGenerator<FeedMessage, void> {
+    try {
+      while (!this.#closed) {
+        const told = this.#queue.shift();
+        if (told !== undefined) {
+          if (!this.#wasReplayed(told)) yield told;
+        } else if (this.#fromMicros !== null) {
+          if (this.#dropped > 0) yield this.#gap(this.#fromMicros);
+          else yield* this.#readPast(this.#fromMicros);
+        } else if (this.#heartbeatDue) {
+          this.#heartbeatDue = false;
+          yield { kind: 'heartbeat', cursor: positionCursor(this.#feed.horizonMicros) };
+        } else await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+      if (this.#reason !== null) throw this.#reason;
+    } finally {
+      this.close();
+    }
+  }
+
+  #gap(fromMicros: number): FeedMessage {
+    const dropped = this.#dropped;
+    this.#dropped = 0;
+    this.#isLive = false;
+    return { kind: 'gap', cursor: positionCursor(fromMicros), dropped };
+  }
+
+  /**
+   * Reads what lies before the horizon, where no change can appear any more, up to a horizon that is close to now. Then the queue is
+   * opened, and the rest is read to its end: what is committed later is told live, what was committed before is found.
+   */
+  async *#readPast(fromMicros: number): AsyncGenerator<FeedMessage, void> {
+    const { userId } = this.filter;
+    let from = fromMicros;
+    while (this.#feed.horizonMicros - from > NEAR_MICROS) {
+      const until = this.#feed.horizonMicros;
+      yield* this.#tellPast({ fromMicros: from, untilMicros: until, userId }, () => {});
+      from = until;
+    }
+    this.#fromMicros = null;
+    this.#isLive = true;
+    this.#replayed = new Map();
+    yield* this.#tellPast({ fromMicros: from, untilMicros: null, userId }, ({ update, micros }) =>
+      this.#replayed.set(update.deliveryId, micros),
+    );
+    this.#heartbeatDue = true;
+  }
+
+  async *#tellPast(range: PastRange, onTold: (told: Told) => void): AsyncGenerator<FeedMessage, void> {
+    for await (const rows of this.#feed.readPast(range)) {
+      for (const row of rows) {
+        if (this.#closed) return;
+        const told = toTold(toUpdate(row));
+        onTold(told);
+        if (matches(this.filter, told.update)) yield told;
+      }
+    }
+  }
+
+  #wasReplayed({ update, micros }: Told): boolean {
+    if (this.#replayed.size === 0) return false;
+    const replayedMicros = this.#replayed.get(update.deliveryId);
+    // The end of the queue, and not of the past: what they had in common is behind us.
+    if (replayedMicros === undefined && this.#queue.length === 0) this.#replayed = new Map();
+    return replayedMicros !== undefined && micros <= replayedMicros;
+  }
+
+  #wakeUp(): void {
+    this.#wake?.();
+    this.#wake = null;
+  }
+}
+
+export function toTold(update: StatusUpdate): Told {
+  return { kind: 'update', cursor: updateCursor(update), micros: microsOf(update), update };
+}
+
+export function toUpdate({ id, ...row }: DeliveryRow): StatusUpdate {
+  return { deliveryId: id, ...row };
+}
