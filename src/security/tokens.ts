@@ -74,6 +74,11 @@ export class TokenVerifier {
           });
   }
 
+  /** How many tokens are remembered. */
+  get remembered(): number {
+    return this.#verified.size;
+  }
+
   /** Takes an Authorization header as it came. Throws `token_missing` or `token_invalid`. */
   async verify(authorization: string | null | undefined): Promise<Principal> {
     const token = BEARER.exec(authorization ?? '')?.[1];
