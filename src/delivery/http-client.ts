@@ -187,7 +187,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   #send(target: Target, connection: Connection): void {
     const { headers, body } = this.request;
     this.#connection = connection;
-    connection.client.dispatch({ method: 'POST', path: target.path, headers, body }, this);
+    // The origin is given because undici otherwise serialises its URL for it, request by request: 15 µs each.
+    connection.client.dispatch({ origin: target.origin, method: 'POST', path: target.path, headers, body }, this);
   }
 
   onRequestStart(): void {}
