@@ -1,0 +1,149 @@
+// The service as `make run` starts it on a machine without a database: killed, stopped, started again, and as its welcome says.
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { toConfig } from '../../src/config.ts';
+import { mintToken } from '../../src/security/tokens.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { spawnProcess, startProcess, type ServiceProcess } from '../fixtures/process.ts';
+import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
+import { restClient } from '../fixtures/rest.ts';
+
+const tokens = toConfig({}).tokens;
+const hasCurl = spawnSync('curl', ['--version']).status === 0;
+let directory: string;
+let receiver: Receiver;
+let running: ServiceProcess[];
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'webhook-embedded-'));
+  receiver = await startReceiver();
+  running = [];
+});
+afterEach(async () => {
+  for (const service of running) await service.kill();
+  await endPostgres();
+  await receiver.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+/** A killed service leaves its PostgreSQL to the next one. */
+async function endPostgres(): Promise<void> {
+  const pid = await postmaster();
+  if (pid === null) return;
+  process.kill(pid, 'SIGQUIT');
+  await eventually(async () => (await postmaster()) === null);
+}
+
+/** Null once it has ended, which it shows by taking its file away. */
+async function postmaster(): Promise<number | null> {
+  const text = await readFile(join(directory, '.data/postgres/postmaster.pid'), 'utf8').catch(() => null);
+  return text === null ? null : Number(text.split('\n')[0]);
+}
+
+const embedded = (): Record<string, string> => ({
+  DATA_DIR: join(directory, '.data'),
+  WEBHOOK_TIMEOUT: '1',
+  WEBHOOK_LEASE: '3',
+  WEBHOOK_SHUTDOWN_GRACE: '3',
+});
+
+async function start(): Promise<ServiceProcess> {
+  const service = await startProcess(embedded());
+  running.push(service);
+  return service;
+}
+
+const as = async (service: ServiceProcess, user: string, role: 'developer' | 'service') =>
+  restClient(service.http, await mintToken(tokens, { user, role }));
+
+const event = { event_type: 'order.created', data: { order_id: 'o1' }, audience: { user_ids: ['user123'] } };
+
+test('a service killed during a retry delay delivers what was pending once it is started again', async () => {
+  receiver.script('/later', 500, 200);
+  const first = await start();
+  const developer = await as(first, 'user123', 'developer');
+  const webhook = await developer('POST', '/api/v1/webhooks', {
+    url: receiver.url('/later'),
+    events: ['order.created'],
+    retry_policy: { max_retries: 3, retry_delay: 2 },
+  });
+  expect(webhook.status).toBe(201);
+  await (
+    await as(first, 'orders', 'service')
+  )('POST', '/api/v1/events', event);
+  await eventually(async () => (await developer('GET', '/api/v1/webhooks/deliveries?status=retrying')).body.total === 1);
+  await first.kill();
+  expect(receiver.at('/later')).toHaveLength(1);
+
+  const second = await start();
+  const restarted = await as(second, 'user123', 'developer');
+  const delivered = await eventually(
+    async () => (await restarted('GET', '/api/v1/webhooks/deliveries?status=delivered')).body.deliveries[0],
+    { deadlineMs: 15_000 },
+  );
+  expect(delivered).toMatchObject({ attempt_count: 2, http_status: 200 });
+  expect(receiver.at('/later').map((request) => request.headers['webhook-id'])).toEqual([delivered.id, delivered.id]);
+  expect(await second.stop()).toBe(0);
+});
+
+test.for(['SIGINT', 'SIGTERM'] as const)(
+  '%s ends the service and its PostgreSQL, with exit code 0 and the data kept',
+  async (signal) => {
+    const first = await start();
+    await (
+      await as(first, 'user123', 'developer')
+    )('POST', '/api/v1/webhooks', { url: receiver.url(), events: ['tip.received'] });
+    expect(await postmaster()).not.toBeNull();
+    first.signal(signal);
+    expect(await first.exited).toBe(0);
+    expect(await postmaster()).toBeNull();
+    const second = await start();
+    const { body } = await (await as(second, 'user123', 'developer'))('GET', '/api/v1/webhooks');
+    expect(body.webhooks.map((webhook: { events: string[] }) => webhook.events)).toEqual([['tip.received']]);
+    expect(await second.stop()).toBe(0);
+  },
+);
+
+test('a second service on the same data says so in one line', async () => {
+  await start();
+  const second = await spawnProcess(embedded());
+  expect(await second.exited).toBe(1);
+  expect(second.lines).toHaveLength(1);
+  expect(second.lines[0]).toContain(`DATA_DIR ${join(directory, '.data')} is in use by another service`);
+});
+
+test.skipIf(!hasCurl)('the commands that the service prints work as they are printed', async () => {
+  const service = await start();
+  const printed = await eventually(() => {
+    const text = service.lines.join('\n');
+    return text.includes('npm run demo') ? text : null;
+  });
+  const commands = [...printed.matchAll(/^ {2}curl (?:.*\\\n)*.*$/gm)].map((match) => match[0]);
+  expect(commands).toHaveLength(3);
+  const answers = commands.map((command) => JSON.parse(execFileSync('sh', ['-c', command], { encoding: 'utf8' })));
+  expect(answers[0]).toMatchObject({ user_id: 'user123', events: ['order.created'] });
+  expect(answers[0].secret).toMatch(/^whsec_/);
+  expect(answers[1]).toMatchObject({ deliveries: 1, duplicate: false });
+  expect(answers[2].deliveries).toMatchObject([{ event_type: 'order.created', webhook_id: answers[0].id }]);
+});
+
+test('npm run demo tells the whole story and leaves nothing behind', async () => {
+  const service = await start();
+  const demo = fileURLToPath(new URL('../../src/cli/demo.ts', import.meta.url));
+  const env = {
+    PATH: process.env['PATH'],
+    SERVER_HOST: '127.0.0.1',
+    SERVER_PORT: new URL(service.http).port,
+    GRPC_PORT: service.grpc.split(':')[1],
+  };
+  const { stdout } = await promisify(execFile)(process.execPath, [demo], { env });
+  expect(stdout).toContain('5 events published, 5 delivered; 8 requests, 3 of them answered 503');
+  expect(stdout).toContain('8 of 8 carried two good signatures');
+  const admin = restClient(service.http, await mintToken(tokens, { user: 'root', role: 'admin' }));
+  expect((await admin('GET', '/api/v1/webhooks')).body.webhooks).toEqual([]);
+});
