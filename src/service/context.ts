@@ -2,6 +2,7 @@
 import type { Config } from '../config.ts';
 import type { Orm } from '../persistence/orm.ts';
 import type { Pool } from 'pg';
+import type { StatusFeed } from '../realtime/status-feed.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
 import type { SecretBox } from '../security/secret-box.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
@@ -13,6 +14,8 @@ export interface ServiceContext extends ManagementContext {
   readonly config: Config;
   readonly scheduler: Scheduler;
   readonly publisher: Publisher;
+  /** What WatchDeliveries and WebSockets are told. */
+  readonly feed: StatusFeed;
 }
 
 /** What all calls but publishing need. */

@@ -1,6 +1,6 @@
 // Which code answers which RPC. Every door (gRPC, gRPC-Web, Connect, REST) serves exactly this list.
 import type { DescService } from '@bufbuild/protobuf';
-import { Code, ConnectError, type ServiceImpl } from '@connectrpc/connect';
+import type { ServiceImpl } from '@connectrpc/connect';
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
@@ -23,6 +23,7 @@ import { updateWebhook } from './rpc/update-webhook.ts';
 import { publishEvent } from './rpc/publish-event.ts';
 import { publishEvents } from './rpc/publish-events.ts';
 import { publishStream } from './rpc/publish-stream.ts';
+import { watchDeliveries } from './rpc/watch-deliveries.ts';
 
 export interface ServiceEntry {
   readonly service: DescService;
@@ -51,10 +52,7 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       listDeliveries: listDeliveries(context),
       getDelivery: getDelivery(context),
       retryDelivery: retryDelivery(context),
-      async *watchDeliveries() {
-        yield* [];
-        throw new ConnectError('soon', Code.Unimplemented);
-      },
+      watchDeliveries: watchDeliveries(context),
     }),
     serve(EventService, {
       publishEvent: publishEvent(context),
