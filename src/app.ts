@@ -11,6 +11,7 @@ import { Recorder } from './delivery/recorder.ts';
 import { createTestSender } from './delivery/test-send.ts';
 import { WebhookDirectory, type Target } from './delivery/webhook-directory.ts';
 import type { LongRunning } from './lifecycle.ts';
+import { Backlog } from './maintenance/backlog.ts';
 import { Health } from './maintenance/health.ts';
 import { Housekeeper } from './maintenance/housekeeping.ts';
 import { Leader } from './maintenance/leader.ts';
@@ -22,6 +23,7 @@ import { createOrm, type Orm } from './persistence/orm.ts';
 import { batchSettings, connectionOptions, createPool, outcomeSettings } from './persistence/pool.ts';
 import { RedisConnection } from './persistence/redis.ts';
 import { createStatusBus } from './realtime/status-bus.ts';
+import { StatusFeed } from './realtime/status-feed.ts';
 import type { StatusUpdate } from './realtime/status-update.ts';
 import { FailoverScheduler } from './schedule/failover-scheduler.ts';
 import { PostgresScheduler } from './schedule/postgres-scheduler.ts';
@@ -32,6 +34,7 @@ import { loadOrCreateKeys, SecretBox } from './security/secret-box.ts';
 import { TokenVerifier } from './security/tokens.ts';
 import type { ServiceContext } from './service/context.ts';
 import { Publisher, type OnCommitted } from './service/publisher.ts';
+import type { Logger } from './telemetry/log.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 import { callChain } from './transport/call-chain.ts';
 import { consolePage } from './transport/console-page.ts';
@@ -51,6 +54,7 @@ export interface App extends LongRunning {
   /** Where it listens, once started; `http://host:port` and `host:port`. */
   readonly addresses: { readonly http: string; readonly grpc: string; readonly metrics: string };
   readonly database: DatabaseConfig;
+  readonly log: Logger;
 }
 
 /** Builds the service and connects it to its stores; nothing is served before `start`. */
@@ -126,6 +130,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
   const aborting = new AbortController();
   const maxTimeoutMs = Math.max(config.delivery.retry.timeoutMs, config.delivery.leaseMs - LEASE_RESERVE_MS);
   const bus = createStatusBus({ redis: stores.redis, keyPrefix: config.redis?.keyPrefix ?? '', telemetry });
+  const feed = new StatusFeed({ bus, pool: stores.pool, telemetry, maxWatchersPerUser: config.maxWatchersPerUser });
   bus.onWebhookChanged((webhookId) => directory.forget(webhookId));
   const publishUpdates = (updates: readonly StatusUpdate[]): void => {
     bus.publish(updates);
@@ -196,9 +201,11 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
     directory,
     notices,
     dispatcher,
+    recorder,
     publisher,
     testSender,
     bus,
+    feed,
     publishUpdates,
   };
 }
@@ -234,6 +241,7 @@ function createDoors(config: Config, stores: Stores, engine: Engine, { log, even
     secretBox: engine.secretBox,
     scheduler: engine.scheduler,
     publisher: engine.publisher,
+    feed: engine.feed,
     testSender: engine.testSender,
     checkUrl: (url) => engine.policy.checkUrl(url),
     onWebhookChanged: (webhookId) => engine.bus.announceWebhook(webhookId),
@@ -313,7 +321,13 @@ function assemble(
         });
   const isWorker = config.role !== 'api';
   // In the order they start; they stop in the order given in drain.
-  const maintenance: LongRunning[] = [leader, housekeeper, ...(reconciler === null ? [] : [reconciler])];
+  const backlog = new Backlog({
+    pool: stores.pool,
+    isLeading: () => leader.isLeading,
+    onError: (error) => events.storeFailed('database', error),
+  });
+  const maintenance: LongRunning[] = [leader, housekeeper, backlog, ...(reconciler === null ? [] : [reconciler])];
+  reportGauges(config, telemetry, backlog, engine, doors);
   const addresses = { http: '', grpc: '', metrics: '' };
   let drained: Promise<void> | undefined;
 
@@ -337,6 +351,7 @@ function assemble(
   async function stop(): Promise<void> {
     doors.health.serve(false);
     doors.stopping.abort();
+    await engine.feed.drain();
     // Calls in flight end first: what they publish still reaches the dispatcher, or else the schedule.
     await Promise.all([doors.http.close(), doors.grpc?.close(), isWorker ? engine.dispatcher.drain() : undefined]);
     await engine.publisher.idle();
@@ -357,10 +372,27 @@ function assemble(
     name: 'homechef-webhooks',
     addresses,
     database,
+    log,
     start,
     drain() {
       drained ??= stop();
       return drained;
     },
   };
+}
+
+/** What operators see of each part's state; all of it is answered from memory. */
+function reportGauges(config: Config, { metrics }: Telemetry, backlog: Backlog, engine: Engine, doors: Doors): void {
+  const isUp = (store: string) => () => (doors.health.report().checks[store] === 'ok' ? 1 : 0);
+  metrics.gauge('database_up', isUp('database'));
+  if (engine.isRedisAway !== null) {
+    metrics.gauge('redis_up', isUp('redis'));
+    metrics.gauge('scheduler_degraded', () => (engine.isRedisAway?.() === true ? 1 : 0));
+  }
+  metrics.gauge('queue_depth', () => backlog.deliveries);
+  metrics.gauge('oldest_due_age_seconds', () => backlog.oldestDueSeconds);
+  metrics.gauge('commit_queue_events', () => engine.publisher.waitingEvents);
+  if (config.role === 'api') return;
+  metrics.gauge('inflight', () => engine.dispatcher.inFlight);
+  metrics.gauge('result_queue_rows', () => engine.recorder.unwritten);
 }

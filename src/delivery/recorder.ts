@@ -58,6 +58,11 @@ export class Recorder {
     return this.#isStalled;
   }
 
+  /** Outcomes taken and not yet written. */
+  get unwritten(): number {
+    return this.#unwritten;
+  }
+
   /** Takes what came of an attempt. It is written as soon as possible, and again until it is. */
   record(task: Task, outcome: Outcome, policy: RetryPolicy, traceId: string): void {
     this.#unwritten += 1;

@@ -43,14 +43,23 @@ export class Publisher {
 
   /** Resolves once the event is committed; rejects with a ServiceError. */
   publish(event: EventRow): Promise<Published> {
+    const startedAt = performance.now();
     return new Promise((resolve, reject) => {
       const isTaken = this.#commits.add(event, ROW_BYTES + event.data.length, (error, result) => {
         if (error !== undefined) reject(storeUnavailable(error));
         else if (result instanceof ServiceError) reject(result);
-        else if (result !== undefined) resolve(result);
+        else if (result !== undefined) {
+          this.#options.telemetry.events.publishAnswered(performance.now() - startedAt);
+          resolve(result);
+        }
       });
       if (!isTaken) reject(overloaded());
     });
+  }
+
+  /** Events that wait for a commit. */
+  get waitingEvents(): number {
+    return this.#commits.pendingItems;
   }
 
   /** Resolves when everything accepted so far is answered. */

@@ -117,12 +117,7 @@ export function createEvents(log: Logger, metrics: Metrics) {
       metrics.record('result_commit_duration_seconds', durationMs / 1000);
     },
 
-    /** Deliveries were given up without a request: their webhook, secret or event cannot be used. */
-    deliveriesGaveUp(n: number, error: AttemptError): void {
-      metrics.count('deliveries_gave_up_total', n);
-      metrics.count('deliveries_failed_total', n, error);
-    },
-
+    /** The webhook they are owed to was disabled or deleted. */
     deliveriesCancelled(n: number): void {
       metrics.count('deliveries_cancelled_total', n);
     },
@@ -171,7 +166,6 @@ export function createEvents(log: Logger, metrics: Metrics) {
 
     /** Redis went away, or came back. */
     schedulerDegraded(degraded: boolean): void {
-      metrics.gauge('scheduler_degraded', () => (degraded ? 1 : 0));
       if (degraded) log.warn('Redis is away: PostgreSQL serves the schedule');
       else log.info('Redis serves the schedule');
     },
@@ -187,10 +181,6 @@ export function createEvents(log: Logger, metrics: Metrics) {
 
     realtimeDropped(n: number): void {
       metrics.count('realtime_dropped_total', n);
-    },
-
-    secretEncrypted(n = 1): void {
-      metrics.count('secret_encryptions_total', n);
     },
 
     /** A call was answered. */

@@ -22,7 +22,6 @@ const counters = {
   endpoints_disabled_total: 'Webhooks that the service disabled by itself.',
   http_requests_total: 'Calls answered, over every protocol.',
   realtime_dropped_total: 'Status updates dropped because their watcher was too slow.',
-  secret_encryptions_total: 'Encryptions under the primary key since the process started; a key must not see 2^32.',
   store_errors_total: 'Failed calls to PostgreSQL or Redis.',
 } as const;
 

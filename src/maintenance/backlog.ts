@@ -1,0 +1,75 @@
+// How much is waiting, measured by the leader now and then for operators to see.
+import type { Pool } from 'pg';
+import { repeat, type LongRunning } from '../lifecycle.ts';
+
+/** The statement reads the index of everything that is not over, so it is not asked at every scrape. */
+const INTERVAL_MS = 10_000;
+/** A measurement is not worth holding up anything: the next one tells the same. */
+const STATEMENT_TIMEOUT_MS = 2000;
+
+export interface BacklogOptions {
+  readonly pool: Pool;
+  readonly isLeading: () => boolean;
+  readonly onError: (error: unknown) => void;
+}
+
+export class Backlog implements LongRunning {
+  readonly name = 'backlog';
+  readonly #options: BacklogOptions;
+  readonly #stopping = new AbortController();
+  #loop: Promise<void> = Promise.resolve();
+  /** NaN: not measured by this process. */
+  #deliveries = Number.NaN;
+  #oldestDueSeconds = Number.NaN;
+
+  constructor(options: BacklogOptions) {
+    this.#options = options;
+  }
+
+  /** Deliveries that are not over, due or not. */
+  get deliveries(): number {
+    return this.#deliveries;
+  }
+
+  /** How long the most overdue of them has been due; 0 when none is. */
+  get oldestDueSeconds(): number {
+    return this.#oldestDueSeconds;
+  }
+
+  start(): Promise<void> {
+    this.#loop = repeat(() => this.#measure(), INTERVAL_MS, this.#stopping.signal, this.#options.onError);
+    return Promise.resolve();
+  }
+
+  async drain(): Promise<void> {
+    this.#stopping.abort();
+    await this.#loop;
+  }
+
+  async #measure(): Promise<void> {
+    if (!this.#options.isLeading()) {
+      this.#deliveries = Number.NaN;
+      this.#oldestDueSeconds = Number.NaN;
+      return;
+    }
+    const client = await this.#options.pool.connect();
+    try {
+      await client.query('begin read only');
+      await client.query(`set local statement_timeout = ${STATEMENT_TIMEOUT_MS}`);
+      const { rows } = await client.query<{ deliveries: string; oldest: string | null }>(MEASURE);
+      await client.query('commit');
+      this.#deliveries = Number(rows[0]?.deliveries ?? 0);
+      this.#oldestDueSeconds = Math.max(0, Number(rows[0]?.oldest ?? 0));
+    } catch (error) {
+      await client.query('rollback').catch(() => undefined);
+      throw error;
+    } finally {
+      client.release();
+    }
+  }
+}
+
+const MEASURE = `
+  select count(*) as deliveries, extract(epoch from now() - min(next_attempt_at)) as oldest
+  from deliveries
+  where status in ('pending', 'retrying')`;
