@@ -10,12 +10,23 @@ const CLOSING_MS = 20_000;
 try {
   const config = toConfig(readEnv());
   const app = await createApp(config);
+  stopOnFatalErrors(app);
   stopOnSignals(app, config);
   await app.start();
   if (config.environment === 'development') console.log(await greeting(app, config));
 } catch (error) {
   console.error(error instanceof ConfigError ? `Not started: ${error.message}` : error);
   process.exit(1);
+}
+
+// What nobody expected leaves the process in a state that nobody knows: it says so and ends, and its leases run out.
+function stopOnFatalErrors(app: App): void {
+  for (const kind of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(kind, (error: unknown) => {
+      app.log.fatal({ err: error, kind }, 'this process cannot go on');
+      process.exit(1);
+    });
+  }
 }
 
 function stopOnSignals(app: App, config: Config): void {
