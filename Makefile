@@ -38,5 +38,5 @@ docker-run: ## Start the service, PostgreSQL and Redis in containers
 
 # `npm ci` would want the binaries of every platform; this leaves the lock file as it is, too.
 node_modules/.installed: package.json package-lock.json
-	npm install --no-save
+	npm install --no-save --loglevel=error
 	@touch $@

@@ -5,13 +5,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { toConfig } from '../../src/config.ts';
 import { mintToken } from '../../src/security/tokens.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { spawnProcess, startProcess, type ServiceProcess } from '../fixtures/process.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
 import { restClient } from '../fixtures/rest.ts';
+
+// Starting a database cluster and a service takes three seconds, or thirty on a machine with other things to do.
+vi.setConfig({ testTimeout: 120_000 });
 
 const tokens = toConfig({}).tokens;
 const hasCurl = spawnSync('curl', ['--version']).status === 0;
