@@ -1,6 +1,13 @@
 // The HTTP/2 listener for gRPC: h2c inside the cluster, TLS (and client certificates) where the configuration names files.
 import { createSecureServer, createServer, constants } from 'node:http2';
-import type { Http2Server, Http2SecureServer, Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2';
+import type {
+  Http2Server,
+  Http2SecureServer,
+  Http2ServerRequest,
+  Http2ServerResponse,
+  ServerHttp2Session,
+  ServerHttp2Stream,
+} from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
@@ -8,9 +15,10 @@ import { connectNodeAdapter } from '@connectrpc/connect-node';
 import type { Config } from '../config.ts';
 import { newCallValues, requestIdFrom } from './call-context.ts';
 import { mendTrailers } from './grpc-trailers.ts';
+import { grpcUnary } from './grpc-unary.ts';
 import { connectOptions, connectRoutes } from './connect-options.ts';
 import type { ServiceEntry } from './router.ts';
-import { DEFAULT_LIMITS, MAX_HEADER_BYTES } from './server-limits.ts';
+import { DEFAULT_LIMITS, ENVELOPE_BYTES, MAX_HEADER_BYTES } from './server-limits.ts';
 import type { ServerLimits } from './server-limits.ts';
 import { readTls, reloadTls } from './tls-files.ts';
 
@@ -43,8 +51,8 @@ export interface GrpcServerOptions {
 export interface GrpcServer {
   /** Resolves to the port it listens on. */
   listen(): Promise<number>;
-  /** Sends GOAWAY, takes nothing new and resolves once the calls in flight are answered. */
-  close(): Promise<void>;
+  /** Sends GOAWAY, takes nothing new and resolves once the calls in flight are answered, or cut off after `graceMs`. */
+  close(graceMs: number): Promise<void>;
 }
 
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
@@ -62,8 +70,37 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     config.tls === null
       ? createServer(SETTINGS)
       : createSecureServer({ ...SETTINGS, ...readTls(config.tls), allowHTTP1: false });
+  const answersUnary = grpcUnary({
+    entries: options.entries,
+    interceptors: options.interceptors,
+    maxMessageBytes: config.maxPayloadBytes + ENVELOPE_BYTES,
+    maxCallMs: limits.maxCallMs,
+    requestTimeoutMs: limits.requestTimeoutMs,
+  });
+  const others = compatibility(handler, options, limits);
+  server.on('stream', (stream, headers, flags, rawHeaders) => {
+    if (!answersUnary(stream as ServerHttp2Stream, headers)) others.emit('stream', stream, headers, flags, rawHeaders);
+  });
+
+  const sessions = new Set<ServerHttp2Session>();
+  server.on('session', (session: ServerHttp2Session) => {
+    if (sessions.size >= MAX_SESSIONS) return session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+    sessions.add(session);
+    session.once('close', () => sessions.delete(session));
+    // What a broken client does to its own connection is no news.
+    session.on('error', () => {});
+    return undefined;
+  });
+  return lifecycle(server, sessions, options);
+}
+
+type RequestHandler = ReturnType<typeof connectNodeAdapter>;
+
+// Connect wants Node's request and response objects, which only a server makes of a stream: this one never listens.
+function compatibility(handler: RequestHandler, options: GrpcServerOptions, limits: ServerLimits): Http2Server {
   const streamingPaths = new Set(options.entries.flatMap(({ service }) => streamingMethods(service)));
-  server.on('request', (request: Http2ServerRequest, response: Http2ServerResponse) => {
+  return createServer((request, response) => {
     // One id for the call and for the trailers that tell of its failure.
     const requestId = requestIdFrom(request.headers['x-request-id']);
     request.headers['x-request-id'] = requestId;
@@ -78,18 +115,6 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       response.stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
     }
   });
-
-  const sessions = new Set<ServerHttp2Session>();
-  server.on('session', (session: ServerHttp2Session) => {
-    if (sessions.size >= MAX_SESSIONS) return session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
-    sessions.add(session);
-    session.once('close', () => sessions.delete(session));
-    // What a broken client does to its own connection is no news.
-    session.on('error', () => {});
-    return undefined;
-  });
-  return lifecycle(server, sessions, options);
 }
 
 const SETTINGS = {
@@ -126,10 +151,16 @@ function lifecycle(
           resolve((server.address() as AddressInfo).port);
         });
       }),
-    close: () =>
+    close: (graceMs) =>
       new Promise((resolve) => {
         stopReloading();
-        server.close(() => resolve());
+        const timer = setTimeout(() => {
+          for (const session of sessions) session.destroy();
+        }, graceMs);
+        server.close(() => {
+          clearTimeout(timer);
+          resolve();
+        });
         for (const session of sessions) {
           if (session.destroyed) continue;
           // close() alone lets the client go on opening calls until the last one has ended.

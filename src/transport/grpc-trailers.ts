@@ -4,22 +4,23 @@ import { ConnectError } from '@connectrpc/connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { toConnectError } from './errors.ts';
 
-/**
- * Gives failures of the protocol layer (a message that is too large, bytes that are no message) the reason that every other error
- * has, and writes the message as the gRPC specification says: Connect also escapes `:` and `/`, which grpc-js does not undo.
- */
+/** The headers that tell an error. */
+export function errorTrailers(error: ConnectError): OutgoingHttpHeaders {
+  const headers = new Headers();
+  setTrailerStatus(headers, error);
+  const trailers: OutgoingHttpHeaders = Object.fromEntries(headers);
+  // As the gRPC specification says: Connect also escapes `:` and `/`, which grpc-js does not undo.
+  trailers['grpc-message'] = escapeMessage(error.rawMessage);
+  return trailers;
+}
+
+/** Connect's own trailers, with the reason that failures of its protocol layer lack: a message too large, bytes that are no message. */
 export function mendTrailers(trailers: OutgoingHttpHeaders, requestId: string): OutgoingHttpHeaders {
   const status = trailers['grpc-status'];
   if (status === undefined || status === '0') return trailers;
-  const mended: OutgoingHttpHeaders = { ...trailers };
-  if (trailers['grpc-status-details-bin'] === undefined) {
-    const error = toConnectError(new ConnectError(unescapeMessage(trailers), Number(status)), requestId);
-    const headers = new Headers();
-    setTrailerStatus(headers, error);
-    for (const [name, value] of headers) mended[name] = value;
-  }
-  mended['grpc-message'] = escapeMessage(unescapeMessage(mended));
-  return mended;
+  const message = unescapeMessage(trailers);
+  if (trailers['grpc-status-details-bin'] !== undefined) return { ...trailers, 'grpc-message': escapeMessage(message) };
+  return { ...trailers, ...errorTrailers(toConnectError(new ConnectError(message, Number(status)), requestId)) };
 }
 
 function unescapeMessage(trailers: OutgoingHttpHeaders): string {

@@ -42,8 +42,8 @@ export interface HttpServer {
   readonly app: FastifyInstance;
   /** Resolves to the port it listens on. */
   listen(): Promise<number>;
-  /** Takes no new connections and resolves once the requests in flight are answered. */
-  close(): Promise<void>;
+  /** Takes no new connections and resolves once the requests in flight are answered, or cut off after `graceMs`. */
+  close(graceMs: number): Promise<void>;
 }
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
@@ -99,9 +99,11 @@ function lifecycle(app: FastifyInstance, { config, onError }: HttpServerOptions)
       if (config.tls !== null) stopReloading = reloadTls(app.server as never, config.tls, onError);
       return (app.server.address() as AddressInfo).port;
     },
-    async close() {
+    async close(graceMs) {
       stopReloading();
+      const timer = setTimeout(() => app.server.closeAllConnections(), graceMs);
       await app.close();
+      clearTimeout(timer);
     },
   };
 }

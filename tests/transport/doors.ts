@@ -171,9 +171,9 @@ export async function openDoors(options: DoorsOptions = {}) {
     httpUrl: `${scheme}://127.0.0.1:${httpPort}`,
     grpcUrl: `${scheme}://127.0.0.1:${grpcPort}`,
     /** What a process does when it stops: streams end first, then the listeners drain. */
-    async close(): Promise<void> {
+    async close(graceMs = 20_000): Promise<void> {
       shutdown.abort();
-      await Promise.all([http.close(), grpc.close()]);
+      await Promise.all([http.close(graceMs), grpc.close(graceMs)]);
     },
   };
 }

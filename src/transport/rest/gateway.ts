@@ -7,7 +7,7 @@ import { invalid, ServiceError } from '../../domain/errors.ts';
 import { newCallValues, setProblem } from '../call-context.ts';
 import { toServiceError } from '../errors.ts';
 import type { ServiceEntry } from '../router.ts';
-import { invoker } from './invoke.ts';
+import { unaryCall } from '../unary-call.ts';
 import { parseJsonBody } from './json-body.ts';
 import { messageFromJson } from './json-input.ts';
 import { messageToJson } from './json-output.ts';
@@ -52,12 +52,13 @@ function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly
 }
 
 function handler(route: RestRoute, interceptors: Interceptor[]) {
-  const invoke = invoker(route, interceptors);
+  const call = unaryCall(route.entry, route.method, interceptors);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const gone = new AbortController();
     reply.raw.once('close', () => gone.abort());
     const values = newCallValues(request.id, 'rest');
-    const answer = await invoke(readOrExplain(route, request, values), {
+    const answer = await call(readOrExplain(route, request, values), {
+      requestMethod: route.verb,
       url: `${request.protocol}://${request.host}${request.url}`,
       header: webHeaders(request),
       values,

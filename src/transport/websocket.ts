@@ -1,0 +1,196 @@
+// GET /ws: the live feed over a WebSocket; GET /ws/status: how it is doing.
+import type { IncomingMessage } from 'node:http';
+import webSocketPlugin from '@fastify/websocket';
+import type { FastifyInstance, FastifyPluginCallback, FastifyRequest } from 'fastify';
+import type { WebSocket } from 'ws';
+import type { Config } from '../config.ts';
+import { ServiceError } from '../domain/errors.ts';
+import type { StatusBus } from '../realtime/status-bus.ts';
+import type { Watcher } from '../realtime/watcher.ts';
+import { callerRoles, type CallerRole, type Principal } from '../security/tokens.ts';
+import type { ServiceContext } from '../service/context.ts';
+import { watchDeliveries } from '../service/watch-deliveries.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { VerifyToken } from './interceptors/authenticate.ts';
+import { watchInput } from './rpc/watch-input.ts';
+import { watchRequestOfQuery } from './websocket-messages.ts';
+import { closeCodes, WebSocketSession } from './websocket-session.ts';
+
+const PATH = '/ws';
+/** The subprotocol that is spoken; a browser, which cannot set headers, brings its token beside it as `bearer.<token>`. */
+const PROTOCOL = 'homechef.v1';
+const TOKEN_PREFIX = 'bearer.';
+/** What a client may send in one message: a subscription with all its lists full is a tenth of it. */
+const MAX_MESSAGE_BYTES = 64 * 1024;
+/** A client's messages are short; more pieces than this are an attempt to make us glue. */
+const MAX_FRAGMENTS = 64;
+/** Shorter than the minute after which most proxies cut a quiet connection. */
+const PING_INTERVAL_MS = 30_000;
+/** How long a closing handshake may take before the socket is cut, at shutdown as at any time. */
+const CLOSE_TIMEOUT_MS = 2000;
+/** Roles from the narrowest to the widest. `user_type` chooses one that is not wider than the token's. */
+const WIDTHS: Record<CallerRole, number> = { developer: 0, service: 1, admin: 2 };
+
+export interface WebSocketOptions {
+  readonly config: Pick<Config, 'environment' | 'corsOrigins'>;
+  readonly context: Pick<ServiceContext, 'feed'>;
+  readonly bus: Pick<StatusBus, 'onNotice'>;
+  readonly verifyToken: VerifyToken;
+  readonly log: Logger;
+  /** For tests. */
+  readonly pingIntervalMs?: number;
+}
+
+/** What stands ready for a socket before it is one. */
+interface Admission {
+  readonly principal: Principal;
+  readonly watcher: Watcher;
+}
+
+export function webSocketRoutes(options: WebSocketOptions): FastifyPluginCallback {
+  const sessions = new Set<WebSocketSession>();
+  const admissions = new WeakMap<IncomingMessage, Admission>();
+
+  return (app, _options, done) => {
+    // Only what can become a WebSocket leaves HTTP: other upgrades (h2c, by some clients' default) are answered as plain requests.
+    Object.assign(app.server, { shouldUpgradeCallback: isUpgradeHere });
+    void app.register(webSocketPlugin, {
+      options: {
+        maxPayload: MAX_MESSAGE_BYTES,
+        maxFragments: MAX_FRAGMENTS,
+        // Spread: ws knows it, its types do not yet.
+        ...{ closeTimeout: CLOSE_TIMEOUT_MS },
+        clientTracking: true,
+        handleProtocols: (protocols) => (protocols.has(PROTOCOL) ? PROTOCOL : false),
+      },
+      // Too large, too many pieces, not UTF-8: ws is closing it, with the right code.
+      errorHandler: () => {},
+      preClose(closed) {
+        closeAll(app, sessions, closed);
+      },
+    });
+    void app.register((routes, _, registered) => {
+      addRoutes(routes, { ...options, sessions, admissions });
+      registered();
+    });
+    const pinging = setInterval(() => {
+      for (const session of sessions) session.ping();
+    }, options.pingIntervalMs ?? PING_INTERVAL_MS);
+    const stopNotices = options.bus.onNotice((notice) => {
+      for (const session of sessions) session.notify(notice);
+    });
+    app.addHook('onClose', async () => {
+      clearInterval(pinging);
+      stopNotices();
+    });
+    done();
+  };
+}
+
+type Routes = WebSocketOptions & { sessions: Set<WebSocketSession>; admissions: WeakMap<IncomingMessage, Admission> };
+
+function addRoutes(app: FastifyInstance, { sessions, admissions, context, log, ...options }: Routes): void {
+  app.route({
+    method: 'GET',
+    url: PATH,
+    preValidation: async (request) => {
+      if (request.ws) admissions.set(request.raw, await admit(request, { context, log, ...options }));
+    },
+    handler: (_request, reply) => {
+      reply.header('upgrade', 'websocket');
+      return reply.code(426).send({ error: { code: 'invalid_argument', message: 'Connect here with a WebSocket.' } });
+    },
+    wsHandler: (socket: WebSocket, request) => {
+      const admission = admissions.get(request.raw);
+      if (admission === undefined) return socket.close(closeCodes.internalError);
+      const onInternalError = (err: unknown): void => log.error({ err }, 'a WebSocket failed');
+      const session = new WebSocketSession({ socket, context, onInternalError, ...admission });
+      sessions.add(session);
+      socket.on('close', () => sessions.delete(session));
+    },
+  });
+
+  app.get(`${PATH}/status`, async (request) => {
+    const principal = await authenticate(request, { log, ...options });
+    const caller = principal.role === 'admin' ? null : principal.userId;
+    let connections = 0;
+    let bufferedBytes = 0;
+    for (const session of sessions) {
+      if (caller !== null && session.principal.userId !== caller) continue;
+      connections += 1;
+      bufferedBytes += session.bufferedBytes;
+    }
+    const { watchers, lagMs, buffered, dropped } = context.feed.status(caller);
+    return { connections, watchers, lag_ms: lagMs, buffered, buffered_bytes: bufferedBytes, dropped };
+  });
+}
+
+/** Everything that can be refused is refused before the upgrade, as plain HTTP. */
+async function admit(request: FastifyRequest, options: Omit<WebSocketOptions, 'bus'>): Promise<Admission> {
+  checkOrigin(request, options.config.corsOrigins);
+  const principal = await authenticate(request, options);
+  const query = queryOf(request);
+  // Without a token user_id says who one is; with one, whose deliveries one wants to see of those one may.
+  if (principal.expiresAtMs === Number.POSITIVE_INFINITY) query.delete('user_id');
+  const input = watchInput(watchRequestOfQuery(query));
+  if (principal.role === 'developer' && input.userId !== '' && input.userId !== principal.userId) {
+    throw new ServiceError('permission_denied', 'role_not_allowed', 'user_id: developers watch what is their own.');
+  }
+  const watcher = await watchDeliveries(options.context, principal, input);
+  // Whatever becomes of the upgrade, the watcher does not outlive its connection.
+  request.raw.socket.once('close', () => watcher.close());
+  if (request.raw.socket.destroyed) watcher.close();
+  return { principal, watcher };
+}
+
+// Browsers send the origin of the page, and let any page connect anywhere: this is what keeps strangers' pages out.
+function checkOrigin(request: FastifyRequest, allowed: readonly string[]): void {
+  const { origin, host } = request.headers;
+  if (origin === undefined || allowed.includes(origin)) return;
+  if (URL.canParse(origin) && new URL(origin).host === host) return;
+  throw new ServiceError(
+    'permission_denied',
+    'role_not_allowed',
+    'This origin may not connect; CORS_ORIGINS lists those that may.',
+  );
+}
+
+async function authenticate(
+  request: FastifyRequest,
+  { config, verifyToken, log }: Pick<WebSocketOptions, 'config' | 'verifyToken' | 'log'>,
+): Promise<Principal> {
+  const query = queryOf(request);
+  const authorization = request.headers.authorization ?? tokenOfProtocols(request.headers['sec-websocket-protocol']);
+  if (authorization !== null || query.has('token') || query.has('access_token') || config.environment !== 'development') {
+    return narrowed(await verifyToken(authorization), query.get('user_type'));
+  }
+  const userId = query.get('user_id') ?? '';
+  if (userId === '') return verifyToken(null);
+  log.warn({ user_id: userId }, 'a WebSocket without a token: user_id is believed in development alone');
+  const role = callerRoles.find((name) => name === query.get('user_type')) ?? 'developer';
+  return { userId, role, expiresAtMs: Number.POSITIVE_INFINITY };
+}
+
+function tokenOfProtocols(header: string | undefined): string | null {
+  const protocol = header?.split(',').find((name) => name.trim().startsWith(TOKEN_PREFIX));
+  return protocol === undefined ? null : `Bearer ${protocol.trim().slice(TOKEN_PREFIX.length)}`;
+}
+
+function narrowed(principal: Principal, userType: string | null): Principal {
+  const role = callerRoles.find((name) => name === userType);
+  return role !== undefined && WIDTHS[role] < WIDTHS[principal.role] ? { ...principal, role } : principal;
+}
+
+function queryOf(request: FastifyRequest): URLSearchParams {
+  return new URL(request.url, 'http://service').searchParams;
+}
+
+function isUpgradeHere(request: IncomingMessage): boolean {
+  const path = request.url?.split('?', 1)[0];
+  return path === PATH && request.method === 'GET' && request.headers.upgrade?.toLowerCase() === 'websocket';
+}
+
+function closeAll(app: FastifyInstance, sessions: ReadonlySet<WebSocketSession>, done: () => void): void {
+  for (const session of sessions) session.close(closeCodes.goingAway, 'this process is stopping');
+  app.websocketServer.close(() => done());
+}
