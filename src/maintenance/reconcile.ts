@@ -1,7 +1,7 @@
 // The reconciler: puts what PostgreSQL owes and Redis does not know back into the schedule.
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
-import { repeat, type LongRunning } from '../lifecycle.ts';
+import { pause, repeat, type LongRunning } from '../lifecycle.ts';
 import { listOverdue } from '../persistence/queries/list-overdue.ts';
 import { listScheduled, type ScheduleCursor, type SchedulePage } from '../persistence/queries/list-scheduled.ts';
 import type { RedisScheduler } from '../schedule/redis-scheduler.ts';
@@ -10,6 +10,8 @@ import type { RedisScheduler } from '../schedule/redis-scheduler.ts';
 const CHECK_INTERVAL_MS = 1000;
 /** Rows of one page: some 20 ms to read and as long to put in, so neither store is held up. */
 const PAGE_ROWS = 10_000;
+const PAGE_TRIES = 3;
+const PAGE_RETRY_DELAY_MS = 200;
 /** The part of its interval that a sweep may spend on going through all rows; a million of them are seen in a few sweeps. */
 const SWEEP_SHARE = 0.1;
 /** What became due only now is on its way: whoever committed it is about to schedule it. */
@@ -119,7 +121,15 @@ export class Reconciler implements LongRunning {
     return listScheduled(this.#options.pool, { after, limit: PAGE_ROWS, retentionDays: this.#options.retentionDays });
   }
 
-  async #putBack(rows: SchedulePage['rows']): Promise<void> {
-    if (rows.length > 0) this.#options.onRequeued(await this.#options.index.enqueue(rows));
+  // A page is tried again, so that one slow moment does not make a rebuild begin anew.
+  async #putBack(rows: SchedulePage['rows'], triesLeft = PAGE_TRIES - 1): Promise<void> {
+    if (rows.length === 0) return;
+    try {
+      this.#options.onRequeued(await this.#options.index.enqueue(rows));
+    } catch (error) {
+      if (triesLeft === 0 || this.#stopping.signal.aborted) throw error;
+      await pause(PAGE_RETRY_DELAY_MS, this.#stopping.signal);
+      await this.#putBack(rows, triesLeft - 1);
+    }
   }
 }

@@ -4,7 +4,7 @@ import type { PostgresScheduler } from './postgres-scheduler.ts';
 import type { RedisScheduler } from './redis-scheduler.ts';
 import type { Claim, ClaimRequest, Leased, Scheduled, Scheduler, Settlement } from './scheduler.ts';
 
-/** One failure may be a hiccup, or one command that a broken connection took with it; two in a row are an outage. */
+/** One failure may be a command that a broken connection took with it; two in a row are worth a question. */
 const MAX_FAILURES = 2;
 /** While Redis is away it is asked so often whether it is back. */
 const PROBE_INTERVAL_MS = 250;
@@ -31,6 +31,7 @@ export class FailoverScheduler implements Scheduler {
   /** On the monotonic clock; null while Redis serves. Before the first answer Redis is taken to be away. */
   #awaySince: number | null = performance.now();
   #failures = 0;
+  #isConfirming = false;
   /** Until then a lease may be out that PostgreSQL gave. */
   #rowLeasesUntil = Number.NEGATIVE_INFINITY;
   readonly #stopping = new AbortController();
@@ -129,9 +130,22 @@ export class FailoverScheduler implements Scheduler {
       return result;
     } catch (error) {
       this.#failures += 1;
-      const timedOut = error instanceof Error && error.message === 'Command timed out';
-      if (this.#awaySince === null && (timedOut || this.#failures >= MAX_FAILURES)) this.#leaveRedis(error);
+      if (this.#failures >= MAX_FAILURES || isTimeout(error)) void this.#confirmAway();
       return undefined;
+    }
+  }
+
+  // A process that got no processor for a while sees its commands time out although Redis is well: hence one more question.
+  async #confirmAway(): Promise<void> {
+    if (this.#isConfirming || this.#awaySince !== null) return;
+    this.#isConfirming = true;
+    try {
+      await this.#options.redis.checkWritable();
+      this.#failures = 0;
+    } catch (error) {
+      this.#leaveRedis(error);
+    } finally {
+      this.#isConfirming = false;
     }
   }
 
@@ -163,6 +177,10 @@ export class FailoverScheduler implements Scheduler {
     for (const callback of this.#wakeCallbacks) callback();
     return true;
   }
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Command timed out';
 }
 
 function isDueAgain(settlement: Settlement): settlement is Settlement & Scheduled {

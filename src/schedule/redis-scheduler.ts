@@ -6,6 +6,8 @@ import { deliveryIdOf, deliveryKey, groupByWebhook, shardOf, webhookIdOf, webhoo
 
 /** One script call handles so many deliveries at most: a millisecond or two in which Redis serves nobody else. */
 const MAX_SCRIPT_ITEMS = 1000;
+/** More at once would only wait in Redis' queue, where the clock of the command timeout runs. */
+const MAX_SCRIPTS_IN_FLIGHT = 4;
 /** A claim asks shards again that had more than their share; beyond this it leaves the rest to the next claim. */
 const MAX_CLAIM_ROUNDS = 3;
 
@@ -206,7 +208,8 @@ export class RedisScheduler implements Scheduler {
     items: readonly Item[],
     encode: (item: Item) => (string | number)[],
   ): Promise<{ chunk: Item[]; reply: number[] }[]> {
-    const calls: Promise<{ chunk: Item[]; reply: number[] }>[] = [];
+    const replies: { chunk: Item[]; reply: number[] }[] = [];
+    let calls: Promise<void>[] = [];
     for (const [shard, ofShard] of this.#byShard(items)) {
       for (const { chunk, groups } of groupByWebhook(ofShard, MAX_SCRIPT_ITEMS)) {
         const parameters: (string | number)[] = [shard.webhookPrefix, ...head];
@@ -214,10 +217,19 @@ export class RedisScheduler implements Scheduler {
           parameters.push(webhookKey(webhookId), group.length);
           for (const item of group) parameters.push(...encode(item));
         }
-        calls.push(this.#redis.run(script, shard.keys, parameters).then((reply) => ({ chunk, reply: reply as number[] })));
+        calls.push(
+          this.#redis.run(script, shard.keys, parameters).then((reply) => {
+            replies.push({ chunk, reply: reply as number[] });
+          }),
+        );
+        if (calls.length === MAX_SCRIPTS_IN_FLIGHT) {
+          await Promise.all(calls);
+          calls = [];
+        }
       }
     }
-    return Promise.all(calls);
+    await Promise.all(calls);
+    return replies;
   }
 
   #byShard<Item extends { readonly webhookId: string }>(items: readonly Item[]): Map<Shard, readonly Item[]> {

@@ -90,10 +90,10 @@ test('with Redis frozen, no call takes longer than a command may, and none rejec
   const item = newDue(newWebhookId(), Date.now());
   await commit(item);
   const took: number[] = [];
-  for (let calls = 0; calls < 5; calls += 1) {
+  for (let calls = 0; calls < 10; calls += 1) {
     const startedAt = performance.now();
-    await schedule.enqueue([item]);
-    await schedule.settle([{ ...item, token: 1, dueAtMs: null }]);
+    if (calls % 2 === 0) await schedule.enqueue([item]);
+    else await schedule.settle([{ ...item, token: 1, dueAtMs: null }]);
     took.push(performance.now() - startedAt);
   }
   expect(Math.max(...took)).toBeLessThan(SLOWEST_CALL_MS);

@@ -1,4 +1,4 @@
--- Adds deliveries that the caller is trying already: held for one lease from now. One that somebody else holds is left alone.
+-- Adds deliveries that the caller is about to try: held for one lease from now. One that somebody else holds is left alone.
 --
 -- ARGV[2]  the lease, in ms
 -- ARGV[3…] groups of one webhook: webhook, count, then count deliveries
@@ -7,22 +7,34 @@
 local token = now + tonumber(ARGV[2])
 local reply = { token }
 
+local deliveries = {}
 local at = 3
+while at <= #ARGV do
+  local count = tonumber(ARGV[at + 1])
+  for i = 1, count do
+    deliveries[#deliveries + 1] = ARGV[at + 1 + i]
+  end
+  at = at + 2 + count
+end
+local holds = redis.call('HMGET', held, unpack(deliveries))
+
+local holding, firsts = {}, {}
+local index = 0
+at = 3
 while at <= #ARGV do
   local webhook, count = ARGV[at], tonumber(ARGV[at + 1])
   local key = of_webhook .. webhook
-  local deliveries = { unpack(ARGV, at + 2, at + 1 + count) }
-  local holds = redis.call('HMGET', held, unpack(deliveries))
-  local scored, holding = {}, {}
-  for i = 1, count do
-    local delivery = deliveries[i]
+  local scored = {}
+  for _ = 1, count do
+    index = index + 1
+    local delivery = deliveries[index]
     local expirations = 0
-    if holds[i] then
+    if holds[index] then
       local score = redis.call('ZSCORE', key, delivery)
       if is_live(score) then
         expirations = -1
       elseif score then
-        expirations = (tonumber(holds[i]) or 0) + 1
+        expirations = (tonumber(holds[index]) or 0) + 1
       end
     end
     reply[#reply + 1] = expirations
@@ -35,10 +47,15 @@ while at <= #ARGV do
   end
   if #scored > 0 then
     redis.call('ZADD', key, unpack(scored))
-    redis.call('HSET', held, unpack(holding))
+    firsts[#firsts + 1] = token
+    firsts[#firsts + 1] = webhook
   end
-  repair(webhook)
   at = at + 2 + count
+end
+if #holding > 0 then
+  redis.call('HSET', held, unpack(holding))
+  -- A webhook whose earliest delivery was among these stays listed too early: the next claim looks at it, and puts that right.
+  redis.call('ZADD', ready, 'LT', unpack(firsts))
 end
 
 return reply
