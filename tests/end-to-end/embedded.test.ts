@@ -135,6 +135,23 @@ test.skipIf(!hasCurl)('the commands that the service prints work as they are pri
   expect(answers[2].deliveries).toMatchObject([{ event_type: 'order.created', webhook_id: answers[0].id }]);
 });
 
+test.skipIf(!hasCurl)('the commands of README work as they are printed', async () => {
+  const service = await start();
+  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+  const use = readme.slice(readme.indexOf('\n## Use'), readme.indexOf('\n## What a receiver gets'));
+  const blocks = [...use.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map((match) => match[1] ?? '');
+  const calls = blocks.join('').match(/^curl /gm)?.length ?? 0;
+  expect(calls).toBeGreaterThanOrEqual(12);
+  // An answer other than 2xx ends the script; each answer ends with a line of its own to be counted.
+  const strict = `set -eu\ncurl() { command curl -sS --fail-with-body "$@"; echo; echo answered >&2; }\n`;
+  const script = strict + blocks.join('\n').replaceAll('http://localhost:8080', service.http);
+  const root = fileURLToPath(new URL('../../', import.meta.url));
+  const env = { PATH: process.env['PATH'] };
+  const { stderr } = await promisify(execFile)('sh', ['-c', script], { cwd: root, env });
+  // Two more that fill in variables.
+  expect(stderr.match(/^answered$/gm)).toHaveLength(calls + 2);
+});
+
 test('npm run demo tells the whole story and leaves nothing behind', async () => {
   const service = await start();
   const demo = fileURLToPath(new URL('../../src/cli/demo.ts', import.meta.url));
