@@ -42,6 +42,7 @@ import { createGrpcServer } from './transport/grpc-server.ts';
 import { createHttpServer } from './transport/http-server.ts';
 import { openApiRoutes } from './transport/openapi.ts';
 import { services } from './transport/router.ts';
+import { webSocketRoutes } from './transport/websocket.ts';
 
 /** Connections for the batch statements: two publishes in flight, a claim, a load, and some for the reconciler. */
 const BATCH_CONNECTIONS = 6;
@@ -282,7 +283,7 @@ function createDoors(config: Config, stores: Stores, engine: Engine, { log, even
     interceptors,
     verifyToken,
     health,
-    extensions: [openApiRoutes, consolePage(config)],
+    extensions: [openApiRoutes, consolePage(config), webSocketRoutes({ config, context, bus: engine.bus, verifyToken, log })],
     onError,
   });
   const grpc = config.role === 'worker' ? null : createGrpcServer({ config, entries, interceptors, onError });
@@ -353,7 +354,11 @@ function assemble(
     doors.stopping.abort();
     await engine.feed.drain();
     // Calls in flight end first: what they publish still reaches the dispatcher, or else the schedule.
-    await Promise.all([doors.http.close(), doors.grpc?.close(), isWorker ? engine.dispatcher.drain() : undefined]);
+    await Promise.all([
+      doors.http.close(config.shutdownGraceMs),
+      doors.grpc?.close(config.shutdownGraceMs),
+      isWorker ? engine.dispatcher.drain() : undefined,
+    ]);
     await engine.publisher.idle();
     for (const part of maintenance.toReversed()) await part.drain();
     await engine.bus.drain();
