@@ -97,6 +97,9 @@ export function boundedOptions(limits: ConnectionLimits = defaultLimits) {
 class BoundedClient extends Client {
   constructor(options?: ClientConfig) {
     super(options);
+    // While a caller holds the connection the pool does not listen, and an error without a listener ends the process. The
+    // caller hears of it from its queries; idle ones report to the pool.
+    this.on('error', () => {});
     const query: (...parameters: unknown[]) => unknown = this.query.bind(this);
     const cut = (error: unknown): void => {
       if (error instanceof Error && error.message === 'Query read timeout') this.connection.stream.destroy();

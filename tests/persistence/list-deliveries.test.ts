@@ -1,0 +1,112 @@
+// The delivery log on a large table: a page costs what it shows, not what the log holds.
+import type { Pool } from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { idFloor } from '../../src/domain/ids.ts';
+import { createPool } from '../../src/persistence/pool.ts';
+import {
+  countDeliveries,
+  type DeliveryFilter,
+  type DeliveryWindow,
+  listDeliveries,
+} from '../../src/persistence/queries/list-deliveries.ts';
+import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
+
+const ROWS = 50_000;
+const DAY_MS = 86_400_000;
+const BUSY = `webhook_${'1'.padStart(26, '0')}`;
+
+let database: TestDatabase;
+let pool: Pool;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  pool = createPool(database.config, () => {}, { limits: { statementTimeoutMs: 60_000, queryTimeoutMs: 60_000 } });
+  // A week over eight partitions and twenty webhooks of five users; half of all belongs to one webhook.
+  await pool.query(`select ensure_partitions((now() at time zone 'utc')::date - 8, 8)`);
+  await pool.query(
+    `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint)
+     select 'webhook_' || lpad(i::text, 26, '0'), 'user' || i % 5, 'https://example.com', '["order.created"]', 's', 'h'
+     from generate_series(1, 20) i`,
+  );
+  await pool.query(
+    `insert into deliveries (id, event_id, webhook_id, user_id, event_type, status)
+     select overlay(id_floor('delivery', t) placing lpad(i::text, 16, '0') from 20),
+       overlay(id_floor('event', t) placing lpad(i::text, 16, '0') from 17), 'webhook_' || lpad(w::text, 26, '0'), 'user' || w % 5,
+       case when i % 5000 = 0 then 'tip.received' else 'order.created' end,
+       case when i % 500 = 0 then 'failed' when i % 5001 = 0 then 'cancelled' else 'delivered' end
+     from (select i, now() - i * interval '12 seconds' as t, case when i % 2 = 0 then 1 else i % 20 + 1 end as w
+       from generate_series(1, $1::integer) i) s`,
+    [ROWS],
+  );
+  await pool.query('vacuum analyze deliveries');
+});
+afterAll(async () => {
+  await pool.end();
+  await database.drop();
+});
+
+const everything: DeliveryFilter = {
+  userId: null,
+  webhookId: null,
+  status: null,
+  eventType: null,
+  eventId: null,
+  fromId: null,
+  belowId: null,
+};
+const firstPage: DeliveryWindow = { limit: 21, offset: 0, before: null };
+
+test.each<[string, Partial<DeliveryFilter>]>([
+  ['a user', { userId: 'user1' }],
+  ['one webhook', { userId: 'user1', webhookId: BUSY }],
+  ['failed ones of a user', { userId: 'user1', status: 'failed' }],
+  ['cancelled ones of a user', { userId: 'user1', status: 'cancelled' }],
+  ['a rare type of a webhook', { userId: 'user1', webhookId: BUSY, eventType: 'tip.received' }],
+  ['a time', { userId: 'user1', fromId: idFloor('delivery', Date.now() - DAY_MS) }],
+  ['an event', { userId: 'user1', eventId: idFloor('event', Date.now() - DAY_MS) }],
+  ['everyone', {}],
+  ['failed ones of everyone', { status: 'failed' }],
+])('pages and totals of %s read no partition from end to end', async (_name, narrowed) => {
+  const filter = { ...everything, ...narrowed };
+  for (const plan of [
+    await planOf((explaining) => listDeliveries(explaining, filter, firstPage)),
+    await planOf((explaining) => countDeliveries(explaining, filter, 10_001)),
+  ]) {
+    // An empty partition is rightly read whole; one that holds rows is not.
+    expect(plan).not.toMatch(/Seq Scan on deliveries_\S+ \S+ \(actual rows=(?!0(\.00)? )/);
+    expect(plan).not.toMatch(/Seq Scan on deliveries_[^\n]*\n\s+Filter[^\n]*\n\s+Rows Removed/);
+  }
+});
+
+test('a page in the middle of the log fetches little more than itself', async () => {
+  const filter = { ...everything, userId: 'user1' };
+  const before = idFloor('delivery', Date.now() - 3 * DAY_MS);
+  const page = await listDeliveries(pool, filter, { limit: 21, offset: 0, before });
+  expect(page).toHaveLength(21);
+  const plan = await planOf((explaining) => listDeliveries(explaining, filter, { limit: 21, offset: 0, before }));
+  const read = [...plan.matchAll(/on deliveries_20\d+ \S+ \(actual rows=([\d.]+) loops=(\d+)\)/g)].reduce(
+    (sum, [, rows, loops]) => sum + Number(rows) * Number(loops),
+    0,
+  );
+  expect(read).toBeGreaterThan(20);
+  expect(read).toBeLessThan(400);
+});
+
+test('the total is counted no further than asked', async () => {
+  const filter = { ...everything, userId: 'user1' };
+  expect(await countDeliveries(pool, filter, 1001)).toBe(1001);
+  expect(await countDeliveries(pool, { ...filter, status: 'failed' }, 1001)).toBe(100);
+});
+
+/** The plan of the statement that a call makes, as it ran. */
+async function planOf(call: (pool: Pool) => Promise<unknown>): Promise<string> {
+  const plans: string[] = [];
+  const explaining = {
+    async query(text: string, values: unknown[]) {
+      const explained = await pool.query(`explain (analyze, costs off, timing off, summary off) ${text}`, values);
+      plans.push(explained.rows.map((row) => row['QUERY PLAN']).join('\n'));
+      return pool.query(text, values);
+    },
+  };
+  await call(explaining as unknown as Pool);
+  return plans.join('\n');
+}
