@@ -41,6 +41,15 @@ export interface WebSocketOptions {
   readonly pingIntervalMs?: number;
 }
 
+// Not written in place, because the types of ws do not know closeTimeout yet.
+const serverOptions = {
+  maxPayload: MAX_MESSAGE_BYTES,
+  maxFragments: MAX_FRAGMENTS,
+  closeTimeout: CLOSE_TIMEOUT_MS,
+  clientTracking: true,
+  handleProtocols: (protocols: Set<string>) => (protocols.has(PROTOCOL) ? PROTOCOL : false),
+};
+
 /** What stands ready for a socket before it is one. */
 interface Admission {
   readonly principal: Principal;
@@ -55,14 +64,7 @@ export function webSocketRoutes(options: WebSocketOptions): FastifyPluginCallbac
     // Only what can become a WebSocket leaves HTTP: other upgrades (h2c, by some clients' default) are answered as plain requests.
     Object.assign(app.server, { shouldUpgradeCallback: isUpgradeHere });
     void app.register(webSocketPlugin, {
-      options: {
-        maxPayload: MAX_MESSAGE_BYTES,
-        maxFragments: MAX_FRAGMENTS,
-        // Spread: ws knows it, its types do not yet.
-        ...{ closeTimeout: CLOSE_TIMEOUT_MS },
-        clientTracking: true,
-        handleProtocols: (protocols) => (protocols.has(PROTOCOL) ? PROTOCOL : false),
-      },
+      options: serverOptions,
       // Too large, too many pieces, not UTF-8: ws is closing it, with the right code.
       errorHandler: () => {},
       preClose(closed) {
