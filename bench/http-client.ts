@@ -1,5 +1,5 @@
 // How fast the outbound client is, beside bare undici in the same run: `node bench/http-client.ts [seconds] [in flight]`.
-// The receiver is another process, so that the figures are of one core.
+// The receiver is another process. Processor time is given beside the rate, since it holds still while others use the machine.
 import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
@@ -43,9 +43,10 @@ async function compare(seconds: number, inFlight: number): Promise<void> {
   await perSecond(bare, 1, inFlight);
   await perSecond(guarded, 1, inFlight);
   for (let round = 0; round < ROUNDS; round += 1) {
-    const [bareRate, guardedRate] = [await perSecond(bare, seconds, inFlight), await perSecond(guarded, seconds, inFlight)];
+    const [one, other] = [await perSecond(bare, seconds, inFlight), await perSecond(guarded, seconds, inFlight)];
     console.log(
-      `bare ${bareRate}/s, guarded ${guardedRate}/s, ratio ${(guardedRate / bareRate).toFixed(2)}, ${inFlight} in flight`,
+      `${inFlight} in flight: bare ${one.rate}/s at ${one.cpuMicros} us, guarded ${other.rate}/s at ${other.cpuMicros} us; ` +
+        `ratio ${(other.rate / one.rate).toFixed(2)} by rate, ${(one.cpuMicros / other.cpuMicros).toFixed(2)} by processor time`,
     );
   }
   client.close();
@@ -53,7 +54,12 @@ async function compare(seconds: number, inFlight: number): Promise<void> {
   receiver.kill();
 }
 
-async function perSecond(send: () => Promise<void>, seconds: number, inFlight: number): Promise<number> {
+async function perSecond(
+  send: () => Promise<void>,
+  seconds: number,
+  inFlight: number,
+): Promise<{ rate: number; cpuMicros: number }> {
+  const cpuBefore = process.cpuUsage();
   const startedAt = performance.now();
   const endsAt = startedAt + seconds * 1000;
   let sent = 0;
@@ -64,7 +70,9 @@ async function perSecond(send: () => Promise<void>, seconds: number, inFlight: n
     }
   }
   await Promise.all(Array.from({ length: inFlight }, loop));
-  return Math.round((sent / (performance.now() - startedAt)) * 1000);
+  const rate = Math.round((sent / (performance.now() - startedAt)) * 1000);
+  const cpu = process.cpuUsage(cpuBefore);
+  return { rate, cpuMicros: Math.round(((cpu.user + cpu.system) / sent) * 10) / 10 };
 }
 
 function bareHandler(resolve: () => void, reject: (error: Error) => void): Dispatcher.DispatchHandler {

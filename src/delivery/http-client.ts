@@ -51,7 +51,8 @@ interface Target extends Site {
  * Follows no redirect, decompresses nothing, keeps no cookies, and knows no proxy. How many requests go to one webhook at a time is
  * the dispatcher's to limit; connections are shared by all webhooks of an origin, so that none can keep them from the others.
  *
- * Measured 2026-11-23 (see tests/delivery/http-client.bench.ts): RATIO_PLACEHOLDER
+ * Measured 2026-11-23 by bench/http-client.ts, Node 26 on two shared cores, the receiver in another process: 25 µs of processor time a
+ * POST beside 20 µs for bare undici dispatch in the same run (ratio 0.8; by rate 0.85 to 1.0), 27,000 POST/s at 16 in flight, 42,000 at 64.
  */
 export class HttpClient {
   readonly #policy: EgressPolicy;
