@@ -39,7 +39,7 @@ export function drawDeliveries(
         y: { range: (_, __, highest) => [0, Math.max(4, highest * 1.08)] },
       },
       axes: [
-        { ...axis, grid: { show: false }, space: 72, values: (_, splits) => timeLabels(splits) },
+        { ...axis, grid: { show: false }, space: 72, size: 30, values: (_, splits) => timeLabels(splits) },
         {
           ...axis,
           size: 44,

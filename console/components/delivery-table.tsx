@@ -101,7 +101,7 @@ function LastAnswer({ delivery }: { delivery: Delivery }): ComponentChildren {
       {retryAt !== undefined && (
         <span class="next-retry">
           {' '}
-          · {retryAt.getTime() > nowMs.value ? `again in ${span(retryAt.getTime() - nowMs.value)}` : 'again now'}
+          · {retryAt.getTime() > nowMs.value + 999 ? `again in ${span(retryAt.getTime() - nowMs.value)}` : 'again now'}
         </span>
       )}
     </>

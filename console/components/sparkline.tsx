@@ -1,23 +1,24 @@
 // A small strip of what happened over time: tall where much was sent, red where it failed.
 import type { StatsBucket } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 
+/** Finer than this, bars of a small strip run together. */
+const MAX_BARS = 32;
 const HEIGHT = 28;
 const STEP = 5;
 const BAR = 4;
 
 export function Sparkline({ buckets, label }: { buckets: readonly StatsBucket[]; label: string }) {
-  const highest = Math.max(1, ...buckets.map((bucket) => bucket.counts?.total ?? 0));
+  const bars = toBars(buckets);
+  const highest = Math.max(1, ...bars.map((bar) => bar.total));
   return (
     <svg
       class="sparkline"
-      viewBox={`0 0 ${buckets.length * STEP} ${HEIGHT}`}
+      viewBox={`0 0 ${bars.length * STEP} ${HEIGHT}`}
       preserveAspectRatio="none"
       role="img"
       aria-label={label}
     >
-      {buckets.map((bucket, index) => {
-        const total = bucket.counts?.total ?? 0;
-        const bad = (bucket.counts?.failed ?? 0) + (bucket.counts?.retrying ?? 0);
+      {bars.map(({ total, bad }, index) => {
         const height = total === 0 ? 1 : Math.max(2, (total / highest) * HEIGHT);
         const badHeight = bad === 0 ? 0 : Math.max(2, (bad / total) * height);
         return (
@@ -35,4 +36,16 @@ export function Sparkline({ buckets, label }: { buckets: readonly StatsBucket[];
       })}
     </svg>
   );
+}
+
+function toBars(buckets: readonly StatsBucket[]): { total: number; bad: number }[] {
+  const size = Math.ceil(buckets.length / MAX_BARS);
+  const bars = Array.from({ length: Math.ceil(buckets.length / size) }, () => ({ total: 0, bad: 0 }));
+  for (const [index, { counts }] of buckets.entries()) {
+    const bar = bars[Math.floor(index / size)];
+    if (bar === undefined || counts === undefined) continue;
+    bar.total += counts.total;
+    bar.bad += counts.failed + counts.retrying;
+  }
+  return bars;
 }

@@ -57,7 +57,8 @@ export function Loaded<T>({
   lines?: number;
   children: (data: T) => ComponentChildren;
 }) {
-  if (from.failure !== undefined) return <Problem failure={from.failure} onRetry={from.reload} />;
+  if (from.failure !== undefined)
+    return <Problem failure={from.failure} onRetry={from.failure.temporary ? from.reload : undefined} />;
   if (from.data === undefined) return <Loading {...(lines === undefined ? {} : { lines })} />;
-  return <div class={from.loading ? 'refreshing' : undefined}>{children(from.data)}</div>;
+  return <div class={from.loading ? 'loaded refreshing' : 'loaded'}>{children(from.data)}</div>;
 }

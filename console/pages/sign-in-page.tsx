@@ -21,46 +21,48 @@ export function SignInPage() {
   };
   return (
     <main class="sign-in">
-      <div class="ticket">
-        <p class="brand">
-          <Mark />
-          <span>
-            HomeChef <b>Webhooks</b>
-          </span>
-        </p>
-        <h1>Sign in</h1>
-        <p class="lead">See every event on its way to your receivers, and steer it.</p>
-        {signedOutBecause.value === 'expired' && (
-          <p class="notice" role="status">
-            Your session has ended. Sign in again to go on where you were.
+      <div class="receipt-shadow">
+        <div class="ticket">
+          <p class="brand">
+            <Mark />
+            <span>
+              HomeChef <b>Webhooks</b>
+            </span>
           </p>
-        )}
-        <form onSubmit={submit}>
-          <label for={id}>Access token</label>
-          <textarea
-            id={id}
-            class="mono"
-            rows={4}
-            value={token}
-            spellcheck={false}
-            autocomplete="off"
-            aria-describedby={`${id}-error`}
-            aria-invalid={problem !== ''}
-            placeholder="eyJhbGciOi…"
-            onInput={(event) => {
-              setToken(event.currentTarget.value);
-              setProblem('');
-            }}
-          />
-          <p id={`${id}-error`} class="field-error" role="alert">
-            {problem}
-          </p>
-          <button class="button primary wide" type="submit" disabled={token.trim() === ''}>
-            Sign in
-          </button>
-          <p class="hint">The token stays in this tab and is forgotten when you close it.</p>
-        </form>
-        {isDevelopment && <DevelopmentSignIn />}
+          <h1>Sign in</h1>
+          <p class="lead">See every event on its way to your receivers, and steer it.</p>
+          {signedOutBecause.value === 'expired' && (
+            <p class="notice" role="status">
+              Your session has ended. Sign in again to go on where you were.
+            </p>
+          )}
+          <form onSubmit={submit}>
+            <label for={id}>Access token</label>
+            <textarea
+              id={id}
+              class="mono"
+              rows={4}
+              value={token}
+              spellcheck={false}
+              autocomplete="off"
+              aria-describedby={`${id}-error`}
+              aria-invalid={problem !== ''}
+              placeholder="eyJhbGciOi…"
+              onInput={(event) => {
+                setToken(event.currentTarget.value);
+                setProblem('');
+              }}
+            />
+            <p id={`${id}-error`} class="field-error" role="alert">
+              {problem}
+            </p>
+            <button class="button primary wide" type="submit" disabled={token.trim() === ''}>
+              Sign in
+            </button>
+            <p class="hint">The token stays in this tab and is forgotten when you close it.</p>
+          </form>
+          {isDevelopment && <DevelopmentSignIn />}
+        </div>
       </div>
     </main>
   );

@@ -28,8 +28,8 @@ export function DeliveryListPage() {
           Refresh
         </button>
       </PageHead>
+      <StatusFilter />
       <div class="toolbar">
-        <StatusFilter />
         <WebhookFilter />
         <EventTypeFilter />
         <MomentFilter name="since" label="From" />

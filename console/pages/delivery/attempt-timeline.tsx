@@ -23,8 +23,13 @@ export function AttemptTimeline({ delivery }: { delivery: Delivery }) {
         <span class="hint">{delivery.attempts.length === 0 ? 'none yet' : `${delivery.attempts.length} so far`}</span>
       </div>
       <ol class="timeline">
-        {delivery.attempts.map((attempt) => (
-          <AttemptItem key={attempt.number} attempt={attempt} longestMs={longestMs} />
+        {delivery.attempts.map((attempt, index) => (
+          <AttemptItem
+            key={attempt.number}
+            attempt={attempt}
+            longestMs={longestMs}
+            isLast={index === delivery.attempts.length - 1}
+          />
         ))}
         <Ending delivery={delivery} />
       </ol>
@@ -32,7 +37,8 @@ export function AttemptTimeline({ delivery }: { delivery: Delivery }) {
   );
 }
 
-function AttemptItem({ attempt, longestMs }: { attempt: Attempt; longestMs: number }) {
+/** Earlier attempts are kept short: what the last one answered is what matters now. */
+function AttemptItem({ attempt, longestMs, isLast }: { attempt: Attempt; longestMs: number; isLast: boolean }) {
   const ok = attempt.errorCode === undefined || attempt.errorCode === '';
   const cause = causeOf(attempt);
   const trigger = TRIGGERS[attempt.trigger];
@@ -56,9 +62,9 @@ function AttemptItem({ attempt, longestMs }: { attempt: Attempt; longestMs: numb
             <rect width={Math.max(1, (attempt.durationMs / longestMs) * 100)} height="4" class="attempt-bar-part" />
           </svg>
         )}
-        {!ok && <p class="hint">{cause.advice || attempt.errorMessage}</p>}
+        {!ok && isLast && <p class="hint">{cause.advice || attempt.errorMessage}</p>}
         {response !== '' && (
-          <details class="attempt-response" open={!ok}>
+          <details class="attempt-response" open={isLast}>
             <summary>Response{attempt.responseTruncated ? ' (its beginning)' : ''}</summary>
             <pre tabIndex={0} aria-label={`Response to attempt ${attempt.number}`}>
               <code>{response}</code>

@@ -56,7 +56,9 @@ export function DeliveryPage({ id }: { id: string }) {
               <AttemptTimeline delivery={loaded} />
               <Facts delivery={loaded} />
             </div>
-            <RequestPanel delivery={loaded} />
+            <div class="receipt-shadow">
+              <RequestPanel delivery={loaded} />
+            </div>
           </div>
         )}
       </Loaded>

@@ -7,7 +7,8 @@ import { canSign, plainSignature, secretBytes, standardSignature } from '../../s
 
 export function SentHeaders({ delivery, size }: { delivery: Delivery; size: number }) {
   const attempts = delivery.attempts;
-  const [number, setNumber] = useState(attempts.length);
+  // Null follows the latest one as attempts are made.
+  const [number, setNumber] = useState<number | null>(null);
   const [secret, setSecret] = useState('');
   const id = useId();
   const attempt = attempts.find((each) => each.number === number) ?? attempts.at(-1);
@@ -22,7 +23,7 @@ export function SentHeaders({ delivery, size }: { delivery: Delivery; size: numb
       {attempts.length > 1 && (
         <label class="filter">
           <span>Attempt</span>
-          <select value={String(number)} onChange={(event) => setNumber(Number(event.currentTarget.value))}>
+          <select value={String(attempt?.number ?? '')} onChange={(event) => setNumber(Number(event.currentTarget.value))}>
             {attempts.map((each) => (
               <option key={each.number} value={String(each.number)}>
                 {each.number}

@@ -39,8 +39,8 @@ function Feed() {
   const paused = feed.paused.value;
   return (
     <>
+      <StatusFilter />
       <div class="toolbar">
-        <StatusFilter />
         <WebhookFilter />
         <EventTypeFilter />
       </div>

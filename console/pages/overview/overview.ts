@@ -30,6 +30,8 @@ export interface Overview {
   readonly bucketSeconds: number;
 }
 
+/** A webhook that loses more than one delivery in a hundred is in trouble; one that lost a single one of many is not. */
+const TOLERATED_LOSS = 0.01;
 /** Calls at once: enough to be quick, few enough to leave the browser's six connections to other pages. */
 const PARALLEL_CALLS = 4;
 
@@ -67,7 +69,7 @@ function troubleOf(webhook: Webhook, stats: WebhookStats): number {
   if (webhook.health !== undefined && webhook.health.disabledReason !== '') return 3;
   if (!webhook.isActive) return 0;
   if ((webhook.health?.consecutiveFailures ?? 0) > 0) return 2 + lost;
-  if (lost > 0) return 1 + lost;
+  if (lost > TOLERATED_LOSS) return 1 + lost;
   return (stats.counts?.retrying ?? 0) > 0 ? 0.5 : 0;
 }
 

@@ -1,0 +1,124 @@
+// Every page, in light, dark and on a phone: accessible, within its width, and without a complaint from the browser.
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
+import { chromiumPath, desktop, launchBrowser, signIn, visit, type Look } from './browser.ts';
+import { playScene, type Scene } from './scene.ts';
+import { startConsoleService, type ConsoleService } from './service.ts';
+
+const looks: readonly Look[] = [
+  desktop,
+  { ...desktop, name: 'dark', scheme: 'dark' },
+  { name: 'phone', scheme: 'light', width: 390, height: 844 },
+];
+
+interface Stop {
+  readonly name: string;
+  readonly path: (scene: Scene) => string;
+  /** Waits until the page has what it came for. */
+  readonly ready: (page: Page) => Promise<void>;
+}
+
+const shows = (text: string | RegExp) => (page: Page) => page.getByText(text).first().waitFor();
+const chart = (page: Page) => page.locator('.chart-canvas canvas').waitFor();
+
+const stops: readonly Stop[] = [
+  { name: 'overview', path: () => '/', ready: chart },
+  { name: 'live', path: () => '/live', ready: (page) => page.locator('.rows tbody tr').first().waitFor() },
+  { name: 'webhooks', path: () => '/webhooks', ready: shows('Kitchen display') },
+  { name: 'webhook-new', path: () => '/webhooks/new', ready: shows('order.created') },
+  { name: 'webhook', path: (scene) => `/webhooks/${scene.failingId}`, ready: chart },
+  { name: 'webhook-edit', path: (scene) => `/webhooks/${scene.failingId}/edit`, ready: shows('order.created') },
+  { name: 'deliveries', path: () => '/deliveries', ready: shows('Older') },
+  { name: 'deliveries-failed', path: () => '/deliveries?status=failed', ready: shows('Older') },
+  { name: 'deliveries-none', path: () => '/deliveries?event_type=chef.approved', ready: shows('No delivery matches') },
+  { name: 'delivery-retrying', path: (scene) => `/deliveries/${scene.retryingDeliveryId}`, ready: shows('Request') },
+  { name: 'delivery-delivered', path: (scene) => `/deliveries/${scene.deliveredDeliveryId}`, ready: shows('Request') },
+  { name: 'delivery-missing', path: () => `/deliveries/delivery_${'0'.repeat(26)}`, ready: shows('Not found') },
+  { name: 'verify', path: () => '/verify?language=python', ready: shows('receiver.py') },
+];
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** Set by `npm run screenshots`: where pictures of all pages go. */
+const pictures = process.env['CONSOLE_SCREENSHOTS'];
+
+describe.skipIf(chromiumPath === null)('the pages', () => {
+  let service: ConsoleService;
+  let receiver: Receiver;
+  let browser: Browser;
+  let scene: Scene;
+
+  beforeAll(async () => {
+    service = await startConsoleService();
+    receiver = await startReceiver();
+    scene = await playScene(service, receiver);
+    browser = await launchBrowser();
+    if (pictures !== undefined) mkdirSync(pictures, { recursive: true });
+  }, 120_000);
+
+  afterAll(async () => {
+    await browser?.close();
+    await service?.close();
+    await receiver?.close();
+  });
+
+  describe.each(looks)('$name', (look) => {
+    test('sign-in', { timeout: 60_000 }, async () => {
+      const { context, page, complaints } = await visit(browser, service.http, look);
+      await page.goto('/');
+      await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+      await judge(page, complaints, 'sign-in', look);
+      await context.close();
+    });
+
+    test.each(stops)('$name', { timeout: 60_000 }, async (stop) => {
+      const { context, page, complaints } = await visit(browser, service.http, look);
+      await signIn(page, 'developer', stop.path(scene));
+      if (stop.name === 'live') await publish(service);
+      await stop.ready(page);
+      await judge(page, stop.name === 'delivery-missing' ? withoutNotFound(complaints) : complaints, stop.name, look);
+      await context.close();
+    });
+  });
+});
+
+async function judge(page: Page, complaints: readonly string[], name: string, look: Look): Promise<void> {
+  await page.evaluate('document.fonts.ready');
+  // Away from whatever would light up under it.
+  await page.mouse.move(0, 0);
+  if (pictures !== undefined) await page.screenshot({ path: `${pictures}/${name}-${look.name}.png`, fullPage: true });
+  const overflow = await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth');
+  expect(overflow, 'pixels beyond the right edge').toBeLessThanOrEqual(0);
+  // The page's own policy forbids scripts that are not its own; the driver's evaluate is not bound by it.
+  await page.evaluate(axe);
+  const findings = await page.evaluate(async () => {
+    const { axe: engine } = globalThis as unknown as { axe: { run(): Promise<AxeResult> } };
+    const result = await engine.run();
+    return result.violations
+      .filter((each) => each.impact === 'serious' || each.impact === 'critical')
+      .map((each) => `${each.id}: ${each.nodes.map((node) => node.html).join(' ')}`);
+  });
+  expect(findings).toEqual([]);
+  expect(complaints).toEqual([]);
+}
+
+interface AxeResult {
+  readonly violations: readonly { id: string; impact: string; nodes: readonly { html: string }[] }[];
+}
+
+/** The browser logs every 404 as an error; here it is what was asked for. */
+function withoutNotFound(complaints: readonly string[]): string[] {
+  return complaints.filter((complaint) => !complaint.includes('404'));
+}
+
+async function publish(service: ConsoleService): Promise<void> {
+  for (let n = 0; n < 3; n += 1) {
+    await service.publisher('POST', '/api/v1/events', {
+      event_type: 'tip.received',
+      data: { tip_id: `tip_live_${n}`, amount: 4 },
+      audience: { user_ids: ['user123'] },
+    });
+  }
+}

@@ -1,0 +1,222 @@
+// A developer's first day with the console, played against the real service: from the first webhook to a rotated secret.
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import type { Browser, Page } from 'playwright-core';
+import { Webhook } from 'standardwebhooks';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
+import { chromiumPath, launchBrowser, signIn, visit, type Visit } from './browser.ts';
+import { DEVELOPER, startConsoleService, type ConsoleService } from './service.ts';
+
+describe.skipIf(chromiumPath === null)('a day with the console', () => {
+  let service: ConsoleService;
+  let receiver: Receiver;
+  let browser: Browser;
+  let tab: Visit;
+  let page: Page;
+  let webhookUrl = '';
+  let secret = '';
+
+  beforeAll(async () => {
+    service = await startConsoleService();
+    receiver = await startReceiver();
+    browser = await launchBrowser();
+    tab = await visit(browser, service.http);
+    page = tab.page;
+    page.setDefaultTimeout(10_000);
+  }, 90_000);
+
+  afterAll(async () => {
+    await browser?.close();
+    await service?.close();
+    await receiver?.close();
+  });
+
+  test('a token that is not one is refused on the spot, and one click signs in', async () => {
+    await page.goto('/');
+    await page.getByLabel('Access token').fill('not a token');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('This is not a HomeChef token').waitFor();
+    await signIn(page, 'developer');
+    await page.getByText('No webhooks yet').waitFor();
+  });
+
+  test('a webhook is made with the keyboard alone, its URL judged as it is typed, its secret shown once', async () => {
+    await page.getByRole('link', { name: 'Create a webhook' }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByLabel('URL').focus();
+    await page.keyboard.type('ftp://example.com');
+    await page.getByText('Begin with https://').waitFor();
+    await page.keyboard.press('ControlOrMeta+a');
+    await page.keyboard.type(receiver.url('/inbox'));
+    await page.getByText('unencrypted').waitFor();
+    await page.keyboard.press('Tab');
+    await page.keyboard.type('My kitchen');
+    await page.getByRole('checkbox', { name: 'order.created' }).focus();
+    await page.keyboard.press('Space');
+    await page.getByText('Retries, limits and headers').focus();
+    await page.keyboard.press('Enter');
+    await page.getByLabel('Retries').focus();
+    await page.keyboard.type('8');
+    await page.getByLabel('First delay').focus();
+    await page.keyboard.type('1');
+    await page.getByRole('button', { name: 'Create webhook' }).focus();
+    await page.keyboard.press('Enter');
+    secret = (await page.getByTestId('secret').textContent()) ?? '';
+    expect(secret).toMatch(/^whsec_/);
+    webhookUrl = page.url();
+    await page.getByRole('button', { name: 'Copy secret' }).click();
+    expect(await page.evaluate('navigator.clipboard.readText()')).toBe(secret);
+    await page.reload();
+    await page.getByText('Set-up').waitFor();
+    expect(await page.getByTestId('secret').count()).toBe(0);
+  });
+
+  test('what the service refuses is said at the field it refuses', async () => {
+    await page.goto('/webhooks/new');
+    await page.getByLabel('URL').fill('https://169.254.169.254/latest');
+    await page.getByRole('checkbox', { name: 'order.created' }).check();
+    await page.getByRole('button', { name: 'Create webhook' }).click();
+    await expect.poll(() => page.locator('.field-error').first().textContent()).toContain('metadata');
+  });
+
+  test('a test shows at once what the receiver answered', async () => {
+    await page.goto(webhookUrl);
+    await page.getByRole('button', { name: 'Send test' }).click();
+    await page.getByTestId('test-result').getByText('Answered 200').waitFor();
+    const [request] = receiver.at('/inbox');
+    expect(() => new Webhook(secret).verify(request?.body.toString() ?? '', request?.headers ?? {})).not.toThrow();
+  });
+
+  test(
+    'what others publish arrives live, with its retries, and the stream survives a restart of the service',
+    { timeout: 60_000 },
+    async () => {
+      await page.getByRole('link', { name: 'Live', exact: true }).click();
+      await page.locator('.stream-state.live').waitFor();
+      await publish('order_1');
+      await page.locator('.rows').getByText('Delivered').waitFor();
+      receiver.script('/inbox', { status: 500, body: 'the oven is cold' });
+      await publish('order_2');
+      await page.locator('.rows').getByText('Answered 500').waitFor();
+      await page.getByRole('button', { name: 'Pause', exact: true }).click();
+      await page.getByText(/\(\d+ waiting\)/).waitFor();
+      await page.getByRole('button', { name: /^Resume/ }).click();
+      await service.kill();
+      await page.getByText(/Reconnecting.*will resume from/).waitFor();
+      await service.restart();
+      await page.getByText(/Live, resumed from/).waitFor({ timeout: 30_000 });
+      await publish('order_3');
+      await expect.poll(() => page.locator('.rows tbody tr').count(), { timeout: 15_000 }).toBe(3);
+    },
+  );
+
+  test(
+    'a delivery shows its attempts and counts down to the next, until the receiver is mended',
+    { timeout: 60_000 },
+    async () => {
+      await page.locator('.rows').getByRole('link', { name: 'order.created' }).first().click();
+      await page.getByTestId('countdown').waitFor();
+      await page.getByText('the oven is cold').first().waitFor();
+      // The last of them was made a moment ago; attempts are added as they are made, without a reload.
+      const before = await page.locator('.attempt.bad').count();
+      await expect.poll(() => page.locator('.attempt.bad').count(), { timeout: 20_000 }).toBeGreaterThan(before);
+      receiver.script('/inbox', 200);
+      await page.getByRole('button', { name: 'Retry now' }).click();
+      await page.getByText('asked for by hand').waitFor();
+      await page.locator('.page-head').getByText('Delivered').waitFor();
+    },
+  );
+
+  test('the signatures worked out on the page are those that were sent, and the copied script sends it again, signed', async () => {
+    const sent = receiver.at('/inbox').findLast((request) => request.headers['webhook-id'] === page.url().split('/').at(-1));
+    await page.getByText('Work out the signatures').click();
+    await page.getByLabel('Signing secret').fill(secret);
+    await page.getByText(sent?.headers['webhook-signature'] ?? '').waitFor();
+    await page.getByText(sent?.headers['x-homechef-signature'] ?? '').waitFor();
+    await page.getByRole('button', { name: 'Copy as curl' }).click();
+    const script = (await page.evaluate('navigator.clipboard.readText()')) as string;
+    const received = receiver.requests.length;
+    await promisify(execFile)('bash', ['-c', script.replace('whsec_…', secret)]);
+    const again = receiver.requests[received];
+    expect(again?.body).toEqual(sent?.body);
+    expect(again?.headers['x-homechef-signature']).toBe(sent?.headers['x-homechef-signature']);
+    expect(() => new Webhook(secret).verify(again?.body.toString() ?? '', again?.headers ?? {})).not.toThrow();
+  });
+
+  test('a pasted request is checked in the browser, and told what is wrong with it', async () => {
+    const sent = receiver.requests.at(-1);
+    const headers = ['webhook-id', 'webhook-timestamp', 'webhook-signature', 'x-homechef-signature'];
+    await page.getByRole('link', { name: 'Verify', exact: true }).click();
+    await page.getByLabel('Signing secret').fill(secret);
+    await page.getByLabel('Headers').fill(headers.map((name) => `${name}: ${sent?.headers[name]}`).join('\n'));
+    const body = page.getByLabel('Body, exactly as it arrived');
+    await body.fill(sent?.body.toString() ?? '');
+    await page.getByRole('button', { name: 'Check', exact: true }).click();
+    await page.getByText('webhook-signature fits this secret and this body.').waitFor();
+    await page.getByText('webhook-timestamp is recent.').waitFor();
+    await body.fill(JSON.stringify(JSON.parse(sent?.body.toString() ?? ''), null, 1));
+    await page.getByRole('button', { name: 'Check', exact: true }).click();
+    await page.getByText('the body was parsed and printed again').waitFor();
+  });
+
+  test('filters live in the address: a filtered view opens again from its link', async () => {
+    await page.getByRole('link', { name: 'Deliveries', exact: true }).click();
+    await page.getByRole('navigation', { name: 'Status' }).getByRole('link', { name: 'Delivered', exact: true }).click();
+    await page.getByLabel('Event type').selectOption('order.created');
+    await expect.poll(() => page.url()).toContain('status=delivered&event_type=order.created');
+    await page.reload();
+    await page.locator('.rows tbody tr').first().waitFor();
+    expect(await page.locator('.rows tbody tr').getByText('Delivered').count()).toBe(
+      await page.locator('.rows tbody tr').count(),
+    );
+  });
+
+  test('a rotated secret is shown once and signs from then on', async () => {
+    await page.goto(webhookUrl);
+    await page.getByRole('button', { name: 'Rotate secret' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Rotate secret' }).click();
+    const rotated = (await page.getByTestId('secret').textContent()) ?? '';
+    expect(rotated).not.toBe(secret);
+    await page.getByRole('button', { name: 'Send test' }).click();
+    await page.getByTestId('test-result').waitFor();
+    const sent = receiver.requests.at(-1);
+    expect(() => new Webhook(rotated).verify(sent?.body.toString() ?? '', sent?.headers ?? {})).not.toThrow();
+    expect(() => new Webhook(secret).verify(sent?.body.toString() ?? '', sent?.headers ?? {})).not.toThrow();
+  });
+
+  test('a webhook is paused, resumed, edited, and deleted only after a question', async () => {
+    await page.getByRole('button', { name: 'Pause', exact: true }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Pause', exact: true }).click();
+    await page.getByText('Nothing is sent to it.').waitFor();
+    await page.getByRole('button', { name: 'Resume', exact: true }).click();
+    await page.locator('.badge').getByText('Active').waitFor();
+    await page.getByRole('link', { name: 'Edit', exact: true }).click();
+    await page.getByLabel('Description').fill('Somebody else’s kitchen');
+    await page.getByRole('button', { name: 'Save changes' }).click();
+    await page.getByText('Somebody else’s kitchen').waitFor();
+    await page.getByRole('button', { name: 'Delete', exact: true }).click();
+    await page.keyboard.press('Escape');
+    expect(await page.getByRole('dialog').count()).toBe(0);
+    await page.getByRole('button', { name: 'Delete', exact: true }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete webhook' }).click();
+    await page.getByText('No webhooks yet').waitFor();
+  });
+
+  test('signing out forgets the token, and the browser never complained about the page itself', async () => {
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    expect(await page.evaluate('sessionStorage.length')).toBe(0);
+    // Refused requests and the service's own death are logged by the browser as failed loads.
+    expect(tab.complaints.filter((complaint) => !complaint.startsWith('Failed to load resource'))).toEqual([]);
+  });
+
+  async function publish(orderId: string): Promise<void> {
+    const answer = await service.publisher('POST', '/api/v1/events', {
+      event_type: 'order.created',
+      data: { order_id: orderId, note: "don't ring" },
+      audience: { user_ids: [DEVELOPER] },
+    });
+    expect(answer.status).toBe(202);
+  }
+});
