@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import type { Config, DatabaseConfig } from './config.ts';
 import { attempt, type Attempted, type AttemptParts } from './delivery/attempt.ts';
 import { Dispatcher, type Committed } from './delivery/dispatcher.ts';
-import { HttpClient } from './delivery/http-client.ts';
+import { HttpClient, MAX_SOCKETS } from './delivery/http-client.ts';
 import { givenUp, Notices } from './delivery/notices.ts';
 import { OutcomeStore, type DisabledWebhook } from './delivery/outcome-store.ts';
 import { createPace } from './delivery/pace.ts';
@@ -124,7 +124,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
   const { events, log, tracing } = telemetry;
   const secretBox = new SecretBox(loadOrCreateKeys(config));
   const policy = new EgressPolicy(config);
-  const client = new HttpClient({ policy });
+  const client = new HttpClient({ policy, maxSockets: Math.max(MAX_SOCKETS, config.delivery.maxConcurrency) });
   const { scheduler, index, isRedisAway } = createSchedule(config, stores, telemetry);
   const directory = new WebhookDirectory(stores.pool, secretBox, config.delivery.retry);
   const notices = new Notices(config.notificationUrl, log);

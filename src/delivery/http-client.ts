@@ -18,7 +18,7 @@ const BODY_TIMEOUT_MS = 1000;
 /** Answers such as `103 Early Hints` that are listened to before the real one; a flood of them waits unread for the deadline. */
 const MAX_INFORMATIONAL = 100;
 /** Sockets open at once, idle ones included: half of the descriptors that a process usually gets. */
-const MAX_SOCKETS = 1000;
+export const MAX_SOCKETS = 1000;
 /** URLs whose parsed form is kept; parsing and checking one costs more than sending to it. */
 const MAX_KNOWN_URLS = 10_000;
 
@@ -37,7 +37,7 @@ export interface PostRequest {
 export interface HttpClientOptions {
   readonly policy: EgressPolicy;
   readonly resolver?: NameResolver;
-  /** At least as many as requests may be in flight. */
+  /** MAX_SOCKETS unless more requests than that may be in flight. */
   readonly maxSockets?: number;
   /** Certificates trusted instead of the usual ones, in PEM. */
   readonly trustedCertificates?: readonly string[];
