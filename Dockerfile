@@ -1,0 +1,39 @@
+# syntax=docker/dockerfile:1
+# The service as an image. Node runs the TypeScript as it is, so the only thing built is the console.
+ARG NODE=node:26.10.0-bookworm-slim
+
+FROM ${NODE} AS console
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+# `npm ci` refuses a lock file that was written on another platform; this installs what the file names and leaves it as it is.
+RUN npm install --no-save
+COPY tsconfig.json ./
+COPY gen gen
+COPY src src
+COPY console console
+RUN npm run build:console
+
+FROM ${NODE} AS dependencies
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+# Without the optional packages: they are an embedded PostgreSQL, which containers have no use for.
+RUN npm install --no-save --omit=dev --omit=optional --ignore-scripts
+
+FROM ${NODE}
+WORKDIR /app
+# DATA_DIR is used only in development, for keys that are generated where none are given.
+ENV NODE_ENV=production ENVIRONMENT=production DATA_DIR=/data
+COPY --from=dependencies /build/node_modules node_modules
+COPY package.json ./
+COPY gen gen
+COPY migrations migrations
+COPY src src
+COPY --from=console /build/dist dist
+RUN install -d -o node -g node /data
+VOLUME /data
+# By number, so that an orchestrator that demands a non-root user can tell.
+USER 1000:1000
+EXPOSE 8080 9090 9464
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.SERVER_PORT || 8080}/livez`).then((a) => process.exit(a.ok ? 0 : 1), () => process.exit(1))"]
+CMD ["node", "src/main.ts"]
