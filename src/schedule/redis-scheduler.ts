@@ -209,7 +209,7 @@ export class RedisScheduler implements Scheduler {
     encode: (item: Item) => (string | number)[],
   ): Promise<{ chunk: Item[]; reply: number[] }[]> {
     const replies: { chunk: Item[]; reply: number[] }[] = [];
-    let calls: Promise<void>[] = [];
+    let calls: Promise<{ chunk: Item[]; reply: number[] }>[] = [];
     for (const [shard, ofShard] of this.#byShard(items)) {
       for (const { chunk, groups } of groupByWebhook(ofShard, MAX_SCRIPT_ITEMS)) {
         const parameters: (string | number)[] = [shard.webhookPrefix, ...head];
@@ -217,18 +217,14 @@ export class RedisScheduler implements Scheduler {
           parameters.push(webhookKey(webhookId), group.length);
           for (const item of group) parameters.push(...encode(item));
         }
-        calls.push(
-          this.#redis.run(script, shard.keys, parameters).then((reply) => {
-            replies.push({ chunk, reply: reply as number[] });
-          }),
-        );
+        calls.push(this.#redis.run(script, shard.keys, parameters).then((reply) => ({ chunk, reply: reply as number[] })));
         if (calls.length === MAX_SCRIPTS_IN_FLIGHT) {
-          await Promise.all(calls);
+          replies.push(...(await Promise.all(calls)));
           calls = [];
         }
       }
     }
-    await Promise.all(calls);
+    replies.push(...(await Promise.all(calls)));
     return replies;
   }
 

@@ -177,7 +177,11 @@ test('what was committed while Redis was frozen is in it soon after', async () =
   const item = newDue(newWebhookId(), Date.now() + 600_000);
   await insertRows(database.pool, [item]);
   server.cont();
-  await eventually(async () => (await scoresOf(item.webhookId)).size === 1);
+  const scores = await eventually(async () => {
+    const found = await scoresOf(item.webhookId);
+    return found.size > 0 && found;
+  });
+  expect([...scores.keys()]).toEqual([item.deliveryId]);
 });
 
 test('only the leader reconciles', async () => {

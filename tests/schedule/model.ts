@@ -1,6 +1,6 @@
 // What every schedule must do, as a plain model, and the commands that hold an implementation against it.
+import { deepEqual, ok } from 'node:assert/strict';
 import fc from 'fast-check';
-import { expect } from 'vitest';
 import type { Leased, Scheduled, Scheduler } from '../../src/schedule/scheduler.ts';
 import { newDeliveryId, newWebhookId } from './rows.ts';
 
@@ -105,7 +105,8 @@ class EnqueueLeased implements Command {
     );
     const batch = known === undefined ? [fresh] : [fresh, known];
     const leased = await real.alive.enqueueLeased(batch.map(({ deliveryId, webhookId }) => ({ deliveryId, webhookId })));
-    expect(leased.map((lease) => lease.deliveryId).toSorted()).toEqual(
+    deepEqual(
+      leased.map((lease) => lease.deliveryId).toSorted(),
       batch
         .filter((item) => item.lease === null || item.isExpired)
         .map((item) => item.deliveryId)
@@ -129,9 +130,9 @@ class Claim implements Command {
   async run(model: Model, real: Real): Promise<void> {
     const room = new Map(this.room.map(([webhook, places]) => [webhooks[webhook] ?? '', places]));
     const { leased } = await real.alive.claim({ max: this.max, perWebhook: this.perWebhook, room });
-    expect(leased.length).toBeLessThanOrEqual(this.max);
+    ok(leased.length <= this.max);
     for (const [webhookId, taken] of Map.groupBy(leased, (lease) => lease.webhookId)) {
-      expect(taken.length).toBeLessThanOrEqual(Math.min(this.perWebhook, room.get(webhookId) ?? this.perWebhook));
+      ok(taken.length <= Math.min(this.perWebhook, room.get(webhookId) ?? this.perWebhook));
     }
     take(model, leased, false);
   }
@@ -156,7 +157,7 @@ class ClaimAll implements Command {
       empty = leased.length === 0 ? empty + 1 : 0;
       all.push(...leased);
     }
-    expect(all.map((lease) => lease.deliveryId).toSorted()).toEqual(expected.map((item) => item.deliveryId).toSorted());
+    deepEqual(all.map((lease) => lease.deliveryId).toSorted(), expected.map((item) => item.deliveryId).toSorted());
     take(model, all, false);
   }
   toString = (): string => `claimAll(${this.max}, without ${this.closed})`;
@@ -225,14 +226,11 @@ function take(model: Model, leased: readonly Leased[], isExpired: boolean): void
   for (const lease of leased) {
     const item = model.items.get(lease.deliveryId);
     if (item === undefined) throw new Error(`${lease.deliveryId} has come to an end, and was given out`);
-    expect({ free: item.lease === null || item.isExpired, webhookId: lease.webhookId, expirations: lease.expirations }).toEqual(
-      {
-        free: true,
-        webhookId: item.webhookId,
-        expirations: item.lease === null ? 0 : item.lease.expirations + 1,
-      },
+    deepEqual(
+      { free: item.lease === null || item.isExpired, webhookId: lease.webhookId, expirations: lease.expirations },
+      { free: true, webhookId: item.webhookId, expirations: item.lease === null ? 0 : item.lease.expirations + 1 },
     );
-    expect(item.lease !== null || item.due === 'now').toBe(true);
+    ok(item.lease !== null || item.due === 'now');
     if (item.lease !== null) model.stale.push(item.lease);
     item.lease = lease;
     item.isExpired = isExpired;

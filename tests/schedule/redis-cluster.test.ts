@@ -45,10 +45,11 @@ test('a wake-up reaches listeners whichever node they are connected to', async (
   let wakeups = 0;
   scheduler.onWake(() => (wakeups += 1));
   const there = new RedisScheduler(other, { ...cluster.config, leaseMs: 60_000 });
-  await eventually(async () => {
+  const woken = eventually(async () => {
     await there.enqueue([newDue(newWebhookId(), 0)]);
     return wakeups > 0;
   });
+  await expect(woken).resolves.toBe(true);
   other.close();
 });
 

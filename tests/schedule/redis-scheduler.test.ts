@@ -186,10 +186,11 @@ test('a process that listens is woken by another', async () => {
   await there.start();
   let wakeups = 0;
   there.onWake(() => (wakeups += 1));
-  await eventually(async () => {
+  const woken = eventually(async () => {
     await here.enqueue([newDue(newWebhookId(), 0)]);
     return wakeups > 0;
   });
+  await expect(woken).resolves.toBe(true);
 });
 
 test('moments are meant by the clock of the database, however far Redis is from it', async () => {
@@ -226,9 +227,8 @@ test('two processes that claim at once never get the same delivery', async () =>
   const processes = Array.from({ length: 4 }, () => createScheduler());
   const webhooks = Array.from({ length: 5 }, newWebhookId);
   await processes[0]?.enqueue(Array.from({ length: 400 }, (_, index) => newDue(webhooks[index % 5] ?? '', Date.now() - 1)));
-  const claims = await Promise.all(
-    Array.from({ length: 40 }, (_, index) => processes[index % 4]?.claim({ max: 20, perWebhook: 7, room: new Map() })),
-  );
+  const claimAs = async (index: number) => processes[index % 4]?.claim({ max: 20, perWebhook: 7, room: new Map() });
+  const claims = await Promise.all(Array.from({ length: 40 }, (_, index) => claimAs(index)));
   const taken = claims.flatMap((claim) => claim?.leased.map((lease) => lease.deliveryId) ?? []);
   expect(new Set(taken).size).toBe(taken.length);
   expect(taken).toHaveLength(400);
