@@ -104,6 +104,8 @@ export interface TelemetryConfig {
   readonly exportMetrics: boolean;
   readonly sampler: TracesSampler;
   readonly samplerRatio: number;
+  /** How long spans are collected before they are sent. */
+  readonly batchDelayMs: number;
 }
 
 export interface EgressConfig {
@@ -252,6 +254,7 @@ function telemetryConfig(read: ReturnType<typeof reader>): TelemetryConfig {
     exportMetrics: on && metrics !== null && read.oneOf('OTEL_METRICS_EXPORTER', ['otlp', 'none'], 'otlp') === 'otlp',
     sampler: read.oneOf('OTEL_TRACES_SAMPLER', tracesSamplers, 'parentbased_always_on'),
     samplerRatio: read.ratio('OTEL_TRACES_SAMPLER_ARG', 1),
+    batchDelayMs: read.whole('OTEL_BSP_SCHEDULE_DELAY', 5000, { min: 1, max: 600_000 }),
   };
 }
 

@@ -49,7 +49,9 @@ export function startSdk(config: Pick<Config, 'version' | 'role' | 'telemetry'>)
     ? new TracerProvider({
         resource,
         sampler: samplerOf(telemetry.sampler, telemetry.samplerRatio),
-        spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
+        spanProcessors: [
+          new BatchSpanProcessor({ exporter: new OTLPTraceExporter(), scheduledDelayMillis: telemetry.batchDelayMs }),
+        ],
       })
     : null;
   return {

@@ -47,6 +47,7 @@ export function quietTelemetry(): Telemetry {
     exportMetrics: false,
     sampler: 'always_off',
     samplerRatio: 0,
+    batchDelayMs: 5000,
   } as const;
   return createTelemetry(
     { environment: 'test', logLevel: 'silent', version: '0.0.0', role: 'all', host: '127.0.0.1', metricsPort: 0, telemetry },
