@@ -1,6 +1,6 @@
 // How a gRPC call ends on the wire, where Connect's own way of telling it falls short.
 import type { OutgoingHttpHeaders } from 'node:http';
-import { ConnectError } from '@connectrpc/connect';
+import { type Code, ConnectError } from '@connectrpc/connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { toConnectError } from './errors.ts';
 
@@ -20,7 +20,8 @@ export function mendTrailers(trailers: OutgoingHttpHeaders, requestId: string): 
   if (status === undefined || status === '0') return trailers;
   const message = unescapeMessage(trailers);
   if (trailers['grpc-status-details-bin'] !== undefined) return { ...trailers, 'grpc-message': escapeMessage(message) };
-  return { ...trailers, ...errorTrailers(toConnectError(new ConnectError(message, Number(status)), requestId)) };
+  const code: unknown = Number(status);
+  return { ...trailers, ...errorTrailers(toConnectError(new ConnectError(message, code as Code), requestId)) };
 }
 
 function unescapeMessage(trailers: OutgoingHttpHeaders): string {

@@ -115,7 +115,10 @@ async function answer(
     timeout.timeoutMs === undefined
       ? null
       : setTimeout(() => controller.abort(deadlineExceeded()), Math.min(timeout.timeoutMs, options.maxCallMs));
-  stream.on('close', () => controller.abort(new ServiceError('canceled', 'request_canceled', 'The caller went away.')));
+  let isAnswered = false;
+  stream.on('close', () => {
+    if (!isAnswered) controller.abort(new ServiceError('canceled', 'request_canceled', 'The caller went away.'));
+  });
   const values = newCallValues(requestId, 'grpc');
   let message: Message;
   try {
@@ -138,6 +141,7 @@ async function answer(
   } catch (thrown) {
     refuse(stream, requestId, thrown);
   } finally {
+    isAnswered = true;
     if (timer !== null) clearTimeout(timer);
   }
 }

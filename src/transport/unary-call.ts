@@ -26,24 +26,10 @@ export function unaryCall(entry: ServiceEntry, method: DescMethodUnary, intercep
   const service = method.parent;
 
   const last = async (request: UnaryRequest): Promise<UnaryResponse> => {
-    const header = new Headers();
-    const trailer = new Headers();
-    const context: HandlerContext = {
-      method,
-      service,
-      signal: request.signal,
-      timeoutMs: () => undefined,
-      requestMethod: request.requestMethod,
-      requestHeader: request.header,
-      responseHeader: header,
-      responseTrailer: trailer,
-      protocolName: '',
-      values: request.contextValues,
-      url: request.url,
-    };
+    const context = new Context(method, request);
     const answer = await run(request.message, context);
     const message = isMessage(answer, method.output) ? answer : create(method.output, answer as MessageInitShape<DescMessage>);
-    return { stream: false, service, method, header, trailer, message };
+    return new Answer(context, message);
   };
   const chain = interceptors.reduceRight<ReturnType<Interceptor>>(
     (next, interceptor) => interceptor(next),
@@ -65,4 +51,71 @@ export function unaryCall(entry: ServiceEntry, method: DescMethodUnary, intercep
     const response = await chain(request);
     return response.message as Message;
   };
+}
+
+/** What an implementation is told of its call. Headers are made when somebody asks: hardly anybody does, and each costs microseconds. */
+class Context implements HandlerContext {
+  readonly protocolName = '';
+  readonly method: DescMethodUnary;
+  readonly #request: UnaryRequest;
+  #responseHeader: Headers | undefined;
+  #responseTrailer: Headers | undefined;
+
+  constructor(method: DescMethodUnary, request: UnaryRequest) {
+    this.method = method;
+    this.#request = request;
+  }
+
+  get service() {
+    return this.#request.service;
+  }
+  get signal() {
+    return this.#request.signal;
+  }
+  get requestMethod() {
+    return this.#request.requestMethod;
+  }
+  get requestHeader() {
+    return this.#request.header;
+  }
+  get values() {
+    return this.#request.contextValues;
+  }
+  get url() {
+    return this.#request.url;
+  }
+  get responseHeader() {
+    return (this.#responseHeader ??= new Headers());
+  }
+  get responseTrailer() {
+    return (this.#responseTrailer ??= new Headers());
+  }
+  /** The door turns the caller's deadline into the signal. */
+  timeoutMs(): undefined {
+    return undefined;
+  }
+}
+
+class Answer implements UnaryResponse {
+  readonly stream = false;
+  readonly message: Message;
+  readonly #context: Context;
+
+  constructor(context: Context, message: Message) {
+    this.#context = context;
+    this.message = message;
+  }
+
+  get service() {
+    return this.#context.service;
+  }
+  get method() {
+    return this.#context.method;
+  }
+  get header() {
+    return this.#context.responseHeader;
+  }
+  get trailer() {
+    return this.#context.responseTrailer;
+  }
 }

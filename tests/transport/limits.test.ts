@@ -204,7 +204,9 @@ function call(
     stream.on('response', (response) => (told = { ...told, ...response }));
     stream.on('trailers', (trailers) => (told = { ...told, ...trailers }));
     stream.on('error', () => {});
-    stream.on('close', () => resolve({ status: String(told['grpc-status'] ?? `rst ${stream.rstCode}`), trailers: told }));
+    stream.on('close', () =>
+      resolve({ status: (told['grpc-status'] as string | undefined) ?? `rst ${stream.rstCode}`, trailers: told }),
+    );
     stream.resume();
     stream.end(body);
   });

@@ -32,13 +32,18 @@ beforeEach(() => {
 
 const okCall: Call = { token: 'service:orders', body: EVENT };
 
+/** `InvalidArgument` as REST spells it. */
+function codeName(code: number): string {
+  return (Code[code] ?? '').replaceAll(/(?<!^)([A-Z])/g, '_$1').toLowerCase();
+}
+
 function tellConnectError(error: ConnectError): Told {
   const info = error.findDetails(ErrorInfoSchema)[0];
   expect(info?.domain).toBe('webhook.homechef.com');
   expect(info?.metadata['request_id']).toMatch(/^[\w-]{8,}$/);
   const violations = error.findDetails(BadRequestSchema)[0]?.fieldViolations ?? [];
   return {
-    code: Code[error.code].replaceAll(/(?<!^)([A-Z])/g, '_$1').toLowerCase(),
+    code: codeName(error.code),
     reason: info?.reason,
     message: error.rawMessage,
     details: violations.map(({ field, description }) => ({ field, message: description })),
@@ -79,7 +84,7 @@ async function throughGrpcJs(call: Call): Promise<Told> {
     expect(wire).toContain(connect.reason);
     return {
       ...connect,
-      code: Code[error.code as number as Code].replaceAll(/(?<!^)([A-Z])/g, '_$1').toLowerCase(),
+      code: codeName(error.code),
       message: error.details,
     };
   } finally {

@@ -107,7 +107,9 @@ async function endOf(stream: AsyncIterable<unknown>, onFirst: () => void): Promi
 test.each(['connect', 'grpc-web', 'grpc'] as const)('over %s a watcher is told when the process stops', async (door) => {
   const stream = connectClient(DeliveryService, doors, door, 'developer:user123').watchDeliveries({});
   let closed: Promise<void> | undefined;
-  const error = await endOf(stream, () => (closed = doors.close()));
+  const error = await endOf(stream, () => {
+    closed = doors.close();
+  });
   expect(error.code).toBe(Code.Unavailable);
   await closed;
   doors = await openDoors();
