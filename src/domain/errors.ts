@@ -1,19 +1,21 @@
 // The errors a caller can get, by code and reason, free of any protocol.
 
 /** The status codes of gRPC that this service uses, as REST spells them. */
-export type ErrorCode =
-  | 'invalid_argument'
-  | 'unauthenticated'
-  | 'permission_denied'
-  | 'not_found'
-  | 'already_exists'
-  | 'failed_precondition'
-  | 'resource_exhausted'
-  | 'deadline_exceeded'
-  | 'unavailable'
-  | 'unimplemented'
-  | 'canceled'
-  | 'internal';
+export const errorCodes = [
+  'invalid_argument',
+  'unauthenticated',
+  'permission_denied',
+  'not_found',
+  'already_exists',
+  'failed_precondition',
+  'resource_exhausted',
+  'deadline_exceeded',
+  'unavailable',
+  'unimplemented',
+  'canceled',
+  'internal',
+] as const;
+export type ErrorCode = (typeof errorCodes)[number];
 
 /**
  * The stable reasons, with what each means. Callers branch on these; a reason is never renamed or reused.

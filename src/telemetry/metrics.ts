@@ -1,5 +1,7 @@
 // What is counted and measured, by the names operators see; docs/operations.md explains each one.
 import type { Histogram, Meter } from '@opentelemetry/api';
+import { attemptErrors } from '../domain/delivery.ts';
+import { errorCodes } from '../domain/errors.ts';
 
 /**
  * Counters. Each is a plain number until somebody looks: the API's own counters cost 90 to 380 ns a call, and a delivery passes
@@ -25,12 +27,12 @@ const counters = {
   store_errors_total: 'Failed calls to PostgreSQL or Redis.',
 } as const;
 
-/** Counters that are split by one label, with the label's name. */
-const labels: Partial<Record<CounterName, string>> = {
-  deliveries_failed_total: 'error',
-  endpoints_disabled_total: 'reason',
-  http_requests_total: 'code',
-  store_errors_total: 'store',
+/** Counters that are split by one label, whose values are all known: each is there from the start, at zero, so that rates are right. */
+const labels: Partial<Record<CounterName, { readonly name: string; readonly values: readonly string[] }>> = {
+  deliveries_failed_total: { name: 'error', values: Object.keys(attemptErrors) },
+  endpoints_disabled_total: { name: 'reason', values: ['gone', 'failing'] },
+  http_requests_total: { name: 'code', values: ['ok', ...errorCodes] },
+  store_errors_total: { name: 'store', values: ['database', 'redis'] },
 };
 
 const SHORT_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15];
@@ -69,9 +71,6 @@ export type CounterName = keyof typeof counters;
 export type HistogramName = keyof typeof histograms;
 export type GaugeName = keyof typeof gauges;
 
-/** Label values come from lists of our own; the bound keeps a mistake from growing without end. */
-const MAX_LABEL_VALUES = 100;
-
 export interface Metrics {
   /** Adds `n`; `label` is the value of the counter's label when it has one. */
   count(name: CounterName, n?: number, label?: string): void;
@@ -87,11 +86,11 @@ export function createMetrics(meter: Meter): Metrics {
   const byLabel = new Map<CounterName, Map<string, number>>();
   for (const [name, description] of Object.entries(counters) as [CounterName, string][]) {
     const label = labels[name];
-    const values = new Map<string, number>();
+    const values = new Map<string, number>(label?.values.map((value) => [value, 0]));
     if (label !== undefined) byLabel.set(name, values);
     meter.createObservableCounter(name, { description }).addCallback((result) => {
       if (label === undefined) result.observe(totals[name]);
-      else for (const [value, n] of values) result.observe(n, { [label]: value });
+      else for (const [value, n] of values) result.observe(n, { [label.name]: value });
     });
   }
 
@@ -115,7 +114,8 @@ export function createMetrics(meter: Meter): Metrics {
       totals[name] += n;
       const values = byLabel.get(name);
       if (values === undefined) return;
-      const value = label !== undefined && (values.has(label) || values.size < MAX_LABEL_VALUES) ? label : 'other';
+      // A value that is not in the list must not add a series: labels that grow without end are what kills a Prometheus.
+      const value = label !== undefined && values.has(label) ? label : 'other';
       values.set(value, (values.get(value) ?? 0) + n);
     },
     record: (name, value) => recorders[name].record(value),
