@@ -20,7 +20,7 @@ import { connectOptions, connectRoutes } from './connect-options.ts';
 import type { ServiceEntry } from './router.ts';
 import { DEFAULT_LIMITS, ENVELOPE_BYTES, MAX_HEADER_BYTES } from './server-limits.ts';
 import type { ServerLimits } from './server-limits.ts';
-import { readTls, reloadTls } from './tls-files.ts';
+import { readMutualTls, watchTls } from './tls-files.ts';
 
 /** Calls at once on one connection. Node's default is four billion. */
 const MAX_CONCURRENT_STREAMS = 256;
@@ -69,7 +69,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const server: Http2Server | Http2SecureServer =
     config.tls === null
       ? createServer(SETTINGS)
-      : createSecureServer({ ...SETTINGS, ...readTls(config.tls), allowHTTP1: false });
+      : createSecureServer({ ...SETTINGS, ...readMutualTls(config.tls), allowHTTP1: false });
   const answersUnary = grpcUnary({
     entries: options.entries,
     interceptors: options.interceptors,
@@ -92,7 +92,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     session.on('error', () => {});
     return undefined;
   });
-  return lifecycle(server, sessions, options);
+  return lifecycle(server, sessions, options, limits);
 }
 
 type RequestHandler = ReturnType<typeof connectNodeAdapter>;
@@ -138,6 +138,7 @@ function lifecycle(
   server: Http2Server | Http2SecureServer,
   sessions: ReadonlySet<ServerHttp2Session>,
   { config, onError }: GrpcServerOptions,
+  limits: ServerLimits,
 ): GrpcServer {
   let stopReloading = (): void => {};
   return {
@@ -147,7 +148,10 @@ function lifecycle(
         server.listen(config.grpcPort, config.host, () => {
           server.off('error', reject);
           server.on('error', onError);
-          if (config.tls !== null && 'setSecureContext' in server) stopReloading = reloadTls(server, config.tls, onError);
+          const { tls } = config;
+          if (tls !== null && 'setSecureContext' in server) {
+            stopReloading = watchTls(tls, limits.certificatePollMs, () => server.setSecureContext(readMutualTls(tls)), onError);
+          }
           resolve((server.address() as AddressInfo).port);
         });
       }),

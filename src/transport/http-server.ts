@@ -1,5 +1,6 @@
 // The HTTP/1.1 listener: REST, Connect, gRPC-Web, health, and whatever pages and sockets are given to it as extensions.
 import type { AddressInfo } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import type { Interceptor } from '@connectrpc/connect';
 import { fastifyConnectPlugin } from '@connectrpc/connect-fastify';
 import Fastify from 'fastify';
@@ -20,7 +21,7 @@ import type { ServiceEntry } from './router.ts';
 import { DEFAULT_LIMITS, ENVELOPE_BYTES, MAX_HEADER_BYTES } from './server-limits.ts';
 import type { ServerLimits } from './server-limits.ts';
 import { refuseBadConnection } from './bad-connection.ts';
-import { readTls, reloadTls } from './tls-files.ts';
+import { readCertificate, watchTls } from './tls-files.ts';
 
 /** Longer than any id, so that a long one is answered as an invalid id and not as an unknown route. */
 const MAX_PARAM_LENGTH = 1000;
@@ -51,7 +52,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const app = Fastify({
     // Node's own http options; with TLS the same ones beside the certificate.
-    ...(config.tls === null ? { http: nodeLimits(limits) } : { https: { ...readTls(config.tls), ...nodeLimits(limits) } }),
+    ...(config.tls === null
+      ? { http: nodeLimits(limits) }
+      : { https: { ...readCertificate(config.tls), ...nodeLimits(limits) } }),
     bodyLimit: config.maxPayloadBytes + ENVELOPE_BYTES,
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
@@ -88,15 +91,23 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     contextValues: (request) => newCallValues(request.id, doorOf(request)),
   });
   for (const extension of options.extensions ?? []) void app.register(extension);
-  return { app, ...lifecycle(app, options) };
+  return { app, ...lifecycle(app, options, limits) };
 }
 
-function lifecycle(app: FastifyInstance, { config, onError }: HttpServerOptions): Pick<HttpServer, 'listen' | 'close'> {
+function lifecycle(
+  app: FastifyInstance,
+  { config, onError }: HttpServerOptions,
+  limits: ServerLimits,
+): Pick<HttpServer, 'listen' | 'close'> {
   let stopReloading = (): void => {};
   return {
     async listen() {
       await app.listen({ host: config.host, port: config.httpPort });
-      if (config.tls !== null) stopReloading = reloadTls(app.server as never, config.tls, onError);
+      const { tls } = config;
+      if (tls !== null && app.server instanceof TlsServer) {
+        const { server } = app;
+        stopReloading = watchTls(tls, limits.certificatePollMs, () => server.setSecureContext(readCertificate(tls)), onError);
+      }
       return (app.server.address() as AddressInfo).port;
     },
     async close(graceMs) {

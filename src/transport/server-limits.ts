@@ -12,6 +12,8 @@ export interface ServerLimits {
   /** Sockets of the HTTP/1.1 listener: enough for 10,000 watching browsers, few enough to stay within a usual fd limit. */
   readonly maxConnections: number;
   readonly maxCallMs: number;
+  /** How often certificates are looked at: a renewed one is in use long before the old one ends. */
+  readonly certificatePollMs: number;
 }
 
 export const DEFAULT_LIMITS: ServerLimits = {
@@ -21,6 +23,7 @@ export const DEFAULT_LIMITS: ServerLimits = {
   keepAliveTimeoutMs: 65_000,
   maxConnections: 12_000,
   maxCallMs: 30_000,
+  certificatePollMs: 10_000,
 };
 
 /** Request line and headers in all; a bearer token of 8 KiB still fits. */

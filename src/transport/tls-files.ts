@@ -1,41 +1,33 @@
 // Certificates from files, read again when they change, so that a renewed certificate needs no restart.
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
-import type { SecureContextOptions, Server as TlsServer } from 'node:tls';
+import type { SecureContextOptions } from 'node:tls';
 import type { Config } from '../config.ts';
 
-/** Mounted secrets are swapped through links, which file events miss: the files are polled instead. */
-const POLL_MS = 10_000;
+type TlsConfig = NonNullable<Config['tls']>;
 
-export function readTls(
-  tls: NonNullable<Config['tls']>,
-): SecureContextOptions & { requestCert: boolean; rejectUnauthorized: boolean } {
-  return {
-    cert: readFileSync(tls.certFile),
-    key: readFileSync(tls.keyFile),
-    minVersion: 'TLSv1.2',
-    requestCert: tls.clientCaFile !== null,
-    rejectUnauthorized: tls.clientCaFile !== null,
-    ...(tls.clientCaFile === null ? {} : { ca: readFileSync(tls.clientCaFile) }),
-  };
+export function readCertificate(tls: TlsConfig): SecureContextOptions {
+  return { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile), minVersion: 'TLSv1.2' };
 }
 
-/** Gives the function that stops watching. A file that cannot be read keeps the old certificate in use. */
-export function reloadTls(
-  server: Pick<TlsServer, 'setSecureContext'>,
-  tls: NonNullable<Config['tls']>,
-  onError: (error: unknown) => void,
-  pollMs = POLL_MS,
-): () => void {
-  const files = [tls.certFile, tls.keyFile];
-  const reload = (): void => {
+/** For gRPC alone: services can hold certificates of their own, browsers and webhook developers cannot. */
+export function readMutualTls(tls: TlsConfig): SecureContextOptions & { requestCert?: boolean; rejectUnauthorized?: boolean } {
+  if (tls.clientCaFile === null) return readCertificate(tls);
+  return { ...readCertificate(tls), ca: readFileSync(tls.clientCaFile), requestCert: true, rejectUnauthorized: true };
+}
+
+/** Calls `reload` when a file has changed, and gives the function that stops watching. A reload that fails keeps what is in use. */
+export function watchTls(tls: TlsConfig, pollMs: number, reload: () => void, onError: (error: unknown) => void): () => void {
+  const files = [tls.certFile, tls.keyFile, ...(tls.clientCaFile === null ? [] : [tls.clientCaFile])];
+  const onChange = (): void => {
     try {
-      server.setSecureContext(readTls(tls));
+      reload();
     } catch (error) {
       onError(error);
     }
   };
-  for (const file of files) watchFile(file, { interval: pollMs, persistent: false }, reload);
+  // Mounted secrets are swapped through links, which file events miss: the files are polled instead.
+  for (const file of files) watchFile(file, { interval: pollMs, persistent: false }, onChange);
   return () => {
-    for (const file of files) unwatchFile(file, reload);
+    for (const file of files) unwatchFile(file, onChange);
   };
 }

@@ -1,0 +1,78 @@
+// TLS on both listeners, from files, with a renewed certificate taken up while running.
+import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
+import { fileURLToPath } from 'node:url';
+import { ConnectError, createClient } from '@connectrpc/connect';
+import { createGrpcTransport } from '@connectrpc/connect-node';
+import { Agent, fetch } from 'undici';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Health, HealthCheckResponse_ServingStatus as Status } from '../../gen/grpc/health/v1/health_pb.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { openDoors } from './doors.ts';
+import type { Doors } from './doors.ts';
+
+const certificates = new URL('../delivery/certificates/', import.meta.url);
+const ca = await readFile(new URL('ca.pem', certificates));
+const key = await readFile(new URL('server.key', certificates));
+/** Its own authority, and good for callers as well. */
+const callerCert = await readFile(new URL('self-signed.pem', certificates));
+
+let folder: string;
+let doors: Doors;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tls-'));
+  await copyFile(new URL('good.pem', certificates), join(folder, 'tls.crt'));
+  await copyFile(new URL('server.key', certificates), join(folder, 'tls.key'));
+});
+afterEach(async () => {
+  await doors.close();
+  await rm(folder, { recursive: true });
+});
+
+async function open(clientCaFile: string | null): Promise<void> {
+  const tls = { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key'), clientCaFile };
+  doors = await openDoors({ tls, http: { limits: { certificatePollMs: 50 } } });
+}
+
+function health(nodeOptions: object) {
+  return createClient(Health, createGrpcTransport({ baseUrl: doors.grpcUrl, nodeOptions }));
+}
+
+async function getLivez() {
+  const dispatcher = new Agent({ connect: { ca } });
+  const response = await fetch(`${doors.httpUrl}/livez`, { dispatcher });
+  await response.text();
+  await dispatcher.close();
+  return response;
+}
+
+test('REST and gRPC are served over TLS', async () => {
+  await open(null);
+  const response = await getLivez();
+  expect([response.status, response.headers.get('strict-transport-security')]).toEqual([200, 'max-age=31536000']);
+  expect((await health({ ca }).check({})).status).toBe(Status.SERVING);
+});
+
+test('with a client CA gRPC wants a certificate of its callers, and REST does not', async () => {
+  await open(fileURLToPath(new URL('self-signed.pem', certificates)));
+  expect((await health({ ca, key, cert: callerCert }).check({})).status).toBe(Status.SERVING);
+  await expect(health({ ca }).check({})).rejects.toBeInstanceOf(ConnectError);
+  expect((await getLivez()).status).toBe(200);
+});
+
+test('a renewed certificate is taken up without a restart', async () => {
+  await open(null);
+  const subjectAt = (port: number): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false }, () => {
+        resolve(socket.getPeerCertificate().subject.CN);
+        socket.destroy();
+      });
+      socket.on('error', reject);
+    });
+  const before = await subjectAt(doors.httpPort);
+  await copyFile(new URL('self-signed.pem', certificates), join(folder, 'tls.crt'));
+  for (const port of [doors.httpPort, doors.grpcPort]) await eventually(async () => (await subjectAt(port)) !== before);
+});
