@@ -135,7 +135,7 @@ describe.skipIf(chromiumPath === null)('a day with the console', () => {
     await page.getByText(sent?.headers['webhook-signature'] ?? '').waitFor();
     await page.getByText(sent?.headers['x-homechef-signature'] ?? '').waitFor();
     await page.getByRole('button', { name: 'Copy as curl' }).click();
-    const script = (await page.evaluate('navigator.clipboard.readText()')) as string;
+    const script = await page.evaluate<string>('navigator.clipboard.readText()');
     const received = receiver.requests.length;
     await promisify(execFile)('bash', ['-c', script.replace('whsec_…', secret)]);
     const again = receiver.requests[received];

@@ -1,0 +1,153 @@
+// How the console is served: complete, small, cacheable for ever where it never changes, and under a policy that allows only itself.
+import { readdirSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
+import { fileURLToPath } from 'node:url';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { buildConsole } from '../../console/build.ts';
+import { startApp, type TestApp } from '../fixtures/app.ts';
+
+/** A phone on a slow network has the whole console in about a second. */
+const MAX_COMPRESSED_BYTES = 150_000;
+
+const built = fileURLToPath(new URL('../../dist/console', import.meta.url));
+
+let development: TestApp;
+let production: TestApp;
+
+beforeAll(async () => {
+  await buildConsole({ force: false });
+  development = await startApp({ env: { ENVIRONMENT: 'development' } });
+  production = await startApp({
+    env: {
+      ENVIRONMENT: 'production',
+      JWT_SECRET: 'Kq3vR8sT1wXyZ5aB7cD9eF2gH4jM6nP0',
+      WEBHOOK_SECRET_KEYS: `k1:${Buffer.from(Array.from({ length: 32 }, (_, index) => (index * 7 + 3) % 256)).toString('base64')}`,
+      WEBHOOK_LEASE: '8',
+      WEBHOOK_SIGNATURE_HEADER: 'X-Other-Signature',
+    },
+  });
+});
+
+afterAll(async () => {
+  await development?.close();
+  await production?.close();
+});
+
+test('every page of the console is the page, and what is no page is an ordinary 404', async () => {
+  for (const path of [
+    '/',
+    '/live',
+    '/webhooks',
+    '/webhooks/new',
+    '/webhooks/webhook_x',
+    '/deliveries?status=failed',
+    '/verify',
+  ]) {
+    const answer = await get(development, path);
+    expect({ path, status: answer.status }).toEqual({ path, status: 200 });
+    expect(answer.headers['content-type']).toBe('text/html; charset=utf-8');
+    expect(answer.body.toString()).toContain('<div id="root">');
+  }
+  const missing = await get(development, '/webhooks/a/b/c');
+  expect(missing.status).toBe(404);
+  expect(JSON.parse(missing.body.toString()).error.reason).toBe('route_not_found');
+});
+
+test('the policy allows this origin alone, and the page has nothing inline that would need more', async () => {
+  const { headers, body } = await get(production, '/');
+  const policy = String(headers['content-security-policy']);
+  expect(policy).toContain("default-src 'none'");
+  expect(policy).toContain("frame-ancestors 'none'");
+  expect(policy).not.toMatch(/unsafe|data:|https?:|\*/);
+  expect(body.toString()).not.toMatch(/<script(?![^>]*\ssrc=)|<style|\son\w+=|style=/);
+});
+
+test('the page says where it is and which signature header is in use', async () => {
+  expect((await get(development, '/')).body.toString()).toContain('content="X-HomeChef-Signature"');
+  const html = (await get(production, '/')).body.toString();
+  expect(html).toContain('name="homechef-environment" content="production"');
+  expect(html).toContain('content="X-Other-Signature"');
+});
+
+test('hashed assets are kept for ever, the page is asked for again and answered with 304 while it is the same', async () => {
+  for (const path of assetPaths()) {
+    const { headers } = await get(development, path);
+    expect(headers['cache-control']).toBe('public, max-age=31536000, immutable');
+  }
+  const page = await get(development, '/');
+  expect(page.headers['cache-control']).toBe('no-cache');
+  const again = await get(development, '/live', { 'if-none-match': String(page.headers['etag']) });
+  expect(again.status).toBe(304);
+  expect(again.body.length).toBe(0);
+});
+
+test('every compressed variant holds the plain bytes, and a coding refused with q=0 is not sent', async () => {
+  for (const path of ['/', ...assetPaths().filter((each) => !each.endsWith('.woff2'))]) {
+    const plain = await get(development, path);
+    expect(plain.headers['content-encoding']).toBeUndefined();
+    const br = await get(development, path, { 'accept-encoding': 'gzip, br' });
+    expect(br.headers['content-encoding']).toBe('br');
+    expect(brotliDecompressSync(br.body)).toEqual(plain.body);
+    const gzip = await get(development, path, { 'accept-encoding': 'gzip;q=0.5, br;q=0' });
+    expect(gzip.headers['content-encoding']).toBe('gzip');
+    expect(gunzipSync(gzip.body)).toEqual(plain.body);
+  }
+});
+
+test('everything together is at most 150 kB as it travels', async () => {
+  let total = 0;
+  for (const path of ['/', '/mark.svg', ...assetPaths()]) {
+    total += (await get(development, path, { 'accept-encoding': 'br' })).body.length;
+  }
+  expect(total).toBeGreaterThan(50_000);
+  expect(total).toBeLessThanOrEqual(MAX_COMPRESSED_BYTES);
+});
+
+describe('the one-click sign-in', () => {
+  test('hands out a token that the service takes, in development', async () => {
+    const answer = await get(development, '/console/dev-token?role=developer');
+    expect(answer.headers['cache-control']).toBe('no-store');
+    const { token } = JSON.parse(answer.body.toString()) as { token: string };
+    const list = await get(development, '/api/v1/webhooks', { authorization: `Bearer ${token}` });
+    expect(list.status).toBe(200);
+  });
+
+  test('does not exist anywhere else', async () => {
+    expect((await get(production, '/console/dev-token?role=developer')).status).toBe(404);
+  });
+
+  test('refuses other sites and roles that are none', async () => {
+    const foreign = await get(development, '/console/dev-token?role=admin', { 'sec-fetch-site': 'cross-site' });
+    expect(foreign.status).toBe(403);
+    expect((await get(development, '/console/dev-token?role=root')).status).toBe(400);
+  });
+});
+
+function assetPaths(): string[] {
+  return readdirSync(`${built}/assets`)
+    .filter((name) => !/\.(br|gz)$/.test(name))
+    .map((name) => `/assets/${name}`);
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Buffer;
+}
+
+/** Unlike fetch, asks for no coding of its own and decodes none. */
+function get(app: TestApp, path: string, headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest(app.http + path, { headers }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks) }),
+      );
+      response.on('error', reject);
+    });
+    request.on('error', reject);
+    request.end();
+  });
+}
