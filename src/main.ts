@@ -6,6 +6,8 @@ import { mintToken } from './security/tokens.ts';
 
 /** Beyond the grace for requests in flight, in milliseconds: what closing listeners, pools and the embedded database may take. */
 const CLOSING_MS = 20_000;
+/** npm passes on the Ctrl-C that the terminal gave to us too: the same wish, heard twice within milliseconds. */
+const ECHO_MS = 500;
 
 try {
   const config = toConfig(readEnv());
@@ -30,11 +32,14 @@ function stopOnFatalErrors(app: App): void {
 }
 
 function stopOnSignals(app: App, config: Config): void {
-  let isStopping = false;
-  const stop = (): void => {
-    // Asked a second time, somebody means at once.
-    if (isStopping) process.exit(1);
-    isStopping = true;
+  let stoppingSinceMs: number | null = null;
+  const stop = (signal: NodeJS.Signals): void => {
+    if (stoppingSinceMs !== null) {
+      if (signal === 'SIGINT' && performance.now() - stoppingSinceMs < ECHO_MS) return;
+      // Asked a second time, somebody means at once.
+      process.exit(1);
+    }
+    stoppingSinceMs = performance.now();
     setTimeout(() => process.exit(1), config.shutdownGraceMs + CLOSING_MS).unref();
     app.drain().then(
       () => process.exit(0),

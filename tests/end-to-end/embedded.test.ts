@@ -112,6 +112,25 @@ test.for(['SIGINT', 'SIGTERM'] as const)(
   },
 );
 
+test('Ctrl-C under npm, which passes on what the terminal sent already, still lets a request in flight end', async () => {
+  const service = await start();
+  const developer = await as(service, 'user123', 'developer');
+  await developer('POST', '/api/v1/webhooks', { url: receiver.url('/slow?ms=800'), events: ['order.created'] });
+  await (
+    await as(service, 'orders', 'service')
+  )('POST', '/api/v1/events', event);
+  await receiver.waitFor(() => receiver.at('/slow').length === 1);
+  service.signal('SIGINT');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  service.signal('SIGINT');
+  expect(await service.exited).toBe(0);
+  const again = await start();
+  const { body } = await (await as(again, 'user123', 'developer'))('GET', '/api/v1/webhooks/deliveries');
+  expect(body.deliveries).toMatchObject([{ status: 'delivered', attempt_count: 1 }]);
+  expect(await again.stop()).toBe(0);
+  expect(receiver.at('/slow')).toHaveLength(1);
+});
+
 test('a second service on the same data says so in one line', async () => {
   await start();
   const second = await spawnProcess(embedded());
