@@ -121,6 +121,7 @@ test('Ctrl-C under npm, which passes on what the terminal sent already, still le
   )('POST', '/api/v1/events', event);
   await receiver.waitFor(() => receiver.at('/slow').length === 1);
   service.signal('SIGINT');
+  // Apart, as npm's is: two that come together are one to the kernel.
   await new Promise((resolve) => setTimeout(resolve, 50));
   service.signal('SIGINT');
   expect(await service.exited).toBe(0);
