@@ -74,7 +74,6 @@ const publish = {
   data: orderCreated.sample,
   audience: { user_ids: ['user123'] },
   idempotency_key: 'order_8f14e45f-created',
-  occurred_at: '2024-01-15T10:30:00.000Z',
 };
 
 const counts = { total: 120, pending: 1, retrying: 2, delivered: 115, failed: 2, cancelled: 0 };

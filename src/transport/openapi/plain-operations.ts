@@ -58,4 +58,69 @@ export const plainOperations: Readonly<Record<string, Record<string, Schema>>> =
       security: [{}, { bearer: [] }],
     },
   },
+  '/ws': {
+    get: {
+      operationId: 'watchOverWebSocket',
+      tags: ['Deliveries'],
+      summary: 'The live feed over a WebSocket',
+      description:
+        'Speaks the subprotocol `homechef.v1`: one JSON message for each change of a delivery. Browsers bring their token as a second subprotocol, `bearer.<token>`; the query narrows what is watched.',
+      parameters: [
+        {
+          name: 'after',
+          in: 'query',
+          description: 'The cursor of the last update seen; empty means from now on.',
+          schema: { type: 'string' },
+        },
+        {
+          name: 'user_id',
+          in: 'query',
+          description: 'Services and admins: only this user’s deliveries.',
+          schema: { type: 'string' },
+        },
+        {
+          name: 'user_type',
+          in: 'query',
+          description: 'A narrower role than the token’s.',
+          schema: { type: 'string', enum: ['developer', 'service', 'admin'] },
+        },
+      ],
+      responses: {
+        101: { description: 'The WebSocket is open.' },
+        401: { $ref: '#/components/responses/Error401' },
+        403: { $ref: '#/components/responses/Error403' },
+        426: { description: 'This was no WebSocket.' },
+      },
+    },
+  },
+  '/ws/status': {
+    get: {
+      operationId: 'getFeedStatus',
+      tags: ['Deliveries'],
+      summary: 'How the live feed of this process is doing: the caller’s own part, or all of it for admins',
+      responses: {
+        200: {
+          description: 'The feed.',
+          content: {
+            'application/json': {
+              schema: {
+                type: 'object',
+                required: ['connections', 'watchers', 'lag_ms', 'buffered', 'buffered_bytes', 'dropped'],
+                properties: {
+                  connections: { type: 'integer', description: 'WebSockets.' },
+                  watchers: { type: 'integer', description: 'WebSockets and streams.' },
+                  lag_ms: { type: 'integer', description: 'How far the slowest of them is behind.' },
+                  buffered: { type: 'integer', description: 'Updates that wait for slow watchers.' },
+                  buffered_bytes: { type: 'integer', description: 'Bytes that wait in sockets.' },
+                  dropped: { type: 'integer', description: 'Updates that did not fit.' },
+                },
+              },
+              example: { connections: 1, watchers: 2, lag_ms: 0, buffered: 0, buffered_bytes: 0, dropped: 0 },
+            },
+          },
+        },
+        401: { $ref: '#/components/responses/Error401' },
+      },
+    },
+  },
 };
