@@ -1,5 +1,6 @@
 // The rate limit of callers: exact for one process, shared between several, and never the reason that an event is lost.
 import { Redis } from 'ioredis';
+import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ServiceError } from '../../src/domain/errors.ts';
 import { RateLimit } from '../../src/security/rate-limit.ts';
@@ -82,6 +83,12 @@ it('a limit in memory starts afresh after a minute', async () => {
   expect(await passed(limit, 'user', 400)).toBe(300);
   await vi.advanceTimersByTimeAsync(60_001);
   expect(await passed(limit, 'user', 400)).toBe(300);
+});
+
+it('a limit whose counting itself fails lets every call through', async () => {
+  const consume = vi.spyOn(RateLimiterMemory.prototype, 'consume').mockRejectedValue(new Error('out of order'));
+  cleanups.push(() => consume.mockRestore());
+  expect(await passed(new RateLimit(1, null), 'user', 10)).toBe(10);
 });
 
 it('processes that share a Redis share the limit, but for what they hold unspent', async () => {

@@ -97,6 +97,7 @@ describe('a request signed now', () => {
     const headers = sign(secrets, body, now());
     const accepted = secrets.map((secret) => verify({ secret, headers, body, nowSeconds: now() }));
     expect(accepted).toEqual([true, true, true, true, true, false, false]);
+    expect(headers['webhook-signature']?.split(' ')).toHaveLength(5);
   });
 
   it('is never made without a key', () => {

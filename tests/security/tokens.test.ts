@@ -270,6 +270,7 @@ describe('a key set by URL', () => {
       expect(await verify(signed('ES256', 'r', ec.privateKey), by)).toBe(REFUSED);
     }
     expect(await verify(token(), verifier), 'no secret configured').toBe(REFUSED);
+    expect(await verify(signed('RS256', 'r', rsa.privateKey), both)).toMatchObject({ userId: 'user123' });
     expect(await verify(token(), both), 'secret configured too').toMatchObject({ userId: 'user123' });
   });
 
