@@ -6,7 +6,7 @@ import type { Task } from './task.ts';
 const FAILURES_TO_CLOSE = 5;
 /** First pause of a closed lane, doubling up to the longest, in milliseconds. */
 const FIRST_PAUSE_MS = 1000;
-const LONGEST_PAUSE_MS = 30_000;
+const LONGEST_PAUSE_MS = 10_000;
 /** A receiver that answers within this gets work fetched ahead: its queue moves faster than the schedule is asked. */
 const FAST_ANSWER_MS = 100;
 /** How many times its concurrency a fast lane may hold. */

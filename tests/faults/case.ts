@@ -1,0 +1,19 @@
+// What a fault is to the runner.
+import type { World } from './world.ts';
+
+export interface FaultCase {
+  /** As in `F5`. */
+  readonly id: string;
+  readonly title: string;
+  /** Whether it belongs to the subset that runs with every change. */
+  readonly ci: boolean;
+  /** What differs from the usual environment of the processes. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** False: the case starts its processes itself. */
+  readonly startsProcesses?: boolean;
+  /** Plays the fault; every check is entered with what was seen. Throws only when it could not be played. */
+  run(world: World, check: Check): Promise<void>;
+}
+
+/** Enters one criterion: whether it held, and the figures. */
+export type Check = (criterion: string, holds: boolean, seen: string | number) => void;

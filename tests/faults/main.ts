@@ -1,0 +1,58 @@
+// `npm run faults [-- F5 F10]`, `npm run faults:ci`: plays the faults one by one and exits non-zero when a criterion was missed.
+import { readdir } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { FaultCase } from './case.ts';
+import { World } from './world.ts';
+
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { ci: { type: 'boolean', default: false } },
+});
+
+const all = await loadCases();
+const wanted = all.filter((item) => (positionals.length > 0 ? positionals.includes(item.id) : !flags.ci || item.ci));
+if (wanted.length === 0) throw new Error(`there is no such fault; there are ${all.map((item) => item.id).join(' ')}`);
+let passed = 0;
+let failed = 0;
+for (const item of wanted) {
+  if (await play(item)) passed += 1;
+  else failed += 1;
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed > 0 ? 1 : 0);
+
+async function play(item: FaultCase): Promise<boolean> {
+  const startedAt = performance.now();
+  const lines: string[] = [];
+  let holdsAll = true;
+  const world = await World.create(item.env);
+  try {
+    if (item.startsProcesses !== false) await world.startProcesses();
+    await item.run(world, (criterion, holds, seen) => {
+      holdsAll &&= holds;
+      lines.push(`    ${holds ? 'ok    ' : 'MISSED'} ${criterion}: ${seen}`);
+    });
+  } catch (error) {
+    holdsAll = false;
+    lines.push(`    BROKEN ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    for (const service of world.running) lines.push(...service.lines.slice(-5).map((line) => `      ${line.slice(0, 400)}`));
+  } finally {
+    await world.close();
+  }
+  console.log(
+    `${holdsAll ? 'pass' : 'FAIL'} ${item.id} ${item.title} (${((performance.now() - startedAt) / 1000).toFixed(0)} s)`,
+  );
+  for (const line of lines) console.log(line);
+  return holdsAll;
+}
+
+async function loadCases(): Promise<FaultCase[]> {
+  const directory = fileURLToPath(new URL('./cases', import.meta.url));
+  const cases: FaultCase[] = [];
+  for (const file of (await readdir(directory)).toSorted()) {
+    const loaded = (await import(`./cases/${file}`)) as { cases: readonly FaultCase[] };
+    cases.push(...loaded.cases);
+  }
+  return cases.toSorted((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)));
+}

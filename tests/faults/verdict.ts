@@ -1,0 +1,94 @@
+// The verdict: what was lost, sent twice, sent early, or not accounted for.
+import type { Arrival } from './sink.ts';
+import type { World } from './world.ts';
+
+export interface Verdict {
+  /** (event, webhook) pairs that were acknowledged and that no request ever reached successfully. */
+  readonly lost: number;
+  /** Successful requests beyond the first of their delivery. */
+  readonly duplicates: number;
+  /** Requests before the moment that the attempt before them had set. */
+  readonly early: number;
+  /** Deliveries whose attempts on record are not numbered 1 to n. */
+  readonly gaps: number;
+  /** Deliveries with two different bodies. */
+  readonly changedBodies: number;
+  readonly acknowledged: number;
+  readonly requests: number;
+  readonly attemptsOnRecord: number;
+}
+
+/** A request may be seen this much before its time: both clocks are read in whole milliseconds. */
+const EARLY_TOLERANCE_MS = 2;
+
+/** @param without paths whose deliveries are not expected to succeed */
+export async function judge(world: World, without: readonly string[] = []): Promise<Verdict> {
+  const arrivals = world.sink.arrivals;
+  const byDelivery = Map.groupBy(arrivals, (arrival) => arrival.deliveryId);
+  const deliveries = await world.postgres.query<{
+    id: string;
+    event_id: string;
+    url: string;
+    status: string;
+    attempt_count: number;
+  }>(
+    `select d.id, d.event_id, w.url, d.status, d.attempt_count from deliveries d join webhook_endpoints w on w.id = d.webhook_id`,
+  );
+  const acknowledged = new Map(
+    world.published.filter((record) => record.eventId !== null).map((record) => [record.eventId, record.deliveries]),
+  );
+  const owed = deliveries.filter(
+    (delivery) => acknowledged.has(delivery.event_id) && !without.some((path) => delivery.url.endsWith(path)),
+  );
+  const succeeded = (id: string): number => (byDelivery.get(id) ?? []).filter((arrival) => isSuccess(arrival)).length;
+  // An acknowledged event whose rows are gone is as lost as one that never arrived.
+  const rows = Map.groupBy(deliveries, (delivery) => delivery.event_id);
+  const missingRows = [...acknowledged].reduce(
+    (sum, [eventId, count]) => sum + Math.max(0, count - (rows.get(eventId ?? '')?.length ?? 0)),
+    0,
+  );
+  return {
+    lost: owed.filter((delivery) => succeeded(delivery.id) === 0).length + missingRows,
+    duplicates: deliveries.reduce((sum, delivery) => sum + Math.max(0, succeeded(delivery.id) - 1), 0),
+    early: await earlyRequests(world, byDelivery),
+    gaps: await gaps(world),
+    changedBodies: [...byDelivery.values()].filter((list) => new Set(list.map((arrival) => arrival.bodySha256)).size > 1)
+      .length,
+    acknowledged: [...acknowledged.values()].reduce((sum, count) => sum + count, 0),
+    requests: arrivals.length,
+    attemptsOnRecord: deliveries.reduce((sum, delivery) => sum + delivery.attempt_count, 0),
+  };
+}
+
+function isSuccess(arrival: Arrival): boolean {
+  return arrival.status >= 200 && arrival.status < 300;
+}
+
+// The schedule with its smallest jitter: no retry may come sooner after the request before it.
+async function earlyRequests(world: World, byDelivery: ReadonlyMap<string, readonly Arrival[]>): Promise<number> {
+  const failed = await world.postgres.query<{ delivery_id: string; number: number; ended_ms: number }>(
+    `select delivery_id, number, (extract(epoch from started_at) * 1000 + duration_ms)::float8 as ended_ms from attempts
+     where error_code not in ('lease_expired', 'shutdown') and trigger = 'automatic'`,
+  );
+  const endOf = new Map(failed.map((row) => [`${row.delivery_id} ${row.number}`, row.ended_ms]));
+  let early = 0;
+  for (const [deliveryId, list] of byDelivery) {
+    for (const arrival of list) {
+      const endedMs = endOf.get(`${deliveryId} ${arrival.attempt - 1}`);
+      if (endedMs === undefined) continue;
+      const leastDelayMs = 1000 * 0.8;
+      if (arrival.atMs < endedMs + leastDelayMs - EARLY_TOLERANCE_MS) early += 1;
+    }
+  }
+  return early;
+}
+
+// A first-try success has no row of its own; everything else must be numbered without a hole.
+async function gaps(world: World): Promise<number> {
+  const [row] = await world.postgres.query<{ n: number }>(
+    `select count(*)::integer as n from deliveries d
+     where d.attempt_count > 0 and not (d.attempt_count = 1 and d.status = 'delivered')
+       and (select count(*) from attempts a where a.delivery_id = d.id and a.number between 1 and d.attempt_count) <> d.attempt_count`,
+  );
+  return row?.n ?? 0;
+}

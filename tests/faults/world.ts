@@ -1,0 +1,204 @@
+// One fault's world: stores, a sink, an API process and two workers, a publisher that keeps book, and the verdict over it all.
+import { setTimeout as wait } from 'node:timers/promises';
+import { DEVELOPMENT_JWT_SECRET } from '../../src/config.ts';
+import { mintToken } from '../../src/security/tokens.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { envOf, startProcess, type ServiceProcess } from '../fixtures/process.ts';
+import { startSink, type Sink } from './sink.ts';
+import { PostgresServer, RedisServer } from './stores.ts';
+
+/** The settings that the pass criteria speak of, in seconds. */
+export const TIMEOUT = 2;
+export const LEASE = 5;
+export const RECONCILE = 2;
+export const LONGEST_BACKOFF = 4 * 1.2;
+/** After so long everything has come to its end, whatever happened. */
+export const SETTLE_MS = (LEASE + RECONCILE + LONGEST_BACKOFF + 10) * 1000;
+
+export interface PublishRecord {
+  readonly key: string;
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+  /** 0 when there was no answer. */
+  readonly status: number;
+  readonly eventId: string | null;
+  readonly deliveries: number;
+}
+
+export class World {
+  readonly postgres: PostgresServer;
+  readonly redis: RedisServer;
+  readonly sink: Sink;
+  readonly published: PublishRecord[] = [];
+  readonly #processes = new Set<ServiceProcess>();
+  readonly #env: Record<string, string>;
+  #token = '';
+  #sequence = 0;
+  api!: ServiceProcess;
+  w1!: ServiceProcess;
+  w2!: ServiceProcess;
+
+  private constructor(postgres: PostgresServer, redis: RedisServer, sink: Sink, overrides: Record<string, string>) {
+    this.postgres = postgres;
+    this.redis = redis;
+    this.sink = sink;
+    this.#env = {
+      ENVIRONMENT: 'test',
+      LOG_LEVEL: 'warn',
+      WEBHOOK_ALLOWED_CIDRS: '127.0.0.0/8',
+      WEBHOOK_ALLOW_HTTP: 'true',
+      WEBHOOK_TIMEOUT: String(TIMEOUT),
+      WEBHOOK_LEASE: String(LEASE),
+      WEBHOOK_RECONCILE_INTERVAL: String(RECONCILE),
+      WEBHOOK_RETRY_DELAY: '1',
+      WEBHOOK_SECRET_KEYS: 'faults:MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=',
+      RATE_LIMIT_PER_MINUTE: '100000000',
+      ...envOf(postgres.config, redis.config),
+      ...overrides,
+    };
+  }
+
+  static async create(overrides: Record<string, string> = {}): Promise<World> {
+    const [postgres, redis, sink] = await Promise.all([PostgresServer.start(), RedisServer.start(), startSink()]);
+    const world = new World(postgres, redis, sink, overrides);
+    const tokens = { secret: DEVELOPMENT_JWT_SECRET, expirationSeconds: 3600, issuer: null, audience: null, jwksUrl: null };
+    world.#token = await mintToken(tokens, { user: 'faults', role: 'admin' });
+    return world;
+  }
+
+  /** An API process and two workers. */
+  async startProcesses(): Promise<void> {
+    // The first one migrates.
+    this.api = await this.startProcess('api');
+    [this.w1, this.w2] = await Promise.all([this.startProcess('worker'), this.startProcess('worker')]);
+  }
+
+  async startProcess(role: 'api' | 'worker' | 'all', env: Record<string, string> = {}): Promise<ServiceProcess> {
+    const started = await startProcess({ ...this.#env, ROLE: role, ...env });
+    this.#processes.add(started);
+    return started;
+  }
+
+  /** The processes that are still running. */
+  get running(): ServiceProcess[] {
+    return [...this.#processes].filter((service) => !hasEnded(service));
+  }
+
+  async createWebhook(path: string, fields: Record<string, unknown> = {}): Promise<string> {
+    const body = { url: `${this.sink.url}${path}`, events: ['order.created'], user_id: 'someone', ...fields };
+    const answer = await this.rest('POST', '/api/v1/webhooks', body);
+    if (answer.status !== 201) throw new Error(`webhook not created: ${JSON.stringify(answer.body)}`);
+    return answer.body['id'] as string;
+  }
+
+  async rest(
+    method: string,
+    path: string,
+    body?: object,
+    api = this.api,
+  ): Promise<{ status: number; body: Record<string, unknown> }> {
+    const answer = await fetch(`${api.http}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.#token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(40_000),
+    });
+    const text = await answer.text();
+    return { status: answer.status, body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>) };
+  }
+
+  /** One publish, entered into the book whatever comes of it. */
+  async publish(options: { key?: string; userId?: string; api?: ServiceProcess } = {}): Promise<PublishRecord> {
+    this.#sequence += 1;
+    const key = options.key ?? `key-${this.#sequence}`;
+    const body = {
+      event_type: 'order.created',
+      data: { order_id: key },
+      audience: { user_ids: [options.userId ?? 'someone'] },
+      idempotency_key: key,
+    };
+    const startedAtMs = Date.now();
+    const answer = await this.rest('POST', '/api/v1/events', body, options.api).catch(() => ({
+      status: 0,
+      body: {} as Record<string, unknown>,
+    }));
+    const record: PublishRecord = {
+      key,
+      startedAtMs,
+      durationMs: Date.now() - startedAtMs,
+      status: answer.status,
+      eventId: answer.status === 202 ? (answer.body['event_id'] as string) : null,
+      deliveries: answer.status === 202 ? (answer.body['deliveries'] as number) : 0,
+    };
+    this.published.push(record);
+    return record;
+  }
+
+  /** `count` publishes, `perSecond` of them started each second; resolves when all are answered. */
+  async publishMany(count: number, perSecond: number, options: { userId?: string } = {}): Promise<PublishRecord[]> {
+    const calls: Promise<PublishRecord>[] = [];
+    const startedAt = performance.now();
+    for (let n = 0; n < count; n += 1) {
+      const dueAt = startedAt + (n / perSecond) * 1000;
+      const ahead = dueAt - performance.now();
+      if (ahead > 1) await wait(ahead);
+      calls.push(this.publish(options));
+    }
+    return Promise.all(calls);
+  }
+
+  /** Publishes in batches, for backlogs; every event must be accepted. */
+  async publishBacklog(count: number, userId = 'someone'): Promise<void> {
+    const size = 500;
+    for (let start = 0; start < count; start += size) {
+      const events = Array.from({ length: Math.min(size, count - start) }, (_, n) => ({
+        event_type: 'order.created',
+        data: { order_id: `backlog-${start + n}` },
+        audience: { user_ids: [userId] },
+      }));
+      const answer = await this.rest('POST', '/api/v1/events/batch', { events });
+      if (answer.body['accepted'] !== events.length)
+        throw new Error(`backlog not published: ${JSON.stringify(answer).slice(0, 300)}`);
+    }
+  }
+
+  /** A metric, summed over the processes that run and over labels. */
+  async metric(name: string, from: readonly ServiceProcess[] = this.running): Promise<number> {
+    const texts = await Promise.all(from.map(async (service) => (await fetch(service.metrics)).text()));
+    return texts
+      .flatMap((text) => [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? ([0-9.e+-]+)`, 'gm'))])
+      .reduce((sum, match) => sum + Number(match[1]), 0);
+  }
+
+  /** Resolves when no delivery is on its way any more. */
+  async settle(deadlineMs = SETTLE_MS): Promise<void> {
+    await eventually(
+      async () => {
+        const [row] = await this.postgres.query<{ n: number }>(
+          `select count(*)::integer as n from deliveries where status in ('pending', 'retrying')`,
+        );
+        return row?.n === 0;
+      },
+      { what: 'every delivery at its end', deadlineMs, intervalMs: 100 },
+    );
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#processes].map((service) => (hasEnded(service) ? undefined : service.kill())));
+    await this.sink.close();
+    await this.redis.kill();
+    await this.postgres.close();
+  }
+}
+
+function hasEnded(service: ServiceProcess): boolean {
+  try {
+    process.kill(service.pid, 0);
+    return false;
+  } catch {
+    return true;
+  }
+}
