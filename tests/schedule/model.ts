@@ -214,8 +214,12 @@ class SettleStale implements Command {
   }
   check = (model: Readonly<Model>): boolean => model.stale.length > 0;
   async run(model: Model, real: Real): Promise<void> {
-    const stale = ofIndex(model.stale, this.index);
-    if (stale === undefined || model.items.get(stale.deliveryId)?.lease?.token === stale.token) return;
+    const presentToken = (lease: Leased): number | undefined => model.items.get(lease.deliveryId)?.lease?.token;
+    const old = model.stale.filter((lease) => presentToken(lease) !== lease.token);
+    // Those that somebody else holds by now are the ones that could do harm.
+    const harmful = old.filter((lease) => presentToken(lease) !== undefined);
+    const stale = ofIndex(harmful.length > 0 ? harmful : old, this.index);
+    if (stale === undefined) return;
     await real.alive.settle([{ ...stale, dueAtMs: this.due }]);
   }
   toString = (): string => `settleStale(${this.index}, ${this.due})`;

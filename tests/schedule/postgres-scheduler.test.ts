@@ -1,0 +1,78 @@
+// What the schedule in PostgreSQL promises beyond the model: fairness, fencing, and a walk that leaves nobody out.
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { PostgresScheduler } from '../../src/schedule/postgres-scheduler.ts';
+import type { ClaimRequest } from '../../src/schedule/scheduler.ts';
+import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { generateRows, insertRows, newDue, newWebhookId } from './rows.ts';
+
+const everything: ClaimRequest = { max: 100, perWebhook: 100, room: new Map() };
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+beforeEach(() => database.pool.query('truncate deliveries'));
+
+const createScheduler = (leaseMs = 60_000): PostgresScheduler => new PostgresScheduler(database.pool, { leaseMs });
+
+test('a webhook with 100,000 due deliveries does not delay another', { timeout: 90_000 }, async () => {
+  const webhooks = [newWebhookId(), newWebhookId(), newWebhookId()].toSorted();
+  const [first = '', busy = '', last = ''] = webhooks;
+  await generateRows(database.pool, busy, 100_000, -60_000);
+  await insertRows(database.pool, [newDue(first, Date.now() - 1), newDue(last, Date.now() - 1)]);
+  const { leased } = await createScheduler().claim({ max: 100, perWebhook: 16, room: new Map() });
+  const counts = webhooks.map((webhookId) => leased.filter((lease) => lease.webhookId === webhookId).length);
+  expect(counts).toEqual([1, 16, 1]);
+});
+
+test('a walk past more webhooks than one claim looks at reaches the last, and begins anew', async () => {
+  const items = Array.from({ length: 1200 }, () => newDue(newWebhookId(), Date.now() + 600_000)).toSorted((a, b) =>
+    a.webhookId < b.webhookId ? -1 : 1,
+  );
+  await insertRows(database.pool, items);
+  const scheduler = createScheduler();
+  const due = [items[0], items[700], items[1199]].map((item) => newDue(item?.webhookId ?? '', Date.now() - 1));
+  const taken: string[] = [];
+  for (let walk = 0; walk < 2; walk += 1) {
+    const added = due.map((item) => newDue(item.webhookId, Date.now() - 1));
+    await insertRows(database.pool, added);
+    for (let calls = 0; calls < 4; calls += 1) {
+      taken.push(...(await scheduler.claim(everything)).leased.map((lease) => lease.deliveryId));
+    }
+    expect(taken.splice(0).toSorted()).toEqual(added.map((item) => item.deliveryId).toSorted());
+  }
+});
+
+test('a holder whose lease has run out can neither end nor put off the delivery', async () => {
+  const [stalled, successor] = [createScheduler(1), createScheduler()];
+  const item = newDue(newWebhookId(), Date.now() - 1);
+  await insertRows(database.pool, [item]);
+  const [old] = (await stalled.claim(everything)).leased;
+  const [present] = await eventually(async () => {
+    const { leased } = await successor.claim(everything);
+    return leased.length > 0 && leased;
+  });
+  if (old === undefined || present === undefined) throw new Error('nothing was leased');
+  expect(present.expirations).toBe(1);
+  await stalled.settle([{ ...old, dueAtMs: null }]);
+  await stalled.settle([{ ...old, dueAtMs: Date.now() + 60_000 }]);
+  expect((await successor.claim(everything)).leased).toEqual([]);
+  await successor.settle([{ ...present, dueAtMs: Date.now() - 1 }]);
+  expect((await successor.claim(everything)).leased).toHaveLength(1);
+});
+
+test('processes that claim at once never get the same delivery', async () => {
+  const webhooks = Array.from({ length: 5 }, newWebhookId);
+  for (const webhookId of webhooks) await generateRows(database.pool, webhookId, 80, -1000);
+  const processes = Array.from({ length: 4 }, () => createScheduler());
+  const taken: string[] = [];
+  await eventually(async () => {
+    const claims = await Promise.all(processes.map((process) => process.claim({ max: 20, perWebhook: 7, room: new Map() })));
+    taken.push(...claims.flatMap((claim) => claim.leased.map((lease) => lease.deliveryId)));
+    return claims.every((claim) => claim.leased.length === 0) && taken.length >= 400;
+  });
+  expect(taken).toHaveLength(400);
+  expect(new Set(taken).size).toBe(400);
+});
