@@ -1,6 +1,6 @@
 // Every page, in light, dark and on a phone: accessible, within its width, and without a complaint from the browser.
-import { mkdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdirSync } from 'node:fs';
+import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
@@ -40,7 +40,6 @@ const stops: readonly Stop[] = [
   { name: 'verify', path: () => '/verify?language=python', ready: shows('receiver.py') },
 ];
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** Set by `npm run screenshots`: where pictures of all pages go. */
 const pictures = process.env['CONSOLE_SCREENSHOTS'];
 
@@ -102,7 +101,7 @@ async function judge({ page, complaints }: Visit, name: string, look: Look): Pro
   const overflow = await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth');
   expect(overflow, 'pixels beyond the right edge').toBeLessThanOrEqual(0);
   // The page's own policy forbids scripts that are not its own; the driver's evaluate is not bound by it.
-  await page.evaluate(axe);
+  await page.evaluate(axe.source);
   const findings = await page.evaluate(async () => {
     const { axe: engine } = globalThis as unknown as { axe: { run(): Promise<AxeResult> } };
     const result = await engine.run();
