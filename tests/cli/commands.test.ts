@@ -1,0 +1,189 @@
+// The commands of a client, run as people run them, against a running service.
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { Webhook } from 'standardwebhooks';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { verifyHomechef } from '../../src/security/signature.ts';
+import { startApp, type TestApp } from '../fixtures/app.ts';
+import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { freePort } from '../fixtures/ports.ts';
+import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
+import { restClient, type Rest } from '../fixtures/rest.ts';
+
+const launcher = fileURLToPath(new URL('../../src/cli/launch.mjs', import.meta.url));
+const USER = 'user123';
+
+let service: TestApp;
+let database: TestDatabase;
+let receiver: Receiver;
+let local: Receiver;
+let developer: Rest;
+let webhook: { id: string; secret: string };
+let port: number;
+const running: { kill(signal: NodeJS.Signals): unknown }[] = [];
+
+beforeAll(async () => {
+  [receiver, local, database, port] = await Promise.all([startReceiver(), startReceiver(), createTestDatabase(), freePort()]);
+  await startService();
+  developer = restClient(service.http, await service.token(USER));
+  const created = await developer('POST', '/api/v1/webhooks', {
+    url: receiver.url('/public'),
+    events: ['order.created'],
+    retry_policy: { max_retries: 0 },
+  });
+  webhook = created.body;
+});
+afterEach(() => {
+  for (const child of running.splice(0)) child.kill('SIGKILL');
+});
+afterAll(async () => {
+  await service.close();
+  await Promise.all([receiver.close(), local.close(), database.drop()]);
+});
+
+// Always at the same address, so that a command finds it again.
+async function startService(): Promise<void> {
+  const secretKeys = `k1:${Buffer.from('0123456789abcdef0123456789abcdef').toString('base64')}`;
+  service = await startApp({ database, env: { SERVER_PORT: String(port), WEBHOOK_SECRET_KEYS: secretKeys } });
+}
+
+const env = () => ({ PATH: process.env['PATH'] ?? '', HOMECHEF_URL: service.http });
+
+/** To its end. */
+async function run(...args: string[]) {
+  const child = spawn(process.execPath, [launcher, ...args], { env: env() });
+  const output: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => output.push(data.toString()));
+  const [status] = (await once(child, 'close')) as [number];
+  return { status, output: output.join('') };
+}
+
+/** Until it is stopped. */
+function start(...args: string[]) {
+  const child = spawn(process.execPath, [launcher, ...args], { env: env() });
+  running.push(child);
+  const lines: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) createInterface(stream).on('line', (line) => lines.push(line));
+  const line = (pattern: RegExp) =>
+    eventually(() => lines.find((text) => pattern.test(text)), { what: `${pattern} in\n${lines.join('\n')}` });
+  return { child, lines, line };
+}
+
+test('listen forwards each event with the original body, freshly signed with the webhook’s secret, and ends at Ctrl-C', async () => {
+  const { child, line } = start('listen', '--forward', local.url('/hook'), '--user', USER, '--secret', webhook.secret);
+  await line(/^Listening/);
+  expect(
+    (await run('publish', 'order.created', '--to', USER, '--user', 'orders', '--data', '{"note":"größer als <€>"}')).output,
+  ).toMatch(/^event_\S+ {2}owed to 1 webhooks\n$/);
+  await local.waitFor((requests) => requests.length === 1);
+  const [original, forwarded] = [receiver.at('/public').at(-1), local.at('/hook').at(-1)];
+  expect(forwarded?.body.equals(original?.body ?? Buffer.alloc(0))).toBe(true);
+  const headers = forwarded?.headers ?? {};
+  expect(() => new Webhook(webhook.secret).verify(forwarded?.body.toString() ?? '', headers)).not.toThrow();
+  expect(verifyHomechef(webhook.secret, headers['x-homechef-signature'], forwarded?.body ?? '')).toBe(true);
+  for (const name of [
+    'content-type',
+    'x-homechef-event',
+    'x-homechef-delivery',
+    'x-homechef-attempt',
+    'webhook-id',
+    'user-agent',
+  ]) {
+    expect(headers[name]).toBe(original?.headers[name]);
+  }
+  await line(/order\.created\s+delivery_\S+ {2}\(delivered\) {2}→ 200 .*\d+ ms$/);
+  child.kill('SIGINT');
+  expect((await once(child, 'exit'))[0]).toBe(0);
+});
+
+test('listen goes on where it was after the service was away, each delivery once', async () => {
+  const before = local.at('/again').length;
+  const { line, lines } = start('listen', '--forward', local.url('/again'), '--user', USER);
+  const secret = /whsec_\S+/.exec(await line(/whsec_/))?.[0] ?? '';
+  await line(/^Listening/);
+  await run('publish', 'order.created', '--to', USER, '--user', 'orders');
+  await local.waitFor(() => local.at('/again').length === before + 1);
+  await service.close();
+  await line(/trying again/);
+  await startService();
+  developer = restClient(service.http, await service.token(USER));
+  // Delivered before the command has found the service again, as likely as not.
+  await run('publish', 'order.created', '--to', USER, '--user', 'orders');
+  await local.waitFor(() => local.at('/again').length === before + 2);
+  await eventually(() => lines.filter((text) => text.startsWith('Listening')).length === 2);
+  expect(new Set(local.at('/again').map(({ headers }) => headers['webhook-id'])).size).toBe(2);
+  const { body, headers } = local.at('/again').at(-1) ?? { body: Buffer.alloc(0), headers: {} };
+  expect(() => new Webhook(secret).verify(body.toString(), headers)).not.toThrow();
+});
+
+test('listen says so when nobody listens, and when the handler fails', async () => {
+  local.script('/broken', 500);
+  const [nobody, broken] = [
+    start('listen', '--forward', `http://127.0.0.1:${await freePort()}/`, '--user', USER),
+    start('listen', '--forward', local.url('/broken'), '--user', USER),
+  ];
+  await Promise.all([nobody.line(/^Listening/), broken.line(/^Listening/)]);
+  await run('publish', 'order.created', '--to', USER, '--user', 'orders');
+  await nobody.line(/→ nobody listens there$/);
+  await broken.line(/→ 500 /);
+});
+
+test('trigger sends a sample and shows the answer; watch and listen see it; retry tries again', async () => {
+  const watching = start('watch', '--user', USER);
+  const listening = start('listen', '--forward', local.url('/sample'), '--user', USER);
+  await Promise.all([watching.line(/connected/), listening.line(/^Listening/)]);
+  receiver.script('/public', 200, 503, 200);
+  const good = await run('trigger', 'order.created', '--user', USER);
+  expect(good).toMatchObject({
+    status: 0,
+    output: expect.stringMatching(/^delivered {2}webhook_\S+ {2}HTTP 200 {2}\d+ ms {2}delivery_/),
+  });
+  const bad = await run('trigger', 'order.created', '--user', USER, '--webhook', webhook.id);
+  expect(bad).toMatchObject({ status: 1, output: expect.stringContaining('HTTP 503') });
+  await watching.line(/ failed +503 +1 +order\.created +delivery_/);
+  await local.waitFor(() => local.at('/sample').length === 2);
+  const failed = /delivery_\w+/.exec(bad.output)?.[0] ?? '';
+  expect(await run('retry', failed, '--user', USER)).toMatchObject({
+    status: 0,
+    output: expect.stringContaining('attempt 2 is due now'),
+  });
+  await watching.line(new RegExp(`delivered +200 +2 +order\\.created +${failed}`));
+});
+
+test('what cannot be done is said in a line, without a stack', async () => {
+  const failures = await Promise.all([
+    run('retry', 'delivery_00000000000000000000000000', '--user', USER),
+    run('trigger', 'tip.received', '--user', USER),
+    run('listen', '--forward', local.url(), '--token', 'x.y.z'),
+    run('listen', '--forward', local.url()),
+    run('listen', '--forward', 'ftp://x', '--user', USER),
+    run('listen', '--forward', local.url(), '--user', USER, '--secret', 'hunter2'),
+    run('publish', 'order.created', '--user', 'orders', '--to', USER, '--data', '{'),
+    run('watch', '--user', USER, '--status', 'lost'),
+    run('retry', 'delivery_x', '--user', USER, '--url', `http://127.0.0.1:${await freePort()}`),
+  ]);
+  for (const { status, output } of failures) {
+    expect(status).toBeGreaterThan(0);
+    expect(output).not.toMatch(/^ {4}at /m);
+    expect(output.length).toBeGreaterThan(10);
+  }
+  expect(failures[0]?.output).toContain('There is no such delivery');
+  expect(failures[5]?.output).not.toContain('hunter2');
+});
+
+test('every command explains itself', async () => {
+  for (const command of ['listen', 'watch', 'trigger', 'retry', 'publish']) {
+    expect(await run(command, '--help')).toMatchObject({ status: 0, output: expect.stringContaining(`Usage: ${command}`) });
+  }
+});
+
+test('the launcher works under an old Node that the machine may have', () => {
+  const { stdout, status } = spawnSync('npx', ['homechef-webhooks', 'listen', '--help'], {
+    encoding: 'utf8',
+    env: process.env,
+  });
+  expect({ status, stdout }).toMatchObject({ status: 0, stdout: expect.stringContaining('Usage: listen') });
+});
