@@ -22,6 +22,10 @@ const FAILURE_SLEEP_MS = 500;
 /** What must be left of a lease beyond the timeout when an attempt begins, in milliseconds: time to record the outcome. */
 const LEASE_MARGIN_MS = 1000;
 
+const GONE = 410;
+/** Longer than writing an outcome takes, in milliseconds. */
+const GONE_PAUSE_MS = 2000;
+
 /** A delivery that was just committed in this process, with all that its first attempt needs. */
 export type Committed = Omit<Task, 'lease' | 'attemptCount' | 'retriesUsed' | 'trigger'>;
 
@@ -191,7 +195,8 @@ export class Dispatcher implements LongRunning {
 
   #push(task: Task): void {
     let lane = this.#lanes.get(task.webhookId);
-    if (lane === undefined) this.#lanes.set(task.webhookId, (lane = new Lane(task.webhookId, this.#options.endpointConcurrency)));
+    if (lane === undefined)
+      this.#lanes.set(task.webhookId, (lane = new Lane(task.webhookId, this.#options.endpointConcurrency)));
     lane.push(task);
     this.#queued += 1;
     this.#ready.add(lane);
@@ -220,7 +225,10 @@ export class Dispatcher implements LongRunning {
     try {
       await this.#attempt(lane, task);
     } catch (error) {
-      this.#options.telemetry.log.error({ err: error, delivery_id: task.deliveryId }, 'a delivery could not be attempted; it is due again');
+      this.#options.telemetry.log.error(
+        { err: error, delivery_id: task.deliveryId },
+        'a delivery could not be attempted; it is due again',
+      );
       this.#release([task.lease]);
     } finally {
       this.#inFlight -= 1;
@@ -252,6 +260,8 @@ export class Dispatcher implements LongRunning {
     const attemptNumber = task.attemptCount + task.lease.expirations + 1;
     const { outcome, traceId } = await this.#options.send(target, { ...task, attemptNumber });
     lane.learn(outcome.error, outcome.durationMs, performance.now());
+    // The webhook is about to be disabled: nothing more of it starts before that is written.
+    if (outcome.httpStatus === GONE) lane.pauseUntil(performance.now() + GONE_PAUSE_MS);
     recorder.record(task, outcome, target.policy, traceId);
   }
 

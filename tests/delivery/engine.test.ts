@@ -1,0 +1,178 @@
+// What the engine does for webhooks that fail, go away, change or ask for less.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startApp, type TestApp } from '../fixtures/app.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
+import { sharedTestRedis } from '../fixtures/redis.ts';
+import { restClient, type Rest } from '../fixtures/rest.ts';
+
+const DEADLINE_MS = 30_000;
+
+describe.each([
+  { schedule: 'PostgreSQL', redis: () => null },
+  { schedule: 'Redis', redis: sharedTestRedis },
+])('scheduled by $schedule', ({ redis }) => {
+  let service: TestApp;
+  let receiver: Receiver;
+  let notified: Receiver;
+  let admin: Rest;
+  let users = 0;
+
+  beforeAll(async () => {
+    [receiver, notified] = await Promise.all([startReceiver(), startReceiver()]);
+    service = await startApp({
+      redis: redis(),
+      env: {
+        NOTIFICATION_SERVICE_URL: notified.url('/notices'),
+        WEBHOOK_DISABLE_AFTER: '0.1',
+        WEBHOOK_DISABLE_AFTER_FAILURES: '3',
+      },
+    });
+    admin = restClient(service.http, await service.token('operator', 'admin'));
+  }, 60_000);
+  afterAll(async () => {
+    await service.close();
+    await Promise.all([receiver.close(), notified.close()]);
+  });
+
+  async function webhookOf(path: string, fields: object = {}): Promise<{ id: string; user: string }> {
+    users += 1;
+    const user = `user_${users}`;
+    const created = await admin('POST', '/api/v1/webhooks', {
+      url: receiver.url(path),
+      events: ['order.created'],
+      user_id: user,
+      retry_policy: { max_retries: 1, retry_delay: 0.1 },
+      ...fields,
+    });
+    expect(created).toMatchObject({ status: 201 });
+    return { id: created.body.id, user };
+  }
+
+  async function publishTo(user: string, count = 1): Promise<void> {
+    const events = Array.from({ length: count }, (_, n) => ({
+      event_type: 'order.created',
+      data: { n },
+      audience: { user_ids: [user] },
+    }));
+    expect((await admin('POST', '/api/v1/events/batch', { events })).body.accepted).toBe(count);
+  }
+
+  const statusesOf = async (id: string): Promise<string[]> =>
+    (await admin('GET', `/api/v1/webhooks/deliveries?webhook_id=${id}&limit=100`)).body.deliveries.map(
+      (delivery: { status: string }) => delivery.status,
+    );
+
+  test('410 disables the webhook, cancels what waits and tells whoever should know', async () => {
+    receiver.script('/gone', { status: 410, delayMs: 300 });
+    const { id, user } = await webhookOf('/gone');
+    await publishTo(user, 40);
+    const webhook = await eventually(
+      async () => {
+        const { body } = await admin('GET', `/api/v1/webhooks/${id}`);
+        return body.is_active === false && body;
+      },
+      { deadlineMs: DEADLINE_MS },
+    );
+    expect(webhook.health).toMatchObject({ disabled_reason: 'gone' });
+    const statuses = await eventually(
+      async () => {
+        const found = await statusesOf(id);
+        return found.length === 40 && found.every((status) => status === 'failed' || status === 'cancelled') && found;
+      },
+      { deadlineMs: DEADLINE_MS },
+    );
+    expect(statuses).toContain('cancelled');
+    // Only what was in flight when the first answer came.
+    expect(receiver.at('/gone').length).toBeLessThanOrEqual(16);
+    const notice = await notified.waitFor(
+      (requests) =>
+        requests
+          .map((request) => JSON.parse(request.body.toString()))
+          .find((found) => found.data.webhook_id === id && found.type === 'webhook.disabled'),
+      DEADLINE_MS,
+    );
+    expect(notice.data).toMatchObject({ user_id: user, reason: 'gone' });
+  });
+
+  test('a webhook that fails for too long and too often is disabled, and enabling it starts afresh', async () => {
+    receiver.script('/failing', 500);
+    const { id, user } = await webhookOf('/failing', { retry_policy: { max_retries: 0, retry_delay: 0.1 } });
+    await publishTo(user);
+    await eventually(async () => (await statusesOf(id))[0] === 'failed', { deadlineMs: DEADLINE_MS });
+    expect((await admin('GET', `/api/v1/webhooks/${id}`)).body).toMatchObject({
+      is_active: true,
+      health: { consecutive_failures: 1 },
+    });
+    const webhook = await eventually(
+      async () => {
+        await publishTo(user);
+        const { body } = await admin('GET', `/api/v1/webhooks/${id}`);
+        return body.is_active === false && body;
+      },
+      { deadlineMs: DEADLINE_MS, intervalMs: 100 },
+    );
+    expect(webhook.health.disabled_reason).toBe('failing');
+    expect(webhook.health.consecutive_failures).toBeGreaterThanOrEqual(3);
+    const enabled = await admin('PUT', `/api/v1/webhooks/${id}`, { is_active: true });
+    expect(enabled.body).toMatchObject({ is_active: true, health: { consecutive_failures: 0, disabled_reason: '' } });
+  });
+
+  test('one success resets the count of failures', async () => {
+    receiver.script('/recovers', 500, 200);
+    const { id, user } = await webhookOf('/recovers');
+    await publishTo(user);
+    await eventually(async () => (await statusesOf(id))[0] === 'delivered', { deadlineMs: DEADLINE_MS });
+    const { body } = await admin('GET', `/api/v1/webhooks/${id}`);
+    expect(body.health.consecutive_failures).toBe(0);
+    expect(body.health.failing_since).toBeUndefined();
+  });
+
+  test('a changed url and header apply from the next attempt on', async () => {
+    receiver.script('/before', 500);
+    const { id, user } = await webhookOf('/before', { retry_policy: { max_retries: 3, retry_delay: 1 } });
+    await publishTo(user);
+    await receiver.waitFor(() => receiver.at('/before').length === 1, DEADLINE_MS);
+    await admin('PUT', `/api/v1/webhooks/${id}`, { url: receiver.url('/after'), custom_headers: { 'X-Shop': 'north' } });
+    await receiver.waitFor(() => receiver.at('/after').length === 1, DEADLINE_MS);
+    expect(receiver.at('/after')[0]?.headers).toMatchObject({ 'x-shop': 'north', 'x-homechef-attempt': '2' });
+    expect(receiver.at('/before')).toHaveLength(1);
+  });
+
+  test('a rate limit is kept, and everything still arrives', async () => {
+    const { id, user } = await webhookOf('/paced', { rate_limit: 5 });
+    await publishTo(user, 15);
+    await eventually(async () => (await statusesOf(id)).filter((status) => status === 'delivered').length === 15, {
+      deadlineMs: DEADLINE_MS,
+    });
+    const times = receiver.at('/paced').map((request) => request.atMs);
+    // Five a second, in windows that a sixth request may only open anew.
+    expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeGreaterThan(1000);
+    expect(times).toHaveLength(15);
+  });
+
+  test('a webhook that hangs delays nobody else', async () => {
+    receiver.script('/hangs', 'hang');
+    const hanging = await webhookOf('/hangs', { retry_policy: { max_retries: 0, timeout: 1 } });
+    const healthy = await webhookOf('/healthy');
+    await publishTo(hanging.user, 200);
+    await publishTo(healthy.user, 20);
+    await eventually(async () => (await statusesOf(healthy.id)).filter((status) => status === 'delivered').length === 20, {
+      deadlineMs: DEADLINE_MS,
+    });
+    expect((await statusesOf(hanging.id)).some((status) => status === 'pending')).toBe(true);
+    await admin('DELETE', `/api/v1/webhooks/${hanging.id}`);
+  });
+
+  test('a delivery given up is told to the notification service', async () => {
+    receiver.script('/hopeless', 500);
+    const { id, user } = await webhookOf('/hopeless', { retry_policy: { max_retries: 0 } });
+    await publishTo(user);
+    const notice = await notified.waitFor(
+      (requests) =>
+        requests.map((request) => JSON.parse(request.body.toString())).find((found) => found.data.webhook_id === id),
+      DEADLINE_MS,
+    );
+    expect(notice).toMatchObject({ type: 'delivery.given_up', data: { error_code: 'http_status', attempts: 1 } });
+  });
+});

@@ -1,0 +1,126 @@
+// A lane keeps one webhook from taking more than its share, and from being asked while nobody is there.
+import { describe, expect, test } from 'vitest';
+import { Lane } from '../../src/delivery/lane.ts';
+import type { Task } from '../../src/delivery/task.ts';
+
+const MAX_IN_FLIGHT = 16;
+
+function task(number: number): Task {
+  const deliveryId = `delivery_${number}`;
+  return {
+    lease: { deliveryId, webhookId: 'webhook_1', token: 1, expirations: 0, expiresAt: 0 },
+    deliveryId,
+    webhookId: 'webhook_1',
+    revision: 1,
+    eventType: 'order.created',
+    data: '{}',
+    occurredAtMs: 0,
+    traceparent: null,
+    attemptCount: 0,
+    retriesUsed: 0,
+    trigger: 'automatic',
+  };
+}
+
+function laneWith(count: number): Lane {
+  const lane = new Lane('webhook_1', MAX_IN_FLIGHT);
+  for (let n = 0; n < count; n += 1) lane.push(task(n));
+  return lane;
+}
+
+/** Starts whatever may be started at `now`; answers how many. */
+function startAll(lane: Lane, now: number): number {
+  let started = 0;
+  while (lane.canStart(now)) {
+    lane.shift();
+    lane.inFlight += 1;
+    started += 1;
+  }
+  return started;
+}
+
+describe('a lane', () => {
+  test('gives out its deliveries in order, each once, however many', () => {
+    const lane = laneWith(0);
+    const given: string[] = [];
+    for (let n = 0; n < 1000; n += 1) {
+      lane.push(task(n));
+      if (n % 3 !== 0) given.push(lane.shift()?.deliveryId ?? '');
+    }
+    given.push(...lane.clear().map((item) => item.deliveryId));
+    expect(given).toEqual(Array.from({ length: 1000 }, (_, n) => `delivery_${n}`));
+    expect(lane.shift()).toBeUndefined();
+  });
+
+  test('has no more in flight than it may', () => {
+    expect(startAll(laneWith(100), 0)).toBe(MAX_IN_FLIGHT);
+  });
+
+  test('has fewer in flight after timeouts, and slowly more again after successes', () => {
+    const lane = laneWith(1000);
+    lane.learn('timeout', 2000, 0);
+    lane.learn('timeout', 2000, 0);
+    expect(startAll(lane, 0)).toBe(4);
+    lane.inFlight = 0;
+    for (let n = 0; n < 20; n += 1) lane.learn(null, 10, 0);
+    expect(startAll(lane, 0)).toBeGreaterThan(4);
+    lane.inFlight = 0;
+    for (let n = 0; n < 1000; n += 1) lane.learn(null, 10, 0);
+    expect(startAll(lane, 0)).toBe(MAX_IN_FLIGHT);
+  });
+
+  test('closes after five failures in a row without an answer, and opens with a single probe', () => {
+    const lane = laneWith(100);
+    for (let n = 0; n < 5; n += 1) lane.learn('connection_refused', 1, 0);
+    expect(lane.canStart(999)).toBe(false);
+    expect(lane.room(999)).toBe(0);
+    expect(startAll(lane, 1000)).toBe(1);
+  });
+
+  test('stays closed for longer after each failed probe, up to ten seconds', () => {
+    const lane = laneWith(100);
+    let now = 0;
+    const pauses: number[] = [];
+    for (let n = 0; n < 5; n += 1) lane.learn('connection_refused', 1, now);
+    for (let probe = 0; probe < 6; probe += 1) {
+      pauses.push(lane.closedUntil - now);
+      now = lane.closedUntil;
+      lane.learn('connection_refused', 1, now);
+    }
+    expect(pauses).toEqual([1000, 2000, 4000, 8000, 10_000, 10_000]);
+  });
+
+  test('opens at once when somebody answers, even with an error', () => {
+    const lane = laneWith(100);
+    for (let n = 0; n < 8; n += 1) lane.learn('dns_error', 1, n);
+    lane.learn('http_status', 5, 100);
+    expect(lane.canStart(100)).toBe(true);
+    expect(startAll(lane, 100)).toBe(MAX_IN_FLIGHT);
+  });
+
+  test('stays paced while successes come in', () => {
+    const lane = laneWith(10);
+    lane.pauseUntil(500);
+    lane.learn(null, 5, 100);
+    expect(lane.canStart(499)).toBe(false);
+    expect(lane.canStart(500)).toBe(true);
+  });
+
+  test('fetches ahead only for a receiver that answers fast', () => {
+    const fast = laneWith(0);
+    fast.learn(null, 5, 0);
+    expect(fast.room(0)).toBe(8 * MAX_IN_FLIGHT);
+    const slow = laneWith(0);
+    slow.learn(null, 1500, 0);
+    expect(slow.room(0)).toBe(MAX_IN_FLIGHT);
+  });
+
+  test('is forgotten only when it has nothing in hand and nothing to remember', () => {
+    const lane = laneWith(1);
+    expect(lane.isIdle).toBe(false);
+    lane.shift();
+    expect(lane.isIdle).toBe(true);
+    lane.learn('timeout', 2000, 0);
+    expect(lane.isIdle).toBe(false);
+  });
+});
