@@ -164,6 +164,28 @@ describe.each([
     await admin('DELETE', `/api/v1/webhooks/${hanging.id}`);
   });
 
+  test('what was delivered stays delivered when sending it again fails', async () => {
+    receiver.script('/replayed', 200, 500);
+    const { id, user } = await webhookOf('/replayed');
+    await publishTo(user);
+    await eventually(async () => (await statusesOf(id))[0] === 'delivered', { deadlineMs: DEADLINE_MS });
+    const { body } = await admin('GET', `/api/v1/webhooks/deliveries?webhook_id=${id}`);
+    const delivery = body.deliveries[0];
+    expect((await admin('POST', `/api/v1/webhooks/deliveries/${delivery.id}/retry`)).status).toBe(202);
+    const again = await eventually(
+      async () => {
+        const found = (await admin('GET', `/api/v1/webhooks/deliveries/${delivery.id}`)).body;
+        return found.attempt_count === 2 && found;
+      },
+      { deadlineMs: DEADLINE_MS },
+    );
+    expect(again).toMatchObject({ status: 'delivered', http_status: 500, delivered_at: delivery.delivered_at });
+    expect(again.attempts.map((attempt: any) => [attempt.number, attempt.http_status, attempt.trigger])).toEqual([
+      [1, 200, 'automatic'],
+      [2, 500, 'manual'],
+    ]);
+  });
+
   test('a delivery given up is told to the notification service', async () => {
     receiver.script('/hopeless', 500);
     const { id, user } = await webhookOf('/hopeless', { retry_policy: { max_retries: 0 } });

@@ -54,7 +54,8 @@ export interface RecordedBatch {
 
 /**
  * Writes outcomes. The fence is `attempt_count`: it must still be what it was when the delivery was taken. A delivery that was
- * cancelled meanwhile keeps its status unless the receiver took it after all.
+ * cancelled meanwhile keeps its status unless the receiver took it after all, and one that was delivered before stays delivered
+ * whatever comes of sending it again.
  */
 export async function recordOutcomes(client: Pool | PoolClient, outcomes: readonly OutcomeRow[]): Promise<RecordedBatch> {
   // Sorted, so that two batches that share rows cannot deadlock.
@@ -129,11 +130,16 @@ with outcome as materialized (
       truncated, error_code, error_message)
 ), settled as (
   update deliveries d set
-    status = case when d.status in ('pending', 'retrying') or o.status = 'delivered' then o.status else d.status end,
+    status = case
+      when o.status = 'delivered' or (d.delivered_at is not null and o.error_code is distinct from 'shutdown') then 'delivered'
+      when d.status in ('pending', 'retrying') then o.status
+      else d.status end,
     attempt_count = d.attempt_count + o.expirations + 1,
     retries_used = d.retries_used + o.uses_retry::integer,
     next_trigger = 'automatic',
-    next_attempt_at = case when d.status in ('pending', 'retrying') then now() + o.delay_ms * interval '1 millisecond' end,
+    next_attempt_at = case when d.status in ('pending', 'retrying')
+      and (d.delivered_at is null or o.error_code is not distinct from 'shutdown')
+      then now() + o.delay_ms * interval '1 millisecond' end,
     leased_until = null,
     lease_expirations = 0,
     attempted_at = to_timestamp(o.started_ms / 1000.0),
@@ -144,8 +150,8 @@ with outcome as materialized (
     error_code = o.error_code,
     error_message = o.error_message,
     last_trigger = o.trigger,
-    delivered_at = case when o.status = 'delivered' then now() end,
-    failed_at = case when o.status = 'failed' and d.status in ('pending', 'retrying') then now() end,
+    delivered_at = case when o.status = 'delivered' then now() else d.delivered_at end,
+    failed_at = case when o.status = 'failed' and d.delivered_at is null and d.status in ('pending', 'retrying') then now() end,
     updated_at = clock_timestamp()
   from outcome o
   where d.id = o.id and d.attempt_count = o.attempt_count and d.status <> 'delivered'
