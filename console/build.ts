@@ -1,6 +1,6 @@
 // Builds the console into dist/console when it is missing or older than what it is made of, and compresses it once for all readers.
 import { existsSync } from 'node:fs';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -22,9 +22,20 @@ export async function buildConsole(options: { readonly force: boolean }): Promis
     );
     return false;
   }
-  await vite.build({ configFile: join(ROOT, 'console/vite.config.ts'), logLevel: 'warn' });
-  await compressAll(OUTPUT);
+  // Built aside and moved into place whole: several processes may find it stale at once, and others may be reading it.
+  const made = `${OUTPUT}-${process.pid}`;
+  await vite.build({ configFile: join(ROOT, 'console/vite.config.ts'), logLevel: 'warn', build: { outDir: made } });
+  await compressAll(made);
+  await replace(OUTPUT, made);
   return true;
+}
+
+async function replace(target: string, made: string): Promise<void> {
+  const old = `${made}-old`;
+  await rename(target, old).catch(() => {});
+  // Fails where another process was quicker, whose result is just as good.
+  await rename(made, target).catch(() => {});
+  await Promise.all([old, made].map((path) => rm(path, { recursive: true, force: true })));
 }
 
 async function isStale(): Promise<boolean> {

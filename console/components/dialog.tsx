@@ -1,6 +1,6 @@
 // A question before something that cannot be undone, in the browser's own modal dialog: focus, Escape and inertness come with it.
 import type { ComponentChildren } from 'preact';
-import { useEffect, useId, useRef } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef } from 'preact/hooks';
 import type { Action } from '../api/action.ts';
 import { Problem } from './states.tsx';
 
@@ -16,7 +16,8 @@ interface Confirmation {
 export function ConfirmDialog({ title, confirm, dangerous = false, action, children, onClose }: Confirmation) {
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
-  useEffect(() => {
+  // Before the browser draws: a key pressed right after must already meet the dialog.
+  useLayoutEffect(() => {
     dialog.current?.showModal();
   }, []);
   return (
