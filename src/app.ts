@@ -246,7 +246,10 @@ function createDoors(config: Config, stores: Stores, engine: Engine, { log, even
     testSender: engine.testSender,
     checkUrl: (url) => engine.policy.checkUrl(url),
     onWebhookChanged: (webhookId) => engine.bus.announceWebhook(webhookId),
-    publishUpdates: engine.publishUpdates,
+    publishUpdates: (updates) => {
+      events.deliveriesCancelled(updates.filter(({ status }) => status === 'cancelled').length);
+      engine.publishUpdates(updates);
+    },
     log,
   };
   const health = new Health({

@@ -70,6 +70,8 @@ const gauges = {
 export type CounterName = keyof typeof counters;
 export type HistogramName = keyof typeof histograms;
 export type GaugeName = keyof typeof gauges;
+export const histogramNames = Object.keys(histograms) as HistogramName[];
+export const gaugeNames = Object.keys(gauges) as GaugeName[];
 
 export interface Metrics {
   /** Adds `n`; `label` is the value of the counter's label when it has one. */
