@@ -59,7 +59,8 @@ export async function insertEvents(pool: Pool, events: readonly EventRow[]): Pro
   return owed;
 }
 
-// Keys are taken in order, so that two batches that share some cannot deadlock.
+// Keys are taken in order, so that two batches that share some cannot deadlock. `offset 0` keeps the webhooks' side of each join
+// an index look-up for each event: a plan made while there are few webhooks would else compare each with every event.
 const statement = `
 with incoming as materialized (
   select id, event_type, data, to_timestamp(occurred_ms / 1000.0) as occurred_at, publisher, user_ids::text[] as user_ids,
@@ -78,16 +79,27 @@ with incoming as materialized (
   select * from incoming where key is null or id in (select event_id from taken)
 ), targets as (
   select f.id as event_id, f.event_type, w.id as webhook_id, w.user_id, w.revision
-  from fresh f join webhook_endpoints w on w.user_id = any (f.user_ids)
-  where w.is_active and w.deleted_at is null and w.scope = 'user' and f.event_type = any (w.event_types) and not f.broadcast
+  from fresh f cross join lateral (
+    select id, user_id, revision from webhook_endpoints
+    where user_id = any (f.user_ids) and is_active and deleted_at is null and scope = 'user' and f.event_type = any (event_types)
+    offset 0
+  ) w
+  where not f.broadcast
   union all
   select f.id, f.event_type, w.id, w.user_id, w.revision
-  from fresh f join webhook_endpoints w on w.event_types @> array[f.event_type::text]
-  where f.broadcast and w.is_active and w.deleted_at is null and w.scope = 'user'
+  from fresh f cross join lateral (
+    select id, user_id, revision from webhook_endpoints
+    where event_types @> array[f.event_type] and is_active and deleted_at is null and scope = 'user'
+    offset 0
+  ) w
+  where f.broadcast
   union all
   select f.id, f.event_type, w.id, w.user_id, w.revision
-  from fresh f join webhook_endpoints w on f.event_type = any (w.event_types)
-  where w.is_active and w.deleted_at is null and w.scope = 'platform'
+  from fresh f cross join lateral (
+    select id, user_id, revision from webhook_endpoints
+    where f.event_type = any (event_types) and is_active and deleted_at is null and scope = 'platform'
+    offset 0
+  ) w
 ), owed as materialized (
   select 'delivery_' || substr(event_id, 7, 10)
       || encode(substr(sha256(convert_to(event_id || webhook_id, 'UTF8')), 1, 8), 'hex') as id,
