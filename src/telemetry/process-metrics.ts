@@ -5,17 +5,23 @@ import type { Meter } from '@opentelemetry/api';
 
 /** A timer each 20 ms costs nothing measurable and sees every stall that a caller could notice. */
 const LOOP_RESOLUTION_MS = 20;
+/** The lag is told over a window of at least so long, shorter than Prometheus usually waits between two scrapes. */
+const LAG_WINDOW_MS = 10_000;
 
 /** Starts observing; the answer stops it. */
 export function observeProcess(meter: Meter): () => void {
   const loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
   loop.enable();
+  let windowStartedAt = performance.now();
   meter
     .createObservableGauge('event_loop_lag_seconds', {
-      description: 'Delay of the event loop since the last scrape, by quantile.',
+      description: 'Delay of the event loop in the last ten seconds or more, by quantile.',
     })
     .addCallback((result) => {
-      for (const [quantile, ns] of lagQuantiles(loop)) result.observe(ns, { quantile });
+      for (const [quantile, seconds] of lagQuantiles(loop)) result.observe(seconds, { quantile });
+      // Not at every scrape: two scrapers would leave each other nothing to see.
+      if (performance.now() - windowStartedAt < LAG_WINDOW_MS) return;
+      windowStartedAt = performance.now();
       loop.reset();
     });
   gauge('process_resident_memory_bytes', 'Resident memory.', () => process.memoryUsage.rss());
