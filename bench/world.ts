@@ -101,6 +101,8 @@ export async function startWorld(options: { readonly profileDir?: string } = {})
     receiver,
     receiverPort,
     token,
+    /** A developer's own. */
+    tokenOf: (user: string) => mintToken(tokens, { user, role: 'developer' }),
     grpc: `127.0.0.1:${ports.grpc}`,
     httpUrl,
     metricsUrl: `http://127.0.0.1:${ports.metrics}/metrics`,

@@ -4,11 +4,12 @@ import { ServiceError } from '../domain/errors.ts';
 import { repeat, type LongRunning } from '../lifecycle.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import {
+  type Change,
+  type ChangesPage,
   listChanges,
   loadChanged,
   readChangesPage,
   readHorizon,
-  type ChangesPage,
 } from '../persistence/queries/list-changes.ts';
 import { storeUnavailable } from '../persistence/store-errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -24,6 +25,8 @@ const HEARTBEAT_INTERVAL_MS = 15_000;
 /** Changes taken from one look into PostgreSQL; what is left follows with the next. */
 const MAX_CHANGES = 20_000;
 const MAX_LOADED = 500;
+/** So many watched users are looked for by name; of more, everyone's changes are listed. */
+const MAX_SELECTED_USERS = 20;
 /** Changes that one page of a watcher's past looks at: a few milliseconds for the database. */
 const PAGE_CHANGES = 1000;
 /** Pages being read at once, over all watchers: a crowd that reconnects must not take all connections. */
@@ -242,9 +245,11 @@ export class StatusFeed implements LongRunning, WatcherFeed {
     const { pool } = this.#options;
     const startedAt = performance.now();
     const horizon = await readHorizon(pool);
-    const userIds = this.#everyone.size > 0 ? null : [...this.#byUser.keys()];
+    const userIds = this.#everyone.size > 0 || this.#byUser.size > MAX_SELECTED_USERS ? null : [...this.#byUser.keys()];
     const changes = await listChanges(pool, { micros: this.#horizonMicros, userIds, max: MAX_CHANGES });
-    const news = changes.filter(({ id, micros }) => (this.#told.get(id) ?? 0) < micros).map(({ id }) => id);
+    const isWatched = (userId: string): boolean => this.#everyone.size > 0 || this.#byUser.has(userId);
+    const isNews = ({ id, userId, micros }: Change): boolean => (this.#told.get(id) ?? 0) < micros && isWatched(userId);
+    const news = changes.filter(isNews).map(({ id }) => id);
     while (news.length > 0) {
       const rows = await loadChanged(pool, news.splice(0, MAX_LOADED));
       if (signal.aborted) return;
