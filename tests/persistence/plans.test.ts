@@ -1,0 +1,175 @@
+// The hot statements' plans on a large, partitioned table: no sequential scan, no partition touched for nothing, no work that
+// grows with the table.
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { newId, timeOfId } from '../../src/domain/ids.ts';
+import { batchSettings, createPool } from '../../src/persistence/pool.ts';
+import { insertEvents } from '../../src/persistence/queries/insert-events.ts';
+import { loadDeliveries } from '../../src/persistence/queries/load-deliveries.ts';
+import { recordOutcomes, type OutcomeRow } from '../../src/persistence/queries/record-outcomes.ts';
+import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
+
+const DAYS = 30;
+const ROWS_PER_DAY = 5000;
+const WEBHOOKS = 50;
+const BATCH = 100;
+const DAY_MS = 86_400_000;
+
+interface PlanNode {
+  'Node Type': string;
+  'Relation Name'?: string;
+  'Actual Loops': number;
+  'Actual Rows': number;
+  'Rows Removed by Filter'?: number;
+  'Shared Hit Blocks': number;
+  'Shared Read Blocks': number;
+  Plans?: PlanNode[];
+}
+
+let database: TestDatabase;
+let pool: pg.Pool;
+let ids: string[];
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  pool = createPool(database.config, () => undefined, { max: 2, settings: batchSettings });
+  await database.pool.query(`select ensure_partitions((now() at time zone 'utc')::date - ${DAYS}, ${DAYS})`);
+  await database.pool.query(
+    `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint)
+     select 'webhook_' || lpad(n::text, 26, '0'), 'user_' || n, 'https://example.com/', '["order.created"]', 's', 'h'
+     from generate_series(1, $1::integer) n`,
+    [WEBHOOKS],
+  );
+  await database.pool.query(
+    `with made as (
+       select day, n, substr(id_floor('event', now() - day * interval '1 day'), 7, 10) || lpad((day * 100000 + n)::text, 16, '0') as suffix
+       from generate_series(0, $1::integer - 1) day, generate_series(1, $2::integer) n),
+     stored as (
+       insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast)
+       select 'event_' || suffix, 'order.created', '{}', now(), 'test', '{user_1}', false from made)
+     insert into deliveries (id, event_id, webhook_id, user_id, event_type, status, attempt_count, next_attempt_at)
+     select 'delivery_' || suffix, 'event_' || suffix, 'webhook_' || lpad((1 + n % $3)::text, 26, '0'), 'user_1', 'order.created',
+       case when day = 0 then 'pending' else 'delivered' end, case when day = 0 then 0 else 1 end, case when day = 0 then now() end
+     from made`,
+    [DAYS, ROWS_PER_DAY, WEBHOOKS],
+  );
+  await database.pool.query('analyze');
+  const found = await database.pool.query<{ id: string }>(
+    `select id from deliveries where status = 'pending' order by id limit $1`,
+    [BATCH],
+  );
+  ids = found.rows.map((row) => row.id);
+}, 180_000);
+afterAll(async () => {
+  await pool.end();
+  await database.drop();
+});
+
+/** Runs a statement's function against a recorder, then explains what it would have sent, on the generic plan that it runs on. */
+async function explain(run: (client: pg.Pool) => Promise<unknown>): Promise<PlanNode[]> {
+  let sent: { text: string; values: unknown[] } | undefined;
+  const recorder = {
+    query: (query: { text: string; values: unknown[] }) => {
+      sent = query;
+      return Promise.resolve({ rows: [] });
+    },
+  };
+  await run(recorder as unknown as pg.Pool);
+  if (sent === undefined) throw new Error('no statement was sent');
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    const result = await client.query<{ 'QUERY PLAN': { Plan: PlanNode }[] }>({
+      text: `explain (analyze, buffers, format json) ${sent.text}`,
+      values: sent.values,
+    });
+    return nodesOf(result.rows[0]?.['QUERY PLAN'][0]?.Plan);
+  } finally {
+    await client.query('rollback');
+    client.release();
+  }
+}
+
+function nodesOf(node: PlanNode | undefined): PlanNode[] {
+  return node === undefined ? [] : [node, ...(node.Plans ?? []).flatMap(nodesOf)];
+}
+
+function outcomeOf(deliveryId: string): OutcomeRow {
+  return {
+    deliveryId,
+    attemptCount: 0,
+    leaseExpirations: 0,
+    trigger: 'automatic',
+    status: 'delivered',
+    usesRetry: false,
+    delayMs: null,
+    startedAtMs: Date.now(),
+    durationMs: 1,
+    httpStatus: 200,
+    response: 'ok',
+    responseTruncated: false,
+    errorCode: null,
+    errorMessage: null,
+  };
+}
+
+const statements: [string, (client: pg.Pool) => Promise<unknown>][] = [
+  [
+    'publish',
+    (client) =>
+      insertEvents(
+        client,
+        Array.from({ length: BATCH }, (_, n) => ({
+          id: newId('event', Date.now()),
+          eventType: 'order.created',
+          data: '{}',
+          occurredAtMs: Date.now(),
+          publisher: 'test',
+          userIds: [`user_${1 + (n % WEBHOOKS)}`],
+          broadcast: false,
+          traceparent: null,
+          idempotencyKey: `key-${n}`,
+          requestHash: 'hash',
+        })),
+      ),
+  ],
+  [
+    'load',
+    (client) =>
+      loadDeliveries(
+        client,
+        ids.map((deliveryId) => ({ deliveryId, token: 0 })),
+      ),
+  ],
+  ['settle', (client) => recordOutcomes(client, ids.map(outcomeOf))],
+];
+
+describe.each(statements)('the %s statement', (_name, run) => {
+  test('reads no table sequentially', async () => {
+    const scans = (await explain(run)).filter((node) => node['Node Type'] === 'Seq Scan' && node['Actual Loops'] > 0);
+    expect(scans).toEqual([]);
+  });
+
+  test('touches no partition but the one its rows are in', async () => {
+    const day = new Date(timeOfId(ids[0] ?? '')).toISOString().slice(0, 10).replaceAll('-', '');
+    const touched = (await explain(run))
+      .filter((node) => node['Actual Loops'] > 0 && /_\d{8}$/.test(node['Relation Name'] ?? ''))
+      .filter((node) => node['Node Type'] !== 'ModifyTable')
+      .map((node) => node['Relation Name']);
+    expect(new Set(touched.filter((name) => !name?.endsWith(day)))).toEqual(new Set());
+  });
+
+  test('throws away no rows to speak of', async () => {
+    const nodes = await explain(run);
+    // Per look-up, not in all: what a filter drops must not grow with the table.
+    for (const node of nodes.filter((candidate) => candidate['Relation Name'] !== undefined)) {
+      expect(node['Rows Removed by Filter'] ?? 0).toBeLessThanOrEqual(WEBHOOKS);
+    }
+  });
+});
+
+test('the oldest partition of the test holds what it should, so that pruning has something to prune', async () => {
+  const day = new Date(Date.now() - (DAYS - 1) * DAY_MS).toISOString().slice(0, 10).replaceAll('-', '');
+  const found = await database.pool.query<{ n: number }>(`select count(*)::integer as n from deliveries_${day}`);
+  expect(found.rows[0]?.n).toBe(ROWS_PER_DAY);
+});
