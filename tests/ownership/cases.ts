@@ -1,0 +1,133 @@
+// For every RPC: what it asks when it asks about somebody's things, and what each kind of caller is answered.
+import type { JsonObject } from '@bufbuild/protobuf';
+import type { CallerRole } from '../../src/security/tokens.ts';
+
+/** Somebody's things, or ids of the same form that nobody has. */
+export interface Things {
+  readonly userId: string;
+  readonly webhookId: string;
+  readonly eventId: string;
+  readonly deliveryId: string;
+  /** Of lists in which these things come next. */
+  readonly webhookPage: string;
+  readonly deliveryPage: string;
+  /** From before the delivery was made. */
+  readonly cursor: string;
+  /** Of the event, chosen by its publisher. */
+  readonly idempotencyKey: string;
+}
+
+export interface Case {
+  /** Each way of naming things is asked by itself. */
+  readonly asks: readonly ((of: Things) => JsonObject)[];
+  /** Null: anybody, without a token. */
+  readonly roles: readonly CallerRole[] | null;
+  /** What somebody else gets who has the role: never anything of these things. */
+  readonly stranger: 'ok' | 'not_found not_found' | 'permission_denied role_not_allowed';
+  /** What the owner's answer shows, and nobody else's: a test that asks for nothing finds nothing. */
+  readonly shows?: 'webhookId' | 'deliveryId' | 'eventId';
+  /** Once the owner has called, the thing is gone. */
+  readonly destroys?: true;
+}
+
+const everyone: readonly CallerRole[] = ['developer', 'service', 'admin'];
+const publishers: readonly CallerRole[] = ['service', 'admin'];
+
+export const eventData = { order_id: 'o1' };
+/** The very event that its publisher has already published; from any other publisher it is a new one. */
+const event = (of: Things): JsonObject => ({
+  event_type: 'order.created',
+  data_json: Buffer.from(JSON.stringify(eventData)).toString('base64'),
+  audience: { user_ids: ['alice'] },
+  idempotency_key: of.idempotencyKey,
+});
+
+const aboutWebhook = (more: JsonObject = {}): Case => ({
+  asks: [(of) => ({ webhook_id: of.webhookId, ...more })],
+  roles: everyone,
+  stranger: 'not_found not_found',
+});
+
+const aboutDelivery: Case = {
+  asks: [(of) => ({ delivery_id: of.deliveryId })],
+  roles: everyone,
+  stranger: 'not_found not_found',
+  shows: 'deliveryId',
+};
+
+export const cases: Readonly<Record<string, Case>> = {
+  'homechef.webhook.v1.WebhookService/ListWebhooks': {
+    asks: [(of) => ({ user_id: of.userId }), (of) => ({ page_token: of.webhookPage })],
+    roles: everyone,
+    stranger: 'ok',
+    shows: 'webhookId',
+  },
+  'homechef.webhook.v1.WebhookService/CreateWebhook': {
+    asks: [(of) => ({ url: 'https://example.com/hook', events: ['order.created'], user_id: of.userId })],
+    roles: everyone,
+    stranger: 'permission_denied role_not_allowed',
+  },
+  'homechef.webhook.v1.WebhookService/GetWebhook': { ...aboutWebhook(), shows: 'webhookId' },
+  'homechef.webhook.v1.WebhookService/UpdateWebhook': { ...aboutWebhook({ description: 'seized' }), shows: 'webhookId' },
+  'homechef.webhook.v1.WebhookService/DeleteWebhook': { ...aboutWebhook(), destroys: true },
+  'homechef.webhook.v1.WebhookService/TestWebhook': aboutWebhook(),
+  'homechef.webhook.v1.WebhookService/RotateSecret': { ...aboutWebhook(), shows: 'webhookId' },
+  'homechef.webhook.v1.WebhookService/GetWebhookStats': { ...aboutWebhook(), shows: 'webhookId' },
+  'homechef.webhook.v1.WebhookService/ListEventTypes': { asks: [() => ({})], roles: everyone, stranger: 'ok' },
+  'homechef.webhook.v1.DeliveryService/ListDeliveries': {
+    asks: [
+      (of) => ({ webhook_id: of.webhookId }),
+      (of) => ({ event_id: of.eventId }),
+      (of) => ({ user_id: of.userId }),
+      (of) => ({ page_token: of.deliveryPage }),
+    ],
+    roles: everyone,
+    stranger: 'ok',
+    shows: 'deliveryId',
+  },
+  'homechef.webhook.v1.DeliveryService/GetDelivery': aboutDelivery,
+  'homechef.webhook.v1.DeliveryService/RetryDelivery': aboutDelivery,
+  'homechef.webhook.v1.DeliveryService/WatchDeliveries': {
+    asks: [
+      (of) => ({ after: of.cursor, webhook_ids: [of.webhookId] }),
+      (of) => ({ after: of.cursor, event_id: of.eventId }),
+      (of) => ({ after: of.cursor, user_id: of.userId, statuses: ['DELIVERY_STATUS_DELIVERED'] }),
+    ],
+    roles: everyone,
+    stranger: 'ok',
+    shows: 'deliveryId',
+  },
+  'homechef.webhook.v1.EventService/PublishEvent': {
+    asks: [event],
+    roles: publishers,
+    stranger: 'ok',
+    shows: 'eventId',
+  },
+  'homechef.webhook.v1.EventService/PublishEvents': {
+    asks: [(of) => ({ events: [event(of)] })],
+    roles: publishers,
+    stranger: 'ok',
+    shows: 'eventId',
+  },
+  'homechef.webhook.v1.EventService/PublishStream': {
+    asks: [(of) => ({ event: event(of) })],
+    roles: publishers,
+    stranger: 'ok',
+    shows: 'eventId',
+  },
+  'grpc.health.v1.Health/Check': { asks: [() => ({})], roles: null, stranger: 'ok' },
+  'grpc.health.v1.Health/Watch': { asks: [() => ({})], roles: null, stranger: 'ok' },
+};
+
+/** What is served beside the RPCs: who may read it, and what nobody (no token) is answered. */
+export const plainRoutes: Readonly<Record<string, { readonly nobody: number; readonly stranger: number }>> = {
+  'GET /health': { nobody: 200, stranger: 200 },
+  'GET /livez': { nobody: 200, stranger: 200 },
+  'GET /readyz': { nobody: 200, stranger: 200 },
+  // Without an upgrade; tests/transport/websocket.test.ts and the test below have the upgrade itself.
+  'GET /ws': { nobody: 426, stranger: 426 },
+  'GET /ws/status': { nobody: 401, stranger: 200 },
+  'GET /openapi.json': { nobody: 200, stranger: 200 },
+  'GET /docs': { nobody: 200, stranger: 200 },
+  'GET /': { nobody: 200, stranger: 200 },
+};

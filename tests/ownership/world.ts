@@ -1,0 +1,94 @@
+// The service with two developers, two publishers and an operator on it, and things that belong to one of them.
+import { randomBytes } from 'node:crypto';
+import { newId } from '../../src/domain/ids.ts';
+import { startApp, type TestApp } from '../fixtures/app.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
+import { restClient } from '../fixtures/rest.ts';
+import { eventData, type Things } from './cases.ts';
+
+export interface World {
+  readonly service: TestApp;
+  readonly receiver: Receiver;
+  /** A webhook of the user and a delivery to it, made. */
+  make(userId: string): Promise<Things>;
+  /** Ids of the same form that nobody has. */
+  invent(): Things;
+  /** All that the database holds of the things, as text, once no attempt is under way. */
+  rows(of: Things): Promise<string>;
+  close(): Promise<void>;
+}
+
+export const PUBLISHER = 'order-service';
+
+export async function openWorld(env: Readonly<Record<string, string>> = {}): Promise<World> {
+  const receiver = await startReceiver();
+  const service = await startApp({ env: { MAX_WEBHOOKS_PER_USER: '10000', RATE_LIMIT_PER_MINUTE: '1000000', ...env } });
+  const { pool } = service.database;
+  return {
+    service,
+    receiver,
+    async make(userId) {
+      const developer = restClient(service.http, await service.token(userId));
+      const publisher = restClient(service.http, await service.token(PUBLISHER, 'service'));
+      const cursor = String(Date.now() * 1000);
+      const idempotencyKey = randomBytes(8).toString('hex');
+      const { body: webhook } = await developer('POST', '/api/v1/webhooks', {
+        url: receiver.url(`/${userId}`),
+        events: ['order.created'],
+      });
+      const { body: published } = await publisher('POST', '/api/v1/events', {
+        event_type: 'order.created',
+        data: eventData,
+        audience: { user_ids: [userId] },
+        idempotency_key: idempotencyKey,
+      });
+      const deliveryId = await eventually(
+        async () => {
+          const { rows } = await pool.query(
+            `select id from deliveries where event_id = $1 and webhook_id = $2 and status = 'delivered'`,
+            [published.event_id, webhook.id],
+          );
+          return rows[0]?.id as string | undefined;
+        },
+        { what: 'a delivery', deadlineMs: 30_000 },
+      );
+      return { userId, webhookId: webhook.id, eventId: published.event_id, deliveryId, cursor, idempotencyKey, ...pages() };
+    },
+    invent: () => ({
+      userId: `nobody-${randomBytes(4).toString('hex')}`,
+      webhookId: newId('webhook', Date.now()),
+      eventId: newId('event', Date.now()),
+      deliveryId: newId('delivery', Date.now()),
+      cursor: String(Date.now() * 1000),
+      idempotencyKey: randomBytes(8).toString('hex'),
+      ...pages(),
+    }),
+    async rows(of) {
+      const isAtRest = async (): Promise<boolean> =>
+        (await pool.query(`select from deliveries where id = $1 and next_attempt_at is not null`, [of.deliveryId])).rowCount ===
+        0;
+      await eventually(isAtRest, { what: 'a delivery at rest', deadlineMs: 30_000 });
+      const { rows } = await pool.query(
+        `select jsonb_build_array(
+           (select jsonb_agg(to_jsonb(w)) from webhook_endpoints w where id = $1),
+           (select jsonb_agg(to_jsonb(d)) from deliveries d where id = $2),
+           (select jsonb_agg(to_jsonb(a)) from attempts a where delivery_id = $2),
+           (select jsonb_agg(to_jsonb(e)) from events e where id = $3))::text as everything`,
+        [of.webhookId, of.deliveryId, of.eventId],
+      );
+      return rows[0].everything as string;
+    },
+    async close() {
+      await service.close();
+      await receiver.close();
+    },
+  };
+}
+
+// From a minute ahead, so that whatever exists now comes next.
+function pages() {
+  const before = (id: string): string => Buffer.from(`v1:${id}`).toString('base64url');
+  const ahead = Date.now() + 60_000;
+  return { webhookPage: before(newId('webhook', ahead)), deliveryPage: before(newId('delivery', ahead)) };
+}
