@@ -1,5 +1,5 @@
 // The recorder: writes outcomes in batches, and only then tells the schedule and the watchers.
-import { attemptErrors, nextState, type Outcome } from '../domain/delivery.ts';
+import { attemptErrorMessage, nextState, type Outcome } from '../domain/delivery.ts';
 import type { RetryPolicy } from '../domain/retry-policy.ts';
 import { pause } from '../lifecycle.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
@@ -184,10 +184,6 @@ function toRow(task: Task, outcome: Outcome, policy: RetryPolicy): OutcomeRow {
     response: outcome.response,
     responseTruncated: outcome.responseTruncated,
     errorCode: outcome.error,
-    errorMessage: outcome.error === null ? null : errorMessage(outcome.error, outcome.httpStatus),
+    errorMessage: outcome.error === null ? null : attemptErrorMessage(outcome.error, outcome.httpStatus),
   };
-}
-
-function errorMessage(error: keyof typeof attemptErrors, httpStatus: number | null): string {
-  return error === 'http_status' ? `The receiver answered ${httpStatus}.` : attemptErrors[error];
 }
