@@ -442,7 +442,7 @@ export type WatchDeliveriesResponse = Message<"homechef.webhook.v1.WatchDeliveri
     case: "delivery";
   } | {
     /**
-     * Nothing happened for a while.
+     * Every change before the cursor was told: the first message, and then whenever some time has passed.
      *
      * @generated from field: homechef.webhook.v1.Heartbeat heartbeat = 3;
      */
@@ -450,7 +450,8 @@ export type WatchDeliveriesResponse = Message<"homechef.webhook.v1.WatchDeliveri
     case: "heartbeat";
   } | {
     /**
-     * The watcher was too slow and updates were dropped: watch again from the last cursor to see them.
+     * The watcher was too slow and updates were dropped. The deliveries they were about follow, as they stand by then; watching
+     * again from the cursor shows the same.
      *
      * @generated from field: homechef.webhook.v1.Gap gap = 4;
      */
@@ -641,7 +642,8 @@ export const DeliveryService: GenService<{
     output: typeof DeliverySchema;
   },
   /**
-   * Streams every committed change of status: first what was missed since `after`, then live, without a hole between.
+   * Streams every committed change of status: first what was missed since `after`, each delivery as it stands by then, and then
+   * live, without a hole between. A change may be told twice around a resume; its cursor is the same both times.
    *
    * @generated from rpc homechef.webhook.v1.DeliveryService.WatchDeliveries
    */
