@@ -1,4 +1,5 @@
 // For every RPC: what it asks when it asks about somebody's things, and what each kind of caller is answered.
+import { existsSync } from 'node:fs';
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { CallerRole } from '../../src/security/tokens.ts';
 
@@ -119,6 +120,9 @@ export const cases: Readonly<Record<string, Case>> = {
   'grpc.health.v1.Health/Watch': { asks: [() => ({})], roles: null, stranger: 'ok' },
 };
 
+/** A console that was not built says so. */
+const CONSOLE = existsSync(new URL('../../dist/console/index.html', import.meta.url)) ? 200 : 503;
+
 /** What is served beside the RPCs: who may read it, and what nobody (no token) is answered. */
 export const plainRoutes: Readonly<Record<string, { readonly nobody: number; readonly stranger: number }>> = {
   'GET /health': { nobody: 200, stranger: 200 },
@@ -129,5 +133,7 @@ export const plainRoutes: Readonly<Record<string, { readonly nobody: number; rea
   'GET /ws/status': { nobody: 401, stranger: 200 },
   'GET /openapi.json': { nobody: 200, stranger: 200 },
   'GET /docs': { nobody: 200, stranger: 200 },
-  'GET /': { nobody: 200, stranger: 200 },
+  // Development's one-click sign-in.
+  'GET /console/dev-token?role=admin': { nobody: 404, stranger: 404 },
+  'GET /': { nobody: CONSOLE, stranger: CONSOLE },
 };

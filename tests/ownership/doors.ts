@@ -51,11 +51,11 @@ function restDoor(http: string): Door {
     name: 'REST',
     serves: (method) => hasOption(method, httpOption) && getOption(method, httpOption).pattern.case !== undefined,
     async call(method, request, token) {
-      const [route] = restRoutes([{ service: method.parent, implementation: {} }]).filter((it) => it.method === method);
+      const route = restRoutes([{ service: method.parent, implementation: {} }]).find((it) => it.method === method);
       if (route === undefined) throw new Error(`${method.name} has no REST route`);
       const input = { ...request };
       let path = route.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
-        const value = String(input[name]);
+        const value = input[name] as string;
         delete input[name];
         return encodeURIComponent(value);
       });
@@ -107,7 +107,7 @@ async function first(transport: Transport, method: DescMethod, request: JsonObje
   const message: Message = fromJson(method.input, request as JsonValue);
   const headers = headersOf(token);
   if (method.methodKind === 'unary') {
-    return transport.unary(method as DescMethodUnary, undefined, TIMEOUT_MS, headers, message as never);
+    return transport.unary(method as DescMethodUnary, undefined, TIMEOUT_MS, headers, message);
   }
   const leaving = new AbortController();
   try {

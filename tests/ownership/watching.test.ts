@@ -23,8 +23,8 @@ afterAll(() => world.close());
 
 interface Watching {
   readonly what: string;
-  heard(): string;
-  stop(): void;
+  readonly heard: () => string;
+  readonly stop: () => void;
 }
 
 /** Every way to ask for somebody's deliveries, through every door that tells of them. */
@@ -45,7 +45,7 @@ function everyWay(token: string, of: Things): Watching[] {
       ['gRPC', grpc],
     ] as const) {
       const stream = watchStream(address, token, request);
-      ways.push({ what: `${door} ${asked}`, heard: () => text(stream.messages), stop: stream.cancel });
+      ways.push({ what: `${door} ${asked}`, heard: () => text(stream.messages), stop: () => stream.cancel() });
     }
     ways.push(grpcWeb(token, request, asked));
     const query = new URLSearchParams(socketQuery(request));
