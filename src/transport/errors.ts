@@ -94,8 +94,14 @@ function fromConnectError(error: ConnectError): ServiceError {
     case Code.Unimplemented:
       return is('unimplemented', 'unimplemented');
     default:
+      // The caller went away while an answer was being written to it.
+      if (isBrokenWrite(error.cause)) return is('canceled', 'request_canceled', 'The caller went away.');
       return internal(error);
   }
+}
+
+function isBrokenWrite(cause: unknown): boolean {
+  return cause instanceof Error && (cause as { syscall?: unknown }).syscall === 'write';
 }
 
 function internal(cause: unknown): ServiceError {

@@ -57,7 +57,7 @@ describe.skipIf(chromiumPath === null)('README’s snippet', () => {
     return page;
   }
 
-  const shownOn = (page: Page) => page.evaluate('shown') as Promise<[string, string][]>;
+  const shownOn = (page: Page) => page.evaluate<[string, string][]>('shown');
   const connections = async (): Promise<number> =>
     (await restClient(service.http, await service.token('root', 'admin'))('GET', '/ws/status')).body.connections;
 
