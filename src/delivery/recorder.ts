@@ -18,6 +18,8 @@ const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 const MAX_PENDING_BYTES = Number.POSITIVE_INFINITY;
 /** A row without its response, in bytes. */
 const ROW_BYTES = 200;
+/** A write that takes longer has met a database that hangs: waiting for its timeout, some seconds more would be sent in vain. */
+const STALLED_WRITE_MS = 1000;
 /** Between tries to write while the database is away, in milliseconds. */
 const RETRY_WRITE_MS = 250;
 
@@ -40,6 +42,8 @@ export interface RecorderOptions {
 export class Recorder {
   readonly #options: RecorderOptions;
   readonly #commits: GroupCommit<Entry, RecordedOutcome | undefined>;
+  /** When each write in flight began. */
+  readonly #writing = new Set<{ readonly startedAt: number }>();
   #unwritten = 0;
   #isStalled = false;
   #idleCallbacks: (() => void)[] = [];
@@ -55,7 +59,9 @@ export class Recorder {
 
   /** True while outcomes cannot be written: nothing more should be sent, since it could not be recorded either. */
   get isStalled(): boolean {
-    return this.#isStalled;
+    if (this.#isStalled) return true;
+    for (const { startedAt } of this.#writing) if (performance.now() - startedAt > STALLED_WRITE_MS) return true;
+    return false;
   }
 
   /** Outcomes taken and not yet written. */
@@ -111,10 +117,16 @@ export class Recorder {
     const rows = entries
       .filter(({ task, row }) => row.status === 'delivered' || task.lease.expiresAt > now)
       .map((entry) => entry.row);
-    const startedAt = performance.now();
-    const recorded = rows.length === 0 ? [] : await this.#options.record(rows);
+    const write = { startedAt: performance.now() };
+    this.#writing.add(write);
+    let recorded: readonly RecordedOutcome[];
+    try {
+      recorded = rows.length === 0 ? [] : await this.#options.record(rows);
+    } finally {
+      this.#writing.delete(write);
+    }
     this.#isStalled = false;
-    this.#options.telemetry.events.resultsCommitted(recorded.length, performance.now() - startedAt);
+    this.#options.telemetry.events.resultsCommitted(recorded.length, performance.now() - write.startedAt);
     const byId = new Map(recorded.map((row) => [row.deliveryId, row]));
     const results = entries.map((entry) => byId.get(entry.task.deliveryId));
     this.#announce(entries, results);
