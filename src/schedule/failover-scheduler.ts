@@ -30,6 +30,8 @@ export class FailoverScheduler implements Scheduler {
   readonly #options: FailoverOptions;
   /** On the monotonic clock; null while Redis serves. Before the first answer Redis is taken to be away. */
   #awaySince: number | null = performance.now();
+  /** Whether Redis, though away, takes writes: while it is being filled, the pages already read do not hold what comes meanwhile. */
+  #isFilling = false;
   #failures = 0;
   #isConfirming = false;
   /** Until then a lease may be out that PostgreSQL gave. */
@@ -74,6 +76,7 @@ export class FailoverScheduler implements Scheduler {
       const added = await this.#tryRedis(() => this.#options.redis.enqueue(items));
       if (added !== undefined) return added;
     }
+    this.#addWhileFilling(items);
     return this.#options.postgres.enqueue(items);
   }
 
@@ -115,11 +118,18 @@ export class FailoverScheduler implements Scheduler {
         this.#options.onError('leases could not be ended; they will run out', error);
       }
     }
-    if (this.#awaySince !== null) return;
+    if (this.#awaySince !== null) return this.#addWhileFilling(settlements.filter(isDueAgain));
     await this.#tryRedis(async () => {
       await this.#options.redis.settle(settlements);
       // What was held in its row is not held in Redis, and a token tells nobody where it is from: due moments go there anyhow.
       if (areRowLeasesOut) await this.#options.redis.enqueue(settlements.filter(isDueAgain));
+    });
+  }
+
+  #addWhileFilling(items: readonly Scheduled[]): void {
+    if (!this.#isFilling || items.length === 0) return;
+    this.#options.redis.enqueue(items).catch(() => {
+      // The next sweep puts it there.
     });
   }
 
@@ -167,10 +177,13 @@ export class FailoverScheduler implements Scheduler {
   async #probe(): Promise<boolean> {
     try {
       await this.#options.redis.checkWritable();
+      this.#isFilling = true;
       if ((await this.#options.redis.indexState()) !== 'complete') return false;
     } catch {
+      this.#isFilling = false;
       return false;
     }
+    this.#isFilling = false;
     this.#awaySince = null;
     this.#failures = 0;
     this.#options.onDegraded(false);
