@@ -49,6 +49,8 @@ function createReconciler(options: Partial<ReconcilerOptions> = {}): Reconciler 
     isLeading: () => true,
     intervalMs: 30_000,
     retentionDays: 30,
+    leaseMs: 0,
+    now: Date.now,
     onRequeued: (count) => (requeued += count),
     onError: () => undefined,
     ...options,
@@ -87,6 +89,16 @@ test('a Redis that was emptied is filled again by itself: everything that is owe
     rows.filter((row) => !((scores.get(row.id) ?? 0) >= row.due_ms && (scores.get(row.id) ?? 0) < row.due_ms + 1)),
   ).toEqual([]);
   expect(await scoresOf(over.webhookId)).toEqual(new Map());
+});
+
+test('what may be held by a worker that Redis has forgotten comes back only when its lease is over', async () => {
+  const item = newDue(newWebhookId(), Date.now() - 5000);
+  await insertRows(database.pool, [item]);
+  const lostAtMs = Date.now();
+  await createReconciler({ leaseMs: 20_000 }).rebuild();
+  const [score = 0] = [...(await scoresOf(item.webhookId)).values()];
+  expect(score).toBeGreaterThanOrEqual(lostAtMs + 20_000);
+  expect(score).toBeLessThan(Date.now() + 20_001);
 });
 
 test('a row that is leased in PostgreSQL comes back only for when its lease ends', async () => {
