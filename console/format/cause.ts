@@ -13,6 +13,7 @@ const CAUSES: Record<string, string> = {
   decrypt_failed: 'Signing secret unreadable',
   url_invalid: 'Stored URL not valid',
   payload_unreadable: 'Stored event unreadable',
+  internal_error: 'The service failed',
   lease_expired: 'Interrupted before the outcome was known',
   shutdown: 'Service was stopping',
 };

@@ -34,7 +34,8 @@ export type AttemptParts = Pick<Task, 'deliveryId' | 'webhookId' | 'eventType' |
 /** Sends one delivery. Never rejects: whatever goes wrong is an outcome. */
 export async function attempt(options: AttemptOptions, target: Target, parts: AttemptParts): Promise<Attempted> {
   const traced = options.tracing.attempt(parts.traceparent);
-  const outcome = await send(options, target, parts, traced.traceparent);
+  // What throws here would throw each time: as an outcome it uses up the delivery's retries instead of going round for ever.
+  const outcome = await send(options, target, parts, traced.traceparent).catch(() => failed('internal_error', options.now()));
   traced.end(outcome.error);
   return { outcome, traceId: traced.traceId };
 }

@@ -182,13 +182,20 @@ export class Dispatcher implements LongRunning {
       throw error;
     }
     const settlements: Settlement[] = [];
+    let junk = 0;
     for (const lease of leased) {
       const row = rows.get(lease.deliveryId);
-      // Gone from the table, or come to an end: the schedule has no use for it.
-      if (row === undefined || row.waitMs === null) settlements.push({ ...lease, dueAtMs: null });
+      // In no table, or listed under a webhook that it is not owed to: somebody wrote that there by hand.
+      if (row === undefined || row.webhookId !== lease.webhookId) {
+        junk += 1;
+        settlements.push({ ...lease, dueAtMs: null });
+      }
+      // Come to an end: the schedule has no use for it.
+      else if (row.waitMs === null) settlements.push({ ...lease, dueAtMs: null });
       else if (row.waitMs > 0) settlements.push({ ...lease, dueAtMs: this.#options.now() + Math.ceil(row.waitMs) });
       else this.#push({ ...row, lease, deliveryId: row.id });
     }
+    events.junkRemoved(junk);
     if (settlements.length > 0) this.#settle(settlements);
     this.#pump();
   }
@@ -229,7 +236,7 @@ export class Dispatcher implements LongRunning {
         { err: error, delivery_id: task.deliveryId },
         'a delivery could not be attempted; it is due again',
       );
-      this.#release([task.lease]);
+      this.#release([task.lease], FAILURE_SLEEP_MS);
     } finally {
       this.#inFlight -= 1;
       lane.inFlight -= 1;
@@ -273,8 +280,8 @@ export class Dispatcher implements LongRunning {
     this.#settle(tasks.map((task) => ({ ...task.lease, dueAtMs })));
   }
 
-  #release(leases: readonly Leased[]): void {
-    const dueAtMs = this.#options.now();
+  #release(leases: readonly Leased[], delayMs = 0): void {
+    const dueAtMs = this.#options.now() + delayMs;
     this.#settle(leases.map((lease) => ({ ...lease, dueAtMs })));
   }
 

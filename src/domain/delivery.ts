@@ -21,6 +21,7 @@ export const attemptErrors = {
   decrypt_failed: 'The signing secret could not be read.',
   url_invalid: 'The stored URL is not valid.',
   payload_unreadable: 'The stored event could not be read.',
+  internal_error: 'The service itself could not make this attempt.',
   lease_expired: 'The process that made this attempt died before it could record the outcome.',
   shutdown: 'The service was stopped before the answer came.',
 } as const;
