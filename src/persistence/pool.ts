@@ -37,8 +37,11 @@ export const batchSettings: ServerSettings = {
   jit: 'off',
 };
 
-/** Outcomes alone: losing the last moments of them only sends again, and says nothing to anybody who was told it was safe. */
-export const outcomeSettings: ServerSettings = { ...batchSettings, synchronous_commit: 'off' };
+/**
+ * For outcomes. On disk like publishes: a delivered row that a crash of the server made pending again would be sent again, with no
+ * lease to tell of it.
+ */
+export const outcomeSettings: ServerSettings = { ...batchSettings, synchronous_commit: 'on' };
 
 const defaultLimits: ConnectionLimits = { statementTimeoutMs: STATEMENT_TIMEOUT_MS, queryTimeoutMs: QUERY_TIMEOUT_MS };
 
