@@ -19,6 +19,9 @@ const ROW_BYTES = 300;
 /** How long an overloaded service asks publishers to wait, in milliseconds. */
 const OVERLOADED_RETRY_MS = 1000;
 
+/** While the database hangs a batch waits for the one before it; callers are told so before their own patience ends. */
+const MAX_WAIT_MS = 10_000;
+
 /** Told of every commit, with what was committed. */
 export type OnCommitted = (committed: readonly { readonly event: EventRow; readonly owed: readonly OwedDelivery[] }[]) => void;
 
@@ -45,7 +48,10 @@ export class Publisher {
   publish(event: EventRow): Promise<Published> {
     const startedAt = performance.now();
     return new Promise((resolve, reject) => {
+      // It may still be committed later: that is what idempotency keys are for.
+      const timer = setTimeout(() => reject(storeUnavailable(new Error('the commit takes too long'))), MAX_WAIT_MS);
       const isTaken = this.#commits.add(event, ROW_BYTES + event.data.length, (error, result) => {
+        clearTimeout(timer);
         if (error !== undefined) reject(storeUnavailable(error));
         else if (result instanceof ServiceError) reject(result);
         else if (result !== undefined) {
@@ -53,7 +59,9 @@ export class Publisher {
           resolve(result);
         }
       });
-      if (!isTaken) reject(overloaded());
+      if (isTaken) return;
+      clearTimeout(timer);
+      reject(overloaded());
     });
   }
 
