@@ -25,7 +25,6 @@ export class RedisConnection {
   readonly #callbacks = new Map<string, Set<(message: string) => void>>();
   readonly #shardCallbacks = new Map<string, (message: string) => void>();
   #downSinceMs: number | null = Date.now();
-  #hasCheckedPolicy = false;
 
   constructor(config: RedisConfig, onWarning: OnRedisWarning) {
     this.#onWarning = onWarning;
@@ -38,7 +37,7 @@ export class RedisConnection {
     }
     this.commands.on('ready', () => {
       this.#downSinceMs = null;
-      if (!this.#hasCheckedPolicy) void this.#checkPolicy();
+      void this.#checkPolicy();
     });
     this.#subscriber.on('ready', () => void this.#subscribeAgain());
     this.#subscriber.on('message', (channel: string, message: string) => {
@@ -127,7 +126,6 @@ export class RedisConnection {
   async #checkPolicy(): Promise<void> {
     try {
       const policy = /^maxmemory_policy:(\S+)/m.exec(await this.commands.info('memory'))?.[1];
-      this.#hasCheckedPolicy = true;
       if (policy !== undefined && policy !== 'noeviction') {
         this.#onWarning(`Redis may evict the schedule: maxmemory-policy is ${policy}, and should be noeviction`);
       }
