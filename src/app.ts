@@ -48,6 +48,8 @@ import { webSocketRoutes } from './transport/websocket.ts';
 const BATCH_CONNECTIONS = 6;
 /** Two batches of outcomes in flight, and the transactions that disable webhooks. */
 const OUTCOME_CONNECTIONS = 4;
+/** What calls in flight get at least when deliveries have used up the grace of a shutdown, in milliseconds. */
+const MIN_CLOSING_MS = 500;
 /** What must be left of a lease when an attempt ends, in milliseconds. */
 const LEASE_RESERVE_MS = 2000;
 
@@ -115,7 +117,10 @@ function createSchedule(config: Config, stores: Stores, { log, events }: Telemet
     postgres,
     leaseMs,
     onDegraded: (degraded) => events.schedulerDegraded(degraded),
-    onError: (message, error) => log.warn({ err: error }, message),
+    onError: (message, error) => {
+      log.warn({ err: error }, message);
+      events.storeFailed('redis', error);
+    },
   });
   return { scheduler: failover as Scheduler, index, isRedisAway: () => failover.isDegraded };
 }
@@ -320,6 +325,8 @@ function assemble(
           isLeading: () => leader.isLeading,
           intervalMs: config.reconcileIntervalMs,
           retentionDays: config.retentionDays,
+          leaseMs: config.delivery.leaseMs,
+          now: () => stores.clock.now(),
           onRequeued: (count) => events.reconcileRequeued(count),
           onError: (error) => log.warn({ err: error }, 'the schedule could not be reconciled; trying again'),
         });
@@ -355,13 +362,12 @@ function assemble(
   async function stop(): Promise<void> {
     doors.health.serve(false);
     doors.stopping.abort();
+    const graceEndsAt = performance.now() + config.shutdownGraceMs;
     await engine.feed.drain();
-    // Calls in flight end first: what they publish still reaches the dispatcher, or else the schedule.
-    await Promise.all([
-      doors.http.close(config.shutdownGraceMs),
-      doors.grpc?.close(config.shutdownGraceMs),
-      isWorker ? engine.dispatcher.drain() : undefined,
-    ]);
+    // The doors stay open meanwhile, so that probes hear that this process is not ready; what is published goes to the schedule.
+    if (isWorker) await engine.dispatcher.drain();
+    const closingMs = Math.max(MIN_CLOSING_MS, graceEndsAt - performance.now());
+    await Promise.all([doors.http.close(closingMs), doors.grpc?.close(closingMs)]);
     await engine.publisher.idle();
     for (const part of maintenance.toReversed()) await part.drain();
     await engine.bus.drain();
