@@ -42,8 +42,18 @@ export class Health implements LongRunning {
     await this.#checkDatabase();
     const { signal } = this.#stopping;
     this.#loops = Promise.all([
-      repeat(() => this.#checkDatabase(), CHECK_INTERVAL_MS, signal, () => undefined),
-      repeat(() => this.#checkDependencies(), DEPENDENCY_INTERVAL_MS, signal, () => undefined),
+      repeat(
+        () => this.#checkDatabase(),
+        CHECK_INTERVAL_MS,
+        signal,
+        () => undefined,
+      ),
+      repeat(
+        () => this.#checkDependencies(),
+        DEPENDENCY_INTERVAL_MS,
+        signal,
+        () => undefined,
+      ),
     ]);
   }
 

@@ -34,7 +34,8 @@ export class Housekeeper implements LongRunning {
       async () => {
         if (!isLeading()) return;
         const done = await keepHouse(pool, now(), retentionDays);
-        if (done.partitionsDropped.length > 0) log.info({ partitions: done.partitionsDropped }, 'partitions past retention dropped');
+        if (done.partitionsDropped.length > 0)
+          log.info({ partitions: done.partitionsDropped }, 'partitions past retention dropped');
       },
       INTERVAL_MS,
       this.#stopping.signal,
