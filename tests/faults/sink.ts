@@ -82,7 +82,7 @@ export async function startSink(): Promise<Sink> {
   function answer(socket: Socket, arrival: Arrival): void {
     const behaviour = behaviours.get(arrival.path) ?? OK;
     if ('raw' in behaviour) return void socket.end(Buffer.from(behaviour.raw, 'latin1'));
-    if ('kind' in behaviour) return misbehave(socket, behaviour.kind);
+    if ('kind' in behaviour) return misbehave(socket, behaviour.kind, arrival);
     const count = served.get(arrival.path) ?? 0;
     served.set(arrival.path, count + 1);
     const status = behaviour.statuses[Math.min(count, behaviour.statuses.length - 1)] ?? 200;
@@ -95,7 +95,7 @@ export async function startSink(): Promise<Sink> {
     else setTimeout(reply, behaviour.delayMs);
   }
 
-  function misbehave(socket: Socket, kind: Extract<Behaviour, { kind: string }>['kind']): void {
+  function misbehave(socket: Socket, kind: Extract<Behaviour, { kind: string }>['kind'], arrival: Arrival): void {
     switch (kind) {
       case 'hang':
         return;
@@ -107,8 +107,10 @@ export async function startSink(): Promise<Sink> {
       case 'cut-headers':
         return void socket.end('HTTP/1.1 200 OK\r\nContent-Le');
       case 'cut-body':
+        arrival.status = 200;
         return void socket.end('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this');
       case 'big':
+        arrival.status = 200;
         socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n');
         return flood(socket);
     }

@@ -1,6 +1,7 @@
 // The verdict: what was lost, sent twice, sent early, or not accounted for.
 import type { Arrival } from './sink.ts';
-import type { World } from './world.ts';
+import { JITTER } from '../../src/domain/retry-policy.ts';
+import { RETRY_DELAY, type World } from './world.ts';
 
 export interface Verdict {
   /** (event, webhook) pairs that were acknowledged and that no request ever reached successfully. */
@@ -64,20 +65,20 @@ function isSuccess(arrival: Arrival): boolean {
   return arrival.status >= 200 && arrival.status < 300;
 }
 
-// The schedule with its smallest jitter: no retry may come sooner after the request before it.
+// The schedule with its smallest jitter: no retry may come sooner after the failure before it.
 async function earlyRequests(world: World, byDelivery: ReadonlyMap<string, readonly Arrival[]>): Promise<number> {
-  const failed = await world.postgres.query<{ delivery_id: string; number: number; ended_ms: number }>(
-    `select delivery_id, number, (extract(epoch from started_at) * 1000 + duration_ms)::float8 as ended_ms from attempts
-     where error_code not in ('lease_expired', 'shutdown') and trigger = 'automatic'`,
+  const failed = await world.postgres.query<{ delivery_id: string; number: number; due_ms: number }>(
+    `select a.delivery_id, a.number, (extract(epoch from a.started_at) * 1000 + a.duration_ms)::float8
+       + ${1 - JITTER} * 1000 * coalesce((w.retry_policy ->> 'retry_delay')::float8, ${RETRY_DELAY})
+         * power(2, row_number() over (partition by a.delivery_id order by a.number) - 1) as due_ms
+     from attempts a join deliveries d on d.id = a.delivery_id join webhook_endpoints w on w.id = d.webhook_id
+     where a.error_code is not null and a.error_code not in ('lease_expired', 'shutdown') and a.trigger = 'automatic'`,
   );
-  const endOf = new Map(failed.map((row) => [`${row.delivery_id} ${row.number}`, row.ended_ms]));
+  const dueMs = new Map(failed.map((row) => [`${row.delivery_id} ${row.number}`, row.due_ms]));
   let early = 0;
   for (const [deliveryId, list] of byDelivery) {
     for (const arrival of list) {
-      const endedMs = endOf.get(`${deliveryId} ${arrival.attempt - 1}`);
-      if (endedMs === undefined) continue;
-      const leastDelayMs = 1000 * 0.8;
-      if (arrival.atMs < endedMs + leastDelayMs - EARLY_TOLERANCE_MS) early += 1;
+      if (arrival.atMs < (dueMs.get(`${deliveryId} ${arrival.attempt - 1}`) ?? 0) - EARLY_TOLERANCE_MS) early += 1;
     }
   }
   return early;

@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { DEVELOPMENT_JWT_SECRET } from '../../src/config.ts';
 import { mintToken } from '../../src/security/tokens.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { envOf, startProcess, type ServiceProcess } from '../fixtures/process.ts';
+import { envOf, spawnProcess, startProcess, type ServiceProcess } from '../fixtures/process.ts';
 import { startSink, type Sink } from './sink.ts';
 import { PostgresServer, RedisServer } from './stores.ts';
 
@@ -11,9 +11,9 @@ import { PostgresServer, RedisServer } from './stores.ts';
 export const TIMEOUT = 2;
 export const LEASE = 5;
 export const RECONCILE = 2;
-export const LONGEST_BACKOFF = 4 * 1.2;
-/** After so long everything has come to its end, whatever happened. */
-export const SETTLE_MS = (LEASE + RECONCILE + LONGEST_BACKOFF + 10) * 1000;
+export const RETRY_DELAY = 1;
+/** After so long everything has come to its end, whatever happened: all of the above several times over, for a busy machine. */
+export const SETTLE_MS = 60_000;
 
 export interface PublishRecord {
   readonly key: string;
@@ -32,6 +32,7 @@ export class World {
   readonly published: PublishRecord[] = [];
   readonly #processes = new Set<ServiceProcess>();
   readonly #env: Record<string, string>;
+  readonly #undo: (() => Promise<void>)[] = [];
   #token = '';
   #sequence = 0;
   api!: ServiceProcess;
@@ -50,7 +51,7 @@ export class World {
       WEBHOOK_TIMEOUT: String(TIMEOUT),
       WEBHOOK_LEASE: String(LEASE),
       WEBHOOK_RECONCILE_INTERVAL: String(RECONCILE),
-      WEBHOOK_RETRY_DELAY: '1',
+      WEBHOOK_RETRY_DELAY: String(RETRY_DELAY),
       WEBHOOK_SECRET_KEYS: 'faults:MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0dXY=',
       RATE_LIMIT_PER_MINUTE: '100000000',
       ...envOf(postgres.config, redis.config),
@@ -77,6 +78,18 @@ export class World {
     const started = await startProcess({ ...this.#env, ROLE: role, ...env });
     this.#processes.add(started);
     return started;
+  }
+
+  /** The same without the wait for readiness. */
+  async spawnProcess(role: 'api' | 'worker', env: Record<string, string> = {}): Promise<ServiceProcess> {
+    const spawned = await spawnProcess({ ...this.#env, ROLE: role, ...env });
+    this.#processes.add(spawned);
+    return spawned;
+  }
+
+  /** Another API process at the address of the one that is gone. */
+  async restartApi(env: Record<string, string> = {}): Promise<void> {
+    this.api = await this.startProcess('api', { SERVER_PORT: new URL(this.api.http).port, ...env });
   }
 
   /** The processes that are still running. */
@@ -162,6 +175,10 @@ export class World {
       const answer = await this.rest('POST', '/api/v1/events/batch', { events });
       if (answer.body['accepted'] !== events.length)
         throw new Error(`backlog not published: ${JSON.stringify(answer).slice(0, 300)}`);
+      for (const { published } of answer.body['results'] as { published: { event_id: string; deliveries: number } }[]) {
+        const { event_id: eventId, deliveries } = published;
+        this.published.push({ key: eventId, startedAtMs: 0, durationMs: 0, status: 202, eventId, deliveries });
+      }
     }
   }
 
@@ -173,23 +190,35 @@ export class World {
       .reduce((sum, match) => sum + Number(match[1]), 0);
   }
 
+  async count(sql: string): Promise<number> {
+    const [row] = await this.postgres.query<{ n: number }>(`select count(*)::integer as n from ${sql}`);
+    return row?.n ?? 0;
+  }
+
+  /** Deliveries that are not at their end. */
+  pending(): Promise<number> {
+    return this.count(`deliveries where status in ('pending', 'retrying')`);
+  }
+
   /** Resolves when no delivery is on its way any more. */
   async settle(deadlineMs = SETTLE_MS): Promise<void> {
     await eventually(
-      async () => {
-        const [row] = await this.postgres.query<{ n: number }>(
-          `select count(*)::integer as n from deliveries where status in ('pending', 'retrying')`,
-        );
-        return row?.n === 0;
-      },
+      async () => (await this.pending()) === 0,
       { what: 'every delivery at its end', deadlineMs, intervalMs: 100 },
     );
   }
 
+  /** What else must be undone when PostgreSQL has stopped. */
+  onClose(undo: () => Promise<void>): void {
+    this.#undo.push(undo);
+  }
+
   async close(): Promise<void> {
-    await Promise.all([...this.#processes].map((service) => (hasEnded(service) ? undefined : service.kill())));
+    await Promise.all(this.running.map((service) => service.kill()));
     await this.sink.close();
     await this.redis.kill();
+    await this.postgres.stop('immediate');
+    for (const undo of this.#undo.toReversed()) await undo();
     await this.postgres.close();
   }
 }
