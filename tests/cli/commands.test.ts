@@ -45,9 +45,9 @@ afterAll(async () => {
 });
 
 // Always at the same address, so that a command finds it again.
-async function startService(): Promise<void> {
+async function startService(at = port): Promise<void> {
   const secretKeys = `k1:${Buffer.from('0123456789abcdef0123456789abcdef').toString('base64')}`;
-  service = await startApp({ database, env: { SERVER_PORT: String(port), WEBHOOK_SECRET_KEYS: secretKeys } });
+  service = await startApp({ database, env: { SERVER_PORT: String(at), WEBHOOK_SECRET_KEYS: secretKeys } });
 }
 
 const env = () => ({ PATH: process.env['PATH'] ?? '', HOMECHEF_URL: service.http });
@@ -108,10 +108,14 @@ test('listen goes on where it was after the service was away, each delivery once
   await local.waitFor(() => local.at('/again').length === before + 1);
   await service.close();
   await line(/trying again/);
+  // Elsewhere, so that the command is not connected while this happens.
+  await startService(0);
+  const received = receiver.at('/public').length;
+  await run('publish', 'order.created', '--to', USER, '--user', 'orders');
+  await receiver.waitFor(() => receiver.at('/public').length > received);
+  await service.close();
   await startService();
   developer = restClient(service.http, await service.token(USER));
-  // Delivered before the command has found the service again, as likely as not.
-  await run('publish', 'order.created', '--to', USER, '--user', 'orders');
   await local.waitFor(() => local.at('/again').length === before + 2);
   await eventually(() => lines.filter((text) => text.startsWith('Listening')).length === 2);
   expect(new Set(local.at('/again').map(({ headers }) => headers['webhook-id'])).size).toBe(2);
