@@ -129,7 +129,11 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
   const { events, log, tracing } = telemetry;
   const secretBox = new SecretBox(loadOrCreateKeys(config));
   const policy = new EgressPolicy(config);
-  const client = new HttpClient({ policy, maxSockets: Math.max(MAX_SOCKETS, config.delivery.maxConcurrency) });
+  const client = new HttpClient({
+    policy,
+    maxSockets: Math.max(MAX_SOCKETS, config.delivery.maxConcurrency),
+    now: () => stores.clock.now(),
+  });
   const { scheduler, index, isRedisAway } = createSchedule(config, stores, telemetry);
   const directory = new WebhookDirectory(stores.pool, secretBox, config.delivery.retry);
   const notices = new Notices(config.notificationUrl, log);
@@ -247,6 +251,7 @@ function createDoors(config: Config, stores: Stores, engine: Engine, { log, even
     secretBox: engine.secretBox,
     scheduler: engine.scheduler,
     publisher: engine.publisher,
+    now: () => stores.clock.now(),
     feed: engine.feed,
     testSender: engine.testSender,
     checkUrl: (url) => engine.policy.checkUrl(url),

@@ -39,6 +39,8 @@ export interface HttpClientOptions {
   readonly resolver?: NameResolver;
   /** MAX_SOCKETS unless more requests than that may be in flight. */
   readonly maxSockets?: number;
+  /** Milliseconds since 1970, for the log of attempts and for dates in Retry-After; this machine's clock unless given. */
+  readonly now?: () => number;
   /** Certificates trusted instead of the usual ones, in PEM. */
   readonly trustedCertificates?: readonly string[];
 }
@@ -60,8 +62,10 @@ export class HttpClient {
   readonly #targets = new Map<string, Target>();
   readonly #running = new Set<Exchange>();
   readonly #signals = new WeakSet<AbortSignal>();
+  readonly #now: () => number;
 
   constructor(options: HttpClientOptions) {
+    this.#now = options.now ?? Date.now;
     const ca = options.trustedCertificates;
     this.#policy = options.policy;
     this.#pool = new ConnectionPool({
@@ -85,7 +89,7 @@ export class HttpClient {
   /** Sends one request. Never rejects: whatever goes wrong is an outcome. */
   post(request: PostRequest): Promise<Outcome> {
     return new Promise((resolve) => {
-      const exchange = new Exchange(request, this.#pool, this.#running, resolve);
+      const exchange = new Exchange(request, this.#pool, this.#running, this.#now, resolve);
       const { signal } = request;
       if (signal?.aborted) return exchange.fail('shutdown');
       if (signal !== undefined && !this.#signals.has(signal)) this.#watch(signal);
@@ -137,7 +141,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #pool: ConnectionPool;
   readonly #running: Set<Exchange>;
   readonly #resolve: (outcome: Outcome) => void;
-  readonly #startedAtMs = Date.now();
+  readonly #now: () => number;
+  readonly #startedAtMs: number;
   readonly #startedAt = performance.now();
   #target: Target | null = null;
   #timer: NodeJS.Timeout | undefined;
@@ -153,7 +158,15 @@ class Exchange implements Dispatcher.DispatchHandler {
   #readBytes = 0;
   #over = false;
 
-  constructor(request: PostRequest, pool: ConnectionPool, running: Set<Exchange>, resolve: (outcome: Outcome) => void) {
+  constructor(
+    request: PostRequest,
+    pool: ConnectionPool,
+    running: Set<Exchange>,
+    now: () => number,
+    resolve: (outcome: Outcome) => void,
+  ) {
+    this.#now = now;
+    this.#startedAtMs = now();
     this.request = request;
     this.#pool = pool;
     this.#running = running;
@@ -212,7 +225,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#status = status;
     if (status === 429 || status === 503) {
       const value = headers['retry-after'];
-      this.#retryAfterMs = parseRetryAfter(typeof value === 'string' ? value : undefined, Date.now());
+      this.#retryAfterMs = parseRetryAfter(typeof value === 'string' ? value : undefined, this.#now());
     }
     const leftMs = this.request.timeoutMs - (performance.now() - this.#startedAt);
     clearTimeout(this.#timer);

@@ -14,6 +14,8 @@ export interface ServiceContext extends ManagementContext {
   readonly config: Config;
   readonly scheduler: Scheduler;
   readonly publisher: Publisher;
+  /** Milliseconds since 1970 by the database's clock. */
+  readonly now: () => number;
   /** What WatchDeliveries and WebSockets are told. */
   readonly feed: StatusFeed;
 }

@@ -38,6 +38,8 @@ export interface Published {
 export interface PublishContext {
   readonly publisher: Pick<Publisher, 'publish'>;
   readonly config: { readonly maxPayloadBytes: number };
+  /** Milliseconds since 1970 by the database's clock: ids carry the time, and a row belongs into the partition of its day. */
+  readonly now: () => number;
 }
 
 /**
@@ -47,7 +49,7 @@ export interface PublishContext {
  * `resource_exhausted` (payload_too_large, overloaded), `unavailable` (store_unavailable).
  */
 export function publishEvent(context: PublishContext, principal: Principal, input: PublishInput): Promise<Published> {
-  return context.publisher.publish(toRow(principal, input, context.config.maxPayloadBytes, Date.now()));
+  return context.publisher.publish(toRow(principal, input, context.config.maxPayloadBytes, Math.floor(context.now())));
 }
 
 function toRow(principal: Principal, input: PublishInput, maxPayloadBytes: number, nowMs: number): EventRow {

@@ -53,6 +53,7 @@ export class World {
 
   readonly context: PublishContext = {
     config: { maxPayloadBytes: MAX_PAYLOAD_BYTES },
+    now: Date.now,
     publisher: {
       publish: async (event: EventRow) => {
         if (this.failure !== null) throw this.failure;
