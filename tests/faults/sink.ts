@@ -11,6 +11,8 @@ export interface Arrival {
   readonly deliveryId: string;
   readonly attempt: number;
   readonly timestampSeconds: number;
+  /** `webhook-signature`: one a secret, separated by spaces. */
+  readonly signatures: string;
   readonly bodySha256: string;
   readonly body: string;
   /** What was answered; 0 when the connection was left hanging or cut. */
@@ -71,6 +73,7 @@ export async function startSink(): Promise<Sink> {
       deliveryId: header('webhook-id'),
       attempt: Number(header('x-homechef-attempt')),
       timestampSeconds: Number(header('webhook-timestamp')),
+      signatures: header('webhook-signature'),
       bodySha256: createHash('sha256').update(body).digest('hex'),
       body: body.toString(),
       status: 0,

@@ -25,6 +25,11 @@ export interface PublishRecord {
   readonly deliveries: number;
 }
 
+export function tokenOf(user: string, role: 'developer' | 'admin'): Promise<string> {
+  const tokens = { secret: DEVELOPMENT_JWT_SECRET, expirationSeconds: 7200, issuer: null, audience: null, jwksUrl: null };
+  return mintToken(tokens, { user, role });
+}
+
 export class World {
   readonly postgres: PostgresServer;
   readonly redis: RedisServer;
@@ -33,7 +38,8 @@ export class World {
   readonly #processes = new Set<ServiceProcess>();
   readonly #env: Record<string, string>;
   readonly #undo: (() => Promise<void>)[] = [];
-  #token = '';
+  /** Of an admin. */
+  token = '';
   #sequence = 0;
   api!: ServiceProcess;
   w1!: ServiceProcess;
@@ -62,8 +68,8 @@ export class World {
   static async create(overrides: Record<string, string> = {}): Promise<World> {
     const [postgres, redis, sink] = await Promise.all([PostgresServer.start(), RedisServer.start(), startSink()]);
     const world = new World(postgres, redis, sink, overrides);
-    const tokens = { secret: DEVELOPMENT_JWT_SECRET, expirationSeconds: 3600, issuer: null, audience: null, jwksUrl: null };
-    world.#token = await mintToken(tokens, { user: 'faults', role: 'admin' });
+    world.token = await tokenOf('faults', 'admin');
+    process.setMaxListeners(0);
     return world;
   }
 
@@ -113,7 +119,7 @@ export class World {
     const answer = await fetch(`${api.http}${path}`, {
       method,
       headers: {
-        authorization: `Bearer ${this.#token}`,
+        authorization: `Bearer ${this.token}`,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -202,10 +208,11 @@ export class World {
 
   /** Resolves when no delivery is on its way any more. */
   async settle(deadlineMs = SETTLE_MS): Promise<void> {
-    await eventually(
-      async () => (await this.pending()) === 0,
-      { what: 'every delivery at its end', deadlineMs, intervalMs: 100 },
-    );
+    await eventually(async () => (await this.pending()) === 0, {
+      what: 'every delivery at its end',
+      deadlineMs,
+      intervalMs: 100,
+    });
   }
 
   /** What else must be undone when PostgreSQL has stopped. */

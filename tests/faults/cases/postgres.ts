@@ -38,7 +38,11 @@ export const cases: readonly FaultCase[] = [
       const slowestMs = Math.max(0, ...records.filter(({ status }) => status === 503).map(({ durationMs }) => durationMs));
       check('refused within 2 s', slowestMs <= 2000, `${slowestMs} ms`);
       check('delivering again within 5 s', Math.max(...firstAfterMs) <= 5000, `${firstAfterMs.join(', ')} ms`);
-      check('processes live', processes.every((item) => world.running.includes(item)), world.running.length);
+      check(
+        'processes live',
+        processes.every((item) => world.running.includes(item)),
+        world.running.length,
+      );
     },
   },
   {
@@ -63,7 +67,11 @@ export const cases: readonly FaultCase[] = [
       const verdict = await judge(world);
       const slowestMs = Math.max(0, ...records.filter(({ status }) => status !== 202).map(({ durationMs }) => durationMs));
       check('refused within 15 s', slowestMs <= 15_000, `${slowestMs} ms`);
-      check('live, and not ready', probes[0].status === 200 && probes[1].status === 503, probes.map((p) => p.status).join(', '));
+      check(
+        'live, and not ready',
+        probes[0].status === 200 && probes[1].status === 503,
+        probes.map((p) => p.status).join(', '),
+      );
       check('nothing is sent that cannot be recorded', sentWhileFrozen === 0, sentWhileFrozen);
       check('duplicates at most the leases expired', verdict.duplicates <= expired, `${verdict.duplicates} of ${expired}`);
     },
@@ -92,7 +100,11 @@ export const cases: readonly FaultCase[] = [
       await world.postgres.query('select pg_reload_conf()', 'postgres');
       await wait(500);
       const readOnly = await world.publishMany(100, 50);
-      check('read-only: nothing is accepted', readOnly.every(({ status }) => status === 503), statuses(readOnly));
+      check(
+        'read-only: nothing is accepted',
+        readOnly.every(({ status }) => status === 503),
+        statuses(readOnly),
+      );
       const session = await world.postgres.session();
       await session.query('set default_transaction_read_only = off');
       await session.query('alter system reset default_transaction_read_only');
@@ -102,7 +114,11 @@ export const cases: readonly FaultCase[] = [
       records.push(...readOnly);
       records.push(...(await withoutRoom(world, check)));
       await afterwards(world, records, check);
-      check('processes live', processes.every((item) => world.running.includes(item)), world.running.length);
+      check(
+        'processes live',
+        processes.every((item) => world.running.includes(item)),
+        world.running.length,
+      );
     },
   },
 ];
@@ -110,7 +126,11 @@ export const cases: readonly FaultCase[] = [
 // What was refused is published again under its key: every key must end as one event, and none may be lost.
 async function afterwards(world: World, records: readonly PublishRecord[], check: Check, refusals = [503]): Promise<void> {
   const expected = new Set([202, ...refusals]);
-  check('answers', records.every(({ status }) => expected.has(status)), statuses(records));
+  check(
+    'answers',
+    records.every(({ status }) => expected.has(status)),
+    statuses(records),
+  );
   for (const record of records) {
     if (record.status === 202) continue;
     await eventually(async () => (await world.publish({ key: record.key })).status === 202, {
@@ -133,7 +153,10 @@ async function afterwards(world: World, records: readonly PublishRecord[], check
 }
 
 async function acceptsAgain(world: World): Promise<void> {
-  await eventually(async () => (await world.publish()).status === 202, { what: 'a publish that is accepted', deadlineMs: 30_000 });
+  await eventually(async () => (await world.publish()).status === 202, {
+    what: 'a publish that is accepted',
+    deadlineMs: 30_000,
+  });
 }
 
 // The data directory moves to a small file system, which is then filled to the last byte.
@@ -152,7 +175,7 @@ async function withoutRoom(world: World, check: Check): Promise<PublishRecord[]>
     await acceptsAgain(world);
     const filler = await open(join(data, 'filler'), 'w');
     const chunk = Buffer.alloc(65_536);
-    for (let isFull = false; !isFull; ) await filler.write(chunk).catch(() => (isFull = true));
+    for (let isFull = false; !isFull;) await filler.write(chunk).catch(() => (isFull = true));
     await filler.close();
     // What is left of the present segment of the log still takes some; a payload of half a megabyte uses it up.
     for (let n = 0; n < 60; n += 1) {
@@ -160,7 +183,11 @@ async function withoutRoom(world: World, check: Check): Promise<PublishRecord[]>
       if ((await world.rest('POST', '/api/v1/events', body)).status !== 202) break;
     }
     const full = await world.publishMany(50, 25);
-    check('full: nothing is accepted', full.every(({ status }) => status === 503), statuses(full));
+    check(
+      'full: nothing is accepted',
+      full.every(({ status }) => status === 503),
+      statuses(full),
+    );
     await rm(join(data, 'filler'));
     // A server that could not write its log ends; whoever runs it starts it again.
     if (!world.postgres.isRunning) await world.postgres.run();

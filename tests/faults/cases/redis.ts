@@ -26,10 +26,18 @@ export const cases: readonly FaultCase[] = [
       await world.settle();
       const verdict = await judge(world);
       const tookMs = Math.max(...world.sink.arrivals.map((arrival) => arrival.atMs)) - resumedAtMs;
-      check('every publish is answered 202', records.every((record) => record.status === 202), statuses(records));
+      check(
+        'every publish is answered 202',
+        records.every((record) => record.status === 202),
+        statuses(records),
+      );
       check('lost', verdict.lost === 0, verdict.lost);
       check('duplicates', verdict.duplicates === 0, verdict.duplicates);
-      check(`delivered within ${RECONCILE + LEASE + 5} s`, tookMs <= (RECONCILE + LEASE + 5) * 1000, `${Math.max(0, tookMs)} ms`);
+      check(
+        `delivered within ${RECONCILE + LEASE + 5} s`,
+        tookMs <= (RECONCILE + LEASE + 5) * 1000,
+        `${Math.max(0, tookMs)} ms`,
+      );
     },
   },
   {
@@ -52,7 +60,13 @@ export const cases: readonly FaultCase[] = [
         deadlineMs: 60_000,
       });
       await world.publishBacklog(500);
-      const inFlight = await world.metric('inflight');
+      const inFlight = await eventually(
+        async () => {
+          const value = await world.metric('inflight');
+          return value >= 200 ? value : undefined;
+        },
+        { what: '200 in flight', deadlineMs: 30_000 },
+      );
       await world.redis.kill();
       await wait(5000);
       await world.redis.run();
@@ -61,11 +75,19 @@ export const cases: readonly FaultCase[] = [
       await world.settle(120_000);
       const requeued = await world.metric('reconcile_requeued_total');
       const verdict = await judge(world);
-      check('lost', verdict.lost === 0 && verdict.acknowledged === failing + 4000, `${verdict.lost} of ${verdict.acknowledged}`);
+      check(
+        'lost',
+        verdict.lost === 0 && verdict.acknowledged === failing + 4000,
+        `${verdict.lost} of ${verdict.acknowledged}`,
+      );
       check('duplicates at most what was in flight', verdict.duplicates <= inFlight, `${verdict.duplicates} of ${inFlight}`);
       check('early', verdict.early === 0, verdict.early);
       check('requeued at least what was waiting', requeued >= waiting, `${requeued} for ${waiting}`);
-      check('workers live', workers.every((worker) => world.running.includes(worker)), world.running.length);
+      check(
+        'workers live',
+        workers.every((worker) => world.running.includes(worker)),
+        world.running.length,
+      );
     },
   },
   {
@@ -91,10 +113,22 @@ export const cases: readonly FaultCase[] = [
       await redisServes(world);
       await world.settle();
       const verdict = await judge(world);
-      check('every publish is answered 202', records.every((record) => record.status === 202), statuses(records));
+      check(
+        'every publish is answered 202',
+        records.every((record) => record.status === 202),
+        statuses(records),
+      );
       check('publish p99 at most 1 s', p99OfPublishing(records) <= MAX_PUBLISH_MS, `${p99OfPublishing(records)} ms`);
-      check('ready, and says that Redis is degraded', state['status'] === 'ready' && state['redis'] === 'degraded', JSON.stringify(state));
-      check('processes stay up', [...before, api, worker].every((item) => world.running.includes(item)), world.running.length);
+      check(
+        'ready, and says that Redis is degraded',
+        state['status'] === 'ready' && state['redis'] === 'degraded',
+        JSON.stringify(state),
+      );
+      check(
+        'processes stay up',
+        [...before, api, worker].every((item) => world.running.includes(item)),
+        world.running.length,
+      );
       check('delivered before Redis was back', deliveredWithout === 500, deliveredWithout);
       check('lost', verdict.lost === 0, verdict.lost);
       check('duplicates', verdict.duplicates === 0, verdict.duplicates);
@@ -119,7 +153,11 @@ export const cases: readonly FaultCase[] = [
       await world.settle();
       const expired = await world.metric('lease_expired_total');
       const verdict = await judge(world);
-      check('every publish is answered 202', records.every((record) => record.status === 202), statuses(records));
+      check(
+        'every publish is answered 202',
+        records.every((record) => record.status === 202),
+        statuses(records),
+      );
       check('publish p99 at most 1 s', p99OfPublishing(records) <= MAX_PUBLISH_MS, `${p99OfPublishing(records)} ms`);
       check('handles do not pile up', filesAfter - filesBefore <= 60, `${filesBefore} → ${filesAfter} open files`);
       check('lost', verdict.lost === 0, verdict.lost);
@@ -155,7 +193,11 @@ export const cases: readonly FaultCase[] = [
       check('something was evicted', Number(evicted) > 0, `${evicted} keys`);
       check('lost', verdict.lost === 0 && verdict.acknowledged === 40_000, `${verdict.lost} of ${verdict.acknowledged}`);
       check('being full is counted', errors > 0, errors);
-      check('processes stay up', processes.every((item) => world.running.includes(item)), world.running.length);
+      check(
+        'processes stay up',
+        processes.every((item) => world.running.includes(item)),
+        world.running.length,
+      );
     },
   },
   {
@@ -203,8 +245,16 @@ export const cases: readonly FaultCase[] = [
       check('early', verdict.early === 0, verdict.early);
       check('duplicates', verdict.duplicates === 0, verdict.duplicates);
       check('emptied, it was filled again', requeued > 0, requeued);
-      check('junk is removed and counted', junk >= 5 && !members.some((name) => name.includes('junk') && name !== 'late junk'), junk);
-      check('processes stay up', processes.every((item) => world.running.includes(item)), world.running.length);
+      check(
+        'junk is removed and counted',
+        junk >= 5 && !members.some((name) => name.includes('junk') && name !== 'late junk'),
+        junk,
+      );
+      check(
+        'processes stay up',
+        processes.every((item) => world.running.includes(item)),
+        world.running.length,
+      );
     },
   },
 ];

@@ -32,10 +32,18 @@ export const cases: readonly FaultCase[] = [
       await world.settle();
       const verdict = await judge(world);
       check('not ready before it is gone', readiness === 503, readiness);
-      check('exit code 0 within the grace + 1 s', code === 0 && tookMs <= 6000, `${code} after ${tookMs} ms, ${inFlight} in flight`);
+      check(
+        'exit code 0 within the grace + 1 s',
+        code === 0 && tookMs <= 6000,
+        `${code} after ${tookMs} ms, ${inFlight} in flight`,
+      );
       check('lost', verdict.lost === 0 && verdict.acknowledged === 480, `${verdict.lost} of ${verdict.acknowledged}`);
       check('duplicates', verdict.duplicates === 0, verdict.duplicates);
-      check('every request is on record', verdict.requests === verdict.attemptsOnRecord, `${verdict.requests}, ${verdict.attemptsOnRecord}`);
+      check(
+        'every request is on record',
+        verdict.requests === verdict.attemptsOnRecord,
+        `${verdict.requests}, ${verdict.attemptsOnRecord}`,
+      );
     },
   },
   {
@@ -63,7 +71,11 @@ export const cases: readonly FaultCase[] = [
       );
       check('exit code 0 within 4 s', code === 0 && tookMs <= 4000, `${code} after ${tookMs} ms`);
       check('tried again within 2 s', again.length === 5 && Math.max(...again) <= 2000, `${Math.max(...again)} ms`);
-      check('attempts on record as shutdown, no retry used', row?.shutdown === 5 && row.used === 0, `${row?.shutdown}, ${row?.used}`);
+      check(
+        'attempts on record as shutdown, no retry used',
+        row?.shutdown === 5 && row.used === 0,
+        `${row?.shutdown}, ${row?.used}`,
+      );
       check('lost', verdict.lost === 0, verdict.lost);
       check('duplicates', verdict.duplicates === 0, verdict.duplicates);
       check('attempt gaps', verdict.gaps === 0, verdict.gaps);
@@ -104,7 +116,11 @@ export const cases: readonly FaultCase[] = [
       [world.api] = apis as [ServiceProcess];
       await world.settle();
       const verdict = await judge(world);
-      check('every process ends with code 0', codes.every((code) => code === 0), codes.join(' '));
+      check(
+        'every process ends with code 0',
+        codes.every((code) => code === 0),
+        codes.join(' '),
+      );
       check('publish errors, with another try at the other process', errors === 0, `${errors} of ${published}`);
       check('lost', verdict.lost === 0 && verdict.acknowledged === published, `${verdict.lost} of ${verdict.acknowledged}`);
       check('duplicates', verdict.duplicates === 0, verdict.duplicates);

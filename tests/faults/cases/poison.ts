@@ -1,0 +1,79 @@
+// F28: rows that cannot be delivered, whatever is tried.
+import type { FaultCase } from '../case.ts';
+import { latencies, quantile } from '../figures.ts';
+import { judge } from '../verdict.ts';
+
+const ANSWER_MS = 20;
+
+export const cases: readonly FaultCase[] = [
+  {
+    id: 'F28',
+    title: 'poisoned rows: secrets, URLs, headers, policies and payloads that cannot be read',
+    ci: true,
+    env: { WEBHOOK_RETRY_DELAY: '0.5', WEBHOOK_MAX_RETRIES: '1' },
+    async run(world, check) {
+      world.sink.behave('/ok', { statuses: [200], delayMs: ANSWER_MS });
+      await world.createWebhook('/ok');
+      const processes = world.running;
+      const baseline = await world.publishMany(150, 50);
+      await world.settle();
+      // What the row of a webhook becomes, and the code that its deliveries must end with.
+      const poisons: Record<string, readonly [set: string, code: string]> = {
+        'a secret under an unknown key': [`secret = 'v1:gone:AAAA'`, 'decrypt_failed'],
+        'a secret that is none': [`secret = 'x'`, 'decrypt_failed'],
+        'a URL that is none': [`url = 'x'`, 'url_invalid'],
+        'a URL that became forbidden': [`url = 'http://169.254.169.254/'`, 'ssrf_blocked'],
+        'headers that are none': [`custom_headers = 'x'`, 'decrypt_failed'],
+        'old secrets that are no list': [`previous_secrets = '{"sealed":1}'`, 'decrypt_failed'],
+      };
+      const ids = new Map<string, string>();
+      for (const [what, [set]] of Object.entries(poisons)) {
+        const id = await world.createWebhook('/poisoned', { user_id: 'poisoned' });
+        ids.set(id, what);
+        await world.postgres.query(`update webhook_endpoints set ${set}, revision = revision + 1 where id = $1`, undefined, [
+          id,
+        ]);
+      }
+      // The payloads are damaged before anybody reads them: their webhook answers with a failure until then.
+      world.sink.behave('/payload', { statuses: [500] });
+      const payload = await world.createWebhook('/payload', {
+        user_id: 'payload',
+        retry_policy: { retry_delay: 3, max_retries: 1 },
+      });
+      ids.set(payload, 'a payload that is cut');
+      const cut = await world.publish({ userId: 'payload' });
+      await world.postgres.query(`update events set data = left(data, -5) where id = $1`, undefined, [cut.eventId]);
+      const refused = await world.postgres.query(`update deliveries set status = 'unheard of'`).then(
+        () => false,
+        () => true,
+      );
+      const records = world.publishMany(150, 50);
+      for (let n = 0; n < 20; n += 1) await world.publish({ userId: 'poisoned' });
+      const beside = await records;
+      await world.settle();
+      const rows = await world.postgres.query<{ webhook_id: string; status: string; error_code: string; n: number }>(
+        `select webhook_id, status, error_code, count(*)::integer as n from deliveries
+         where user_id <> 'someone' group by 1, 2, 3`,
+      );
+      for (const [id, what] of ids) {
+        const code = poisons[what]?.[1] ?? 'payload_unreadable';
+        const found = rows.filter((row) => row.webhook_id === id);
+        const seen = found.map((row) => `${row.status} ${row.error_code} ×${row.n}`).join(', ');
+        check(what, found.length === 1 && found[0]?.status === 'failed' && found[0].error_code === code, seen);
+      }
+      const [p95, p95Beside] = [baseline, beside].map((list) => quantile(latencies(world, '/ok', list), 0.95)) as [
+        number,
+        number,
+      ];
+      const verdict = await judge(world, ['/poisoned', '/payload', 'x', '169.254.169.254/']);
+      check('a status nobody knows is refused by the schema', refused, String(refused));
+      check('lost', verdict.lost === 0, verdict.lost);
+      check('p95 of the others at most twice the baseline', p95Beside <= 2 * p95, `${p95Beside} ms after ${p95} ms`);
+      check(
+        'processes live',
+        processes.every((item) => world.running.includes(item)),
+        world.running.length,
+      );
+    },
+  },
+];
