@@ -215,9 +215,12 @@ async function besideHanging(): Promise<Record<string, number>> {
   await world.pool.query(
     `update deliveries set status = 'cancelled', next_attempt_at = null where user_id = 'hang_0' and status in ('pending', 'retrying')`,
   );
+  await markVerified();
   return {
     baseline_p95: baseline['p95'] ?? 0,
+    beside_p50: beside['p50'] ?? 0,
     beside_p95: beside['p95'] ?? 0,
+    beside_p99: beside['p99'] ?? 0,
     ratio: (beside['p95'] ?? 0) / (baseline['p95'] ?? 1),
   };
 }

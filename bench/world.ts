@@ -83,6 +83,7 @@ export async function startWorld(options: { readonly profileDir?: string } = {})
       MAX_WEBHOOKS_PER_USER: '1000',
       RATE_LIMIT_PER_MINUTE: '100000000',
       LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn',
+      NODE_OPTIONS: process.env['NODE_OPTIONS'] ?? '',
     },
     stdio: ['ignore', 'inherit', 'inherit'],
   });

@@ -16,10 +16,12 @@ import { Health } from './maintenance/health.ts';
 import { Housekeeper } from './maintenance/housekeeping.ts';
 import { Leader } from './maintenance/leader.ts';
 import { Reconciler } from './maintenance/reconcile.ts';
+import { reportUnknownKeys } from './maintenance/secret-keys.ts';
 import { DatabaseClock } from './persistence/database-clock.ts';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './persistence/embedded-postgres.ts';
 import { migrate } from './persistence/migrate.ts';
 import { createOrm, type Orm } from './persistence/orm.ts';
+import { cancelDeliveries } from './persistence/queries/cancel-deliveries.ts';
 import { batchSettings, connectionOptions, createPool, outcomeSettings } from './persistence/pool.ts';
 import { RedisConnection } from './persistence/redis.ts';
 import { createStatusBus } from './realtime/status-bus.ts';
@@ -33,6 +35,7 @@ import { EgressPolicy } from './security/egress-policy.ts';
 import { loadOrCreateKeys, SecretBox } from './security/secret-box.ts';
 import { TokenVerifier } from './security/tokens.ts';
 import type { ServiceContext } from './service/context.ts';
+import { toStatusUpdates } from './service/delivery-view.ts';
 import { Publisher, type OnCommitted } from './service/publisher.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
@@ -164,11 +167,15 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
     bus.announceWebhook(webhook.webhookId);
     bus.notify({ ...webhook, type: 'webhook_disabled', disabledAtMs: stores.clock.now() });
     events.endpointDisabled(webhook);
-    events.deliveriesCancelled(webhook.cancelledDeliveries);
-    const { webhookId, userId, reason, cancelledDeliveries } = webhook;
+    const { webhookId, userId, reason } = webhook;
+    cancelDeliveries(stores.pool, webhookId, (rows) => publishUpdates(toStatusUpdates(rows))).then(
+      (count) => events.deliveriesCancelled(count),
+      (error: unknown) =>
+        log.warn({ err: error, webhook_id: webhookId }, 'not every delivery was cancelled; housekeeping will'),
+    );
     notices.send({
       type: 'webhook.disabled',
-      data: { webhook_id: webhookId, user_id: userId, reason, cancelled_deliveries: cancelledDeliveries },
+      data: { webhook_id: webhookId, user_id: userId, reason },
     });
   };
   const outcomes = new OutcomeStore({
@@ -329,7 +336,6 @@ function assemble(
           index: engine.index,
           isLeading: () => leader.isLeading,
           intervalMs: config.reconcileIntervalMs,
-          retentionDays: config.retentionDays,
           leaseMs: config.delivery.leaseMs,
           now: () => stores.clock.now(),
           onRequeued: (count) => events.reconcileRequeued(count),
@@ -354,6 +360,7 @@ function assemble(
     await engine.bus.start();
     for (const part of maintenance) await part.start();
     if (isWorker) await engine.dispatcher.start();
+    await reportUnknownKeys(stores.pool, engine.secretBox, log);
     await engine.notices.start();
     await telemetry.server.start();
     await doors.health.start();

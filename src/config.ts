@@ -142,7 +142,7 @@ export function toConfig(env: Env): Config {
   const environment = read.oneOf('ENVIRONMENT', ['development', 'test', 'production'], 'development');
   const production = environment === 'production';
   const timeoutMs = read.seconds('WEBHOOK_TIMEOUT', 30, { min: 0.1, max: 60 });
-  const leaseMs = read.seconds('WEBHOOK_LEASE', timeoutMs / 1000 + 15, { min: 0.1 });
+  const leaseMs = read.seconds('WEBHOOK_LEASE', timeoutMs / 1000 + 15, { min: 0.1, max: 3600 });
   const slackMs = production ? PRODUCTION_LEASE_SLACK_MS : MIN_LEASE_SLACK_MS;
   if (leaseMs < timeoutMs + slackMs) {
     throw new ConfigError(

@@ -72,7 +72,7 @@ async function send(options: AttemptOptions, target: Target, parts: AttemptParts
 }
 
 /** The outcome of an attempt that could not even begin. */
-function failed(error: AttemptError, nowMs: number): Outcome {
+export function failed(error: AttemptError, nowMs: number): Outcome {
   return {
     startedAtMs: nowMs,
     durationMs: 0,

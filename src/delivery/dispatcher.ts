@@ -3,9 +3,10 @@ import type { Pool } from 'pg';
 import { pause, type LongRunning } from '../lifecycle.ts';
 import { cancelDelivery } from '../persistence/queries/cancel-delivery.ts';
 import { loadDeliveries } from '../persistence/queries/load-deliveries.ts';
+import { MAX_LEASE_EXPIRATIONS } from '../domain/delivery.ts';
 import type { Leased, Scheduler, Settlement } from '../schedule/scheduler.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import type { Attempted, AttemptParts } from './attempt.ts';
+import { failed, type Attempted, type AttemptParts } from './attempt.ts';
 import { Lane } from './lane.ts';
 import type { Recorder } from './recorder.ts';
 import type { Task } from './task.ts';
@@ -102,12 +103,23 @@ export class Dispatcher implements LongRunning {
     const now = performance.now();
     const direct: Committed[] = [];
     const later: Committed[] = [];
-    for (const delivery of committed) (this.#hasRoom(delivery.webhookId, direct.length, now) ? direct : later).push(delivery);
+    const taken = new Map<string, number>();
+    for (const delivery of committed) {
+      const ofWebhook = taken.get(delivery.webhookId) ?? 0;
+      if (this.#hasRoom(delivery.webhookId, { inAll: direct.length, ofWebhook }, now)) {
+        direct.push(delivery);
+        taken.set(delivery.webhookId, ofWebhook + 1);
+      } else later.push(delivery);
+    }
     const dueAtMs = this.#options.now();
     try {
-      if (later.length > 0) await this.#options.scheduler.enqueue(later.map((delivery) => ({ ...delivery, dueAtMs })));
-      if (direct.length === 0) return;
-      const leases = new Map((await this.#options.scheduler.enqueueLeased(direct)).map((lease) => [lease.deliveryId, lease]));
+      const [held] = await Promise.all([
+        direct.length > 0 ? this.#options.scheduler.enqueueLeased(direct) : [],
+        later.length > 0 ? this.#options.scheduler.enqueue(later.map((delivery) => ({ ...delivery, dueAtMs }))) : 0,
+      ]);
+      const leases = new Map(held.map((lease) => [lease.deliveryId, lease]));
+      // Draining began meanwhile: nobody would look at the lanes again.
+      if (!this.#isAccepting) return this.#release([...leases.values()]);
       for (const delivery of direct) {
         const lease = leases.get(delivery.deliveryId);
         if (lease !== undefined) this.#push({ ...delivery, lease, attemptCount: 0, retriesUsed: 0, trigger: 'automatic' });
@@ -123,11 +135,11 @@ export class Dispatcher implements LongRunning {
     if (delayMs < LONGEST_SLEEP_MS) setTimeout(() => this.#nudge(), delayMs);
   }
 
-  #hasRoom(webhookId: string, taken: number, now: number): boolean {
+  #hasRoom(webhookId: string, taken: { readonly inAll: number; readonly ofWebhook: number }, now: number): boolean {
     if (!this.#isAccepting || this.#options.recorder.isStalled) return false;
-    if (this.#queued + taken >= this.#options.maxConcurrency) return false;
-    const lane = this.#lanes.get(webhookId);
-    return lane === undefined || (!lane.isClosed(now) && lane.queued < this.#options.maxConcurrency / 4);
+    if (this.#queued + taken.inAll >= this.#options.maxConcurrency) return false;
+    const places = this.#lanes.get(webhookId)?.places(now) ?? this.#options.endpointConcurrency;
+    return taken.ofWebhook < places;
   }
 
   async #claimLoop(): Promise<void> {
@@ -144,9 +156,12 @@ export class Dispatcher implements LongRunning {
     if (recorder.isStalled) return FAILURE_SLEEP_MS;
     this.#pump();
     // Asked again when half is gone, so that claims stay batched under load.
-    if (this.#queued > maxConcurrency / 2) return LONGEST_SLEEP_MS;
     const max = Math.min(MAX_CLAIM, maxConcurrency * 2 - this.#queued - this.#inFlight);
-    if (max <= 0) return LONGEST_SLEEP_MS;
+    if (this.#queued > maxConcurrency / 2 || max <= 0) {
+      // Nobody looked, so something may be due: a free place asks again.
+      this.#isMoreDue = true;
+      return LONGEST_SLEEP_MS;
+    }
     try {
       const claim = await scheduler.claim({ max, perWebhook: this.#options.endpointConcurrency, room: this.#room() });
       this.#lastClaimAt = performance.now();
@@ -164,8 +179,10 @@ export class Dispatcher implements LongRunning {
     const now = performance.now();
     const room = new Map<string, number>();
     for (const lane of this.#lanes.values()) {
-      if (lane.isIdle) this.#lanes.delete(lane.webhookId);
-      else room.set(lane.webhookId, lane.room(now));
+      const places = lane.room(now);
+      if (lane.isIdle(now)) this.#lanes.delete(lane.webhookId);
+      // More than the usual need not be said.
+      else if (places < this.#options.endpointConcurrency) room.set(lane.webhookId, places);
     }
     return room;
   }
@@ -217,7 +234,11 @@ export class Dispatcher implements LongRunning {
       const [lane] = this.#ready;
       if (lane === undefined) break;
       this.#ready.delete(lane);
-      if (!lane.canStart(now)) continue;
+      if (!lane.canStart(now)) {
+        // It closed while these were fetched, and with nothing of it in flight nobody would come back for them.
+        if (lane.isClosed(now) && lane.queued > 0) this.#close(lane, now);
+        continue;
+      }
       const task = lane.shift();
       if (task === undefined) continue;
       this.#queued -= 1;
@@ -265,6 +286,10 @@ export class Dispatcher implements LongRunning {
       }
     }
     const attemptNumber = task.attemptCount + task.lease.expirations + 1;
+    if (task.lease.expirations >= MAX_LEASE_EXPIRATIONS) {
+      // It may be what kills its processes: it ends without another try.
+      return recorder.record(task, failed('lease_expired', this.#options.now()), target.policy, '');
+    }
     const { outcome, traceId } = await this.#options.send(target, { ...task, attemptNumber });
     lane.learn(outcome.error, outcome.durationMs, performance.now());
     // The webhook is about to be disabled: nothing more of it starts before that is written.

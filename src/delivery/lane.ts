@@ -11,6 +11,8 @@ const LONGEST_PAUSE_MS = 10_000;
 const FAST_ANSWER_MS = 100;
 /** How many times its concurrency a fast lane may hold. */
 const PREFETCH_FACTOR = 8;
+/** How long a bad experience is remembered after the last attempt, in milliseconds: else lanes of dead webhooks pile up. */
+const MEMORY_MS = 300_000;
 /** Weight of the newest answer in the moving average. */
 const LATENCY_WEIGHT = 0.2;
 
@@ -31,6 +33,7 @@ export class Lane {
   #cap: number;
   #latencyMs = 0;
   #failuresInRow = 0;
+  #learnedAt = 0;
   #closedUntil = 0;
   #pacedUntil = 0;
   inFlight = 0;
@@ -45,9 +48,11 @@ export class Lane {
     return this.#queue.length - this.#head;
   }
 
-  /** Nothing in hand and nothing to remember. */
-  get isIdle(): boolean {
-    return this.queued === 0 && this.inFlight === 0 && this.#failuresInRow === 0 && this.#cap >= this.#maxInFlight;
+  /** Nothing in hand, and nothing to remember that is not long past. */
+  isIdle(now: number): boolean {
+    if (this.queued > 0 || this.inFlight > 0) return false;
+    const isWell = this.#failuresInRow === 0 && this.#cap >= this.#maxInFlight;
+    return isWell ? !this.isClosed(now) : now > Math.max(this.#learnedAt, this.closedUntil) + MEMORY_MS;
   }
 
   isClosed(now: number): boolean {
@@ -65,12 +70,16 @@ export class Lane {
 
   /** How many more deliveries this lane may take in; small rests count as none, so that fetching stays batched. */
   room(now: number): number {
+    const places = this.places(now);
+    return this.queued + this.inFlight > 0 && places < this.#allowed() / 2 ? 0 : places;
+  }
+
+  /** How many more it may hold. */
+  places(now: number): number {
     if (this.isClosed(now)) return 0;
     const cap = this.#allowed();
     const isFast = this.#latencyMs > 0 && this.#latencyMs < FAST_ANSWER_MS && cap >= this.#maxInFlight;
-    const outstanding = this.queued + this.inFlight;
-    const room = (isFast ? cap * PREFETCH_FACTOR : cap) - outstanding;
-    return outstanding > 0 && room < cap / 2 ? 0 : Math.max(0, room);
+    return Math.max(0, (isFast ? cap * PREFETCH_FACTOR : cap) - this.queued - this.inFlight);
   }
 
   canStart(now: number): boolean {
@@ -104,6 +113,7 @@ export class Lane {
 
   /** Learns from an attempt: fewer at once after a timeout, slowly more again after success; closed after failures in a row. */
   learn(error: AttemptError | null, durationMs: number, now: number): void {
+    this.#learnedAt = now;
     this.#latencyMs = this.#latencyMs === 0 ? durationMs : this.#latencyMs + LATENCY_WEIGHT * (durationMs - this.#latencyMs);
     if (error === null || !ABSENT.has(error)) {
       this.#failuresInRow = 0;

@@ -8,7 +8,7 @@ import type { Logger } from '../telemetry/log.ts';
 export type Notice =
   | {
       readonly type: 'webhook.disabled';
-      readonly data: { webhook_id: string; user_id: string; reason: string; cancelled_deliveries: number };
+      readonly data: { webhook_id: string; user_id: string; reason: string };
     }
   | {
       readonly type: 'delivery.given_up';

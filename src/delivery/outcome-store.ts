@@ -15,13 +15,13 @@ export interface DisabledWebhook {
   readonly webhookId: string;
   readonly userId: string;
   readonly reason: DisabledReason;
-  readonly cancelledDeliveries: number;
 }
 
 export interface OutcomeStoreOptions {
   readonly pool: Pool;
   readonly disableAfterMs: number;
   readonly disableAfterFailures: number;
+  /** Told after the commit; what is still pending for the webhook is to be cancelled then. */
   readonly onDisabled: (webhook: DisabledWebhook) => void;
   readonly telemetry: Telemetry;
 }

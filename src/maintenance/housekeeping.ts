@@ -2,12 +2,15 @@
 import type { Pool } from 'pg';
 import { repeat, type LongRunning } from '../lifecycle.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { cancelDeliveries } from '../persistence/queries/cancel-deliveries.ts';
 import { createPartitions, dropOldPartitions } from './partitions.ts';
 
 /** Partitions are made days ahead and keys live for a day: once a minute is soon enough for all of it. */
 const INTERVAL_MS = 60_000;
 /** Rows deleted by one statement, so that no statement holds its locks for long. */
 const MAX_EXPIRED_KEYS = 5000;
+/** Looked after in one round. */
+const MAX_CLOSED_WEBHOOKS = 100;
 
 export interface HousekeeperOptions {
   readonly pool: Pool;
@@ -33,13 +36,17 @@ export class Housekeeper implements LongRunning {
     this.#loop = repeat(
       async () => {
         if (!isLeading()) return;
-        const done = await keepHouse(pool, now(), retentionDays);
-        if (done.partitionsDropped.length > 0)
-          log.info({ partitions: done.partitionsDropped }, 'partitions past retention dropped');
+        for (const [name, job] of jobs(pool, now(), retentionDays)) {
+          // Each by itself: one that cannot be done must not keep the others from being done.
+          await job().then(
+            (done) => done > 0 && log.info({ job: name, count: done }, 'housekeeping'),
+            (error: unknown) => log.warn({ err: error, job: name }, 'housekeeping failed; it is repeated in a minute'),
+          );
+        }
       },
       INTERVAL_MS,
       this.#stopping.signal,
-      (error) => log.warn({ err: error }, 'housekeeping failed; it is repeated in a minute'),
+      () => undefined,
     );
     return Promise.resolve();
   }
@@ -50,21 +57,29 @@ export class Housekeeper implements LongRunning {
   }
 }
 
-export interface HousekeepingResult {
-  readonly partitionsMade: number;
-  readonly partitionsDropped: readonly string[];
-  readonly keysExpired: number;
-  readonly secretsExpired: number;
+/** Each can be done at any time, by any process, again and again; each answers how much it did. */
+function jobs(pool: Pool, nowMs: number, retentionDays: number): [string, () => Promise<number>][] {
+  return [
+    ['partitions made', () => createPartitions(pool, nowMs)],
+    ['partitions dropped', async () => (await dropOldPartitions(pool, nowMs, retentionDays)).length],
+    ['idempotency keys expired', () => expireIdempotencyKeys(pool)],
+    ['old secrets expired', () => expireOldSecrets(pool)],
+    ['deliveries of closed webhooks cancelled', () => cancelAbandoned(pool)],
+  ];
 }
 
-/** One round. Each step can be repeated at any time, by any process. */
-export async function keepHouse(pool: Pool, nowMs: number, retentionDays: number): Promise<HousekeepingResult> {
-  return {
-    partitionsMade: await createPartitions(pool, nowMs),
-    partitionsDropped: await dropOldPartitions(pool, nowMs, retentionDays),
-    keysExpired: await expireIdempotencyKeys(pool),
-    secretsExpired: await expireOldSecrets(pool),
-  };
+// Left behind by a process that died between closing a webhook and cancelling, or by a publish that raced with the closing.
+async function cancelAbandoned(pool: Pool): Promise<number> {
+  const closed = await pool.query<{ id: string }>(
+    `select w.id from webhook_endpoints w
+     where (not w.is_active or w.deleted_at is not null)
+       and exists (select 1 from deliveries d where d.webhook_id = w.id and d.status in ('pending', 'retrying'))
+     limit $1`,
+    [MAX_CLOSED_WEBHOOKS],
+  );
+  let cancelled = 0;
+  for (const { id } of closed.rows) cancelled += await cancelDeliveries(pool, id, () => undefined);
+  return cancelled;
 }
 
 async function expireIdempotencyKeys(pool: Pool): Promise<number> {

@@ -1,20 +1,22 @@
 // Partitions: a day each, made ahead of time, dropped when they are older than what is kept.
-import type { Pool } from 'pg';
+import type { Pool, QueryResultRow } from 'pg';
 import { idFloor } from '../domain/ids.ts';
 
 const DAY_MS = 86_400_000;
 /** Made ahead: a service that cannot maintain itself for a week still writes into partitions of their own. */
 const DAYS_AHEAD = 8;
+/** How long a change of partitions waits for its lock, in milliseconds, with every publish queueing behind it. */
+const LOCK_TIMEOUT_MS = 300;
 /** In the order they are dropped: a delivery must not outlive its event. */
 const PARENTS = ['attempts', 'deliveries', 'events'] as const;
 
 /** Makes the partitions of the coming days. Answers how many were missing. */
 export async function createPartitions(pool: Pool, nowMs: number): Promise<number> {
-  const result = await pool.query<{ made: number }>('select ensure_partitions($1::date, $2) as made', [
+  const rows = await change<{ made: number }>(pool, 'select ensure_partitions($1::date, $2) as made', [
     new Date(nowMs).toISOString().slice(0, 10),
     DAYS_AHEAD,
   ]);
-  return result.rows[0]?.made ?? 0;
+  return rows[0]?.made ?? 0;
 }
 
 /**
@@ -27,8 +29,8 @@ export async function dropOldPartitions(pool: Pool, nowMs: number, retentionDays
   for (const day of await partitionDays(pool)) {
     if (day >= oldestDay || (await hasUnfinished(pool, day))) continue;
     for (const parent of PARENTS) {
-      // Detaching first would need no lock on the parent, but cannot run in a transaction with the others; dropping takes milliseconds.
-      await pool.query(`drop table if exists ${parent}_${day}`);
+      // Dropping takes milliseconds, but waits for whoever reads the parent, and everybody then waits for it: the next round tries again.
+      await change(pool, `drop table if exists ${parent}_${day}`);
       dropped.push(`${parent}_${day}`);
     }
   }
@@ -52,4 +54,20 @@ async function hasUnfinished(pool: Pool, day: string): Promise<boolean> {
     [idFloor('delivery', startMs), idFloor('delivery', startMs + DAY_MS)],
   );
   return (result.rowCount ?? 0) > 0;
+}
+
+/** One statement that needs a strong lock, given up soon when somebody is in its way. */
+async function change<Row extends QueryResultRow>(pool: Pool, text: string, values: unknown[] = []): Promise<Row[]> {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    await client.query(`set local lock_timeout = '${LOCK_TIMEOUT_MS}ms'`);
+    const { rows } = await client.query<Row>(text, values);
+    await client.query('commit');
+    client.release();
+    return rows;
+  } catch (error) {
+    client.release(true);
+    throw error;
+  }
 }

@@ -25,7 +25,6 @@ export interface ReconcilerOptions {
   readonly index: RedisScheduler;
   readonly isLeading: () => boolean;
   readonly intervalMs: number;
-  readonly retentionDays: number;
   readonly leaseMs: number;
   /** Milliseconds since 1970 by the database's clock. */
   readonly now: () => number;
@@ -117,7 +116,7 @@ export class Reconciler implements LongRunning {
   }
 
   async #sweepOverdue(): Promise<void> {
-    const { pool, intervalMs, retentionDays } = this.#options;
+    const { pool, intervalMs } = this.#options;
     let webhookId: string | null = '';
     while (webhookId !== null && !this.#stopping.signal.aborted) {
       const page: Awaited<ReturnType<typeof listOverdue>> = await listOverdue(pool, {
@@ -127,7 +126,6 @@ export class Reconciler implements LongRunning {
         minAgeMs: MIN_OVERDUE_MS,
         // Two sweeps see the same moment, in case one of them comes late.
         maxAgeMs: MIN_OVERDUE_MS + 2 * intervalMs,
-        retentionDays,
       });
       await this.#putBack(page.rows);
       webhookId = page.nextWebhookId;
@@ -135,7 +133,7 @@ export class Reconciler implements LongRunning {
   }
 
   #page(after: ScheduleCursor | null): Promise<SchedulePage> {
-    return listScheduled(this.#options.pool, { after, limit: PAGE_ROWS, retentionDays: this.#options.retentionDays });
+    return listScheduled(this.#options.pool, { after, limit: PAGE_ROWS });
   }
 
   // A page is tried again, so that one slow moment does not make a rebuild begin anew.

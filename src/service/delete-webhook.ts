@@ -1,15 +1,14 @@
 // Removes a webhook: its row stays, unseen, because the log of its deliveries stays readable.
 import { entityManagerOf } from '../persistence/orm.ts';
-import { cancelDeliveries } from '../persistence/queries/cancel-deliveries.ts';
 import type { Principal } from '../security/tokens.ts';
+import { cancelWaiting } from './cancel-waiting.ts';
 import type { ManagementContext } from './context.ts';
-import { toStatusUpdates } from './delivery-view.ts';
 import { findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
 
 export async function deleteWebhook(context: ManagementContext, principal: Principal, webhookId: string): Promise<void> {
   const manager = entityManagerOf(context.orm, ownerOf(principal));
-  const cancelled = await manager.transactional(async (transaction) => {
+  await manager.transactional(async (transaction) => {
     const webhook = await findWebhook(transaction, webhookId, { lock: true });
     const now = new Date();
     webhook.deletedAt = now;
@@ -17,8 +16,7 @@ export async function deleteWebhook(context: ManagementContext, principal: Princ
     webhook.updatedAt = now;
     webhook.revision += 1;
     await transaction.flush();
-    return cancelDeliveries(transaction, webhook.id);
   });
   context.onWebhookChanged(webhookId);
-  context.publishUpdates(toStatusUpdates(cancelled));
+  await cancelWaiting(context, webhookId);
 }

@@ -16,6 +16,8 @@ const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 /** What a row costs beside its payload, in bytes. */
 const ROW_BYTES = 300;
+/** What a broadcast counts for: it may be owed to thousands, and a statement of hundreds of those would not end in time. */
+const BROADCAST_BYTES = 128 * 1024;
 /** How long an overloaded service asks publishers to wait, in milliseconds. */
 const OVERLOADED_RETRY_MS = 1000;
 
@@ -50,15 +52,19 @@ export class Publisher {
     return new Promise((resolve, reject) => {
       // It may still be committed later: that is what idempotency keys are for.
       const timer = setTimeout(() => reject(storeUnavailable(new Error('the commit takes too long'))), MAX_WAIT_MS);
-      const isTaken = this.#commits.add(event, ROW_BYTES + event.data.length, (error, result) => {
-        clearTimeout(timer);
-        if (error !== undefined) reject(storeUnavailable(error));
-        else if (result instanceof ServiceError) reject(result);
-        else if (result !== undefined) {
-          this.#options.telemetry.events.publishAnswered(performance.now() - startedAt);
-          resolve(result);
-        }
-      });
+      const isTaken = this.#commits.add(
+        event,
+        (event.broadcast ? BROADCAST_BYTES : ROW_BYTES) + event.data.length,
+        (error, result) => {
+          clearTimeout(timer);
+          if (error !== undefined) reject(storeUnavailable(error));
+          else if (result instanceof ServiceError) reject(result);
+          else if (result !== undefined) {
+            this.#options.telemetry.events.publishAnswered(performance.now() - startedAt);
+            resolve(result);
+          }
+        },
+      );
       if (isTaken) return;
       clearTimeout(timer);
       reject(overloaded());
@@ -86,7 +92,8 @@ export class Publisher {
       if (owed !== undefined) answers.set(event, { eventId: event.id, deliveries: owed.length, duplicate: false });
       else repeats.push(event);
     }
-    if (repeats.length > 0) await this.#answerRepeats(repeats, answers);
+    // What is committed is committed, whatever becomes of the question about the others: those without an answer are asked to retry.
+    if (repeats.length > 0) await this.#answerRepeats(repeats, answers).catch(() => undefined);
     return events.map((event) => answers.get(event) ?? storeUnavailable(undefined));
   }
 

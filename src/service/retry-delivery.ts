@@ -1,5 +1,4 @@
 // Tries a delivery again now, whatever its status.
-import { LockMode } from '@mikro-orm/core';
 import { notFound, ServiceError } from '../domain/errors.ts';
 import { isId } from '../domain/ids.ts';
 import { Delivery } from '../persistence/entities/delivery.ts';
@@ -23,12 +22,8 @@ export async function retryDelivery(
   const row = await manager.transactional(async (transaction) => {
     const delivery = await transaction.findOne(Delivery, { id: deliveryId });
     if (delivery === null) throw notFound('delivery');
-    // The webhook before the delivery, as everybody locks them: disabling it waits for this, or this sees it disabled.
-    const webhook = await transaction.findOne(
-      WebhookEndpoint,
-      { id: delivery.webhookId, isActive: true, deletedAt: null },
-      { lockMode: LockMode.PESSIMISTIC_READ },
-    );
+    // Not locked: should it be disabled a moment later, the attempt's own check cancels what became due here.
+    const webhook = await transaction.findOne(WebhookEndpoint, { id: delivery.webhookId, isActive: true, deletedAt: null });
     if (webhook === null) throw webhookInactive();
     return makeDue(transaction, deliveryId);
   });

@@ -1,10 +1,9 @@
 // Changes a webhook: what is given replaces, what is absent stays.
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
-import { cancelDeliveries } from '../persistence/queries/cancel-deliveries.ts';
 import type { Principal } from '../security/tokens.ts';
+import { cancelWaiting } from './cancel-waiting.ts';
 import type { ManagementContext } from './context.ts';
-import { toStatusUpdates } from './delivery-view.ts';
 import { checkEventTypes, findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
@@ -25,7 +24,7 @@ export interface UpdateWebhookInput {
   readonly rateLimit: number | undefined;
 }
 
-/** Disabling cancels what is pending in the same commit; enabling clears what the service had held against the webhook. */
+/** Disabling cancels what is pending; enabling clears what the service had held against the webhook. */
 export async function updateWebhook(
   context: ManagementContext,
   principal: Principal,
@@ -34,7 +33,7 @@ export async function updateWebhook(
   const url = input.url === undefined ? undefined : context.checkUrl(input.url);
   checkEventTypes(input.events);
   const manager = entityManagerOf(context.orm, ownerOf(principal));
-  const { webhook, cancelled } = await manager.transactional(async (transaction) => {
+  const webhook = await manager.transactional(async (transaction) => {
     const found = await findWebhook(transaction, input.webhookId, { lock: true });
     if (url !== undefined) found.url = url;
     if (input.events.length > 0) found.events = [...input.events];
@@ -46,10 +45,10 @@ export async function updateWebhook(
     found.revision += 1;
     found.updatedAt = new Date();
     await transaction.flush();
-    return { webhook: found, cancelled: input.isActive === false ? await cancelDeliveries(transaction, found.id) : [] };
+    return found;
   });
   context.onWebhookChanged(webhook.id);
-  context.publishUpdates(toStatusUpdates(cancelled));
+  if (input.isActive === false) await cancelWaiting(context, webhook.id);
   return webhookView(webhook, context.config.delivery.retry);
 }
 

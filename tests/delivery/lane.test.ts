@@ -117,10 +117,11 @@ describe('a lane', () => {
 
   test('is forgotten only when it has nothing in hand and nothing to remember', () => {
     const lane = laneWith(1);
-    expect(lane.isIdle).toBe(false);
+    expect(lane.isIdle(0)).toBe(false);
     lane.shift();
-    expect(lane.isIdle).toBe(true);
+    expect(lane.isIdle(0)).toBe(true);
     lane.learn('timeout', 2000, 0);
-    expect(lane.isIdle).toBe(false);
+    expect(lane.isIdle(299_000)).toBe(false);
+    expect(lane.isIdle(301_000)).toBe(true);
   });
 });

@@ -1,35 +1,48 @@
-// Cancels what is still to be tried of a webhook that was disabled or deleted by a caller.
-import type { EntityManager } from '@mikro-orm/postgresql';
+// Cancels what is still to be tried of a webhook that was disabled or deleted, by whomever.
+import type { Pool } from 'pg';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 
-/** A statement cancels so many, so that none runs into its time limit: 100,000 take some 2 s. */
+/** A statement cancels so many, so that none runs into its time limit or keeps others waiting: 100,000 take some 2 s. */
 const MAX_BATCH = 20_000;
-/** So many are told to watchers; who wants to see more of a cancelled backlog reads the list. */
-const MAX_RETURNED = 10_000;
+/** So many of a batch are told to watchers; who wants to see more of a cancelled backlog reads the list. */
+const MAX_RETURNED = 1000;
 
 /**
- * Runs in the transaction of the change, which holds the webhook's row. An attempt under way keeps its lease, and its outcome
- * still counts if the receiver takes it.
+ * Cancels batch by batch, each in a commit of its own, until nothing is left or the webhook is active again. Rows that somebody is
+ * writing are passed over: an outcome being recorded decides for itself, and whatever is still pending when its turn comes is
+ * cancelled by the attempt's own check. Waiting for rows here would wait against the recorder, which locks in the other order.
+ * Answers how many it cancelled.
  */
-export async function cancelDeliveries(transaction: EntityManager, webhookId: string): Promise<DeliveryRow[]> {
-  const cancelled: DeliveryRow[] = [];
+export async function cancelDeliveries(
+  pool: Pool,
+  webhookId: string,
+  onCancelled: (rows: readonly DeliveryRow[]) => void,
+): Promise<number> {
+  let cancelled = 0;
   for (;;) {
-    const rows = await transaction.execute<(DeliveryRow & { batch: number })[]>(statement, [
-      webhookId,
-      MAX_BATCH,
-      MAX_RETURNED,
-    ]);
-    for (const { batch: _batch, ...row } of rows.slice(0, MAX_RETURNED - cancelled.length)) cancelled.push(row);
-    if ((rows[0]?.batch ?? 0) < MAX_BATCH) return cancelled;
+    const { rows } = await pool.query<DeliveryRow & { batch: number }>({
+      name: 'cancel-deliveries',
+      text: statement,
+      values: [webhookId, MAX_BATCH, MAX_RETURNED],
+    });
+    const batch = rows[0]?.batch ?? 0;
+    if (batch > 0) onCancelled(rows.map(({ batch: _batch, ...row }) => row));
+    cancelled += batch;
+    if (batch < MAX_BATCH) return cancelled;
   }
 }
 
+// What was delivered before and was only being sent again stays delivered.
 const statement = `
 with d as (
-  update deliveries set status = 'cancelled', next_attempt_at = null, updated_at = clock_timestamp()
+  update deliveries set status = case when delivered_at is null then 'cancelled' else 'delivered' end, next_attempt_at = null,
+    updated_at = clock_timestamp()
   where id in (
-    select id from deliveries where webhook_id = ? and status in ('pending', 'retrying') order by id limit ? for update
+    select o.id from deliveries o
+    where o.webhook_id = $1 and o.status in ('pending', 'retrying')
+      and exists (select 1 from webhook_endpoints w where w.id = $1 and (not w.is_active or w.deleted_at is not null))
+    order by o.id limit $2 for update of o skip locked
   )
   returning *
 )
-select ${deliveryColumns}, (select count(*)::integer from d) as batch from d limit ?`;
+select ${deliveryColumns}, (select count(*)::integer from d) as batch from d limit $3`;

@@ -6,5 +6,5 @@ export async function cancelDelivery(pool: Pool, deliveryId: string): Promise<vo
 }
 
 const statement = `
-update deliveries set status = 'cancelled', next_attempt_at = null, updated_at = clock_timestamp()
+update deliveries set status = case when delivered_at is null then 'cancelled' else 'delivered' end, next_attempt_at = null, updated_at = clock_timestamp()
 where id = $1 and status in ('pending', 'retrying')`;

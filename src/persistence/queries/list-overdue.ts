@@ -10,7 +10,6 @@ export interface OverdueRequest {
   /** Became due at least and at most so many milliseconds ago. */
   readonly minAgeMs: number;
   readonly maxAgeMs: number;
-  readonly retentionDays: number;
 }
 
 export interface OverduePage {
@@ -24,14 +23,7 @@ export async function listOverdue(client: Pool | PoolClient, request: OverdueReq
     name: 'list-overdue',
     text: statement,
     rowMode: 'array',
-    values: [
-      request.afterWebhookId,
-      request.maxWebhooks,
-      request.perWebhook,
-      request.minAgeMs,
-      request.maxAgeMs,
-      request.retentionDays,
-    ],
+    values: [request.afterWebhookId, request.maxWebhooks, request.perWebhook, request.minAgeMs, request.maxAgeMs],
   });
   const rows: ScheduledRow[] = [];
   let nextWebhookId: string | null = null;
@@ -62,7 +54,6 @@ from walk cross join lateral (
   where d.webhook_id = walk.webhook_id and d.status in ('pending', 'retrying')
     and d.next_attempt_at > now() - $5::float8 * interval '1 millisecond'
     and d.next_attempt_at <= now() - $4::float8 * interval '1 millisecond'
-    and d.id >= (select id_floor('delivery', now() - $6::integer * interval '1 day'))
   order by d.next_attempt_at
   limit $3::integer
 ) overdue

@@ -24,14 +24,14 @@ export interface SchedulePage {
 
 export async function listScheduled(
   client: Pool | PoolClient,
-  page: { readonly after: ScheduleCursor | null; readonly limit: number; readonly retentionDays: number },
+  page: { readonly after: ScheduleCursor | null; readonly limit: number },
 ): Promise<SchedulePage> {
   const { after } = page;
   const result = await client.query<[string, string, number, number]>({
     name: 'list-scheduled',
     text: statement,
     rowMode: 'array',
-    values: [after?.webhookId ?? '', after?.nextAttemptAtUs ?? 0, after?.deliveryId ?? '', page.limit, page.retentionDays],
+    values: [after?.webhookId ?? '', after?.nextAttemptAtUs ?? 0, after?.deliveryId ?? '', page.limit],
   });
   const rows = result.rows.map(([deliveryId, webhookId, dueAtMs]) => ({ deliveryId, webhookId, dueAtMs }));
   const last = result.rows.at(-1);
@@ -40,7 +40,7 @@ export async function listScheduled(
 }
 
 // Along deliveries_due, so that finished deliveries cost nothing; the id only breaks ties, by a sort within equal moments.
-// Rows older than the retention are left to the job that drops their partition: the planner prunes them by id.
+// Rows older than the retention count too: their partition stays for as long as they are owed.
 // Measured with 1,000,000 rows: 3.5 s of PostgreSQL's time in pages of 10,000.
 const statement = `
 select d.id, d.webhook_id,
@@ -49,6 +49,5 @@ select d.id, d.webhook_id,
 from deliveries d
 where d.status in ('pending', 'retrying')
   and (d.webhook_id, d.next_attempt_at, d.id) > ($1, timestamptz 'epoch' + $2::float8 * interval '1 microsecond', $3)
-  and d.id >= (select id_floor('delivery', now() - $5::integer * interval '1 day'))
 order by d.webhook_id, d.next_attempt_at, d.id
 limit $4`;

@@ -55,7 +55,7 @@ function handler(route: RestRoute, interceptors: Interceptor[]) {
   const call = unaryCall(route.entry, route.method, interceptors);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const gone = new AbortController();
-    reply.raw.once('close', () => gone.abort());
+    reply.raw.once('close', () => gone.abort(new ServiceError('canceled', 'request_canceled', 'The caller went away.')));
     const values = newCallValues(request.id, 'rest');
     const answer = await call(readOrExplain(route, request, values), {
       requestMethod: route.verb,
