@@ -155,7 +155,7 @@ describe.each([
     receiver.script('/hangs', 'hang');
     const hanging = await webhookOf('/hangs', { retry_policy: { max_retries: 0, timeout: 1 } });
     const healthy = await webhookOf('/healthy');
-    await publishTo(hanging.user, 200);
+    await publishTo(hanging.user, 1000);
     await publishTo(healthy.user, 20);
     await eventually(async () => (await statusesOf(healthy.id)).filter((status) => status === 'delivered').length === 20, {
       deadlineMs: DEADLINE_MS,
