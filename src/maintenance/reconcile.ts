@@ -14,6 +14,8 @@ const PAGE_TRIES = 3;
 const PAGE_RETRY_DELAY_MS = 200;
 /** The part of its interval that a sweep may spend on going through all rows; a million of them are seen in a few sweeps. */
 const SWEEP_SHARE = 0.1;
+/** In leases: a Redis that loses its keys again and again (it evicts) must not hold everything back for ever. */
+const HOLD_AGAIN_AFTER = 1.5;
 /** What became due only now is on its way: whoever committed it is about to schedule it. */
 const MIN_OVERDUE_MS = 1000;
 /** Of each webhook, so that one with a large backlog does not make up the whole sweep. */
@@ -48,6 +50,8 @@ export class Reconciler implements LongRunning {
   #wasAway = false;
   /** When Redis was first seen to be away or not complete, by the database's clock. */
   #incompleteSinceMs: number | null = null;
+  /** When what is due was last held back for one lease. */
+  #heldSinceMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -87,7 +91,10 @@ export class Reconciler implements LongRunning {
   async rebuild(knowsLeases = false): Promise<void> {
     const { index, leaseMs, now } = this.#options;
     this.#incompleteSinceMs ??= now();
-    const notBeforeMs = knowsLeases ? 0 : this.#incompleteSinceMs + leaseMs;
+    if (!knowsLeases && this.#incompleteSinceMs > this.#heldSinceMs + leaseMs * HOLD_AGAIN_AFTER) {
+      this.#heldSinceMs = this.#incompleteSinceMs;
+    }
+    const notBeforeMs = knowsLeases ? 0 : this.#heldSinceMs + leaseMs;
     const mark = randomUUID();
     await index.beginBuild(mark);
     let page: SchedulePage | null = await this.#page(null);

@@ -48,8 +48,10 @@ export const cases: readonly FaultCase[] = [
     id: 'F2',
     title: 'a worker is killed after the receiver answered, before the outcome is written',
     ci: true,
+    // On a busy machine no attempt may run into its deadline: it would not be answered at all.
+    env: { WEBHOOK_TIMEOUT: '10', WEBHOOK_LEASE: '12' },
     async run(world, check) {
-      world.sink.behave('/slow', { statuses: [200], delayMs: 1000 });
+      world.sink.behave('/slow', { statuses: [200], delayMs: 700 });
       await world.createWebhook('/slow');
       await world.w2.stop();
       await world.publishMany(10, 50);
@@ -58,7 +60,9 @@ export const cases: readonly FaultCase[] = [
       const lock = await world.postgres.session();
       await lock.query('begin');
       await lock.query('lock table deliveries in exclusive mode');
-      await eventually(() => world.sink.arrivals.every((arrival) => arrival.status === 200), { what: 'ten answers' });
+      await eventually(() => world.sink.arrivals.every((arrival) => arrival.status === 200), {
+        what: 'ten answers',
+      });
       await eventually(
         async () => (await lock.query(`select 1 from pg_stat_activity where wait_event_type = 'Lock'`)).rowCount,
         { what: 'an outcome that waits for the lock' },
