@@ -11,9 +11,9 @@ export const cases: readonly FaultCase[] = [
     title: 'a worker is killed in the middle of deliveries',
     ci: true,
     // The other worker must be able to carry the load alone, or the wait would be for a place and not for the lease.
-    env: { WEBHOOK_ENDPOINT_CONCURRENCY: '128' },
+    env: { WEBHOOK_ENDPOINT_CONCURRENCY: '128', WEBHOOK_TIMEOUT: '3' },
     async run(world, check) {
-      world.sink.behave('/slow', { statuses: [200], delayMs: 1000 });
+      world.sink.behave('/slow', { statuses: [200], delayMs: 700 });
       await world.createWebhook('/slow');
       const publishing = world.publishMany(200, 50);
       const inFlight = await eventually(async () => atLeast(10, await world.metric('inflight', [world.w1])), {
