@@ -8,6 +8,7 @@ import { type Command, UsageError } from './usage.ts';
 const USAGE = `Usage:
   token --user <id> [--role developer|service|admin]   Print a token signed with JWT_SECRET, good for JWT_EXPIRATION seconds
   migrate                                              Bring the schema of the database at DB_HOST up to date
+  reencrypt                                            Seal stored secrets under the newest key of WEBHOOK_SECRET_KEYS
   listen --forward <url>                               Your own events, POSTed to your machine as they happen
   watch                                                Deliveries as they happen, as a table
   trigger <event type>                                 Send a sample event to your webhooks
@@ -30,6 +31,7 @@ try {
   const [command, ...args] = process.argv.slice(2);
   if (command === 'token') await token(args);
   else if (command === 'migrate' && args.length === 0) await migrateDatabase();
+  else if (command === 'reencrypt' && args.length === 0) await reencryptSecrets();
   else if (command !== undefined && Object.hasOwn(commands, command)) await runClient(command, args);
   else throw new UsageError(USAGE);
 } catch (error) {
@@ -58,6 +60,11 @@ async function migrateDatabase(): Promise<void> {
   const { migrate } = await import('../persistence/migrate.ts');
   const run = await migrate(database);
   console.log(run.length === 0 ? 'The schema is up to date.' : `Migrated: ${run.join(', ')}.`);
+}
+
+async function reencryptSecrets(): Promise<void> {
+  const { reencrypt } = await import('./reencrypt.ts');
+  if (!(await reencrypt())) process.exitCode = 1;
 }
 
 // parseArgs throws a TypeError that names the argument it does not know.

@@ -84,6 +84,10 @@ export class SecretBox {
     }
   }
 
+  holds(keyId: string): boolean {
+    return this.#keys.has(keyId);
+  }
+
   /** True for a text under any key but the newest: the re-encryption job takes those. */
   needsReseal(text: string): boolean {
     return !text.startsWith(`${VERSION}:${this.#primaryId}:`);

@@ -1,0 +1,24 @@
+// reencrypt: the last step of changing WEBHOOK_SECRET_KEYS, after which the old keys can go.
+import { ConfigError, readEnv, toConfig } from '../config.ts';
+import { reencryptSecrets } from '../maintenance/secret-keys.ts';
+import { createPool } from '../persistence/pool.ts';
+import { loadOrCreateKeys, SecretBox } from '../security/secret-box.ts';
+
+/** Resolves to whether the old keys can go. */
+export async function reencrypt(): Promise<boolean> {
+  const config = toConfig(readEnv());
+  if (config.database === null)
+    throw new ConfigError('DB_HOST must be set: secrets are re-encrypted in the database of a running service');
+  const pool = createPool(config.database, () => {}, { max: 1 });
+  try {
+    const { resealed, unreadable, left } = await reencryptSecrets(pool, new SecretBox(loadOrCreateKeys(config)));
+    console.log(`${resealed} webhooks sealed under the newest key; ${left} left under older ones.`);
+    for (const id of unreadable)
+      console.error(`${id}: no key of WEBHOOK_SECRET_KEYS opens it; its owner must rotate the secret`);
+    if (left > unreadable.length)
+      console.error('Some process still seals under an older key: restart it with the new keys, then run this again.');
+    return left === 0;
+  } finally {
+    await pool.end();
+  }
+}

@@ -1,0 +1,95 @@
+// The keys that secrets are sealed under: whether all are held, and how everything is brought under the newest.
+import type { Pool } from 'pg';
+import {
+  countWebhooksByKey,
+  listSealedWebhooks,
+  replaceSealed,
+  type SealedWebhook,
+} from '../persistence/queries/sealed-webhooks.ts';
+import { SecretUnreadable, type Purpose, type SecretBox } from '../security/secret-box.ts';
+import type { Logger } from '../telemetry/log.ts';
+
+/** Rows in memory at once, some 300 kB of them. */
+const PAGE_ROWS = 500;
+/** A row that somebody changes is read again; a process that still seals under the old key would make this go on for ever. */
+const MAX_PASSES = 5;
+
+/** Says which webhooks cannot be sent to. Nothing else depends on it, so a service that lacks a key serves the others. */
+export async function reportUnknownKeys(pool: Pool, box: SecretBox, log: Logger): Promise<void> {
+  try {
+    for (const [keyId, webhooks] of await countWebhooksByKey(pool)) {
+      if (!box.holds(keyId)) {
+        log.error({ key_id: keyId, webhooks }, 'webhooks hold secrets under a key that WEBHOOK_SECRET_KEYS lacks');
+      }
+    }
+  } catch (error) {
+    log.warn({ err: error }, 'the keys of stored secrets could not be checked');
+  }
+}
+
+export interface Reencryption {
+  /** Webhooks that were sealed anew. */
+  readonly resealed: number;
+  /** Webhooks that hold something no key here opens; left as they are. */
+  readonly unreadable: readonly string[];
+  /** Webhooks that still hold something under an older key, the unreadable ones among them. */
+  readonly left: number;
+}
+
+/** Seals everything under the newest key. Safe while the service runs, and to be run again: what is under that key is not touched. */
+export async function reencryptSecrets(pool: Pool, box: SecretBox): Promise<Reencryption> {
+  const unreadable = new Set<string>();
+  let resealed = 0;
+  let left = 0;
+  for (let pass = 0; pass < MAX_PASSES; pass += 1) {
+    left = 0;
+    for await (const read of everyWebhook(pool)) {
+      if (!needsReseal(box, read)) continue;
+      const sealed = reseal(box, read);
+      if (sealed === null) unreadable.add(read.id);
+      if (sealed !== null && (await replaceSealed(pool, read, sealed))) resealed += 1;
+      else left += 1;
+    }
+    if (left === unreadable.size) break;
+  }
+  return { resealed, unreadable: [...unreadable], left };
+}
+
+async function* everyWebhook(pool: Pool): AsyncIterable<SealedWebhook> {
+  for (let afterId = ''; ;) {
+    const page = await listSealedWebhooks(pool, afterId, PAGE_ROWS);
+    yield* page;
+    const last = page.at(-1);
+    if (last === undefined) return;
+    afterId = last.id;
+  }
+}
+
+function needsReseal(box: SecretBox, { secret, previousSecrets, customHeaders }: SealedWebhook): boolean {
+  const sealed = [
+    secret,
+    ...previousSecrets.map((previous) => previous.sealed),
+    ...(customHeaders === null ? [] : [customHeaders]),
+  ];
+  return sealed.some((text) => box.needsReseal(text));
+}
+
+function reseal(box: SecretBox, webhook: SealedWebhook): SealedWebhook | null {
+  const owner = { userId: webhook.userId, webhookId: webhook.id };
+  const again = (purpose: Purpose, text: string): string =>
+    box.needsReseal(text) ? box.seal(purpose, owner, box.open(purpose, owner, text)) : text;
+  try {
+    return {
+      ...webhook,
+      secret: again('signing_secret', webhook.secret),
+      previousSecrets: webhook.previousSecrets.map((previous) => ({
+        ...previous,
+        sealed: again('signing_secret', previous.sealed),
+      })),
+      customHeaders: webhook.customHeaders === null ? null : again('custom_headers', webhook.customHeaders),
+    };
+  } catch (error) {
+    if (error instanceof SecretUnreadable) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,52 @@
+// What webhooks keep sealed, for the change of keys: read in pages, written back only over what was read.
+import type { Pool } from 'pg';
+import type { PreviousSecret } from '../entities/webhook-endpoint.ts';
+
+export interface SealedWebhook {
+  readonly id: string;
+  readonly userId: string;
+  readonly secret: string;
+  readonly previousSecrets: readonly PreviousSecret[];
+  readonly customHeaders: string | null;
+}
+
+/** In the order of their ids, deleted ones too: their rows hold secrets all the same. */
+export async function listSealedWebhooks(pool: Pool, afterId: string, limit: number): Promise<SealedWebhook[]> {
+  const { rows } = await pool.query<SealedWebhook>(
+    `select id, user_id as "userId", secret, previous_secrets as "previousSecrets", custom_headers as "customHeaders"
+     from webhook_endpoints where id > $1 order by id limit $2`,
+    [afterId, limit],
+  );
+  return rows;
+}
+
+/** False when the row was changed since it was read. The revision grows, so that processes open it anew. */
+export async function replaceSealed(pool: Pool, read: SealedWebhook, sealed: SealedWebhook): Promise<boolean> {
+  const { rowCount } = await pool.query(
+    `update webhook_endpoints set secret = $2, previous_secrets = $3, custom_headers = $4, revision = revision + 1
+     where id = $1 and secret = $5 and previous_secrets = $6::jsonb and custom_headers is not distinct from $7`,
+    [
+      read.id,
+      sealed.secret,
+      JSON.stringify(sealed.previousSecrets),
+      sealed.customHeaders,
+      read.secret,
+      JSON.stringify(read.previousSecrets),
+      read.customHeaders,
+    ],
+  );
+  return rowCount === 1;
+}
+
+/** How many webhooks hold something sealed under each key. The key's id is the second part of a sealed text. */
+export async function countWebhooksByKey(pool: Pool): Promise<Map<string, number>> {
+  const { rows } = await pool.query<{ keyId: string; webhooks: number }>(
+    `select split_part(sealed, ':', 2) as "keyId", count(distinct id)::integer as webhooks
+     from (
+       select id, secret as sealed from webhook_endpoints
+       union all select id, custom_headers from webhook_endpoints where custom_headers is not null
+       union all select id, previous ->> 'sealed' from webhook_endpoints, jsonb_array_elements(previous_secrets) as previous
+     ) as everything group by 1 order by 1`,
+  );
+  return new Map(rows.map(({ keyId, webhooks }) => [keyId, webhooks]));
+}
