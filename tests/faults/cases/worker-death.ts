@@ -3,22 +3,22 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { eventually } from '../../fixtures/eventually.ts';
 import type { FaultCase } from '../case.ts';
 import { judge } from '../verdict.ts';
-import { LEASE, RECONCILE } from '../world.ts';
+import { LEASE, RECONCILE, type World } from '../world.ts';
+
+/** The default of WEBHOOK_ENDPOINT_CONCURRENCY. */
+const ENDPOINT_CONCURRENCY = 16;
 
 export const cases: readonly FaultCase[] = [
   {
     id: 'F1',
     title: 'a worker is killed in the middle of deliveries',
     ci: true,
-    // The other worker must be able to carry the load alone, or the wait would be for a place and not for the lease.
-    env: { WEBHOOK_ENDPOINT_CONCURRENCY: '128', WEBHOOK_TIMEOUT: '3' },
     async run(world, check) {
-      world.sink.behave('/slow', { statuses: [200], delayMs: 700 });
+      world.sink.behave('/slow', { statuses: [200], delayMs: 1000 });
       await world.createWebhook('/slow');
-      const publishing = world.publishMany(200, 50);
-      const inFlight = await eventually(async () => atLeast(10, await world.metric('inflight', [world.w1])), {
-        what: 'deliveries in flight',
-      });
+      await world.createWebhook('/ok', { user_id: 'others' });
+      const inFlight = await saturate(world);
+      const publishing = world.publishMany(200, 50, { userId: 'others' });
       await world.w1.kill();
       const killedAtMs = Date.now();
       await publishing;
@@ -94,10 +94,9 @@ export const cases: readonly FaultCase[] = [
     async run(world, check) {
       world.sink.behave('/slow', { statuses: [200], delayMs: 1000 });
       await world.createWebhook('/slow');
-      const publishing = world.publishMany(100, 50);
-      const inFlight = await eventually(async () => atLeast(10, await world.metric('inflight', [world.w1])), {
-        what: 'deliveries in flight',
-      });
+      await world.createWebhook('/ok', { user_id: 'others' });
+      const inFlight = await saturate(world);
+      const publishing = world.publishMany(100, 50, { userId: 'others' });
       world.w1.signal('SIGSTOP');
       await publishing;
       await wait(2 * LEASE * 1000);
@@ -119,6 +118,14 @@ export const cases: readonly FaultCase[] = [
   },
 ];
 
-function atLeast(least: number, value: number): number | undefined {
-  return value >= least ? value : undefined;
+/** Fills every place that the slow webhook has in the first worker, so that what is in flight there can be told. */
+async function saturate(world: World): Promise<number> {
+  await world.publishBacklog(4 * ENDPOINT_CONCURRENCY);
+  return eventually(
+    async () => {
+      const inFlight = await world.metric('inflight', [world.w1]);
+      return inFlight >= ENDPOINT_CONCURRENCY ? inFlight : undefined;
+    },
+    { what: 'deliveries in flight', deadlineMs: 20_000 },
+  );
 }
