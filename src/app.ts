@@ -120,10 +120,8 @@ function createSchedule(config: Config, stores: Stores, { log, events }: Telemet
     postgres,
     leaseMs,
     onDegraded: (degraded) => events.schedulerDegraded(degraded),
-    onError: (message, error) => {
-      log.warn({ err: error }, message);
-      events.storeFailed('redis', error);
-    },
+    onError: (message, error) => log.warn({ err: error }, message),
+    onFailure: (error) => events.storeFailed('redis', error),
   });
   return { scheduler: failover as Scheduler, index, isRedisAway: () => failover.isDegraded };
 }

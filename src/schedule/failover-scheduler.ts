@@ -17,6 +17,8 @@ export interface FailoverOptions {
   readonly leaseMs: number;
   readonly onDegraded: (degraded: boolean) => void;
   readonly onError: (message: string, error: unknown) => void;
+  /** Hears of each call that Redis failed, whether it is left for that or not. */
+  readonly onFailure?: (error: unknown) => void;
 }
 
 /**
@@ -128,9 +130,8 @@ export class FailoverScheduler implements Scheduler {
 
   #addWhileFilling(items: readonly Scheduled[]): void {
     if (!this.#isFilling || items.length === 0) return;
-    this.#options.redis.enqueue(items).catch(() => {
-      // The next sweep puts it there.
-    });
+    // What fails here is put in by the next sweep.
+    this.#options.redis.enqueue(items).catch((error: unknown) => this.#options.onFailure?.(error));
   }
 
   async #tryRedis<T>(call: () => Promise<T>): Promise<T | undefined> {
@@ -140,6 +141,7 @@ export class FailoverScheduler implements Scheduler {
       return result;
     } catch (error) {
       this.#failures += 1;
+      this.#options.onFailure?.(error);
       if (this.#failures >= MAX_FAILURES || isTimeout(error)) void this.#confirmAway();
       return undefined;
     }

@@ -285,7 +285,7 @@ export const cases: readonly FaultCase[] = [
            (extract(epoch from a.started_at) * 1000 + a.duration_ms)::float8 as ended_ms
          from attempts a join deliveries d on d.id = a.delivery_id join webhook_endpoints w on w.id = d.webhook_id where a.number = 1`,
       );
-      await eventually(() => world.sink.arrivals.filter(({ attempt }) => attempt === 2).length === 6, {
+      await eventually(() => world.sink.arrivals.filter(({ attempt }) => attempt === 2).length >= 6, {
         what: 'six second attempts',
         deadlineMs: 30_000,
       });
