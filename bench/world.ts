@@ -63,7 +63,8 @@ export async function startWorld(options: { readonly profileDir?: string } = {})
   const redis = new Redis({ port: redisPort, lazyConnect: false });
   const ports = { http: await freePort(), grpc: await freePort(), metrics: await freePort() };
   const profiling = options.profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileDir}`];
-  const service = spawn(process.execPath, [...profiling, fileOf('../src/main.ts')], {
+  // As `npm start` starts it.
+  const service = spawn(process.execPath, ['--max-old-space-size=1024', ...profiling, fileOf('../src/main.ts')], {
     env: {
       PATH: process.env['PATH'],
       ENVIRONMENT: 'test',

@@ -14,6 +14,10 @@ import type { Target, WebhookDirectory } from './webhook-directory.ts';
 
 /** One claim and one load; about a millisecond of work for either store. */
 const MAX_CLAIM = 500;
+/** Payload in hand, queued and in flight. A hundred of the largest payloads; beyond it deliveries wait in the stores. */
+const MAX_HELD_BYTES = 128 * 1024 * 1024;
+/** What a payload is taken to be before any was seen. */
+const USUAL_BYTES = 2048;
 /** How often the schedule is asked although nothing said that something is due, in milliseconds. */
 const LONGEST_SLEEP_MS = 1000;
 /** Between claims while everything due belongs to webhooks that are busy or closed, in milliseconds. */
@@ -58,6 +62,9 @@ export class Dispatcher implements LongRunning {
   /** Lanes that may start something, in turn. */
   readonly #ready = new Set<Lane>();
   #queued = 0;
+  #heldBytes = 0;
+  /** Of the payloads of the last claim. */
+  #averageBytes = USUAL_BYTES;
   #inFlight = 0;
   #isAccepting = false;
   /** Whether the last claim left something due behind: then a free place is worth another claim. */
@@ -137,7 +144,7 @@ export class Dispatcher implements LongRunning {
 
   #hasRoom(webhookId: string, taken: { readonly inAll: number; readonly ofWebhook: number }, now: number): boolean {
     if (!this.#isAccepting || this.#options.recorder.isStalled) return false;
-    if (this.#queued + taken.inAll >= this.#options.maxConcurrency) return false;
+    if (this.#queued + taken.inAll >= this.#options.maxConcurrency || this.#heldBytes >= MAX_HELD_BYTES) return false;
     const places = this.#lanes.get(webhookId)?.places(now) ?? this.#options.endpointConcurrency;
     return taken.ofWebhook < places;
   }
@@ -156,7 +163,8 @@ export class Dispatcher implements LongRunning {
     if (recorder.isStalled) return FAILURE_SLEEP_MS;
     this.#pump();
     // Asked again when half is gone, so that claims stay batched under load.
-    const max = Math.min(MAX_CLAIM, maxConcurrency * 2 - this.#queued - this.#inFlight);
+    const affordable = Math.floor((MAX_HELD_BYTES - this.#heldBytes) / this.#averageBytes);
+    const max = Math.min(MAX_CLAIM, maxConcurrency * 2 - this.#queued - this.#inFlight, affordable);
     if (this.#queued > maxConcurrency / 2 || max <= 0) {
       // Nobody looked, so something may be due: a free place asks again.
       this.#isMoreDue = true;
@@ -198,6 +206,9 @@ export class Dispatcher implements LongRunning {
       this.#release(leased);
       throw error;
     }
+    let bytes = 0;
+    for (const row of rows.values()) bytes += row.data?.length ?? 0;
+    if (rows.size > 0) this.#averageBytes = Math.max(1, bytes / rows.size);
     const settlements: Settlement[] = [];
     let junk = 0;
     for (const lease of leased) {
@@ -223,6 +234,7 @@ export class Dispatcher implements LongRunning {
       this.#lanes.set(task.webhookId, (lane = new Lane(task.webhookId, this.#options.endpointConcurrency)));
     lane.push(task);
     this.#queued += 1;
+    this.#heldBytes += bytesOf(task);
     this.#ready.add(lane);
   }
 
@@ -260,6 +272,7 @@ export class Dispatcher implements LongRunning {
       this.#release([task.lease], FAILURE_SLEEP_MS);
     } finally {
       this.#inFlight -= 1;
+      this.#heldBytes -= bytesOf(task);
       lane.inFlight -= 1;
       const now = performance.now();
       if (lane.isClosed(now) && lane.queued > 0) this.#close(lane, now);
@@ -299,10 +312,16 @@ export class Dispatcher implements LongRunning {
 
   // What was fetched for a lane that closed goes back, so that its leases do not run out here.
   #close(lane: Lane, now: number): void {
-    const tasks = lane.clear();
-    this.#queued -= tasks.length;
+    const tasks = this.#clear(lane);
     const dueAtMs = this.#options.now() + Math.ceil(lane.closedUntil - now);
     this.#settle(tasks.map((task) => ({ ...task.lease, dueAtMs })));
+  }
+
+  #clear(lane: Lane): Task[] {
+    const tasks = lane.clear();
+    this.#queued -= tasks.length;
+    for (const task of tasks) this.#heldBytes -= bytesOf(task);
+    return tasks;
   }
 
   #release(leases: readonly Leased[], delayMs = 0): void {
@@ -336,8 +355,7 @@ export class Dispatcher implements LongRunning {
     this.#nudge();
     await this.#loop;
     for (const lane of this.#lanes.values()) {
-      const tasks = lane.clear();
-      this.#queued -= tasks.length;
+      const tasks = this.#clear(lane);
       this.#release(tasks.map((task) => task.lease));
     }
     const graceEndsAt = performance.now() + this.#options.shutdownGraceMs;
@@ -346,4 +364,9 @@ export class Dispatcher implements LongRunning {
     while (this.#inFlight > 0) await pause(5);
     await this.#options.recorder.idle();
   }
+}
+
+// Characters, not bytes: that is what the text costs in memory, give or take.
+function bytesOf(task: Task): number {
+  return task.data?.length ?? 0;
 }
