@@ -32,6 +32,8 @@ import { PostgresScheduler } from './schedule/postgres-scheduler.ts';
 import { RedisScheduler } from './schedule/redis-scheduler.ts';
 import type { Scheduler } from './schedule/scheduler.ts';
 import { EgressPolicy } from './security/egress-policy.ts';
+import { GuardedTokens } from './security/failed-tokens.ts';
+import { RateLimit } from './security/rate-limit.ts';
 import { loadOrCreateKeys, SecretBox } from './security/secret-box.ts';
 import { TokenVerifier } from './security/tokens.ts';
 import type { ServiceContext } from './service/context.ts';
@@ -196,7 +198,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
     directory,
     recorder,
     send,
-    pace: createPace(stores.redis),
+    pace: createPace(stores.redis, config.redis?.keyPrefix ?? ''),
     maxConcurrency: config.delivery.maxConcurrency,
     endpointConcurrency: config.delivery.endpointConcurrency,
     maxTimeoutMs,
@@ -247,8 +249,10 @@ function handOver(dispatcher: Dispatcher): OnCommitted {
 }
 
 function createDoors(config: Config, stores: Stores, engine: Engine, { log, events, tracing }: Telemetry) {
-  const tokens = new TokenVerifier(config.tokens);
-  const verifyToken = (authorization: string | null) => tokens.verify(authorization);
+  const tokens = new GuardedTokens(new TokenVerifier(config.tokens));
+  const verifyToken = (authorization: string | null, address: string) => tokens.verify(authorization, address);
+  const keyPrefix = config.redis?.keyPrefix ?? '';
+  const rate = new RateLimit(config.rateLimitPerMinute, stores.redis?.commands ?? null, `${keyPrefix}wh-rate`);
   const context: ServiceContext = {
     config,
     orm: stores.orm,
@@ -277,6 +281,7 @@ function createDoors(config: Config, stores: Stores, engine: Engine, { log, even
   const stopping = new AbortController();
   const interceptors = callChain({
     verifyToken,
+    countCall: (userId) => rate.consume(userId),
     shutdown: stopping.signal,
     tracing,
     onCall: (call) =>

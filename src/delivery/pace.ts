@@ -12,12 +12,13 @@ type Limiter = RateLimiterMemory | RateLimiterRedis;
 /** Answers how many milliseconds to wait before the next request to a webhook; 0 takes a place and goes ahead. */
 export function createPace(
   redis: RedisConnection | null,
+  redisKeyPrefix: string,
 ): (target: { readonly id: string; readonly rateLimit: number }) => Promise<number> {
   // A limiter for each rate in use: at most 10,000 by the rule of the field, in practice a handful.
   const limiters = new Map<number, Limiter>();
   return async ({ id, rateLimit }) => {
     let limiter = limiters.get(rateLimit);
-    if (limiter === undefined) limiters.set(rateLimit, (limiter = createLimiter(rateLimit, redis)));
+    if (limiter === undefined) limiters.set(rateLimit, (limiter = createLimiter(rateLimit, redis, redisKeyPrefix)));
     try {
       await limiter.consume(id);
       return 0;
@@ -27,13 +28,13 @@ export function createPace(
   };
 }
 
-function createLimiter(rateLimit: number, redis: RedisConnection | null): Limiter {
+function createLimiter(rateLimit: number, redis: RedisConnection | null, redisKeyPrefix: string): Limiter {
   const memory = new RateLimiterMemory({ points: rateLimit, duration: WINDOW_SECONDS });
   if (redis === null) return memory;
   // While Redis is away each process counts for itself.
   return new RateLimiterRedis({
     storeClient: redis.commands,
-    keyPrefix: 'wh-pace',
+    keyPrefix: `${redisKeyPrefix}wh-pace`,
     points: rateLimit,
     duration: WINDOW_SECONDS,
     insuranceLimiter: memory,

@@ -3,6 +3,12 @@ import type { TestSender } from '../service/test-sender.ts';
 import type { Attempted, AttemptParts } from './attempt.ts';
 import type { Target, WebhookDirectory } from './webhook-directory.ts';
 
+/**
+ * Somebody waits for the outcome, in a call that may take 30 s in all: a receiver that hangs must be told as `timeout` before that,
+ * whatever the webhook's own timeout is.
+ */
+export const MAX_TEST_MS = 25_000;
+
 /** The attempt is always made with the webhook as it is in the database now: testing is what one does after a change. */
 export function createTestSender(
   directory: WebhookDirectory,
@@ -12,7 +18,8 @@ export function createTestSender(
     async send(delivery) {
       const target = await directory.load(delivery.webhookId);
       if (target === null || !target.isOpen) return null;
-      const { outcome } = await send(target, { ...delivery, traceparent: null, attemptNumber: 1 });
+      const policy = { ...target.policy, timeoutMs: Math.min(target.policy.timeoutMs, MAX_TEST_MS) };
+      const { outcome } = await send({ ...target, policy }, { ...delivery, traceparent: null, attemptNumber: 1 });
       return outcome;
     },
   };

@@ -79,6 +79,12 @@ export class TokenVerifier {
     return this.#verified.size;
   }
 
+  /** Whether this token was verified within the last minute. */
+  remembers(authorization: string | null): boolean {
+    const known = this.#verified.get(BEARER.exec(authorization ?? '')?.[1] ?? '');
+    return known !== undefined && known.untilMs > Date.now();
+  }
+
   /** Takes an Authorization header as it came. Throws `token_missing` or `token_invalid`. */
   async verify(authorization: string | null | undefined): Promise<Principal> {
     const token = BEARER.exec(authorization ?? '')?.[1];

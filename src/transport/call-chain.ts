@@ -5,6 +5,8 @@ import { authenticate } from './interceptors/authenticate.ts';
 import type { VerifyToken } from './interceptors/authenticate.ts';
 import { deadline } from './interceptors/deadline.ts';
 import { endStreams } from './interceptors/end-streams.ts';
+import { limitRate } from './interceptors/limit-rate.ts';
+import type { CountCall } from './interceptors/limit-rate.ts';
 import { observe } from './interceptors/observe.ts';
 import type { CallObserver } from './interceptors/observe.ts';
 import { translateErrors } from './interceptors/translate-errors.ts';
@@ -12,6 +14,8 @@ import { validate } from './interceptors/validate.ts';
 
 export interface CallChainOptions {
   readonly verifyToken: VerifyToken;
+  /** Without it nobody's calls are counted. */
+  readonly countCall?: CountCall;
   readonly onCall: CallObserver;
   readonly tracing?: Tracing;
   /** Aborted when the process stops: streams end, unary calls are finished. */
@@ -25,6 +29,7 @@ export function callChain(options: CallChainOptions): Interceptor[] {
     translateErrors(),
     deadline(options.maxCallMs),
     authenticate(options.verifyToken),
+    ...(options.countCall === undefined ? [] : [limitRate(options.countCall)]),
     endStreams(options.shutdown),
     validate(),
   ];

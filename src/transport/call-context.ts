@@ -9,11 +9,17 @@ export type Door = 'grpc' | 'grpc-web' | 'connect' | 'rest';
 
 const requestIdKey = createContextKey('', { description: 'request id' });
 const doorKey = createContextKey<Door>('connect', { description: 'door' });
+const addressKey = createContextKey('', { description: 'address' });
 const problemKey = createContextKey<ServiceError | null>(null, { description: 'why the message could not be read' });
 const principalKey = createContextKey<Principal | null>(null, { description: 'principal' });
 
-export function newCallValues(requestId: string, door: Door): ContextValues {
-  return createContextValues().set(requestIdKey, requestId).set(doorKey, door);
+/** `address` is the caller's, as the listener or a trusted proxy tells it. */
+export function newCallValues(requestId: string, door: Door, address: string): ContextValues {
+  return createContextValues().set(requestIdKey, requestId).set(doorKey, door).set(addressKey, address);
+}
+
+export function addressOf(values: ContextValues): string {
+  return values.get(addressKey);
 }
 
 export function requestIdOf(values: ContextValues): string {

@@ -63,7 +63,8 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     grpcWeb: false,
     connect: false,
     routes: connectRoutes(options.entries),
-    contextValues: (request) => newCallValues(requestIdFrom(request.headers['x-request-id']), 'grpc'),
+    contextValues: (request) =>
+      newCallValues(requestIdFrom(request.headers['x-request-id']), 'grpc', request.socket.remoteAddress ?? ''),
     fallback: (request, response) => refuse(request as Http2ServerRequest, response as Http2ServerResponse),
   });
   const server: Http2Server | Http2SecureServer =

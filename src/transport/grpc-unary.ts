@@ -119,7 +119,7 @@ async function answer(
   stream.on('close', () => {
     if (!isAnswered) controller.abort(new ServiceError('canceled', 'request_canceled', 'The caller went away.'));
   });
-  const values = newCallValues(requestId, 'grpc');
+  const values = newCallValues(requestId, 'grpc', addressOf(stream));
   let message: Message;
   try {
     if (timeout.error !== undefined) throw timeout.error;
@@ -144,6 +144,16 @@ async function answer(
     isAnswered = true;
     if (timer !== null) clearTimeout(timer);
   }
+}
+
+// A session's socket answers through a proxy of Node's, which is too slow to ask for every call.
+const addresses = new WeakMap<object, string>();
+
+function addressOf({ session }: ServerHttp2Stream): string {
+  if (session === undefined) return '';
+  let address = addresses.get(session);
+  if (address === undefined) addresses.set(session, (address = session.socket.remoteAddress ?? ''));
+  return address;
 }
 
 function decode(method: DescMethodUnary, read: Read): Message {

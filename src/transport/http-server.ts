@@ -88,7 +88,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     ...connectOptions(config.maxPayloadBytes, limits.maxCallMs, options.interceptors),
     grpc: false,
     routes: connectRoutes(options.entries),
-    contextValues: (request) => newCallValues(request.id, doorOf(request)),
+    contextValues: (request) => newCallValues(request.id, doorOf(request), request.ip),
   });
   for (const extension of options.extensions ?? []) void app.register(extension);
   return { app, ...lifecycle(app, options, limits) };

@@ -164,10 +164,10 @@ async function authenticate(
   const query = queryOf(request);
   const authorization = request.headers.authorization ?? tokenOfProtocols(request.headers['sec-websocket-protocol']);
   if (authorization !== null || query.has('token') || query.has('access_token') || config.environment !== 'development') {
-    return narrowed(await verifyToken(authorization), query.get('user_type'));
+    return narrowed(await verifyToken(authorization, request.ip), query.get('user_type'));
   }
   const userId = query.get('user_id') ?? '';
-  if (userId === '') return verifyToken(null);
+  if (userId === '') return verifyToken(null, request.ip);
   log.warn({ user_id: userId }, 'a WebSocket without a token: user_id is believed in development alone');
   const role = callerRoles.find((name) => name === query.get('user_type')) ?? 'developer';
   return { userId, role, expiresAtMs: Number.POSITIVE_INFINITY };

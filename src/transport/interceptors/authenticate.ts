@@ -5,10 +5,13 @@ import type { Interceptor } from '@connectrpc/connect';
 import { policy, RoleSchema } from '../../../gen/homechef/webhook/v1/policy_pb.ts';
 import { ServiceError } from '../../domain/errors.ts';
 import type { Principal } from '../../security/tokens.ts';
-import { setPrincipal } from '../call-context.ts';
+import { addressOf, setPrincipal } from '../call-context.ts';
 
-/** Takes the Authorization header as it came, null when there was none. Throws `unauthenticated`. */
-export type VerifyToken = (authorization: string | null) => Promise<Principal>;
+/**
+ * Takes the Authorization header as it came, null when there was none, and the caller's address. Throws `unauthenticated`, and
+ * `rate_limited` for an address that came with too many bad tokens.
+ */
+export type VerifyToken = (authorization: string | null, address: string) => Promise<Principal>;
 
 /** Called by probes, which hold no token. They tell nothing but whether the service serves. */
 const PUBLIC_SERVICES = new Set(['grpc.health.v1.Health']);
@@ -17,7 +20,7 @@ export function authenticate(verifyToken: VerifyToken): Interceptor {
   const rolesOf = new Map<DescMethod, ReadonlySet<string>>();
   return (next) => async (request) => {
     if (PUBLIC_SERVICES.has(request.service.typeName)) return next(request);
-    const principal = await verifyToken(request.header.get('authorization'));
+    const principal = await verifyToken(request.header.get('authorization'), addressOf(request.contextValues));
     setPrincipal(request.contextValues, principal);
     let roles = rolesOf.get(request.method);
     if (roles === undefined) rolesOf.set(request.method, (roles = allowedRoles(request.method)));

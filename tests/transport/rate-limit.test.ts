@@ -1,0 +1,159 @@
+// How many calls a user may make, how many bad tokens an address may bring, and that neither limit stands in the way of publishing.
+import { Code, ConnectError, createClient, type Interceptor, type Transport } from '@connectrpc/connect';
+import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from '@connectrpc/connect-node';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ErrorInfoSchema, RetryInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
+import { WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
+import { MAX_FAILURES } from '../../src/security/failed-tokens.ts';
+import { startApp, type TestApp } from '../fixtures/app.ts';
+import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { createTestRedis, type TestRedis } from '../fixtures/redis.ts';
+import { restClient, type RestAnswer } from '../fixtures/rest.ts';
+
+const LIMIT = 30;
+const PATIENCE_MS = 120_000;
+
+let redis: TestRedis;
+let database: TestDatabase;
+/** Two processes of one service. */
+let one: TestApp;
+let two: TestApp;
+beforeAll(async () => {
+  [redis, database] = await Promise.all([createTestRedis(), createTestDatabase()]);
+  const options = { env: { RATE_LIMIT_PER_MINUTE: String(LIMIT) }, redis: { ...redis.config, keyPrefix: 'mine:' }, database };
+  one = await startApp(options);
+  two = await startApp(options);
+}, PATIENCE_MS);
+afterAll(async () => {
+  await Promise.all([one.close(), two.close()]);
+  await redis.close();
+  await database.drop();
+});
+
+async function calls(service: TestApp, token: string, count: number): Promise<RestAnswer[]> {
+  const rest = restClient(service.http, token);
+  const answers: RestAnswer[] = [];
+  for (let index = 0; index < count; index += 1) answers.push(await rest('GET', '/api/v1/webhooks'));
+  return answers;
+}
+
+const refused = (answers: readonly RestAnswer[]) => answers.filter(({ status }) => status === 429);
+const allowed = (answers: readonly RestAnswer[]) => answers.filter(({ status }) => status === 200);
+
+test(
+  'a user’s calls are limited over all processes, and told alike by every door',
+  async () => {
+    const token = await one.token('eager');
+    const answers = [...(await calls(one, token, LIMIT)), ...(await calls(two, token, LIMIT))];
+    // A minute may end in between; then the next one has its own.
+    expect(allowed(answers).length).toBeGreaterThanOrEqual(LIMIT - 1);
+    expect(allowed(answers).length).toBeLessThan(2 * LIMIT);
+    const { body, headers } = refused(answers)[0] ?? { body: null, headers: new Headers() };
+    expect(body.error).toMatchObject({ code: 'resource_exhausted', reason: 'rate_limited' });
+    expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(Number(headers.get('retry-after'))).toBeLessThanOrEqual(60);
+
+    const authorize: Interceptor = (next) => (call) => {
+      call.header.set('authorization', `Bearer ${token}`);
+      return next(call);
+    };
+    const options = { baseUrl: two.http, httpVersion: '1.1' as const, interceptors: [authorize] };
+    const transports: Transport[] = [
+      createConnectTransport(options),
+      createGrpcWebTransport(options),
+      createGrpcTransport({ baseUrl: `http://${two.grpc}`, interceptors: [authorize] }),
+    ];
+    for (const transport of transports) {
+      const error: unknown = await eventually(
+        () =>
+          createClient(WebhookService, transport)
+            .listWebhooks({})
+            .then(
+              () => null,
+              (thrown: unknown) => thrown,
+            ),
+        { what: 'a refusal', intervalMs: 1 },
+      );
+      const told = ConnectError.from(error);
+      expect([told.code, told.findDetails(ErrorInfoSchema)[0]?.reason]).toEqual([Code.ResourceExhausted, 'rate_limited']);
+      const delay = told.findDetails(RetryInfoSchema)[0]?.retryDelay;
+      expect(Number(delay?.seconds ?? 0) + (delay?.nanos ?? 0) / 1e9).toBeGreaterThan(0);
+    }
+    // One user's calls are no other's.
+    expect(allowed(await calls(one, await one.token('patient'), 5))).toHaveLength(5);
+  },
+  PATIENCE_MS,
+);
+
+test(
+  'services and operators are not counted',
+  async () => {
+    for (const role of ['service', 'admin'] as const) {
+      const rest = restClient(one.http, await one.token(`some-${role}`, role));
+      const event = { event_type: 'order.created', data: {}, audience: { user_ids: ['nobody'] } };
+      for (let index = 0; index < 2 * LIMIT; index += 1) expect((await rest('POST', '/api/v1/events', event)).status).toBe(202);
+    }
+  },
+  PATIENCE_MS,
+);
+
+test('the counts lie under the key prefix of the service', async () => {
+  await calls(one, await one.token('counted'), 1);
+  const client = new Redis({ host: redis.config.host, port: redis.config.port });
+  const keys = await client.keys('*');
+  client.disconnect();
+  expect(keys).toContain('mine:wh-rate:counted');
+  expect(keys.filter((key) => !/^(\{)?mine:/.test(key))).toEqual([]);
+});
+
+test(
+  'without Redis publishing goes on, and each process counts for itself',
+  async () => {
+    redis.stop();
+    try {
+      const token = await one.token('stubborn');
+      const answers = await calls(one, token, 2 * LIMIT);
+      expect(allowed(answers).length).toBeGreaterThanOrEqual(LIMIT);
+      expect(refused(answers).length).toBeGreaterThan(0);
+      const rest = restClient(one.http, await one.token('orders', 'service'));
+      const event = { event_type: 'order.created', data: {}, audience: { user_ids: ['nobody'] } };
+      expect((await rest('POST', '/api/v1/events', event)).status).toBe(202);
+    } finally {
+      redis.cont();
+    }
+  },
+  PATIENCE_MS,
+);
+
+test(
+  'an address with too many bad tokens is refused unheard, whatever store is away; who was known goes on',
+  async () => {
+    const known = restClient(two.http, await two.token('orders', 'service'));
+    expect((await known('GET', '/api/v1/webhooks')).status).toBe(200);
+    const newcomer = await two.token('newcomer', 'service');
+    redis.stop();
+    try {
+      const guess = restClient(two.http, 'a.bad.token');
+      const guesses: RestAnswer[] = [];
+      for (let index = 0; index <= MAX_FAILURES; index += 1) guesses.push(await guess('GET', '/api/v1/webhooks'));
+      expect(guesses.slice(0, MAX_FAILURES).every(({ status }) => status === 401)).toBe(true);
+      const last = guesses.at(-1);
+      expect([last?.status, last?.body.error.reason]).toEqual([429, 'rate_limited']);
+      expect(Number(last?.headers.get('retry-after'))).toBeGreaterThan(0);
+      expect((await restClient(two.http, newcomer)('GET', '/api/v1/webhooks')).status).toBe(429);
+      expect((await known('GET', '/api/v1/webhooks')).status).toBe(200);
+      // Forwarded addresses are what a stranger writes; they are believed of a trusted proxy alone.
+      const disguised = await fetch(`${two.http}/api/v1/webhooks`, {
+        headers: { authorization: 'Bearer a.bad.token', 'x-forwarded-for': '203.0.113.7', forwarded: 'for=203.0.113.7' },
+      });
+      expect(disguised.status).toBe(429);
+      // Another process, another count.
+      expect((await restClient(one.http, newcomer)('GET', '/api/v1/webhooks')).status).toBe(200);
+    } finally {
+      redis.cont();
+    }
+  },
+  PATIENCE_MS,
+);
