@@ -84,8 +84,8 @@ test('the production install holds no development tool, migrates, starts, is hea
   const migrated = await run(process.execPath, ['src/cli/main.ts', 'migrate'], { cwd: directory, env, ...asUser });
   expect(migrated.stdout).toMatch(/^(Migrated|The schema is up to date)/);
 
-  const [, script = ''] = /^CMD \["node", "(.+)"\]$/m.exec(service) ?? [];
-  child = spawn(process.execPath, [script], { cwd: directory, env, ...asUser, stdio: ['ignore', 'pipe', 'pipe'] });
+  const [, ...command] = JSON.parse(/^CMD (\[.+\])$/m.exec(service)?.[1] ?? '[]') as string[];
+  child = spawn(process.execPath, command, { cwd: directory, env, ...asUser, stdio: ['ignore', 'pipe', 'pipe'] });
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => output.push(chunk.toString()));
   const http = `http://127.0.0.1:${httpPort}`;
   await eventually(async () => (await fetch(`${http}/readyz`)).ok, {
