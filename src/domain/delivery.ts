@@ -67,10 +67,6 @@ export function nextState(
   return { status: 'retrying', delayMs: nextRetryDelayMs(policy, tried.retriesUsed, outcome, random) };
 }
 
-export function isFinal(status: DeliveryStatus): boolean {
-  return status === 'delivered' || status === 'failed' || status === 'cancelled';
-}
-
 /** What went wrong, in words for the webhook's owner. */
 export function attemptErrorMessage(error: AttemptError, httpStatus: number | null): string {
   return error === 'http_status' ? `The receiver answered ${httpStatus}.` : attemptErrors[error];
