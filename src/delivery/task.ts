@@ -1,19 +1,9 @@
 // One delivery in the hands of this process, with everything an attempt needs except the webhook itself.
-import type { AttemptTrigger } from '../domain/delivery.ts';
+import type { LoadedDelivery } from '../persistence/queries/load-deliveries.ts';
 import type { Leased } from '../schedule/scheduler.ts';
 
-export interface Task {
-  readonly lease: Leased;
+/** Its `revision` says how old a copy of the webhook may be: an older one must not be used. */
+export interface Task extends Omit<LoadedDelivery, 'id' | 'waitMs'> {
   readonly deliveryId: string;
-  readonly webhookId: string;
-  /** The webhook's revision when the task was made: an older copy of the webhook must not be used. */
-  readonly revision: number;
-  readonly eventType: string;
-  /** Canonical JSON text; null when the event's row is missing or damaged. */
-  readonly data: string | null;
-  readonly occurredAtMs: number;
-  readonly traceparent: string | null;
-  readonly attemptCount: number;
-  readonly retriesUsed: number;
-  readonly trigger: AttemptTrigger;
+  readonly lease: Leased;
 }

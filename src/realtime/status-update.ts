@@ -1,26 +1,10 @@
 // What watchers are told: one committed change of one delivery.
-import type { DeliveryStatus } from '../domain/delivery.ts';
+import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import { MAX_WATCHED_RESPONSE_CHARACTERS } from '../persistence/queries/list-changes.ts';
 
-export interface StatusUpdate {
+/** `updatedAtMs` is the database's time of the change, with microseconds in the fraction. */
+export interface StatusUpdate extends Omit<DeliveryRow, 'id'> {
   readonly deliveryId: string;
-  readonly webhookId: string;
-  /** Whose webhook it is. */
-  readonly userId: string;
-  readonly eventId: string;
-  readonly eventType: string;
-  readonly status: DeliveryStatus;
-  readonly attemptCount: number;
-  readonly httpStatus: number | null;
-  readonly response: string | null;
-  readonly errorCode: string | null;
-  readonly errorMessage: string | null;
-  readonly nextAttemptAtMs: number | null;
-  readonly deliveredAtMs: number | null;
-  readonly failedAtMs: number | null;
-  readonly createdAtMs: number;
-  /** With microseconds in the fraction: the database's time of the change. */
-  readonly updatedAtMs: number;
 }
 
 /** The update as watchers get it. */
