@@ -200,10 +200,16 @@ function refuse(request: Http2ServerRequest, response: Http2ServerResponse): voi
     response.writeHead(415).end();
     return;
   }
-  response.writeHead(200, {
-    'content-type': 'application/grpc',
-    'grpc-status': '12',
-    'grpc-message': 'There is no such call here.',
-  });
-  response.end();
+  const { stream } = response;
+  stream.respond(
+    {
+      ':status': 200,
+      'content-type': 'application/grpc',
+      'grpc-status': '12',
+      'grpc-message': 'There is no such call here.',
+    },
+    // In the very frame that tells the status: clients take a status that more could follow for none.
+    { endStream: true },
+  );
+  if (!request.complete) setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
 }

@@ -2,6 +2,7 @@
 import type { DescService } from '@bufbuild/protobuf';
 import type { ServiceImpl } from '@connectrpc/connect';
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
+import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
@@ -23,6 +24,7 @@ import { updateWebhook } from './rpc/update-webhook.ts';
 import { publishEvent } from './rpc/publish-event.ts';
 import { publishEvents } from './rpc/publish-events.ts';
 import { publishStream } from './rpc/publish-stream.ts';
+import { serverReflection } from './rpc/server-reflection.ts';
 import { watchDeliveries } from './rpc/watch-deliveries.ts';
 
 export interface ServiceEntry {
@@ -60,14 +62,9 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       publishStream: publishStream(context),
     }),
   ];
-  return [
-    ...entries,
-    serve(
-      Health,
-      health(
-        healthView,
-        entries.map(({ service }) => service.typeName),
-      ),
-    ),
-  ];
+  const names = entries.map(({ service }) => service.typeName);
+  const all = [...entries, serve(Health, health(healthView, names))];
+  if (!context.config.reflection) return all;
+  const served = [...all.map(({ service }) => service), ServerReflection];
+  return [...all, serve(ServerReflection, serverReflection(served))];
 }

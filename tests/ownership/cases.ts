@@ -117,6 +117,11 @@ export const cases: Readonly<Record<string, Case>> = {
     shows: 'eventId',
   },
   'grpc.health.v1.Health/Check': { asks: [() => ({})], roles: null, stranger: 'ok' },
+  'grpc.reflection.v1.ServerReflection/ServerReflectionInfo': {
+    asks: [() => ({ list_services: '' })],
+    roles: null,
+    stranger: 'ok',
+  },
   'grpc.health.v1.Health/Watch': { asks: [() => ({})], roles: null, stranger: 'ok' },
 };
 

@@ -13,8 +13,11 @@ import { addressOf, setPrincipal } from '../call-context.ts';
  */
 export type VerifyToken = (authorization: string | null, address: string) => Promise<Principal>;
 
-/** Called by probes, which hold no token. They tell nothing but whether the service serves. */
-const PUBLIC_SERVICES = new Set(['grpc.health.v1.Health']);
+/**
+ * Called by probes and tools, which hold no token. They tell nothing but whether the service serves, and (where reflection is switched
+ * on) what `/openapi.json` tells everybody as well.
+ */
+const PUBLIC_SERVICES = new Set(['grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection']);
 
 export function authenticate(verifyToken: VerifyToken): Interceptor {
   const rolesOf = new Map<DescMethod, ReadonlySet<string>>();
