@@ -94,15 +94,13 @@ export class Reconciler implements LongRunning {
     if (!knowsLeases && this.#incompleteSinceMs > this.#heldSinceMs + leaseMs * HOLD_AGAIN_AFTER) {
       this.#heldSinceMs = this.#incompleteSinceMs;
     }
-    const notBeforeMs = knowsLeases ? 0 : this.#heldSinceMs + leaseMs;
     const mark = randomUUID();
     await index.beginBuild(mark);
     let page: SchedulePage | null = await this.#page(null);
     while (page !== null && !this.#stopping.signal.aborted) {
       // The next page is read while this one is put in.
       const following: Promise<SchedulePage> | null = page.next === null ? null : this.#page(page.next);
-      const rows = page.rows.map((row) => ({ ...row, dueAtMs: Math.max(row.dueAtMs, notBeforeMs) }));
-      await Promise.all([this.#putBack(rows), following]);
+      await Promise.all([this.#putBack(page.rows), following]);
       page = await following;
     }
     if (page === null && (await index.completeBuild(mark))) {
@@ -146,8 +144,15 @@ export class Reconciler implements LongRunning {
   // A page is tried again, so that one slow moment does not make a rebuild begin anew.
   async #putBack(rows: SchedulePage['rows'], triesLeft = PAGE_TRIES - 1): Promise<void> {
     if (rows.length === 0) return;
+    const { index, leaseMs, now, onRequeued } = this.#options;
+    const heldUntilMs = this.#heldSinceMs + leaseMs;
     try {
-      this.#options.onRequeued(await this.#options.index.enqueue(rows));
+      onRequeued(
+        await index.enqueue(
+          // Sweeps too, or the next one would undo what a rebuild has held back.
+          heldUntilMs < now() ? rows : rows.map((row) => ({ ...row, dueAtMs: Math.max(row.dueAtMs, heldUntilMs) })),
+        ),
+      );
     } catch (error) {
       if (triesLeft === 0 || this.#stopping.signal.aborted) throw error;
       await pause(PAGE_RETRY_DELAY_MS, this.#stopping.signal);

@@ -181,13 +181,13 @@ export const cases: readonly FaultCase[] = [
       await world.publishBacklog(5000);
       const evicted = /evicted_keys:(\d+)/.exec(await world.redis.client.info('stats'))?.[1] ?? '0';
       for (const worker of [world.w1, world.w2]) worker.signal('SIGCONT');
-      await world.settle(120_000);
+      await world.settle(300_000);
       await world.redis.client.config('SET', 'maxmemory-policy', 'noeviction');
       for (const worker of [world.w1, world.w2]) worker.signal('SIGSTOP');
       await world.publishBacklog(5000);
       const errors = await world.metric('store_errors_total', [world.api]);
       for (const worker of [world.w1, world.w2]) worker.signal('SIGCONT');
-      await world.settle(120_000);
+      await world.settle(300_000);
       const verdict = await judge(world);
       check('warned of the policy', warned, String(warned));
       check('something was evicted', Number(evicted) > 0, `${evicted} keys`);
@@ -205,19 +205,21 @@ export const cases: readonly FaultCase[] = [
     title: 'Redis is emptied and filled with nonsense',
     ci: true,
     async run(world, check) {
-      world.sink.behave('/slow', { statuses: [200], delayMs: 200 });
+      world.sink.behave('/slow', { statuses: [200], delayMs: 1000 });
       world.sink.behave('/failing', { statuses: [...Array.from({ length: 200 }, () => 500), 200] });
       const slow = await world.createWebhook('/slow');
       const failing = await world.createWebhook('/failing', { user_id: 'failing', retry_policy: { retry_delay: 10 } });
       await redisServes(world);
       const processes = world.running;
       await world.publishBacklog(200, 'failing');
-      await world.publishBacklog(1000);
+      await world.publishBacklog(300);
       await eventually(async () => (await world.count(`deliveries where status = 'retrying'`)) === 200, {
         what: 'two hundred in backoff',
         deadlineMs: 60_000,
       });
       const redis = world.redis.client;
+      // Those in flight at this moment are known to nobody but the workers that hold them.
+      await eventually(async () => ((await world.metric('inflight')) >= 32 ? true : undefined), { what: 'requests in flight' });
       await redis.flushall();
       await eventually(async () => (await redis.get('{wh:0}:epoch'))?.startsWith('complete'), { what: 'the rebuilt schedule' });
       const ready = '{wh:0}:ready';
@@ -235,20 +237,25 @@ export const cases: readonly FaultCase[] = [
       for (const member of backoff) await redis.call('ZADD', ofSlow, '0', member);
       await redis.call('ZADD', ready, '0', failing.slice('webhook_'.length));
       // What is waiting said to be due in the year 33658.
-      for (const member of await redis.zrange(ofSlow, '200', '249')) await redis.call('ZADD', ofSlow, 'XX', '1e15', member);
+      for (const member of await redis.zrange(ofSlow, '100', '149')) await redis.call('ZADD', ofSlow, 'XX', '1e15', member);
       await world.settle(90_000);
+      const junkLeft = async (): Promise<string[]> =>
+        [...(await redis.zrange(ready, '0', '-1')), ...(await redis.zrange(ofSlow, '0', '-1'))].filter(
+          (name) => name.includes('junk') && name !== 'late junk',
+        );
+      await eventually(async () => (await junkLeft()).length === 0, { what: 'junk that is gone' }).catch(() => undefined);
+      const left = await junkLeft();
       const [junk, requeued] = [await world.metric('queue_junk_total'), await world.metric('reconcile_requeued_total')];
       const verdict = await judge(world);
-      const members = [...(await redis.zrange(ready, '0', '-1')), ...(await redis.zrange(ofSlow, '0', '-1'))];
       check('Redis refuses NaN', refusedNaN, String(refusedNaN));
-      check('lost', verdict.lost === 0 && verdict.acknowledged === 1200, `${verdict.lost} of ${verdict.acknowledged}`);
+      check('lost', verdict.lost === 0 && verdict.acknowledged === 500, `${verdict.lost} of ${verdict.acknowledged}`);
       check('early', verdict.early === 0, verdict.early);
       check('duplicates', verdict.duplicates === 0, verdict.duplicates);
       check('emptied, it was filled again', requeued > 0, requeued);
       check(
         'junk is removed and counted',
-        junk >= 5 && !members.some((name) => name.includes('junk') && name !== 'late junk'),
-        junk,
+        junk >= 5 && left.length === 0,
+        `${junk}${left.length > 0 ? `, left: ${left.join(', ')}` : ''}`,
       );
       check(
         'processes stay up',
