@@ -239,7 +239,7 @@ export const cases: readonly FaultCase[] = [
       for (const member of backoff) await redis.call('ZADD', ofSlow, '0', member);
       await redis.call('ZADD', ready, '0', failing.slice('webhook_'.length));
       // What is waiting said to be due in the year 33658.
-      for (const member of await redis.zrange(ofSlow, '100', '149')) await redis.call('ZADD', ofSlow, 'XX', '1e15', member);
+      for (const member of await redis.zrange(ofSlow, '110', '149')) await redis.call('ZADD', ofSlow, 'XX', '1e15', member);
       await world.settle(90_000);
       const junkLeft = async (): Promise<string[]> =>
         [...(await redis.zrange(ready, '0', '-1')), ...(await redis.zrange(ofSlow, '0', '-1'))].filter(
