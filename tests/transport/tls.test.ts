@@ -1,5 +1,5 @@
 // TLS on both listeners, from files, with a renewed certificate taken up while running.
-import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -76,3 +76,54 @@ test('a renewed certificate is taken up without a restart', async () => {
   await copyFile(new URL('self-signed.pem', certificates), join(folder, 'tls.crt'));
   for (const port of [doors.httpPort, doors.grpcPort]) await eventually(async () => (await subjectAt(port)) !== before);
 });
+
+test('a caller whose certificate is from another authority is refused', async () => {
+  await open(fileURLToPath(new URL('self-signed.pem', certificates)));
+  const strangersCert = await readFile(new URL('good.pem', certificates));
+  await expect(health({ ca, key, cert: strangersCert }).check({})).rejects.toBeInstanceOf(ConnectError);
+});
+
+test('a client CA that is replaced counts from then on', async () => {
+  const clientCa = join(folder, 'client-ca.pem');
+  await copyFile(new URL('ca.pem', certificates), clientCa);
+  await open(clientCa);
+  await expect(health({ ca, key, cert: callerCert }).check({})).rejects.toBeInstanceOf(ConnectError);
+  await copyFile(new URL('self-signed.pem', certificates), clientCa);
+  await eventually(async () => (await health({ ca, key, cert: callerCert }).check({})).status === Status.SERVING);
+});
+
+test('TLS older than 1.2 is refused on both listeners', async () => {
+  await open(null);
+  for (const port of [doors.httpPort, doors.grpcPort]) {
+    expect(await protocolAt(port, 'TLSv1.2')).toBe('TLSv1.2');
+    expect(await protocolAt(port, 'TLSv1.1')).toMatch(/refused/);
+  }
+});
+
+test('plain text on a TLS listener is not answered', async () => {
+  await open(null);
+  for (const port of [doors.httpPort, doors.grpcPort]) {
+    await expect(fetch(`http://127.0.0.1:${port}/livez`)).rejects.toThrow('fetch failed');
+  }
+});
+
+test('a renewed certificate that cannot be read leaves the old one in use, and is told', async () => {
+  await open(null);
+  await writeFile(join(folder, 'tls.crt'), 'not a certificate');
+  await eventually(() => doors.world.errors.length > 0, { what: 'the complaint' });
+  expect((await getLivez()).status).toBe(200);
+  expect((await health({ ca }).check({})).status).toBe(Status.SERVING);
+});
+
+/** The protocol that was agreed on, or why none was. */
+function protocolAt(port: number, version: 'TLSv1.1' | 'TLSv1.2'): Promise<string> {
+  return new Promise((resolve) => {
+    // Without @SECLEVEL=0 this side would not even offer it.
+    const options = { port, host: '127.0.0.1', rejectUnauthorized: false, ciphers: 'DEFAULT:@SECLEVEL=0' };
+    const socket = connectTls({ ...options, minVersion: version, maxVersion: version }, () => {
+      resolve(socket.getProtocol() ?? '');
+      socket.destroy();
+    });
+    socket.on('error', (error) => resolve(`refused: ${error.message}`));
+  });
+}

@@ -1,0 +1,62 @@
+// What production does not start with: secrets that are missing, known, short or dull. None of them is ever repeated.
+import { randomBytes } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { ConfigError, DEVELOPMENT_JWT_SECRET, toConfig } from '../src/config.ts';
+
+const key = (bytes: Buffer, id = 'k1') => `${id}:${bytes.toString('base64')}`;
+const good = {
+  ENVIRONMENT: 'production',
+  JWT_SECRET: randomBytes(32).toString('base64'),
+  WEBHOOK_SECRET_KEYS: key(randomBytes(32)),
+};
+
+function refusal(change: Record<string, string>): string {
+  try {
+    toConfig({ ...good, ...change });
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+  return '';
+}
+
+test('good secrets are taken', () => {
+  expect(refusal({})).toBe('');
+  expect(toConfig(good)).toMatchObject({ reflection: false, egress: { allowedCidrs: [], allowHttp: false } });
+});
+
+describe('JWT_SECRET', () => {
+  test.each([
+    ['missing', ''],
+    ['31 bytes', 'abcdefghijklmnopqrstuvwxyz01234'],
+    ['development’s own', DEVELOPMENT_JWT_SECRET],
+    ['the documentation’s', 'your-jwt-secret-key'],
+    ['one letter, forty times', 'a'.repeat(40)],
+    ['a few letters, over and over', 'abcdabcdabcdabcdabcdabcdabcdabcdabcd'],
+  ])('%s is refused, by name and not by value', (_, value) => {
+    const told = refusal({ JWT_SECRET: value });
+    expect(told).toMatch(/^JWT_SECRET must be /);
+    if (value !== '') expect(told).not.toContain(value);
+  });
+
+  test('may be missing where public keys stand in for it', () => {
+    expect(refusal({ JWT_SECRET: '', JWT_JWKS_URL: 'https://issuer.example/keys' })).toBe('');
+  });
+});
+
+describe('WEBHOOK_SECRET_KEYS', () => {
+  test.each([
+    ['missing', ''],
+    ['all zeros', key(Buffer.alloc(32))],
+    ['one byte, over and over', key(Buffer.alloc(32, 0x61))],
+    ['31 bytes', key(randomBytes(31))],
+    ['33 bytes', key(randomBytes(33))],
+    ['without an id', randomBytes(32).toString('base64')],
+    ['an id that could be mistaken', key(randomBytes(32), 'k 1')],
+    ['one bad key behind a good one', `${good.WEBHOOK_SECRET_KEYS},${key(Buffer.alloc(32), 'k0')}`],
+  ])('%s is refused, by name and not by value', (_, value) => {
+    const told = refusal({ WEBHOOK_SECRET_KEYS: value });
+    expect(told).toMatch(/^WEBHOOK_SECRET_KEYS must be /);
+    for (const secret of value.split(/[:,]/).filter((part) => part.length > 8)) expect(told).not.toContain(secret);
+  });
+});
