@@ -157,11 +157,21 @@ function accepts(header: string, coding: string): boolean {
   });
 }
 
+const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/;
+
 async function developmentToken(request: FastifyRequest, config: Pick<Config, 'tokens'>): Promise<{ token: string }> {
   // Another site's page cannot read the answer, and gets none.
   const site = request.headers['sec-fetch-site'];
   if (site !== undefined && site !== 'same-origin' && site !== 'none') {
     throw new ServiceError('permission_denied', 'role_not_allowed', 'Only the console itself may ask for a token.');
+  }
+  // The socket's own address: a service that listens everywhere and was left in development must not hand out tokens to everybody.
+  if (!LOOPBACK.test(request.socket.remoteAddress ?? '')) {
+    throw new ServiceError(
+      'permission_denied',
+      'role_not_allowed',
+      'A token in one click is for this machine only; see npm run token.',
+    );
   }
   const { role } = request.query as { role?: unknown };
   if (role !== 'developer' && role !== 'service' && role !== 'admin') {

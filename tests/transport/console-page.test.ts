@@ -3,8 +3,10 @@ import { readdirSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import Fastify from 'fastify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildConsole } from '../../console/build.ts';
+import { consolePage } from '../../src/transport/console-page.ts';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 
 /** A phone on a slow network has the whole console in about a second. */
@@ -111,6 +113,17 @@ describe('the one-click sign-in', () => {
     const { token } = JSON.parse(answer.body.toString()) as { token: string };
     const list = await get(development, '/api/v1/webhooks', { authorization: `Bearer ${token}` });
     expect(list.status).toBe(200);
+  });
+
+  test('is for this machine alone', async () => {
+    const page = Fastify();
+    await page.register(consolePage(development.config));
+    const ask = (remoteAddress: string) => page.inject({ url: '/console/dev-token?role=admin', remoteAddress });
+    expect((await ask('127.0.0.1')).statusCode).toBe(200);
+    expect((await ask('::ffff:127.0.0.1')).statusCode).toBe(200);
+    expect((await ask('192.0.2.7')).body).not.toContain('token":');
+    expect((await ask('1270.0.0.1')).body).not.toContain('token":');
+    await page.close();
   });
 
   test('does not exist anywhere else', async () => {
