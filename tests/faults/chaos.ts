@@ -29,8 +29,8 @@ let isOver = false;
 await world.startProcesses();
 world.sink.behave('/ok', { statuses: [200], delayMs: 20 });
 world.sink.behave('/slow', { statuses: [200], delayMs: 400 });
-// Fails every third time.
-world.sink.behave('/flaky', { statuses: Array.from({ length: 300_000 }, (_, n) => (n % 3 === 2 ? 500 : 200)) });
+// Fails every tenth time: more in a row than the soak has time for their delays does not happen.
+world.sink.behave('/flaky', { statuses: Array.from({ length: 300_000 }, (_, n) => (n % 10 === 9 ? 500 : 200)) });
 await world.createWebhook('/ok');
 await world.createWebhook('/slow', { user_id: 'slow' });
 await world.createWebhook('/flaky', { user_id: 'flaky', retry_policy: { max_retries: 10, retry_delay: 0.5 } });
@@ -68,7 +68,15 @@ while (performance.now() < endsAt) {
 }
 clearInterval(reporting);
 const records = await publishing;
-await world.settle(SETTLE_MS);
+await world.settle(SETTLE_MS).catch(async (error: unknown) => {
+  console.log(
+    await world.postgres.query(
+      `select webhook_id, status, retries_used, error_code, next_attempt_at - now() as due_in, leased_until - now() as leased_for
+       from deliveries where status in ('pending', 'retrying') limit 20`,
+    ),
+  );
+  throw error;
+});
 isOver = true;
 await counting;
 await countExpired();
