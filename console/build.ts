@@ -24,7 +24,15 @@ export async function buildConsole(options: { readonly force: boolean }): Promis
   }
   // Built aside and moved into place whole: several processes may find it stale at once, and others may be reading it.
   const made = `${OUTPUT}-${process.pid}`;
-  await vite.build({ configFile: join(ROOT, 'console/vite.config.ts'), logLevel: 'warn', build: { outDir: made } });
+  // A test runner sets NODE_ENV, and would get the development build: larger, slower, with this machine's paths in it.
+  const environment = process.env['NODE_ENV'];
+  process.env['NODE_ENV'] = 'production';
+  try {
+    await vite.build({ configFile: join(ROOT, 'console/vite.config.ts'), logLevel: 'warn', build: { outDir: made } });
+  } finally {
+    if (environment === undefined) delete process.env['NODE_ENV'];
+    else process.env['NODE_ENV'] = environment;
+  }
   await compressAll(made);
   await replace(OUTPUT, made);
   return true;
