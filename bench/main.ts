@@ -264,7 +264,8 @@ async function insertWaiting(webhookId: string, count: number): Promise<void> {
          now(), 'bench', '{waiting}', false
        from generate_series(1, $2::integer) n returning id)
      insert into deliveries (id, event_id, webhook_id, user_id, event_type, status, attempt_count, retries_used, next_attempt_at)
-     select 'delivery_' || substr(id, 7), id, $1, 'waiting', 'order.created', 'pending', 0, 0, now() + interval '6 hours' from made`,
+     select 'delivery_' || substr(id, 7), id, $1, 'waiting', 'order.created', 'pending', 0, 0,
+       now() + interval '6 hours' + row_number() over () * interval '1 millisecond' from made`,
     [webhookId, count],
   );
   await world.pool.query('analyze deliveries');
