@@ -158,7 +158,7 @@ test.skipIf(!hasCurl)('the commands that the service prints work as they are pri
 test.skipIf(!hasCurl)('the commands of README work as they are printed', async () => {
   const service = await start();
   const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
-  const use = readme.slice(readme.indexOf('\n## Use'), readme.indexOf('\n## What a receiver gets'));
+  const use = readme.slice(readme.indexOf('\n## Use'), readme.indexOf('\n## Watch live'));
   const blocks = [...use.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map((match) => match[1] ?? '');
   const calls = blocks.join('').match(/^curl /gm)?.length ?? 0;
   expect(calls).toBeGreaterThanOrEqual(12);
