@@ -148,14 +148,14 @@ test('trigger sends a sample and shows the answer; watch and listen see it; retr
   const bad = await run('trigger', 'order.created', '--user', USER, '--webhook', webhook.id);
   expect(bad).toMatchObject({ status: 1, output: expect.stringContaining('HTTP 503') });
   await watching.line(/ failed +503 +1 +order\.created +delivery_/);
-  await local.waitFor(() => local.at('/sample').length === 2);
+  await local.waitFor(() => local.at('/sample').length === 2, 30_000);
   const failed = /delivery_\w+/.exec(bad.output)?.[0] ?? '';
   expect(await run('retry', failed, '--user', USER)).toMatchObject({
     status: 0,
     output: expect.stringContaining('attempt 2 is due now'),
   });
   await watching.line(new RegExp(`delivered +200 +2 +order\\.created +${failed}`));
-});
+}, 90_000);
 
 test('what cannot be done is said in a line, without a stack', async () => {
   const failures = await Promise.all([
