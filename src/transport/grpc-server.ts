@@ -8,12 +8,14 @@ import type {
   ServerHttp2Session,
   ServerHttp2Stream,
 } from 'node:http2';
+import { Server } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import type { Config } from '../config.ts';
 import { newCallValues, requestIdFrom } from './call-context.ts';
+import { GrpcConnections } from './grpc-connections.ts';
 import { mendTrailers } from './grpc-trailers.ts';
 import { grpcUnary } from './grpc-unary.ts';
 import { connectOptions, connectRoutes } from './connect-options.ts';
@@ -37,8 +39,6 @@ const MAX_SESSION_MEMORY_MB = 16;
 /** What one call and one connection may send before we have read it: a whole payload, so that large ones need no round trips. */
 const STREAM_WINDOW_BYTES = 1_048_576;
 const CONNECTION_WINDOW_BYTES = 4_194_304;
-/** Connections; each holds many calls, so far fewer than the HTTP/1.1 listener needs. */
-const MAX_SESSIONS = 4000;
 
 export interface GrpcServerOptions {
   readonly config: Pick<Config, 'host' | 'grpcPort' | 'maxPayloadBytes' | 'tls'>;
@@ -51,7 +51,7 @@ export interface GrpcServerOptions {
 export interface GrpcServer {
   /** Resolves to the port it listens on. */
   listen(): Promise<number>;
-  /** Sends GOAWAY, takes nothing new and resolves once the calls in flight are answered, or cut off after `graceMs`. */
+  /** Sends clients away, takes nothing new and resolves once the calls in flight are answered, or cut off after `graceMs`. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -83,17 +83,12 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     if (!answersUnary(stream as ServerHttp2Stream, headers)) others.emit('stream', stream, headers, flags, rawHeaders);
   });
 
-  const sessions = new Set<ServerHttp2Session>();
+  const connections = new GrpcConnections();
   server.on('session', (session: ServerHttp2Session) => {
-    if (sessions.size >= MAX_SESSIONS) return session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
-    sessions.add(session);
-    session.once('close', () => sessions.delete(session));
-    // What a broken client does to its own connection is no news.
-    session.on('error', () => {});
-    return undefined;
+    connections.add(session);
   });
-  return lifecycle(server, sessions, options, limits);
+  return lifecycle(server, connections, options, limits);
 }
 
 type RequestHandler = ReturnType<typeof connectNodeAdapter>;
@@ -137,7 +132,7 @@ const SETTINGS = {
 
 function lifecycle(
   server: Http2Server | Http2SecureServer,
-  sessions: ReadonlySet<ServerHttp2Session>,
+  connections: GrpcConnections,
   { config, onError }: GrpcServerOptions,
   limits: ServerLimits,
 ): GrpcServer {
@@ -159,19 +154,13 @@ function lifecycle(
     close: (graceMs) =>
       new Promise((resolve) => {
         stopReloading();
-        const timer = setTimeout(() => {
-          for (const session of sessions) session.destroy();
-        }, graceMs);
-        server.close(() => {
+        const timer = setTimeout(() => connections.destroy(), graceMs);
+        // The plain server's close: that of HTTP/2 sends every connection a GOAWAY, and a call that crosses it is dropped.
+        Server.prototype.close.call(server, () => {
           clearTimeout(timer);
           resolve();
         });
-        for (const session of sessions) {
-          if (session.destroyed) continue;
-          // close() alone lets the client go on opening calls until the last one has ended.
-          session.goaway(constants.NGHTTP2_NO_ERROR);
-          session.close();
-        }
+        connections.retire();
       }),
   };
 }

@@ -1,0 +1,56 @@
+// The end of the gRPC listener: no call that is on its way is dropped.
+import { createClient } from '@connectrpc/connect';
+import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { expect, test } from 'vitest';
+import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { openDoors } from './doors.ts';
+
+const request = {
+  eventType: 'order.created',
+  audience: { broadcast: true },
+  payload: { case: 'data' as const, value: { text: 'on its way' } },
+};
+/** A frame of no bytes, type 4, no flags, stream 0. */
+const EMPTY_SETTINGS = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+const headers = { authorization: 'Bearer service:orders' };
+
+test('a call that crosses the end of an idle connection is answered', async () => {
+  const doors = await openDoors();
+  const baseUrl = doors.grpcUrl;
+  const events = createClient(
+    EventService,
+    createGrpcTransport({ baseUrl, sessionManager: new Http2SessionManager(baseUrl, {}, {}) }),
+  );
+  await events.publishEvent(request, { headers });
+  const closing = doors.close();
+  // In the same turn: whatever the server has sent by now has not been read.
+  expect(await events.publishEvent(request, { headers })).toMatchObject({ deliveries: 1 });
+  await closing;
+});
+
+test('calls that follow each other on one connection are answered until a moment without any', async () => {
+  const doors = await openDoors();
+  const events = createClient(EventService, createGrpcTransport({ baseUrl: doors.grpcUrl }));
+  await events.publishEvent(request, { headers });
+  let isClosed = false;
+  const closing = doors.close().then(() => (isClosed = true));
+  for (let n = 0; n < 5; n += 1) expect(await events.publishEvent(request, { headers })).toMatchObject({ deliveries: 1 });
+  await closing;
+  expect(isClosed).toBe(true);
+});
+
+test('a client that answers nothing is closed all the same', async () => {
+  const doors = await openDoors();
+  const { hostname, port } = new URL(doors.grpcUrl);
+  const socket = connect(Number(port), hostname);
+  let heard = 0;
+  socket.on('data', (chunk: Buffer) => (heard += chunk.length));
+  socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+  socket.write(EMPTY_SETTINGS);
+  await eventually(() => heard > 0, { what: 'settings of the server' });
+  const ended = once(socket, 'close');
+  await Promise.all([doors.close(), ended]);
+});
