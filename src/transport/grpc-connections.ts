@@ -65,7 +65,7 @@ class Calls {
  */
 async function retire(session: ServerHttp2Session, calls: Calls): Promise<void> {
   const endsAt = performance.now() + ANSWER_MS;
-  for (let opened = -1; opened !== calls.opened && performance.now() < endsAt && !session.destroyed; ) {
+  for (let opened = -1; opened !== calls.opened && performance.now() < endsAt && !session.destroyed;) {
     await Promise.race([calls.idle(), pause(endsAt - performance.now())]);
     opened = calls.opened;
     await answered(session, (done) => session.ping(done));

@@ -123,8 +123,13 @@ async function saturate(world: World): Promise<number> {
   await world.publishBacklog(4 * ENDPOINT_CONCURRENCY);
   return eventually(
     async () => {
-      const inFlight = await world.metric('inflight', [world.w1]);
-      return inFlight >= ENDPOINT_CONCURRENCY ? inFlight : undefined;
+      const [inFirst, inBoth] = await Promise.all([
+        world.metric('inflight', [world.w1]),
+        world.metric('inflight', [world.w1, world.w2]),
+      ]);
+      // Counted as in flight before it is sent: it must have arrived, or what happens to the worker happens to nothing.
+      const unanswered = world.sink.arrivals.filter((arrival) => arrival.status === 0).length;
+      return inFirst >= ENDPOINT_CONCURRENCY && unanswered >= inBoth ? inFirst : undefined;
     },
     { what: 'deliveries in flight', deadlineMs: 20_000 },
   );
