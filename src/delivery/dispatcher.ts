@@ -18,6 +18,11 @@ const MAX_CLAIM = 500;
 const MAX_HELD_BYTES = 128 * 1024 * 1024;
 /** What a payload is taken to be before any was seen. */
 const USUAL_BYTES = 2048;
+/**
+ * How many times what may be in flight waits here for its first attempt straight from the commit: bursts, sent in a fraction of a second,
+ * or handed back in time by their leases. Claimed deliveries are counted apart, so that no flood of new ones keeps retries waiting.
+ */
+const DIRECT_QUEUE_FACTOR = 4;
 /** How often the schedule is asked although nothing said that something is due, in milliseconds. */
 const LONGEST_SLEEP_MS = 1000;
 /** Between claims while everything due belongs to webhooks that are busy or closed, in milliseconds. */
@@ -32,7 +37,7 @@ const GONE = 410;
 const GONE_PAUSE_MS = 2000;
 
 /** A delivery that was just committed in this process, with all that its first attempt needs. */
-export type Committed = Omit<Task, 'lease' | 'attemptCount' | 'retriesUsed' | 'trigger'>;
+export type Committed = Omit<Task, 'lease' | 'isDirect' | 'attemptCount' | 'retriesUsed' | 'trigger'>;
 
 export interface DispatcherOptions {
   readonly pool: Pool;
@@ -61,7 +66,9 @@ export class Dispatcher implements LongRunning {
   readonly #lanes = new Map<string, Lane>();
   /** Lanes that may start something, in turn. */
   readonly #ready = new Set<Lane>();
-  #queued = 0;
+  /** Waiting in the lanes, by where they came from. */
+  #claimedQueued = 0;
+  #directQueued = 0;
   #heldBytes = 0;
   /** Of the payloads of the last claim. */
   #averageBytes = USUAL_BYTES;
@@ -129,7 +136,8 @@ export class Dispatcher implements LongRunning {
       if (!this.#isAccepting) return this.#release([...leases.values()]);
       for (const delivery of direct) {
         const lease = leases.get(delivery.deliveryId);
-        if (lease !== undefined) this.#push({ ...delivery, lease, attemptCount: 0, retriesUsed: 0, trigger: 'automatic' });
+        if (lease === undefined) continue;
+        this.#push({ ...delivery, lease, isDirect: true, attemptCount: 0, retriesUsed: 0, trigger: 'automatic' });
       }
       this.#pump();
     } catch (error) {
@@ -144,8 +152,9 @@ export class Dispatcher implements LongRunning {
 
   #hasRoom(webhookId: string, taken: { readonly inAll: number; readonly ofWebhook: number }, now: number): boolean {
     if (!this.#isAccepting || this.#options.recorder.isStalled) return false;
-    if (this.#queued + taken.inAll >= this.#options.maxConcurrency || this.#heldBytes >= MAX_HELD_BYTES) return false;
-    const places = this.#lanes.get(webhookId)?.places(now) ?? this.#options.endpointConcurrency;
+    const longest = this.#options.maxConcurrency * DIRECT_QUEUE_FACTOR;
+    if (this.#directQueued + taken.inAll >= longest || this.#heldBytes >= MAX_HELD_BYTES) return false;
+    const places = this.#lanes.get(webhookId)?.directPlaces(now) ?? Math.ceil(this.#options.endpointConcurrency / 2);
     return taken.ofWebhook < places;
   }
 
@@ -164,8 +173,8 @@ export class Dispatcher implements LongRunning {
     this.#pump();
     // Asked again when half is gone, so that claims stay batched under load.
     const affordable = Math.floor((MAX_HELD_BYTES - this.#heldBytes) / this.#averageBytes);
-    const max = Math.min(MAX_CLAIM, maxConcurrency * 2 - this.#queued - this.#inFlight, affordable);
-    if (this.#queued > maxConcurrency / 2 || max <= 0) {
+    const max = Math.min(MAX_CLAIM, maxConcurrency * 2 - this.#claimedQueued - this.#inFlight, affordable);
+    if (this.#claimedQueued > maxConcurrency / 2 || max <= 0) {
       // Nobody looked, so something may be due: a free place asks again.
       this.#isMoreDue = true;
       return LONGEST_SLEEP_MS;
@@ -221,7 +230,7 @@ export class Dispatcher implements LongRunning {
       // Come to an end: the schedule has no use for it.
       else if (row.waitMs === null) settlements.push({ ...lease, dueAtMs: null });
       else if (row.waitMs > 0) settlements.push({ ...lease, dueAtMs: this.#options.now() + Math.ceil(row.waitMs) });
-      else this.#push({ ...row, lease, deliveryId: row.id });
+      else this.#push({ ...row, lease, isDirect: false, deliveryId: row.id });
     }
     events.junkRemoved(junk);
     if (settlements.length > 0) this.#settle(settlements);
@@ -233,7 +242,7 @@ export class Dispatcher implements LongRunning {
     if (lane === undefined)
       this.#lanes.set(task.webhookId, (lane = new Lane(task.webhookId, this.#options.endpointConcurrency)));
     lane.push(task);
-    this.#queued += 1;
+    this.#count(task, 1);
     this.#heldBytes += bytesOf(task);
     this.#ready.add(lane);
   }
@@ -253,7 +262,7 @@ export class Dispatcher implements LongRunning {
       }
       const task = lane.shift();
       if (task === undefined) continue;
-      this.#queued -= 1;
+      this.#count(task, -1);
       this.#inFlight += 1;
       lane.inFlight += 1;
       void this.#run(lane, task);
@@ -278,7 +287,7 @@ export class Dispatcher implements LongRunning {
       if (lane.isClosed(now) && lane.queued > 0) this.#close(lane, now);
       if (lane.canStart(now)) this.#ready.add(lane);
       this.#pump();
-      if (this.#isMoreDue && this.#queued <= this.#options.maxConcurrency / 2) this.#nudge();
+      if (this.#isMoreDue && this.#claimedQueued <= this.#options.maxConcurrency / 2) this.#nudge();
     }
   }
 
@@ -319,9 +328,16 @@ export class Dispatcher implements LongRunning {
 
   #clear(lane: Lane): Task[] {
     const tasks = lane.clear();
-    this.#queued -= tasks.length;
-    for (const task of tasks) this.#heldBytes -= bytesOf(task);
+    for (const task of tasks) {
+      this.#count(task, -1);
+      this.#heldBytes -= bytesOf(task);
+    }
     return tasks;
+  }
+
+  #count({ isDirect }: Task, change: 1 | -1): void {
+    if (isDirect) this.#directQueued += change;
+    else this.#claimedQueued += change;
   }
 
   #release(leases: readonly Leased[], delayMs = 0): void {

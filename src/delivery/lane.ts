@@ -76,10 +76,15 @@ export class Lane {
 
   /** How many more it may hold. */
   places(now: number): number {
-    if (this.isClosed(now)) return 0;
-    const cap = this.#allowed();
-    const isFast = this.#latencyMs > 0 && this.#latencyMs < FAST_ANSWER_MS && cap >= this.#maxInFlight;
-    return Math.max(0, (isFast ? cap * PREFETCH_FACTOR : cap) - this.queued - this.inFlight);
+    return this.isClosed(now) ? 0 : Math.max(0, this.#capacity() - this.queued - this.inFlight);
+  }
+
+  /**
+   * How many more it may take straight from commits: these fill half of it at most, so that a flood of new deliveries leaves room for
+   * what waits in the schedule.
+   */
+  directPlaces(now: number): number {
+    return this.isClosed(now) ? 0 : Math.max(0, Math.ceil(this.#capacity() / 2) - this.queued - this.inFlight);
   }
 
   canStart(now: number): boolean {
@@ -126,6 +131,12 @@ export class Lane {
     if (this.#failuresInRow < FAILURES_TO_CLOSE || this.isClosed(now)) return;
     const times = Math.min(this.#failuresInRow - FAILURES_TO_CLOSE, 10);
     this.#closedUntil = now + Math.min(FIRST_PAUSE_MS * 2 ** times, LONGEST_PAUSE_MS);
+  }
+
+  #capacity(): number {
+    const cap = this.#allowed();
+    const isFast = this.#latencyMs > 0 && this.#latencyMs < FAST_ANSWER_MS && cap >= this.#maxInFlight;
+    return isFast ? cap * PREFETCH_FACTOR : cap;
   }
 
   // After a pause one request goes ahead alone; its outcome opens the lane or closes it for longer.

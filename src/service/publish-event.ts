@@ -36,7 +36,7 @@ export interface Published {
 }
 
 export interface PublishContext {
-  readonly publisher: Pick<Publisher, 'publish'>;
+  readonly publisher: Pick<Publisher, 'publish' | 'isBusy'>;
   readonly config: { readonly maxPayloadBytes: number };
   /** Milliseconds since 1970 by the database's clock: ids carry the time, and a row belongs into the partition of its day. */
   readonly now: () => number;

@@ -14,6 +14,8 @@ const MAX_BATCH_EVENTS = 500;
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 /** Payload waiting in memory for the database. Beyond it publishers are told to slow down instead of the process growing. */
 const MAX_PENDING_BYTES = 64 * 1024 * 1024;
+/** With so much waiting, streams are read no further: there is room left for the calls that cannot be made to wait. */
+const BUSY_BYTES = MAX_PENDING_BYTES / 4;
 /** What a row costs beside its payload, in bytes. */
 const ROW_BYTES = 300;
 /** What a broadcast counts for: it may be owed to thousands, and a statement of hundreds of those would not end in time. */
@@ -69,6 +71,11 @@ export class Publisher {
       clearTimeout(timer);
       reject(overloaded());
     });
+  }
+
+  /** Whether who can wait had better wait. */
+  get isBusy(): boolean {
+    return this.#commits.pendingBytes > BUSY_BYTES;
   }
 
   /** Events that wait for a commit. */

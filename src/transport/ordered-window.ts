@@ -1,12 +1,12 @@
 // Works on the items of a stream side by side, a bounded number at a time, and gives the results in the order of the items.
 
 /**
- * Reads on while results are awaited, but never holds more than `limit` unfinished or unread results: a caller that does not read
- * its results is not read from either. `work` must not reject.
+ * Reads on while results are awaited, but never holds more than `limit` unfinished or unread results, nor takes more than one item on
+ * while `isFull`: a caller that does not read its results is not read from either. `work` must not reject.
  */
 export async function* orderedWindow<Item, Result>(
   items: AsyncIterable<Item>,
-  limit: number,
+  { limit, isFull = () => false }: { readonly limit: number; readonly isFull?: () => boolean },
   work: (item: Item, index: number) => Promise<Result>,
 ): AsyncGenerator<Result> {
   const results: Promise<Result>[] = [];
@@ -23,7 +23,8 @@ export async function* orderedWindow<Item, Result>(
       results.push(work(item, index));
       index += 1;
       onChange();
-      while (results.length >= limit && !isAbandoned) await new Promise<void>((resolve) => (onRoom = resolve));
+      while ((results.length >= limit || (results.length > 0 && isFull())) && !isAbandoned)
+        await new Promise<void>((resolve) => (onRoom = resolve));
     }
   }
 

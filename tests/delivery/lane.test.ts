@@ -18,6 +18,7 @@ function task(number: number): Task {
     traceparent: null,
     attemptCount: 0,
     retriesUsed: 0,
+    isDirect: true,
     trigger: 'automatic',
   };
 }

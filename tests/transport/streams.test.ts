@@ -78,13 +78,33 @@ test('takes no more than its window from a publisher whose events are not commit
   const { stream, answers, ended } = openPublishStream();
   for (let n = 0; n < 2000; n += 1) stream.write(event(n));
   stream.end();
-  await eventually(() => doors.world.events.length === 256);
+  await eventually(() => doors.world.events.length === 1000);
   // Whatever would come beyond the window would have come with it: another call goes through in between.
   await connectClient(DeliveryService, doors, 'grpc').listDeliveries({});
-  expect(doors.world.events).toHaveLength(256);
+  expect(doors.world.events).toHaveLength(1000);
   release();
   expect(await ended).toBeNull();
   expect(answers).toHaveLength(2000);
+});
+
+test('takes one event at a time while too much waits to be written, and the rest once it is', async () => {
+  doors.world.isBusy = true;
+  let release = (): void => {};
+  const gate = new Promise<void>((resolve) => (release = resolve));
+  doors.world.publish = async (row) => {
+    await gate;
+    return { eventId: row.id, deliveries: 1, duplicate: false };
+  };
+  const { stream, answers, ended } = openPublishStream();
+  for (let n = 0; n < 100; n += 1) stream.write(event(n));
+  stream.end();
+  await eventually(() => doors.world.events.length === 1);
+  await connectClient(DeliveryService, doors, 'grpc').listDeliveries({});
+  expect(doors.world.events).toHaveLength(1);
+  doors.world.isBusy = false;
+  release();
+  expect(await ended).toBeNull();
+  expect(answers).toHaveLength(100);
 });
 
 test('a developer cannot open a publish stream', async () => {
