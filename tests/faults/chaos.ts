@@ -68,15 +68,7 @@ while (performance.now() < endsAt) {
 }
 clearInterval(reporting);
 const records = await publishing;
-await world.settle(SETTLE_MS).catch(async (error: unknown) => {
-  console.log(
-    await world.postgres.query(
-      `select webhook_id, status, retries_used, error_code, next_attempt_at - now() as due_in, leased_until - now() as leased_for
-       from deliveries where status in ('pending', 'retrying') limit 20`,
-    ),
-  );
-  throw error;
-});
+await world.settle(SETTLE_MS);
 isOver = true;
 await counting;
 await countExpired();

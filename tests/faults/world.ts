@@ -212,7 +212,34 @@ export class World {
       what: 'every delivery at its end',
       deadlineMs,
       intervalMs: 100,
+    }).catch(async (cause: unknown) => {
+      throw new Error(`these did not come to an end: ${JSON.stringify(await this.#leftovers(), null, 1)}`, { cause });
     });
+  }
+
+  /** Where deliveries that wait are, in both stores and in the processes. */
+  async #leftovers(): Promise<unknown> {
+    const deliveries = await this.postgres.query(
+      `select d.id, w.url, d.status, d.attempt_count, d.retries_used, d.error_code, d.next_attempt_at - now() as due_in, d.leased_until - now() as leased_for
+       from deliveries d join webhook_endpoints w on w.id = d.webhook_id where d.status in ('pending', 'retrying') limit 10`,
+    );
+    const { client } = this.redis;
+    const schedule = await Promise.all(
+      (await client.keys('*wh:*')).map(async (key) =>
+        (await client.type(key)) === 'zset'
+          ? [key, await client.zcard(key), await client.zrange(key, '0', '4', 'WITHSCORES')]
+          : key,
+      ),
+    ).catch(String);
+    const processes = await Promise.all(
+      this.running.map(async (service) => ({
+        ready: await fetch(`${service.http}/readyz`).then((answer) => answer.text(), String),
+        inFlight: await this.metric('inflight', [service]),
+        unwritten: await this.metric('result_queue_rows', [service]),
+        degraded: await this.metric('scheduler_degraded', [service]),
+      })),
+    );
+    return { deliveries, waiting: await this.pending(), schedule, processes };
   }
 
   /** What else must be undone when PostgreSQL has stopped. */
