@@ -76,6 +76,8 @@ export class Dispatcher implements LongRunning {
   #isAccepting = false;
   /** Whether the last claim left something due behind: then a free place is worth another claim. */
   #isMoreDue = false;
+  /** Whether it left something for want of room with a webhook: then room in such a lane is. */
+  #isLimited = false;
   #lastClaimAt = Number.NEGATIVE_INFINITY;
   #wake: () => void = () => undefined;
   #wakeups = 0;
@@ -183,6 +185,7 @@ export class Dispatcher implements LongRunning {
       const claim = await scheduler.claim({ max, perWebhook: this.#options.endpointConcurrency, room: this.#room() });
       this.#lastClaimAt = performance.now();
       this.#isMoreDue = claim.nextDueInMs !== null && claim.nextDueInMs <= 0;
+      this.#isLimited = claim.isLimited;
       if (claim.leased.length > 0) await this.#load(claim.leased);
       if (!this.#isMoreDue) return Math.min(claim.nextDueInMs ?? LONGEST_SLEEP_MS, LONGEST_SLEEP_MS);
       return claim.leased.length > 0 ? 0 : BLOCKED_SLEEP_MS;
@@ -200,6 +203,7 @@ export class Dispatcher implements LongRunning {
       if (lane.isIdle(now)) this.#lanes.delete(lane.webhookId);
       // More than the usual need not be said.
       else if (places < this.#options.endpointConcurrency) room.set(lane.webhookId, places);
+      lane.wasLimited = room.has(lane.webhookId);
     }
     return room;
   }
@@ -287,7 +291,8 @@ export class Dispatcher implements LongRunning {
       if (lane.isClosed(now) && lane.queued > 0) this.#close(lane, now);
       if (lane.canStart(now)) this.#ready.add(lane);
       this.#pump();
-      if (this.#isMoreDue && this.#claimedQueued <= this.#options.maxConcurrency / 2) this.#nudge();
+      const isWorthAClaim = this.#isMoreDue || (this.#isLimited && lane.wasLimited && lane.room(now) > 0);
+      if (isWorthAClaim && this.#claimedQueued <= this.#options.maxConcurrency / 2) this.#nudge();
     }
   }
 

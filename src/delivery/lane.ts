@@ -37,6 +37,8 @@ export class Lane {
   #closedUntil = 0;
   #pacedUntil = 0;
   inFlight = 0;
+  /** Whether the last claim was told to take fewer than usual, or none. */
+  wasLimited = false;
 
   constructor(webhookId: string, maxInFlight: number) {
     this.webhookId = webhookId;

@@ -103,7 +103,7 @@ export class FailoverScheduler implements Scheduler {
       const claim = await this.#tryRedis(() => this.#options.redis.claim(request));
       if (claim !== undefined) return claim;
     }
-    if (this.#awaySince === null) return { leased: [], nextDueInMs: RETRY_DELAY_MS };
+    if (this.#awaySince === null) return { leased: [], nextDueInMs: RETRY_DELAY_MS, isLimited: false };
     const awayMs = performance.now() - this.#awaySince;
     const claim = await this.#options.postgres.claim(request, awayMs > this.#options.leaseMs ? null : awayMs);
     if (claim.leased.length > 0) this.#rowLeasesUntil = performance.now() + this.#options.leaseMs;

@@ -71,7 +71,11 @@ export class PostgresScheduler implements Scheduler {
     if (isFull) this.#afterWebhookId = claimed.reduce((last, { webhookId }) => (webhookId > last ? webhookId : last), '');
     else this.#afterWebhookId = isEnd ? '' : lastWebhookId;
     const leased = claimed.map((row) => toLeased(row, expiresAt));
-    return { leased, nextDueInMs: leased.length > 0 ? 0 : isWhole ? POLL_INTERVAL_MS : WALK_PAUSE_MS };
+    return {
+      leased,
+      nextDueInMs: leased.length > 0 ? 0 : isWhole ? POLL_INTERVAL_MS : WALK_PAUSE_MS,
+      isLimited: request.room.size > 0,
+    };
   }
 
   async settle(settlements: readonly Settlement[]): Promise<void> {

@@ -121,6 +121,7 @@ export class RedisScheduler implements Scheduler {
   async claim(request: ClaimRequest): Promise<Claim> {
     const leased: Leased[] = [];
     const waits = new Map<Shard, number>();
+    let isLimited = false;
     const room = new Map(request.room);
     let asked: readonly Shard[] = this.#inTurn();
     for (let round = 0; round < MAX_CLAIM_ROUNDS && asked.length > 0 && leased.length < request.max; round += 1) {
@@ -134,6 +135,7 @@ export class RedisScheduler implements Scheduler {
       for (const claim of claims) {
         waits.set(claim.shard, Math.min(waits.get(claim.shard) ?? Infinity, claim.nextDueInMs));
         leased.push(...claim.leased);
+        isLimited ||= claim.isLimited;
         // A second round must not give a webhook more than one would.
         for (const { webhookId } of claim.leased) {
           room.set(webhookId, Math.min(room.get(webhookId) ?? request.perWebhook, request.perWebhook) - 1);
@@ -143,7 +145,7 @@ export class RedisScheduler implements Scheduler {
       asked = [...asked.slice(shares.length), ...full];
     }
     // Shards that were not asked for want of places may have something.
-    return { leased, nextDueInMs: waits.size < this.#shards.length ? 0 : Math.min(...waits.values()) };
+    return { leased, nextDueInMs: waits.size < this.#shards.length ? 0 : Math.min(...waits.values()), isLimited };
   }
 
   async settle(settlements: readonly Settlement[]): Promise<void> {
@@ -180,7 +182,7 @@ export class RedisScheduler implements Scheduler {
     return true;
   }
 
-  async #claimFrom(shard: Shard, request: ClaimRequest): Promise<{ shard: Shard; leased: Leased[]; nextDueInMs: number }> {
+  async #claimFrom(shard: Shard, request: ClaimRequest): Promise<Claim & { shard: Shard; nextDueInMs: number }> {
     const room: (string | number)[] = [];
     for (const [webhookId, limit] of request.room) {
       if (this.#shardOf(webhookId) === shard) room.push(webhookKey(webhookId), limit);
@@ -195,14 +197,14 @@ export class RedisScheduler implements Scheduler {
       startRank,
       ...room,
     ])) as ClaimReply;
-    const [nextDueInMs, rank, junk, token] = reply;
+    const [nextDueInMs, rank, junk, token, limited] = reply;
     if (junk > 0) this.#onJunk(junk);
     const leased = readGroups(reply, { token, expiresAt });
     shard.takenSinceFirstRank = (startRank === 0 ? 0 : shard.takenSinceFirstRank) + leased.length;
     shard.rank = rank;
     // A walk that began in the middle and came to the end says nothing of those before, unless it took nothing of anybody.
     const isPartial = startRank > 0 && rank === 0 && shard.takenSinceFirstRank > 0;
-    return { shard, leased, nextDueInMs: isPartial ? 0 : nextDueInMs };
+    return { shard, leased, nextDueInMs: isPartial ? 0 : nextDueInMs, isLimited: limited === 1 };
   }
 
   async #runGrouped<Item extends { readonly webhookId: string }>(
@@ -275,11 +277,18 @@ export class RedisScheduler implements Scheduler {
   }
 }
 
-type ClaimReply = [nextDueInMs: number, rank: number, junk: number, token: number, ...groups: (string | number)[]];
+type ClaimReply = [
+  nextDueInMs: number,
+  rank: number,
+  junk: number,
+  token: number,
+  limited: number,
+  ...groups: (string | number)[],
+];
 
 function readGroups(reply: ClaimReply, lease: { token: number; expiresAt: number }): Leased[] {
   const leased: Leased[] = [];
-  let at = 4;
+  let at = 5;
   while (at < reply.length) {
     const webhookId = webhookIdOf(String(reply[at]));
     const end = at + 2 + 2 * Number(reply[at + 1]);

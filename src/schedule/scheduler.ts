@@ -43,6 +43,8 @@ export interface Claim {
   readonly leased: readonly Leased[];
   /** Milliseconds until the next delivery is due, when that can be told; 0 when more is due now. */
   readonly nextDueInMs: number | null;
+  /** Whether something due may have been left behind because its webhook has less room than usual: worth a claim once it has more. */
+  readonly isLimited: boolean;
 }
 
 /**

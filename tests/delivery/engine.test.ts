@@ -164,6 +164,16 @@ describe.each([
     await admin('DELETE', `/api/v1/webhooks/${hanging.id}`);
   });
 
+  test('a receiver that takes its time gets what waits as fast as it answers', async () => {
+    receiver.script('/leisurely', { status: 200, delayMs: 150 });
+    const { user } = await webhookOf('/leisurely');
+    for (let n = 0; n < 4; n += 1) await publishTo(user, 100);
+    // Sixteen at a time take four seconds; sixteen whenever the schedule is looked at anyway would take twenty-five.
+    await eventually(() => receiver.requests.filter(({ path }) => path === '/leisurely').length === 400, {
+      deadlineMs: 15_000,
+    });
+  });
+
   test('what was delivered stays delivered when sending it again fails', async () => {
     receiver.script('/replayed', 200, 500);
     const { id, user } = await webhookOf('/replayed');

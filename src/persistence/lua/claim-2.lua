@@ -6,6 +6,7 @@
 -- ARGV[5]  the rank in `ready` to begin at: 0, or where the last call stopped
 -- ARGV[6…] pairs: webhook, at most so many of it
 -- Returns  { ms until more can be had (0: at once), rank to go on from, junk members removed, token,
+--            1 when something due was left for want of room with its webhook,
 --            then groups of one webhook: webhook, count, then count times: delivery, how often it was held in vain }
 
 -- A call looks at so many due webhooks at most, so that thousands with no room cannot stall Redis; the next goes on behind them.
@@ -19,7 +20,7 @@ local room = {}
 for i = 6, #ARGV, 2 do
   room[ARGV[i]] = tonumber(ARGV[i + 1])
 end
-local reply = { 0, 0, 0, token }
+local reply = { 0, 0, 0, token, 0 }
 local taken, junk = 0, 0
 
 -- Takes up to `limit` of one webhook; returns whether it may have more that is due.
@@ -82,10 +83,13 @@ while not ended do
     if limit <= 0 then
       -- It keeps its rank; those that are taken from move behind.
       rank = rank + 1
+      reply[5] = 1
     else
       local asked = math.min(limit, max - taken)
       -- What a tighter limit leaves behind is for the caller to come back for, once it has room again.
-      if take(webhook, asked) and (asked == per_webhook or asked < limit) then more = true end
+      if take(webhook, asked) then
+        if asked == per_webhook or asked < limit then more = true else reply[5] = 1 end
+      end
       seen[webhook] = true
     end
     visits = visits + 1
