@@ -112,6 +112,8 @@ export class FailoverScheduler implements Scheduler {
 
   /** Never rejects: a lease that could not be ended runs out, and whoever takes the delivery then reads the row first. */
   async settle(settlements: readonly Settlement[]): Promise<void> {
+    // Nothing to tell asks nothing of Redis either, and must not count as its success.
+    if (settlements.length === 0) return;
     const areRowLeasesOut = performance.now() < this.#rowLeasesUntil;
     if (areRowLeasesOut) {
       try {

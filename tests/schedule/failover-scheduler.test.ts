@@ -103,6 +103,14 @@ test('with Redis frozen, no call takes longer than a command may, and none rejec
   await eventually(() => !schedule.isDegraded);
 });
 
+test('settling nothing says nothing of Redis: a process that only publishes notices that it is away', async () => {
+  await server.kill();
+  await schedule.enqueue([newDue(newWebhookId(), Date.now())]);
+  await schedule.settle([]);
+  await schedule.enqueue([newDue(newWebhookId(), Date.now())]);
+  await eventually(() => schedule.isDegraded, { what: 'PostgreSQL serving' });
+});
+
 test('what was due while Redis still served is given out by PostgreSQL only after a lease: somebody may hold it', async () => {
   const item = newDue(newWebhookId(), Date.now() - 1);
   await commit(item);

@@ -177,10 +177,10 @@ async function withoutRoom(world: World, check: Check): Promise<PublishRecord[]>
     const chunk = Buffer.alloc(65_536);
     for (let isFull = false; !isFull;) await filler.write(chunk).catch(() => (isFull = true));
     await filler.close();
-    // What is left of the present segment of the log still takes some; a payload of half a megabyte uses it up.
-    for (let n = 0; n < 60; n += 1) {
-      const body = { event_type: 'order.created', data: { filling: 'x'.repeat(500_000) }, audience: { user_ids: ['nobody'] } };
-      if ((await world.rest('POST', '/api/v1/events', body)).status !== 202) break;
+    // What is left of the present segment of the log still takes some: payloads use it up, smaller and smaller ones.
+    for (const bytes of [500_000, 50_000, 5_000, 500, 50]) {
+      const body = { event_type: 'order.created', data: { filling: 'x'.repeat(bytes) }, audience: { user_ids: ['nobody'] } };
+      for (let n = 0; n < 60; n += 1) if ((await world.rest('POST', '/api/v1/events', body)).status !== 202) break;
     }
     const full = await world.publishMany(50, 25);
     check(
