@@ -7,22 +7,14 @@ import { MAX_LEASE_EXPIRATIONS } from '../domain/delivery.ts';
 import type { Leased, Scheduler, Settlement } from '../schedule/scheduler.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { failed, type Attempted, type AttemptParts } from './attempt.ts';
-import { Lane } from './lane.ts';
+import type { Lane } from './lane.ts';
+import { Lanes } from './lanes.ts';
 import type { Recorder } from './recorder.ts';
 import type { Task } from './task.ts';
 import type { Target, WebhookDirectory } from './webhook-directory.ts';
 
 /** One claim and one load; about a millisecond of work for either store. */
 const MAX_CLAIM = 500;
-/** Payload in hand, queued and in flight. A hundred of the largest payloads; beyond it deliveries wait in the stores. */
-const MAX_HELD_BYTES = 128 * 1024 * 1024;
-/** What a payload is taken to be before any was seen. */
-const USUAL_BYTES = 2048;
-/**
- * How many times what may be in flight waits here for its first attempt straight from the commit: bursts, sent in a fraction of a second,
- * or handed back in time by their leases. Claimed deliveries are counted apart, so that no flood of new ones keeps retries waiting.
- */
-const DIRECT_QUEUE_FACTOR = 4;
 /** How often the schedule is asked although nothing said that something is due, in milliseconds. */
 const LONGEST_SLEEP_MS = 1000;
 /** Between claims while everything due belongs to webhooks that are busy or closed, in milliseconds. */
@@ -63,16 +55,7 @@ export interface DispatcherOptions {
 export class Dispatcher implements LongRunning {
   readonly name = 'dispatcher';
   readonly #options: DispatcherOptions;
-  readonly #lanes = new Map<string, Lane>();
-  /** Lanes that may start something, in turn. */
-  readonly #ready = new Set<Lane>();
-  /** Waiting in the lanes, by where they came from. */
-  #claimedQueued = 0;
-  #directQueued = 0;
-  #heldBytes = 0;
-  /** Of the payloads of the last claim. */
-  #averageBytes = USUAL_BYTES;
-  #inFlight = 0;
+  readonly #lanes: Lanes;
   #isAccepting = false;
   /** Whether the last claim left something due behind: then a free place is worth another claim. */
   #isMoreDue = false;
@@ -86,12 +69,13 @@ export class Dispatcher implements LongRunning {
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
+    this.#lanes = new Lanes(options);
     options.scheduler.onWake(() => this.#nudge());
   }
 
   /** Deliveries being sent at this moment. */
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#lanes.inFlight;
   }
 
   /** Milliseconds since the schedule was last asked with success: what readiness looks at. */
@@ -117,12 +101,13 @@ export class Dispatcher implements LongRunning {
    */
   async accept(committed: readonly Committed[]): Promise<void> {
     const now = performance.now();
+    const isTaking = this.#isAccepting && !this.#options.recorder.isStalled;
     const direct: Committed[] = [];
     const later: Committed[] = [];
     const taken = new Map<string, number>();
     for (const delivery of committed) {
       const ofWebhook = taken.get(delivery.webhookId) ?? 0;
-      if (this.#hasRoom(delivery.webhookId, { inAll: direct.length, ofWebhook }, now)) {
+      if (isTaking && this.#lanes.hasRoom(delivery.webhookId, { inAll: direct.length, ofWebhook }, now)) {
         direct.push(delivery);
         taken.set(delivery.webhookId, ofWebhook + 1);
       } else later.push(delivery);
@@ -139,7 +124,7 @@ export class Dispatcher implements LongRunning {
       for (const delivery of direct) {
         const lease = leases.get(delivery.deliveryId);
         if (lease === undefined) continue;
-        this.#push({ ...delivery, lease, isDirect: true, attemptCount: 0, retriesUsed: 0, trigger: 'automatic' });
+        this.#lanes.push({ ...delivery, lease, isDirect: true, attemptCount: 0, retriesUsed: 0, trigger: 'automatic' });
       }
       this.#pump();
     } catch (error) {
@@ -152,14 +137,6 @@ export class Dispatcher implements LongRunning {
     if (delayMs < LONGEST_SLEEP_MS) setTimeout(() => this.#nudge(), delayMs);
   }
 
-  #hasRoom(webhookId: string, taken: { readonly inAll: number; readonly ofWebhook: number }, now: number): boolean {
-    if (!this.#isAccepting || this.#options.recorder.isStalled) return false;
-    const longest = this.#options.maxConcurrency * DIRECT_QUEUE_FACTOR;
-    if (this.#directQueued + taken.inAll >= longest || this.#heldBytes >= MAX_HELD_BYTES) return false;
-    const places = this.#lanes.get(webhookId)?.directPlaces(now) ?? Math.ceil(this.#options.endpointConcurrency / 2);
-    return taken.ofWebhook < places;
-  }
-
   async #claimLoop(): Promise<void> {
     while (this.#isAccepting) {
       const wakeups = this.#wakeups;
@@ -170,19 +147,17 @@ export class Dispatcher implements LongRunning {
 
   /** Answers how long to sleep unless woken, in milliseconds. */
   async #claimOnce(): Promise<number> {
-    const { scheduler, maxConcurrency, recorder } = this.#options;
+    const { scheduler, recorder, endpointConcurrency } = this.#options;
     if (recorder.isStalled) return FAILURE_SLEEP_MS;
     this.#pump();
-    // Asked again when half is gone, so that claims stay batched under load.
-    const affordable = Math.floor((MAX_HELD_BYTES - this.#heldBytes) / this.#averageBytes);
-    const max = Math.min(MAX_CLAIM, maxConcurrency * 2 - this.#claimedQueued - this.#inFlight, affordable);
-    if (this.#claimedQueued > maxConcurrency / 2 || max <= 0) {
+    const max = Math.min(MAX_CLAIM, this.#lanes.claimable);
+    if (max === 0) {
       // Nobody looked, so something may be due: a free place asks again.
       this.#isMoreDue = true;
       return LONGEST_SLEEP_MS;
     }
     try {
-      const claim = await scheduler.claim({ max, perWebhook: this.#options.endpointConcurrency, room: this.#room() });
+      const claim = await scheduler.claim({ max, perWebhook: endpointConcurrency, room: this.#lanes.room(performance.now()) });
       this.#lastClaimAt = performance.now();
       this.#isMoreDue = claim.nextDueInMs !== null && claim.nextDueInMs <= 0;
       this.#isLimited = claim.isLimited;
@@ -193,19 +168,6 @@ export class Dispatcher implements LongRunning {
       this.#options.telemetry.log.warn({ err: error }, 'due deliveries could not be taken; trying again');
       return FAILURE_SLEEP_MS;
     }
-  }
-
-  #room(): Map<string, number> {
-    const now = performance.now();
-    const room = new Map<string, number>();
-    for (const lane of this.#lanes.values()) {
-      const places = lane.room(now);
-      if (lane.isIdle(now)) this.#lanes.delete(lane.webhookId);
-      // More than the usual need not be said.
-      else if (places < this.#options.endpointConcurrency) room.set(lane.webhookId, places);
-      lane.wasLimited = room.has(lane.webhookId);
-    }
-    return room;
   }
 
   async #load(leased: readonly Leased[]): Promise<void> {
@@ -221,7 +183,7 @@ export class Dispatcher implements LongRunning {
     }
     let bytes = 0;
     for (const row of rows.values()) bytes += row.data?.length ?? 0;
-    if (rows.size > 0) this.#averageBytes = Math.max(1, bytes / rows.size);
+    this.#lanes.learnBytes(rows.size, bytes);
     const settlements: Settlement[] = [];
     let junk = 0;
     for (const lease of leased) {
@@ -234,43 +196,20 @@ export class Dispatcher implements LongRunning {
       // Come to an end: the schedule has no use for it.
       else if (row.waitMs === null) settlements.push({ ...lease, dueAtMs: null });
       else if (row.waitMs > 0) settlements.push({ ...lease, dueAtMs: this.#options.now() + Math.ceil(row.waitMs) });
-      else this.#push({ ...row, lease, isDirect: false, deliveryId: row.id });
+      else this.#lanes.push({ ...row, lease, isDirect: false, deliveryId: row.id });
     }
     events.junkRemoved(junk);
     if (settlements.length > 0) this.#settle(settlements);
     this.#pump();
   }
 
-  #push(task: Task): void {
-    let lane = this.#lanes.get(task.webhookId);
-    if (lane === undefined)
-      this.#lanes.set(task.webhookId, (lane = new Lane(task.webhookId, this.#options.endpointConcurrency)));
-    lane.push(task);
-    this.#count(task, 1);
-    this.#heldBytes += bytesOf(task);
-    this.#ready.add(lane);
-  }
-
-  /** Starts what may be started, one of each webhook in turn. */
+  /** Starts what may be started. */
   #pump(): void {
     if (this.#options.recorder.isStalled || !this.#isAccepting) return;
     const now = performance.now();
-    while (this.#inFlight < this.#options.maxConcurrency) {
-      const [lane] = this.#ready;
-      if (lane === undefined) break;
-      this.#ready.delete(lane);
-      if (!lane.canStart(now)) {
-        // It closed while these were fetched, and with nothing of it in flight nobody would come back for them.
-        if (lane.isClosed(now) && lane.queued > 0) this.#close(lane, now);
-        continue;
-      }
-      const task = lane.shift();
-      if (task === undefined) continue;
-      this.#count(task, -1);
-      this.#inFlight += 1;
-      lane.inFlight += 1;
-      void this.#run(lane, task);
-      if (lane.canStart(now)) this.#ready.add(lane);
+    const onClosed = (lane: Lane): void => this.#handBack(lane, now);
+    for (let next = this.#lanes.next(now, onClosed); next !== null; next = this.#lanes.next(now, onClosed)) {
+      void this.#run(next.lane, next.task);
     }
   }
 
@@ -284,15 +223,12 @@ export class Dispatcher implements LongRunning {
       );
       this.#release([task.lease], FAILURE_SLEEP_MS);
     } finally {
-      this.#inFlight -= 1;
-      this.#heldBytes -= bytesOf(task);
-      lane.inFlight -= 1;
       const now = performance.now();
-      if (lane.isClosed(now) && lane.queued > 0) this.#close(lane, now);
-      if (lane.canStart(now)) this.#ready.add(lane);
+      this.#lanes.finished(lane, task, now);
+      if (lane.isClosed(now) && lane.queued > 0) this.#handBack(lane, now);
       this.#pump();
       const isWorthAClaim = this.#isMoreDue || (this.#isLimited && lane.wasLimited && lane.room(now) > 0);
-      if (isWorthAClaim && this.#claimedQueued <= this.#options.maxConcurrency / 2) this.#nudge();
+      if (isWorthAClaim && this.#lanes.isLow) this.#nudge();
     }
   }
 
@@ -325,24 +261,9 @@ export class Dispatcher implements LongRunning {
   }
 
   // What was fetched for a lane that closed goes back, so that its leases do not run out here.
-  #close(lane: Lane, now: number): void {
-    const tasks = this.#clear(lane);
+  #handBack(lane: Lane, now: number): void {
     const dueAtMs = this.#options.now() + Math.ceil(lane.closedUntil - now);
-    this.#settle(tasks.map((task) => ({ ...task.lease, dueAtMs })));
-  }
-
-  #clear(lane: Lane): Task[] {
-    const tasks = lane.clear();
-    for (const task of tasks) {
-      this.#count(task, -1);
-      this.#heldBytes -= bytesOf(task);
-    }
-    return tasks;
-  }
-
-  #count({ isDirect }: Task, change: 1 | -1): void {
-    if (isDirect) this.#directQueued += change;
-    else this.#claimedQueued += change;
+    this.#settle(this.#lanes.clear(lane).map((task) => ({ ...task.lease, dueAtMs })));
   }
 
   #release(leases: readonly Leased[], delayMs = 0): void {
@@ -375,19 +296,11 @@ export class Dispatcher implements LongRunning {
     this.#isAccepting = false;
     this.#nudge();
     await this.#loop;
-    for (const lane of this.#lanes.values()) {
-      const tasks = this.#clear(lane);
-      this.#release(tasks.map((task) => task.lease));
-    }
+    this.#release(this.#lanes.clearAll().map((task) => task.lease));
     const graceEndsAt = performance.now() + this.#options.shutdownGraceMs;
-    while (this.#inFlight > 0 && performance.now() < graceEndsAt) await pause(10);
-    if (this.#inFlight > 0) this.#options.abort();
-    while (this.#inFlight > 0) await pause(5);
+    while (this.#lanes.inFlight > 0 && performance.now() < graceEndsAt) await pause(10);
+    if (this.#lanes.inFlight > 0) this.#options.abort();
+    while (this.#lanes.inFlight > 0) await pause(5);
     await this.#options.recorder.idle();
   }
-}
-
-// Characters, not bytes: that is what the text costs in memory, give or take.
-function bytesOf(task: Task): number {
-  return task.data?.length ?? 0;
 }

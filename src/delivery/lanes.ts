@@ -1,0 +1,146 @@
+// What waits in this process to be sent: a lane for each webhook, served in turn, and how much more may be taken in.
+import { Lane } from './lane.ts';
+import type { Task } from './task.ts';
+
+/** Payload in hand, queued and in flight. A hundred of the largest payloads; beyond it deliveries wait in the stores. */
+const MAX_HELD_BYTES = 128 * 1024 * 1024;
+/** What a payload is taken to be before any was seen. */
+const USUAL_BYTES = 2048;
+/**
+ * How many times what may be in flight waits here for its first attempt straight from the commit: bursts, sent in a fraction of a second,
+ * or handed back in time by their leases. Claimed deliveries are counted apart, so that no flood of new ones keeps retries waiting.
+ */
+const DIRECT_QUEUE_FACTOR = 4;
+
+export interface LanesOptions {
+  readonly maxConcurrency: number;
+  readonly endpointConcurrency: number;
+}
+
+export class Lanes {
+  readonly #options: LanesOptions;
+  readonly #lanes = new Map<string, Lane>();
+  /** Lanes that may start something, in turn. */
+  readonly #ready = new Set<Lane>();
+  /** Waiting in the lanes, by where they came from. */
+  #claimedQueued = 0;
+  #directQueued = 0;
+  #inFlight = 0;
+  #heldBytes = 0;
+  /** Of the payloads of the last claim. */
+  #averageBytes = USUAL_BYTES;
+
+  constructor(options: LanesOptions) {
+    this.#options = options;
+  }
+
+  /** Deliveries being sent at this moment. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Whether so little of what was claimed is left that another claim is worth its cost: asked at half, claims stay batched under load. */
+  get isLow(): boolean {
+    return this.#claimedQueued <= this.#options.maxConcurrency / 2;
+  }
+
+  /** How many a claim may take; 0 when it should not be made. */
+  get claimable(): number {
+    if (!this.isLow) return 0;
+    const affordable = Math.floor((MAX_HELD_BYTES - this.#heldBytes) / this.#averageBytes);
+    return Math.max(0, Math.min(this.#options.maxConcurrency * 2 - this.#claimedQueued - this.#inFlight, affordable));
+  }
+
+  /** Whether one more may be taken straight from a commit, of which `taken` were taken before it. */
+  hasRoom(webhookId: string, taken: { readonly inAll: number; readonly ofWebhook: number }, now: number): boolean {
+    const longest = this.#options.maxConcurrency * DIRECT_QUEUE_FACTOR;
+    if (this.#directQueued + taken.inAll >= longest || this.#heldBytes >= MAX_HELD_BYTES) return false;
+    const places = this.#lanes.get(webhookId)?.directPlaces(now) ?? Math.ceil(this.#options.endpointConcurrency / 2);
+    return taken.ofWebhook < places;
+  }
+
+  /** For a claim: the webhooks that have less room than usual. Forgets lanes that have nothing to remember. */
+  room(now: number): Map<string, number> {
+    const room = new Map<string, number>();
+    for (const lane of this.#lanes.values()) {
+      const places = lane.room(now);
+      if (lane.isIdle(now)) this.#lanes.delete(lane.webhookId);
+      // More than the usual need not be said.
+      else if (places < this.#options.endpointConcurrency) room.set(lane.webhookId, places);
+      lane.wasLimited = room.has(lane.webhookId);
+    }
+    return room;
+  }
+
+  /** Tells what the payloads of a claim weighed, for the next. */
+  learnBytes(claimed: number, bytes: number): void {
+    if (claimed > 0) this.#averageBytes = Math.max(1, bytes / claimed);
+  }
+
+  push(task: Task): void {
+    let lane = this.#lanes.get(task.webhookId);
+    if (lane === undefined)
+      this.#lanes.set(task.webhookId, (lane = new Lane(task.webhookId, this.#options.endpointConcurrency)));
+    lane.push(task);
+    this.#count(task, 1);
+    this.#heldBytes += bytesOf(task);
+    this.#ready.add(lane);
+  }
+
+  /**
+   * Takes out the next to be sent, one of each webhook in turn; null when nothing may start. It counts as in flight until it is
+   * `finished`. A lane found closed with something in it is left to `onClosed`.
+   */
+  next(now: number, onClosed: (lane: Lane) => void): { readonly lane: Lane; readonly task: Task } | null {
+    while (this.#inFlight < this.#options.maxConcurrency) {
+      const [lane] = this.#ready;
+      if (lane === undefined) return null;
+      this.#ready.delete(lane);
+      if (!lane.canStart(now)) {
+        // It closed while these were fetched, and with nothing of it in flight nobody would come back for them.
+        if (lane.isClosed(now) && lane.queued > 0) onClosed(lane);
+        continue;
+      }
+      const task = lane.shift();
+      if (task === undefined) continue;
+      this.#count(task, -1);
+      this.#inFlight += 1;
+      lane.inFlight += 1;
+      if (lane.canStart(now)) this.#ready.add(lane);
+      return { lane, task };
+    }
+    return null;
+  }
+
+  finished(lane: Lane, task: Task, now: number): void {
+    this.#inFlight -= 1;
+    this.#heldBytes -= bytesOf(task);
+    lane.inFlight -= 1;
+    if (lane.canStart(now)) this.#ready.add(lane);
+  }
+
+  /** Takes out everything of one lane that was not started. */
+  clear(lane: Lane): Task[] {
+    const tasks = lane.clear();
+    for (const task of tasks) {
+      this.#count(task, -1);
+      this.#heldBytes -= bytesOf(task);
+    }
+    return tasks;
+  }
+
+  /** Takes out everything that was not started. */
+  clearAll(): Task[] {
+    return [...this.#lanes.values()].flatMap((lane) => this.clear(lane));
+  }
+
+  #count({ isDirect }: Task, change: 1 | -1): void {
+    if (isDirect) this.#directQueued += change;
+    else this.#claimedQueued += change;
+  }
+}
+
+// Characters, not bytes: that is what the text costs in memory, give or take.
+function bytesOf(task: Task): number {
+  return task.data?.length ?? 0;
+}
