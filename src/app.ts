@@ -54,7 +54,7 @@ const BATCH_CONNECTIONS = 6;
 /** Two batches of outcomes in flight, and the transactions that disable webhooks. */
 const OUTCOME_CONNECTIONS = 4;
 /** What calls in flight get at least when deliveries have used up the grace of a shutdown, in milliseconds. */
-const MIN_CLOSING_MS = 500;
+const MIN_CLOSING_MS = 2000;
 /** What must be left of a lease when an attempt ends, in milliseconds. */
 const LEASE_RESERVE_MS = 2000;
 

@@ -61,6 +61,9 @@ export class Dispatcher implements LongRunning {
   #isMoreDue = false;
   /** Whether it left something for want of room with a webhook: then room in such a lane is. */
   #isLimited = false;
+  /** Whether such a lane has got room since the last claim was asked. */
+  #hasRegained = false;
+  #comingBack: NodeJS.Timeout | null = null;
   #lastClaimAt = Number.NEGATIVE_INFINITY;
   #wake: () => void = () => undefined;
   #wakeups = 0;
@@ -104,32 +107,26 @@ export class Dispatcher implements LongRunning {
     const isTaking = this.#isAccepting && !this.#options.recorder.isStalled;
     const direct: Committed[] = [];
     const later: Committed[] = [];
-    const taken = new Map<string, number>();
-    for (const delivery of committed) {
-      const ofWebhook = taken.get(delivery.webhookId) ?? 0;
-      if (isTaking && this.#lanes.hasRoom(delivery.webhookId, { inAll: direct.length, ofWebhook }, now)) {
-        direct.push(delivery);
-        taken.set(delivery.webhookId, ofWebhook + 1);
-      } else later.push(delivery);
-    }
+    for (const delivery of committed) (isTaking && this.#lanes.reserve(delivery, now) ? direct : later).push(delivery);
     const dueAtMs = this.#options.now();
+    const leases = new Map<string, Leased>();
     try {
       const [held] = await Promise.all([
         direct.length > 0 ? this.#options.scheduler.enqueueLeased(direct) : [],
         later.length > 0 ? this.#options.scheduler.enqueue(later.map((delivery) => ({ ...delivery, dueAtMs }))) : 0,
       ]);
-      const leases = new Map(held.map((lease) => [lease.deliveryId, lease]));
-      // Draining began meanwhile: nobody would look at the lanes again.
-      if (!this.#isAccepting) return this.#release([...leases.values()]);
-      for (const delivery of direct) {
-        const lease = leases.get(delivery.deliveryId);
-        if (lease === undefined) continue;
-        this.#lanes.push({ ...delivery, lease, isDirect: true, attemptCount: 0, retriesUsed: 0, trigger: 'automatic' });
-      }
-      this.#pump();
+      for (const lease of held) leases.set(lease.deliveryId, lease);
     } catch (error) {
       this.#options.telemetry.log.warn({ err: error }, 'committed deliveries were not scheduled; the reconciler will');
     }
+    // When draining began meanwhile, nobody would look at the lanes again.
+    if (!this.#isAccepting) this.#release([...leases.values()]);
+    for (const delivery of direct) {
+      const lease = leases.get(delivery.deliveryId);
+      if (lease === undefined || !this.#isAccepting) this.#lanes.giveUp(delivery);
+      else this.#lanes.push({ ...delivery, lease, isDirect: true, attemptCount: 0, retriesUsed: 0, trigger: 'automatic' });
+    }
+    this.#pump();
   }
 
   /** Wakes the dispatcher in time for a retry that is due before it would look again. */
@@ -156,12 +153,14 @@ export class Dispatcher implements LongRunning {
       this.#isMoreDue = true;
       return LONGEST_SLEEP_MS;
     }
+    this.#hasRegained = false;
     try {
       const claim = await scheduler.claim({ max, perWebhook: endpointConcurrency, room: this.#lanes.room(performance.now()) });
       this.#lastClaimAt = performance.now();
       this.#isMoreDue = claim.nextDueInMs !== null && claim.nextDueInMs <= 0;
       this.#isLimited = claim.isLimited;
       if (claim.leased.length > 0) await this.#load(claim.leased);
+      this.#comeBack();
       if (!this.#isMoreDue) return Math.min(claim.nextDueInMs ?? LONGEST_SLEEP_MS, LONGEST_SLEEP_MS);
       return claim.leased.length > 0 ? 0 : BLOCKED_SLEEP_MS;
     } catch (error) {
@@ -227,9 +226,22 @@ export class Dispatcher implements LongRunning {
       this.#lanes.finished(lane, task, now);
       if (lane.isClosed(now) && lane.queued > 0) this.#handBack(lane, now);
       this.#pump();
-      const isWorthAClaim = this.#isMoreDue || (this.#isLimited && lane.wasLimited && lane.room(now) > 0);
-      if (isWorthAClaim && this.#lanes.isLow) this.#nudge();
+      if (lane.wasLimited && lane.room(now) > 0) this.#hasRegained = true;
+      if (this.#isMoreDue && this.#lanes.isLow) this.#nudge();
+      this.#comeBack();
     }
+  }
+
+  // For what was left for want of room. Not at once: of many lanes that get room each would be a claim, most of them for nothing.
+  #comeBack(): void {
+    if (!this.#isLimited || !this.#hasRegained || !this.#lanes.isLow || this.#comingBack !== null) return;
+    this.#comingBack = setTimeout(
+      () => {
+        this.#comingBack = null;
+        this.#nudge();
+      },
+      Math.max(0, BLOCKED_SLEEP_MS - this.claimAgeMs),
+    );
   }
 
   async #attempt(lane: Lane, task: Task): Promise<void> {

@@ -37,6 +37,8 @@ export class Lane {
   #closedUntil = 0;
   #pacedUntil = 0;
   inFlight = 0;
+  /** Places kept for what is on its way in, straight from a commit. */
+  reserved = 0;
   /** Whether the last claim was told to take fewer than usual, or none. */
   wasLimited = false;
 
@@ -52,7 +54,7 @@ export class Lane {
 
   /** Nothing in hand, and nothing to remember that is not long past. */
   isIdle(now: number): boolean {
-    if (this.queued > 0 || this.inFlight > 0) return false;
+    if (this.queued + this.inFlight + this.reserved > 0) return false;
     const isWell = this.#failuresInRow === 0 && this.#cap >= this.#maxInFlight;
     return isWell ? !this.isClosed(now) : now > Math.max(this.#learnedAt, this.closedUntil) + MEMORY_MS;
   }
@@ -72,13 +74,8 @@ export class Lane {
 
   /** How many more deliveries this lane may take in; small rests count as none, so that fetching stays batched. */
   room(now: number): number {
-    const places = this.places(now);
+    const places = this.#placesOf(this.#capacity(), now);
     return this.queued + this.inFlight > 0 && places < this.#allowed() / 2 ? 0 : places;
-  }
-
-  /** How many more it may hold. */
-  places(now: number): number {
-    return this.isClosed(now) ? 0 : Math.max(0, this.#capacity() - this.queued - this.inFlight);
   }
 
   /**
@@ -86,7 +83,7 @@ export class Lane {
    * what waits in the schedule.
    */
   directPlaces(now: number): number {
-    return this.isClosed(now) ? 0 : Math.max(0, Math.ceil(this.#capacity() / 2) - this.queued - this.inFlight);
+    return this.#placesOf(Math.max(1, Math.floor(this.#capacity() / 2)), now);
   }
 
   canStart(now: number): boolean {
@@ -133,6 +130,10 @@ export class Lane {
     if (this.#failuresInRow < FAILURES_TO_CLOSE || this.isClosed(now)) return;
     const times = Math.min(this.#failuresInRow - FAILURES_TO_CLOSE, 10);
     this.#closedUntil = now + Math.min(FIRST_PAUSE_MS * 2 ** times, LONGEST_PAUSE_MS);
+  }
+
+  #placesOf(capacity: number, now: number): number {
+    return this.isClosed(now) ? 0 : Math.max(0, capacity - this.queued - this.inFlight - this.reserved);
   }
 
   #capacity(): number {

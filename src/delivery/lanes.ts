@@ -4,6 +4,8 @@ import type { Task } from './task.ts';
 
 /** Payload in hand, queued and in flight. A hundred of the largest payloads; beyond it deliveries wait in the stores. */
 const MAX_HELD_BYTES = 128 * 1024 * 1024;
+/** What of it may come straight from commits; the rest is for claims. */
+const MAX_DIRECT_BYTES = MAX_HELD_BYTES / 2;
 /** What a payload is taken to be before any was seen. */
 const USUAL_BYTES = 2048;
 /**
@@ -16,6 +18,8 @@ export interface LanesOptions {
   readonly maxConcurrency: number;
   readonly endpointConcurrency: number;
 }
+
+type Reserving = Pick<Task, 'webhookId' | 'data'>;
 
 export class Lanes {
   readonly #options: LanesOptions;
@@ -51,12 +55,23 @@ export class Lanes {
     return Math.max(0, Math.min(this.#options.maxConcurrency * 2 - this.#claimedQueued - this.#inFlight, affordable));
   }
 
-  /** Whether one more may be taken straight from a commit, of which `taken` were taken before it. */
-  hasRoom(webhookId: string, taken: { readonly inAll: number; readonly ofWebhook: number }, now: number): boolean {
-    const longest = this.#options.maxConcurrency * DIRECT_QUEUE_FACTOR;
-    if (this.#directQueued + taken.inAll >= longest || this.#heldBytes >= MAX_HELD_BYTES) return false;
-    const places = this.#lanes.get(webhookId)?.directPlaces(now) ?? Math.ceil(this.#options.endpointConcurrency / 2);
-    return taken.ofWebhook < places;
+  /** Keeps a place for a delivery straight from a commit; false when there is none. To be followed by `push` or `giveUp`. */
+  reserve(delivery: Reserving, now: number): boolean {
+    if (this.#directQueued >= this.#options.maxConcurrency * DIRECT_QUEUE_FACTOR) return false;
+    if (this.#heldBytes + bytesOf(delivery) > MAX_DIRECT_BYTES) return false;
+    const lane = this.#laneOf(delivery.webhookId);
+    if (lane.directPlaces(now) === 0) return false;
+    lane.reserved += 1;
+    this.#directQueued += 1;
+    this.#heldBytes += bytesOf(delivery);
+    return true;
+  }
+
+  /** Gives a reserved place back. */
+  giveUp(delivery: Reserving): void {
+    this.#laneOf(delivery.webhookId).reserved -= 1;
+    this.#directQueued -= 1;
+    this.#heldBytes -= bytesOf(delivery);
   }
 
   /** For a claim: the webhooks that have less room than usual. Forgets lanes that have nothing to remember. */
@@ -78,12 +93,13 @@ export class Lanes {
   }
 
   push(task: Task): void {
-    let lane = this.#lanes.get(task.webhookId);
-    if (lane === undefined)
-      this.#lanes.set(task.webhookId, (lane = new Lane(task.webhookId, this.#options.endpointConcurrency)));
+    const lane = this.#laneOf(task.webhookId);
+    if (task.isDirect) lane.reserved -= 1;
+    else {
+      this.#claimedQueued += 1;
+      this.#heldBytes += bytesOf(task);
+    }
     lane.push(task);
-    this.#count(task, 1);
-    this.#heldBytes += bytesOf(task);
     this.#ready.add(lane);
   }
 
@@ -103,7 +119,7 @@ export class Lanes {
       }
       const task = lane.shift();
       if (task === undefined) continue;
-      this.#count(task, -1);
+      this.#uncount(task);
       this.#inFlight += 1;
       lane.inFlight += 1;
       if (lane.canStart(now)) this.#ready.add(lane);
@@ -123,7 +139,7 @@ export class Lanes {
   clear(lane: Lane): Task[] {
     const tasks = lane.clear();
     for (const task of tasks) {
-      this.#count(task, -1);
+      this.#uncount(task);
       this.#heldBytes -= bytesOf(task);
     }
     return tasks;
@@ -134,13 +150,19 @@ export class Lanes {
     return [...this.#lanes.values()].flatMap((lane) => this.clear(lane));
   }
 
-  #count({ isDirect }: Task, change: 1 | -1): void {
-    if (isDirect) this.#directQueued += change;
-    else this.#claimedQueued += change;
+  #laneOf(webhookId: string): Lane {
+    let lane = this.#lanes.get(webhookId);
+    if (lane === undefined) this.#lanes.set(webhookId, (lane = new Lane(webhookId, this.#options.endpointConcurrency)));
+    return lane;
+  }
+
+  #uncount({ isDirect }: Task): void {
+    if (isDirect) this.#directQueued -= 1;
+    else this.#claimedQueued -= 1;
   }
 }
 
 // Characters, not bytes: that is what the text costs in memory, give or take.
-function bytesOf(task: Task): number {
-  return task.data?.length ?? 0;
+function bytesOf({ data }: Reserving): number {
+  return data?.length ?? 0;
 }

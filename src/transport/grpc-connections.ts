@@ -1,36 +1,66 @@
 // The connections of the gRPC listener: how many there may be, and how each ends without dropping a call that is on its way.
 import { constants } from 'node:http2';
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
 import { pause } from '../lifecycle.ts';
 
 /** Connections; each holds many calls, so far fewer than the HTTP/1.1 listener needs. */
 const MAX_SESSIONS = 4000;
 /** What a client gets to answer that it has heard of the end, in milliseconds; longer than a round trip around the earth. */
 const ANSWER_MS = 1000;
+/** Waits in a row, each so long at most, that the end of a connection is made of, and one to spare for the calls that are open. */
+const RETIRE_STEPS = 3;
 
 export class GrpcConnections {
   readonly #connections = new Map<ServerHttp2Session, Calls>();
+  /** Set once the end has begun: what a client gets to answer, in milliseconds. A connection may still arrive out of its handshake. */
+  #answerMs: number | null = null;
+  #isDestroyed = false;
+  /** By the address of the client: a session hands its socket out to nobody. */
+  readonly #sockets = new Map<string, Socket>();
+
+  /** To be told of each socket of the listener. */
+  addSocket(socket: Socket): void {
+    if (this.#isDestroyed) return void socket.destroy();
+    const peer = peerOf(socket);
+    this.#sockets.set(peer, socket);
+    socket.once('close', () => this.#sockets.delete(peer));
+  }
 
   /** Takes a connection in, or closes it when there are too many. */
   add(session: ServerHttp2Session): void {
+    if (this.#isDestroyed) return session.destroy();
     if (this.#connections.size >= MAX_SESSIONS) return session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
     const calls = new Calls();
     this.#connections.set(session, calls);
     session.on('stream', (stream: ServerHttp2Stream) => calls.add(stream));
-    session.once('close', () => this.#connections.delete(session));
+    const peer = peerOf(session.socket);
+    session.once('close', () => {
+      this.#connections.delete(session);
+      // What has ended on our side is half open still. A client with calls that it may not send would wait for its other half for ever.
+      this.#sockets.get(peer)?.destroySoon();
+    });
     // What a broken client does to its own connection is no news.
     session.on('error', () => {});
+    if (this.#answerMs !== null) void retire(session, calls, this.#answerMs);
   }
 
-  /** Sends every client away; the calls it has begun are served. */
-  retire(): void {
-    for (const [session, calls] of this.#connections) void retire(session, calls);
+  /** Sends every client away, in less than `graceMs`; the calls it has begun are served. */
+  retire(graceMs: number): void {
+    this.#answerMs = Math.min(ANSWER_MS, graceMs / RETIRE_STEPS);
+    for (const [session, calls] of this.#connections) void retire(session, calls, this.#answerMs);
   }
 
   /** Cuts everything off. */
   destroy(): void {
+    this.#isDestroyed = true;
     for (const session of this.#connections.keys()) session.destroy();
+    for (const socket of this.#sockets.values()) socket.destroy();
   }
+}
+
+function peerOf({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 /** The calls of one connection. */
@@ -59,18 +89,18 @@ class Calls {
 
 /**
  * A GOAWAY alone drops whatever call crosses it. A balancer that keeps connections for later (nginx) closes one that is idle as soon
- * as anything arrives on it, and heeds nothing else: so it is pinged until it has closed the connection. Who has answered with no
- * call in between is no such balancer: it is told that no call may be open at once, and what it sent before it says that it knows is
- * still served.
+ * as anything arrives on it: so it is pinged until it has closed the connection. Any other client answers, and gets its GOAWAY when it
+ * had no call open for a round trip. A call that crosses even that, or one of a connection that is never idle, is answered
+ * REFUSED_STREAM, which says that it may be repeated. Lowering the limit of calls to none first gains nothing (nghttp2 refuses at once
+ * what comes before the client knows), and Node's own client leaves the calls that it then holds back without any answer.
  */
-async function retire(session: ServerHttp2Session, calls: Calls): Promise<void> {
-  const endsAt = performance.now() + ANSWER_MS;
+async function retire(session: ServerHttp2Session, calls: Calls, answerMs: number): Promise<void> {
+  const endsAt = performance.now() + answerMs;
   for (let opened = -1; opened !== calls.opened && performance.now() < endsAt && !session.destroyed;) {
     await Promise.race([calls.idle(), pause(endsAt - performance.now())]);
     opened = calls.opened;
-    await answered(session, (done) => session.ping(done));
+    await answered(session, answerMs, (done) => session.ping(done));
   }
-  await answered(session, (done) => session.settings({ maxConcurrentStreams: 0 }, done));
   if (session.destroyed) return;
   // close() alone lets the client go on opening calls until the last one has ended.
   session.goaway(constants.NGHTTP2_NO_ERROR);
@@ -78,12 +108,12 @@ async function retire(session: ServerHttp2Session, calls: Calls): Promise<void> 
 }
 
 /** Resolves when the client has acknowledged what was sent, or is gone, or takes too long. */
-async function answered(session: ServerHttp2Session, send: (done: () => void) => void): Promise<void> {
+async function answered(session: ServerHttp2Session, answerMs: number, send: (done: () => void) => void): Promise<void> {
   if (session.destroyed) return;
   const ended = new AbortController();
   const done = (): void => ended.abort();
   session.once('close', done);
   send(done);
-  await pause(ANSWER_MS, ended.signal);
+  await pause(answerMs, ended.signal);
   session.off('close', done);
 }

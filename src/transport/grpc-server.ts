@@ -9,7 +9,7 @@ import type {
   ServerHttp2Stream,
 } from 'node:http2';
 import { Server } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
@@ -84,6 +84,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   });
 
   const connections = new GrpcConnections();
+  server.on('connection', (socket: Socket) => connections.addSocket(socket));
   server.on('session', (session: ServerHttp2Session) => {
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     connections.add(session);
@@ -160,7 +161,7 @@ function lifecycle(
           clearTimeout(timer);
           resolve();
         });
-        connections.retire();
+        connections.retire(graceMs);
       }),
   };
 }

@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import { expect, test } from 'vitest';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { eventually } from '../fixtures/eventually.ts';
+import { pause } from '../../src/lifecycle.ts';
 import { openDoors } from './doors.ts';
 
 const request = {
@@ -40,6 +41,33 @@ test('calls that follow each other on one connection are answered until a moment
   for (let n = 0; n < 5; n += 1) expect(await events.publishEvent(request, { headers })).toMatchObject({ deliveries: 1 });
   await closing;
   expect(isClosed).toBe(true);
+});
+
+test('on a connection that is never idle each call is answered, or told that it may be repeated', async () => {
+  const doors = await openDoors();
+  doors.world.publish = async (event) => {
+    await pause(5);
+    return { eventId: event.id, deliveries: 1, duplicate: false };
+  };
+  const events = createClient(EventService, createGrpcTransport({ baseUrl: doors.grpcUrl }));
+  await events.publishEvent(request, { headers });
+  let isClosed = false;
+  const closing = doors.close(1000).then(() => (isClosed = true));
+  const told: Promise<string>[] = [];
+  while (!isClosed) {
+    told.push(
+      events.publishEvent(request, { headers }).then(
+        () => 'answered',
+        (error: unknown) => String(error),
+      ),
+    );
+    await pause(2);
+  }
+  await closing;
+  const answers = await Promise.all(told);
+  const others = answers.filter((answer) => !/^answered$|REFUSED_STREAM|ECONNREFUSED/.test(answer));
+  expect(others).toEqual([]);
+  expect(answers.filter((answer) => answer === 'answered').length).toBeGreaterThan(10);
 });
 
 test('a client that answers nothing is closed all the same', async () => {
