@@ -87,7 +87,7 @@ test(
     const event = { event_type: 'order.created', data: { note: payloadSecret }, audience: { user_ids: ['alice'] } };
     // In one commit: the webhook that is gone is disabled by the first answer, and owed nothing afterwards.
     const published = await restClient(service.http, publisher)('POST', '/api/v1/events/batch', {
-      events: Array(5).fill(event),
+      events: Array.from({ length: 5 }, () => event),
     });
     expect(published.body).toMatchObject({ accepted: 5 });
     await developer('POST', `/api/v1/webhooks/${good.id}/test`, {});
