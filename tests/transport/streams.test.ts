@@ -39,6 +39,16 @@ function openPublishStream(token = 'service:orders') {
   return { stream, answers, ended };
 }
 
+/** Answers no publish before the function that it returns is called. */
+function holdPublishes(): () => void {
+  const { promise: gate, resolve: release } = Promise.withResolvers<void>();
+  doors.world.publish = async (row) => {
+    await gate;
+    return { eventId: row.id, deliveries: 1, duplicate: false };
+  };
+  return release;
+}
+
 test('publishes a thousand events and answers each in its order, however the commits finish', async () => {
   doors.world.publish = async (row) => {
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
@@ -69,12 +79,7 @@ test('answers while the publisher is still sending, and a bad event is a bad res
 });
 
 test('takes no more than its window from a publisher whose events are not committed', async () => {
-  let release = (): void => {};
-  const gate = new Promise<void>((resolve) => (release = resolve));
-  doors.world.publish = async (row) => {
-    await gate;
-    return { eventId: row.id, deliveries: 1, duplicate: false };
-  };
+  const release = holdPublishes();
   const { stream, answers, ended } = openPublishStream();
   for (let n = 0; n < 2000; n += 1) stream.write(event(n));
   stream.end();
@@ -89,12 +94,7 @@ test('takes no more than its window from a publisher whose events are not commit
 
 test('takes one event at a time while too much waits to be written, and the rest once it is', async () => {
   doors.world.isBusy = true;
-  let release = (): void => {};
-  const gate = new Promise<void>((resolve) => (release = resolve));
-  doors.world.publish = async (row) => {
-    await gate;
-    return { eventId: row.id, deliveries: 1, duplicate: false };
-  };
+  const release = holdPublishes();
   const { stream, answers, ended } = openPublishStream();
   for (let n = 0; n < 100; n += 1) stream.write(event(n));
   stream.end();
@@ -141,12 +141,7 @@ test.each(['connect', 'grpc-web', 'grpc'] as const)('over %s a watcher is told w
 });
 
 test('a unary call in flight is answered although the process stops', async () => {
-  let release = (): void => {};
-  const gate = new Promise<void>((resolve) => (release = resolve));
-  doors.world.publish = async (row) => {
-    await gate;
-    return { eventId: row.id, deliveries: 1, duplicate: false };
-  };
+  const release = holdPublishes();
   const request = { eventType: 'order.created', audience: { broadcast: true }, payload: { case: 'data' as const, value: {} } };
   const answers = Promise.all(
     (['grpc', 'connect'] as const).map((door) => connectClient(EventService, doors, door).publishEvent(request)),
