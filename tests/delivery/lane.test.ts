@@ -1,31 +1,13 @@
 // A lane keeps one webhook from taking more than its share, and from being asked while nobody is there.
 import { describe, expect, test } from 'vitest';
 import { Lane } from '../../src/delivery/lane.ts';
-import type { Task } from '../../src/delivery/task.ts';
+import { taskOf } from './tasks.ts';
 
 const MAX_IN_FLIGHT = 16;
 
-function task(number: number): Task {
-  const deliveryId = `delivery_${number}`;
-  return {
-    lease: { deliveryId, webhookId: 'webhook_1', token: 1, expirations: 0, expiresAt: 0 },
-    deliveryId,
-    webhookId: 'webhook_1',
-    revision: 1,
-    eventType: 'order.created',
-    data: '{}',
-    occurredAtMs: 0,
-    traceparent: null,
-    attemptCount: 0,
-    retriesUsed: 0,
-    isDirect: true,
-    trigger: 'automatic',
-  };
-}
-
 function laneWith(count: number): Lane {
   const lane = new Lane('webhook_1', MAX_IN_FLIGHT);
-  for (let n = 0; n < count; n += 1) lane.push(task(n));
+  for (let n = 0; n < count; n += 1) lane.push(taskOf('webhook_1', n));
   return lane;
 }
 
@@ -45,7 +27,7 @@ describe('a lane', () => {
     const lane = laneWith(0);
     const given: string[] = [];
     for (let n = 0; n < 1000; n += 1) {
-      lane.push(task(n));
+      lane.push(taskOf('webhook_1', n));
       if (n % 3 !== 0) given.push(lane.shift()?.deliveryId ?? '');
     }
     given.push(...lane.clear().map((item) => item.deliveryId));

@@ -2,34 +2,17 @@
 import { expect, test } from 'vitest';
 import { Lanes } from '../../src/delivery/lanes.ts';
 import type { Task } from '../../src/delivery/task.ts';
+import { taskOf } from './tasks.ts';
 
 const NOW = 1000;
 const MEGABYTE = 1024 * 1024;
-
-function task(webhookId: string, n: number, isDirect: boolean, data = '{}'): Task {
-  const deliveryId = `delivery_${n}`;
-  return {
-    lease: { deliveryId, webhookId, token: 1, expirations: 0, expiresAt: 0 },
-    deliveryId,
-    webhookId,
-    revision: 1,
-    eventType: 'order.created',
-    data,
-    occurredAtMs: 0,
-    traceparent: null,
-    attemptCount: 0,
-    retriesUsed: 0,
-    isDirect,
-    trigger: 'automatic',
-  };
-}
 
 function reserveAll(lanes: Lanes, tasks: readonly Task[]): Task[] {
   return tasks.filter((one) => lanes.reserve(one, NOW));
 }
 
-const hundred = (webhookId: string, data?: string): Task[] =>
-  Array.from({ length: 100 }, (_, n) => task(webhookId, n, true, data));
+const hundred = (webhookId: string, data = '{}'): Task[] =>
+  Array.from({ length: 100 }, (_, n) => taskOf(webhookId, n, { data }));
 
 test('commits that overlap fill half of a lane between them, not each of them', () => {
   const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16 });
