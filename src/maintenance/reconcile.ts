@@ -16,7 +16,7 @@ const PAGE_RETRY_DELAY_MS = 200;
 const SWEEP_SHARE = 0.1;
 /** In leases: a Redis that loses its keys again and again (it evicts) must not hold everything back for ever. */
 const HOLD_AGAIN_AFTER = 1.5;
-/** What became due only now is on its way: whoever committed it is about to schedule it. */
+/** What becomes due about now is on its way: whoever committed it is about to schedule it. */
 const MIN_OVERDUE_MS = 1000;
 /** Of each webhook, so that one with a large backlog does not make up the whole sweep. */
 const OVERDUE_PER_WEBHOOK = 500;
@@ -30,7 +30,7 @@ export interface ReconcilerOptions {
   readonly leaseMs: number;
   /** Milliseconds since 1970 by the database's clock. */
   readonly now: () => number;
-  /** Hears how many deliveries Redis did not know. */
+  /** Hears how many deliveries Redis did not know, once a rebuild or a sweep. */
   readonly onRequeued: (count: number) => void;
   readonly onError: (error: unknown) => void;
 }
@@ -52,6 +52,8 @@ export class Reconciler implements LongRunning {
   #incompleteSinceMs: number | null = null;
   /** When what is due was last held back for one lease. */
   #heldSinceMs = Number.NEGATIVE_INFINITY;
+  /** Put back by the rebuild or the sweep that is going on. */
+  #requeued = 0;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -97,11 +99,15 @@ export class Reconciler implements LongRunning {
     const mark = randomUUID();
     await index.beginBuild(mark);
     let page: SchedulePage | null = await this.#page(null);
-    while (page !== null && !this.#stopping.signal.aborted) {
-      // The next page is read while this one is put in.
-      const following: Promise<SchedulePage> | null = page.next === null ? null : this.#page(page.next);
-      await Promise.all([this.#putBack(page.rows), following]);
-      page = await following;
+    try {
+      while (page !== null && !this.#stopping.signal.aborted) {
+        // The next page is read while this one is put in.
+        const following: Promise<SchedulePage> | null = page.next === null ? null : this.#page(page.next);
+        await Promise.all([this.#putBack(page.rows), following]);
+        page = await following;
+      }
+    } finally {
+      this.#report();
     }
     if (page === null && (await index.completeBuild(mark))) {
       this.#wasAway = false;
@@ -111,13 +117,12 @@ export class Reconciler implements LongRunning {
 
   /** Puts in what became due lately, then goes on through all rows for its share of the time. */
   async sweep(): Promise<void> {
-    await this.#sweepOverdue();
-    const endsAt = performance.now() + this.#options.intervalMs * SWEEP_SHARE;
-    do {
-      const page = await this.#page(this.#cursor);
-      await this.#putBack(page.rows);
-      this.#cursor = page.next;
-    } while (this.#cursor !== null && performance.now() < endsAt && !this.#stopping.signal.aborted);
+    try {
+      await this.#sweepOverdue();
+      await this.#sweepOn();
+    } finally {
+      this.#report();
+    }
   }
 
   async #sweepOverdue(): Promise<void> {
@@ -137,6 +142,17 @@ export class Reconciler implements LongRunning {
     }
   }
 
+  async #sweepOn(): Promise<void> {
+    const endsAt = performance.now() + this.#options.intervalMs * SWEEP_SHARE;
+    do {
+      // Before the page is read: what becomes due now may be sent and over by the time that it was.
+      const nowMs = this.#options.now();
+      const page = await this.#page(this.#cursor);
+      await this.#putBack(page.rows.filter(({ dueAtMs }) => Math.abs(dueAtMs - nowMs) > MIN_OVERDUE_MS));
+      this.#cursor = page.next;
+    } while (this.#cursor !== null && performance.now() < endsAt && !this.#stopping.signal.aborted);
+  }
+
   #page(after: ScheduleCursor | null): Promise<SchedulePage> {
     return listScheduled(this.#options.pool, { after, limit: PAGE_ROWS });
   }
@@ -144,19 +160,23 @@ export class Reconciler implements LongRunning {
   // A page is tried again, so that one slow moment does not make a rebuild begin anew.
   async #putBack(rows: SchedulePage['rows'], triesLeft = PAGE_TRIES - 1): Promise<void> {
     if (rows.length === 0) return;
-    const { index, leaseMs, now, onRequeued } = this.#options;
+    const { index, leaseMs, now } = this.#options;
     const heldUntilMs = this.#heldSinceMs + leaseMs;
     try {
-      onRequeued(
-        await index.enqueue(
-          // Sweeps too, or the next one would undo what a rebuild has held back.
-          heldUntilMs < now() ? rows : rows.map((row) => ({ ...row, dueAtMs: Math.max(row.dueAtMs, heldUntilMs) })),
-        ),
+      const added = await index.enqueue(
+        // Sweeps too, or the next one would undo what a rebuild has held back.
+        heldUntilMs < now() ? rows : rows.map((row) => ({ ...row, dueAtMs: Math.max(row.dueAtMs, heldUntilMs) })),
       );
+      this.#requeued += added;
     } catch (error) {
       if (triesLeft === 0 || this.#stopping.signal.aborted) throw error;
       await pause(PAGE_RETRY_DELAY_MS, this.#stopping.signal);
       await this.#putBack(rows, triesLeft - 1);
     }
+  }
+
+  #report(): void {
+    this.#options.onRequeued(this.#requeued);
+    this.#requeued = 0;
   }
 }

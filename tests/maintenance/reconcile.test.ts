@@ -115,6 +115,8 @@ test('a delivery that was committed and never scheduled is found by the next swe
   await insertRows(database.pool, [lost]);
   await createReconciler({ intervalMs: 1000 }).start();
   await eventually(async () => (await index.claim(everything)).leased.some((lease) => lease.deliveryId === lost.deliveryId));
+  // Told at the end of the sweep that found it.
+  await eventually(() => requeued > 0);
   expect(requeued).toBe(1);
 });
 
@@ -141,6 +143,36 @@ test('members that Redis evicted come back while sweeps go round', async () => {
   await redis.commands.del(`{wh:0}:ep:${webhookKey(webhookId)}`);
   for (let sweeps = 0; sweeps < 3; sweeps += 1) await reconciler.sweep();
   expect(requeued).toBe(25_000);
+});
+
+test('a sweep leaves alone what is becoming due and on its way into the schedule, and puts back what is older', async () => {
+  const webhookId = newWebhookId();
+  const [young, old] = [newDue(webhookId, Date.now() + 60_000), newDue(webhookId, Date.now() - 3_600_000)];
+  await insertRows(database.pool, [young, old]);
+  // A clock that stands still, so that a slow machine does not make the younger one old.
+  await createReconciler({ now: () => young.dueAtMs }).sweep();
+  expect([...(await scoresOf(webhookId)).keys()]).toEqual([old.deliveryId]);
+  expect(requeued).toBe(1);
+  await createReconciler({ now: () => young.dueAtMs + 2000 }).sweep();
+  expect((await scoresOf(webhookId)).has(young.deliveryId)).toBe(true);
+  expect(requeued).toBe(2);
+});
+
+test('a rebuild puts in what is becoming due as well', async () => {
+  const item = newDue(newWebhookId(), Date.now() + 60_000);
+  await insertRows(database.pool, [item]);
+  await createReconciler({ now: () => item.dueAtMs }).rebuild();
+  expect([...(await scoresOf(item.webhookId)).keys()]).toEqual([item.deliveryId]);
+});
+
+test('a rebuild tells what it put back once, and so does a sweep, however many pages that took', async () => {
+  const told: number[] = [];
+  const reconciler = createReconciler({ intervalMs: 600_000, onRequeued: (count) => told.push(count) });
+  await generateRows(database.pool, newWebhookId(), 25_000, 600_000);
+  await reconciler.rebuild();
+  await redis.commands.flushall();
+  await reconciler.sweep();
+  expect(told).toEqual([25_000, 25_000]);
 });
 
 test('what a process holds is not given to another by a rebuild', async () => {
