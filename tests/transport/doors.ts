@@ -48,15 +48,23 @@ export class World {
   /** Thrown by the next calls, when set. */
   failure: unknown = null;
   report: HealthReport = { ready: true, checks: { database: 'ok', redis: 'ok' } };
-  /** What the publisher says of itself. */
-  isBusy = false;
   /** Answers a publish; by default at once. */
   publish: (event: EventRow) => Promise<Published> = async (event) => ({ eventId: event.id, deliveries: 1, duplicate: false });
+
+  /** Set `isBusy` and it says so. */
+  readonly publisher = {
+    isBusy: false,
+    publish: async (event: EventRow): Promise<Published> => {
+      if (this.failure !== null) throw this.failure;
+      this.events.push(event);
+      return this.publish(event);
+    },
+  };
 
   readonly context: PublishContext = {
     config: { maxPayloadBytes: MAX_PAYLOAD_BYTES },
     now: Date.now,
-    publisher: this.#publisher(),
+    publisher: this.publisher,
   };
 
   readonly health: HealthView = {
@@ -64,20 +72,6 @@ export class World {
     report: () => this.report,
     dependencies: () => ({ user: 'ok' }),
   };
-
-  #publisher(): PublishContext['publisher'] {
-    const isBusy = (): boolean => this.isBusy;
-    return {
-      publish: async (event: EventRow) => {
-        if (this.failure !== null) throw this.failure;
-        this.events.push(event);
-        return this.publish(event);
-      },
-      get isBusy() {
-        return isBusy();
-      },
-    };
-  }
 }
 
 /** `Bearer developer:user123`, with `:<ms>` behind it for a token that expires so soon. */

@@ -1,13 +1,11 @@
 // The end of the gRPC listener: no call that is on its way is dropped.
-import { createClient } from '@connectrpc/connect';
-import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { expect, test } from 'vitest';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { pause } from '../../src/lifecycle.ts';
-import { openDoors } from './doors.ts';
+import { connectClient, openDoors } from './doors.ts';
 
 const request = {
   eventType: 'order.created',
@@ -16,29 +14,24 @@ const request = {
 };
 /** A frame of no bytes, type 4, no flags, stream 0. */
 const EMPTY_SETTINGS = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
-const headers = { authorization: 'Bearer service:orders' };
 
 test('a call that crosses the end of an idle connection is answered', async () => {
   const doors = await openDoors();
-  const baseUrl = doors.grpcUrl;
-  const events = createClient(
-    EventService,
-    createGrpcTransport({ baseUrl, sessionManager: new Http2SessionManager(baseUrl, {}, {}) }),
-  );
-  await events.publishEvent(request, { headers });
+  const events = connectClient(EventService, doors, 'grpc');
+  await events.publishEvent(request);
   const closing = doors.close();
   // In the same turn: whatever the server has sent by now has not been read.
-  expect(await events.publishEvent(request, { headers })).toMatchObject({ deliveries: 1 });
+  expect(await events.publishEvent(request)).toMatchObject({ deliveries: 1 });
   await closing;
 });
 
 test('calls that follow each other on one connection are answered until a moment without any', async () => {
   const doors = await openDoors();
-  const events = createClient(EventService, createGrpcTransport({ baseUrl: doors.grpcUrl }));
-  await events.publishEvent(request, { headers });
+  const events = connectClient(EventService, doors, 'grpc');
+  await events.publishEvent(request);
   let isClosed = false;
   const closing = doors.close().then(() => (isClosed = true));
-  for (let n = 0; n < 5; n += 1) expect(await events.publishEvent(request, { headers })).toMatchObject({ deliveries: 1 });
+  for (let n = 0; n < 5; n += 1) expect(await events.publishEvent(request)).toMatchObject({ deliveries: 1 });
   await closing;
   expect(isClosed).toBe(true);
 });
@@ -49,14 +42,14 @@ test('on a connection that is never idle each call is answered, or told that it 
     await pause(5);
     return { eventId: event.id, deliveries: 1, duplicate: false };
   };
-  const events = createClient(EventService, createGrpcTransport({ baseUrl: doors.grpcUrl }));
-  await events.publishEvent(request, { headers });
+  const events = connectClient(EventService, doors, 'grpc');
+  await events.publishEvent(request);
   let isClosed = false;
   const closing = doors.close(1000).then(() => (isClosed = true));
   const told: Promise<string>[] = [];
   while (!isClosed) {
     told.push(
-      events.publishEvent(request, { headers }).then(
+      events.publishEvent(request).then(
         () => 'answered',
         (error: unknown) => String(error),
       ),

@@ -93,7 +93,7 @@ test('takes no more than its window from a publisher whose events are not commit
 });
 
 test('takes one event at a time while too much waits to be written, and the rest once it is', async () => {
-  doors.world.isBusy = true;
+  doors.world.publisher.isBusy = true;
   const release = holdPublishes();
   const { stream, answers, ended } = openPublishStream();
   for (let n = 0; n < 100; n += 1) stream.write(event(n));
@@ -101,7 +101,7 @@ test('takes one event at a time while too much waits to be written, and the rest
   await eventually(() => doors.world.events.length === 1);
   await connectClient(DeliveryService, doors, 'grpc').listDeliveries({});
   expect(doors.world.events).toHaveLength(1);
-  doors.world.isBusy = false;
+  doors.world.publisher.isBusy = false;
   release();
   expect(await ended).toBeNull();
   expect(answers).toHaveLength(100);

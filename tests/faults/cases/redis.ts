@@ -45,7 +45,7 @@ export const cases: readonly FaultCase[] = [
     title: 'Redis is killed and comes back empty',
     ci: true,
     async run(world, check) {
-      const { workers } = { workers: [world.w1, world.w2] };
+      const workers = [world.w1, world.w2];
       const failing = 1000;
       world.sink.behave('/failing', { statuses: [...Array.from({ length: failing }, () => 500), 200] });
       await world.createWebhook('/failing', { user_id: 'failing', retry_policy: { retry_delay: 20 } });
