@@ -103,7 +103,8 @@ export class Reconciler implements LongRunning {
       while (page !== null && !this.#stopping.signal.aborted) {
         // The next page is read while this one is put in.
         const following: Promise<SchedulePage> | null = page.next === null ? null : this.#page(page.next);
-        await Promise.all([this.#putBack(page.rows), following]);
+        const [added] = await Promise.all([this.#putBack(page.rows), following]);
+        this.#requeued += added;
         page = await following;
       }
     } finally {
@@ -137,7 +138,7 @@ export class Reconciler implements LongRunning {
         // Two sweeps see the same moment, in case one of them comes late.
         maxAgeMs: MIN_OVERDUE_MS + 2 * intervalMs,
       });
-      await this.#putBack(page.rows);
+      await this.#putBackMissing(page.rows);
       webhookId = page.nextWebhookId;
     }
   }
@@ -148,7 +149,7 @@ export class Reconciler implements LongRunning {
       // Before the page is read: what becomes due now may be sent and over by the time that it was.
       const nowMs = this.#options.now();
       const page = await this.#page(this.#cursor);
-      await this.#putBack(page.rows.filter(({ dueAtMs }) => Math.abs(dueAtMs - nowMs) > MIN_OVERDUE_MS));
+      await this.#putBackMissing(page.rows.filter(({ dueAtMs }) => Math.abs(dueAtMs - nowMs) > MIN_OVERDUE_MS));
       this.#cursor = page.next;
     } while (this.#cursor !== null && performance.now() < endsAt && !this.#stopping.signal.aborted);
   }
@@ -157,21 +158,34 @@ export class Reconciler implements LongRunning {
     return listScheduled(this.#options.pool, { after, limit: PAGE_ROWS });
   }
 
-  // A page is tried again, so that one slow moment does not make a rebuild begin anew.
-  async #putBack(rows: SchedulePage['rows'], triesLeft = PAGE_TRIES - 1): Promise<void> {
-    if (rows.length === 0) return;
+  /**
+   * What came to its end since it was read is added as well, and is not missing: it is taken off the count, rather too much of it than
+   * too little. Under load a page takes up to half a second to put in, and hundreds of a backlog are sent meanwhile.
+   */
+  async #putBackMissing(rows: SchedulePage['rows']): Promise<void> {
+    const added = await this.#putBack(rows);
+    if (added === 0) return;
+    const owed = await countOwed(
+      this.#options.pool,
+      rows.map(({ deliveryId }) => deliveryId),
+    );
+    this.#requeued += Math.max(0, added - (rows.length - owed));
+  }
+
+  /** Answers how many Redis did not know. A page is tried again, so that one slow moment does not make a rebuild begin anew. */
+  async #putBack(rows: SchedulePage['rows'], triesLeft = PAGE_TRIES - 1): Promise<number> {
+    if (rows.length === 0) return 0;
     const { index, leaseMs, now } = this.#options;
     const heldUntilMs = this.#heldSinceMs + leaseMs;
     try {
-      const added = await index.enqueue(
+      return await index.enqueue(
         // Sweeps too, or the next one would undo what a rebuild has held back.
         heldUntilMs < now() ? rows : rows.map((row) => ({ ...row, dueAtMs: Math.max(row.dueAtMs, heldUntilMs) })),
       );
-      this.#requeued += added;
     } catch (error) {
       if (triesLeft === 0 || this.#stopping.signal.aborted) throw error;
       await pause(PAGE_RETRY_DELAY_MS, this.#stopping.signal);
-      await this.#putBack(rows, triesLeft - 1);
+      return this.#putBack(rows, triesLeft - 1);
     }
   }
 
@@ -179,4 +193,13 @@ export class Reconciler implements LongRunning {
     this.#options.onRequeued(this.#requeued);
     this.#requeued = 0;
   }
+}
+
+async function countOwed(pool: Pool, deliveryIds: readonly string[]): Promise<number> {
+  const { rows } = await pool.query<{ owed: number }>(
+    `select count(*)::integer as owed from unnest($1::text[]) as i(id) join deliveries d on d.id = i.id
+     where d.status in ('pending', 'retrying')`,
+    [deliveryIds],
+  );
+  return rows[0]?.owed ?? 0;
 }

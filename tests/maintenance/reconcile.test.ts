@@ -158,6 +158,22 @@ test('a sweep leaves alone what is becoming due and on its way into the schedule
   expect(requeued).toBe(2);
 });
 
+test('a delivery that comes to its end while a sweep puts back what it read does not count as missing', async () => {
+  const webhookId = newWebhookId();
+  const [over, lost] = [newDue(webhookId, Date.now() - 3_600_000), newDue(webhookId, Date.now() - 3_600_000)];
+  await insertRows(database.pool, [over, lost]);
+  const enqueue = index.enqueue.bind(index);
+  index.enqueue = async (items) => {
+    await database.pool.query(`update deliveries set status = 'delivered', next_attempt_at = null where id = $1`, [
+      over.deliveryId,
+    ]);
+    return enqueue(items);
+  };
+  await createReconciler().sweep();
+  expect((await scoresOf(webhookId)).has(lost.deliveryId)).toBe(true);
+  expect(requeued).toBe(1);
+});
+
 test('a rebuild puts in what is becoming due as well', async () => {
   const item = newDue(newWebhookId(), Date.now() + 60_000);
   await insertRows(database.pool, [item]);
