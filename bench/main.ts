@@ -98,10 +98,12 @@ async function yardstickRate(paddingBytes: number): Promise<Record<string, numbe
   return { per_second: perSecond };
 }
 
-/** Resolves when so many more deliveries are recorded as delivered. */
+/** Resolves when so many more deliveries, all since the receiver was reset, are recorded as delivered. */
 async function settled(more: number): Promise<void> {
   expectedDelivered += more;
   const deadline = performance.now() + SETTLE_DEADLINE_MS;
+  // Each look at the service's figures costs it as much as fifty deliveries: not before everything has arrived.
+  while ((await world.received()) < more && performance.now() < deadline) await wait(20);
   for (;;) {
     if ((await metric('deliveries_delivered_total')) >= expectedDelivered) return;
     if (performance.now() > deadline)
@@ -138,6 +140,7 @@ async function throughput(job: Omit<PublishJob, 'grpc' | 'token'>, fanOut: numbe
     postgres_us: perDelivery((after.cpu.postgres - before.cpu.postgres) * 1e6),
     redis_us: perDelivery((after.cpu.redis - before.cpu.redis) * 1e6),
     receiver_us: perDelivery((after.cpu.receiver - before.cpu.receiver) * 1e6),
+    publisher_us: perDelivery((after.cpu.publisher - before.cpu.publisher) * 1e6),
     wal_bytes: perDelivery(after.wal - before.wal),
     commits_per_1000: perDelivery(after.commits - before.commits) * 1000,
     rss_mb: peakRss,
@@ -153,7 +156,8 @@ async function snapshot(from: World) {
   const { rows: found } = await from.pool.query<{ wal: string; commits: string }>(
     `select pg_current_wal_lsn() - '0/0' as wal, (select xact_commit from pg_stat_database where datname = current_database()) as commits`,
   );
-  return { cpu: await from.cpuSeconds(), wal: Number(found[0]?.wal), commits: Number(found[0]?.commits) };
+  const cpu = { ...(await from.cpuSeconds()), publisher: await publisher.cpuSeconds() };
+  return { cpu, wal: Number(found[0]?.wal), commits: Number(found[0]?.commits) };
 }
 
 /** Nothing lost, nothing sent twice, as many attempts on record as requests received. */
