@@ -1,7 +1,7 @@
 // The composition root: everything is built here, by hand, and started and stopped in order.
 import type { Pool } from 'pg';
 import type { Config, DatabaseConfig } from './config.ts';
-import { attempt, type Attempted, type AttemptParts } from './delivery/attempt.ts';
+import { attempt, type Attempted, type AttemptOptions, type AttemptParts } from './delivery/attempt.ts';
 import { Dispatcher, type Committed } from './delivery/dispatcher.ts';
 import { HttpClient, MAX_SOCKETS } from './delivery/http-client.ts';
 import { givenUp, Notices } from './delivery/notices.ts';
@@ -149,20 +149,16 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
     bus.publish(updates);
     for (const update of updates) if (update.status === 'failed') notices.send(givenUp(update));
   };
-  const send = (target: Target, parts: AttemptParts): Promise<Attempted> =>
-    attempt(
-      {
-        client,
-        signatureHeader: config.delivery.signatureHeader,
-        userAgent: `HomeChef-Webhooks/${config.version}`,
-        maxTimeoutMs,
-        signal: aborting.signal,
-        now: () => stores.clock.now(),
-        tracing,
-      },
-      target,
-      parts,
-    );
+  const attempting: AttemptOptions = {
+    client,
+    signatureHeader: config.delivery.signatureHeader,
+    userAgent: `HomeChef-Webhooks/${config.version}`,
+    maxTimeoutMs,
+    signal: aborting.signal,
+    now: () => stores.clock.now(),
+    tracing,
+  };
+  const send = (target: Target, parts: AttemptParts): Promise<Attempted> => attempt(attempting, target, parts);
   const onDisabled = (webhook: DisabledWebhook): void => {
     bus.announceWebhook(webhook.webhookId);
     bus.notify({ ...webhook, type: 'webhook_disabled', disabledAtMs: stores.clock.now() });
