@@ -45,6 +45,8 @@ interface Shard {
   /** Where the last claim stopped, for want of room with everything it saw. */
   rank: number;
   takenSinceFirstRank: number;
+  /** Whether that walk has left something for want of room so far. */
+  isLimited: boolean;
 }
 
 export class RedisScheduler implements Scheduler {
@@ -75,6 +77,7 @@ export class RedisScheduler implements Scheduler {
         probeKey: `${prefix}:probe`,
         rank: 0,
         takenSinceFirstRank: 0,
+        isLimited: false,
       };
     });
   }
@@ -201,10 +204,11 @@ export class RedisScheduler implements Scheduler {
     if (junk > 0) this.#onJunk(junk);
     const leased = readGroups(reply, { token, expiresAt });
     shard.takenSinceFirstRank = (startRank === 0 ? 0 : shard.takenSinceFirstRank) + leased.length;
+    shard.isLimited = limited === 1 || (startRank > 0 && shard.isLimited);
     shard.rank = rank;
     // A walk that began in the middle and came to the end says nothing of those before, unless it took nothing of anybody.
     const isPartial = startRank > 0 && rank === 0 && shard.takenSinceFirstRank > 0;
-    return { shard, leased, nextDueInMs: isPartial ? 0 : nextDueInMs, isLimited: limited === 1 };
+    return { shard, leased, nextDueInMs: isPartial ? 0 : nextDueInMs, isLimited: shard.isLimited };
   }
 
   async #runGrouped<Item extends { readonly webhookId: string }>(

@@ -70,6 +70,18 @@ test('thousands of webhooks without room do not starve the one behind them, nor 
   expect(waits.some((wait) => wait !== null && wait > 0)).toBe(true);
 });
 
+test('a claim that ends a walk still says what its beginning left behind for want of room', async () => {
+  const scheduler = createScheduler();
+  // As many as one script looks at: the second claim goes on behind them and finds nothing.
+  const busy = Array.from({ length: 1000 }, newWebhookId);
+  await scheduler.enqueue(busy.map((webhookId) => newDue(webhookId, Date.now() - 1000)));
+  const room = new Map(busy.map((webhookId) => [webhookId, 0]));
+  for (let calls = 0; calls < 4; calls += 1) expect((await scheduler.claim({ ...everything, room })).isLimited).toBe(true);
+  for (let calls = 0; calls < 10; calls += 1) await scheduler.claim({ ...everything, max: 1000 });
+  await scheduler.claim(everything);
+  expect((await scheduler.claim(everything)).isLimited).toBe(false);
+});
+
 test('a holder whose lease has run out can neither end nor reschedule the delivery', async () => {
   const [stalled, successor] = [createScheduler({ leaseMs: 1 }), createScheduler()];
   const item = newDue(newWebhookId(), Date.now() - 1);
