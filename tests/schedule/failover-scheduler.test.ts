@@ -11,8 +11,6 @@ import { createTestRedis, type TestRedis } from '../fixtures/redis.ts';
 import { insertRows, newDue, newWebhookId } from './rows.ts';
 
 const LEASE_MS = 1500;
-/** What a caller may have to wait for a frozen Redis: one command timeout, and some. */
-const SLOWEST_CALL_MS = 1000;
 const everything: ClaimRequest = { max: 100, perWebhook: 100, room: new Map() };
 
 let database: TestDatabase;
@@ -53,6 +51,18 @@ async function start(isComplete: boolean): Promise<void> {
   await schedule.start();
 }
 
+/** Whether a call is over before so many commands, one after the other and begun before it, have timed out. */
+async function isOverBefore(call: () => Promise<unknown>, commands: number): Promise<boolean> {
+  const timedOut = (async () => {
+    for (let n = 0; n < commands; n += 1) await redis.commands.get('key').catch(() => undefined);
+    return false;
+  })();
+  const over = call().then(() => true);
+  const isFirst = await Promise.race([over, timedOut]);
+  await over;
+  return isFirst;
+}
+
 // What the reconciler does to an empty one.
 async function complete(): Promise<void> {
   await index.beginBuild('test');
@@ -89,15 +99,11 @@ test('with Redis frozen, no call takes longer than a command may, and none rejec
   server.stop();
   const item = newDue(newWebhookId(), Date.now());
   await commit(item);
-  const took: number[] = [];
-  for (let calls = 0; calls < 10; calls += 1) {
-    const startedAt = performance.now();
-    if (calls % 2 === 0) await schedule.enqueue([item]);
-    else await schedule.settle([{ ...item, token: 1, dueAtMs: null }]);
-    took.push(performance.now() - startedAt);
-  }
-  expect(Math.max(...took)).toBeLessThan(SLOWEST_CALL_MS);
-  expect(took.at(-1)).toBeLessThan(50);
+  const call = (n: number): Promise<unknown> =>
+    n % 2 === 0 ? schedule.enqueue([item]) : schedule.settle([{ ...item, token: 1, dueAtMs: null }]);
+  // Measured in commands that time out beside it, not in milliseconds: a busy machine is late with all of them alike.
+  for (let n = 0; n < 10; n += 1) expect(await isOverBefore(() => call(n), 2)).toBe(true);
+  expect(await isOverBefore(() => call(0), 1)).toBe(true);
   expect(schedule.isDegraded).toBe(true);
   server.cont();
   await eventually(() => !schedule.isDegraded);
