@@ -102,8 +102,6 @@ async function retire(session: ServerHttp2Session, calls: Calls, answerMs: numbe
     await answered(session, answerMs, (done) => session.ping(done));
   }
   if (session.destroyed) return;
-  // close() alone lets the client go on opening calls until the last one has ended.
-  session.goaway(constants.NGHTTP2_NO_ERROR);
   session.close();
 }
 
