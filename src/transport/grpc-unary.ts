@@ -9,14 +9,12 @@ import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
 import { ServiceError } from '../domain/errors.ts';
 import { newCallValues, requestIdFrom, setProblem } from './call-context.ts';
 import { READ_OPTIONS } from './connect-options.ts';
-import { deadlineExceeded, toConnectError } from './errors.ts';
-import { errorTrailers } from './grpc-trailers.ts';
+import { deadlineExceeded } from './errors.ts';
+import { addressOf, ANSWER_HEADERS, isGone, isPlain, refuse, webHeaders } from './grpc-call.ts';
+import { frame, FRAME_HEADER_BYTES, malformed, messageTooLarge } from './grpc-frames.ts';
 import type { ServiceEntry } from './router.ts';
 import { unaryCall } from './unary-call.ts';
 import type { UnaryCall } from './unary-call.ts';
-
-/** A compression flag and a length in front of every message. */
-const FRAME_HEADER_BYTES = 5;
 
 export interface GrpcUnaryOptions {
   readonly entries: readonly ServiceEntry[];
@@ -54,17 +52,6 @@ export function grpcUnary(options: GrpcUnaryOptions): (stream: ServerHttp2Stream
   };
 }
 
-/** Protobuf, uncompressed. Connect speaks the rest: JSON, gzip, brotli. */
-function isPlain(headers: IncomingHttpHeaders): boolean {
-  const type = headers['content-type'];
-  const encoding = headers['grpc-encoding'];
-  return (
-    headers[':method'] === 'POST' &&
-    (type === 'application/grpc' || type === 'application/grpc+proto') &&
-    (encoding === undefined || encoding === 'identity')
-  );
-}
-
 type Read = Buffer | ServiceError;
 
 // Calls back once: with the message, or with why there is none. A stream that closes first is not answered at all.
@@ -86,7 +73,7 @@ function readMessage(stream: ServerHttp2Stream, options: GrpcUnaryOptions, done:
     chunks.push(chunk);
     if (size > options.maxMessageBytes + FRAME_HEADER_BYTES) {
       chunks.length = 0;
-      finish(new ServiceError('resource_exhausted', 'payload_too_large', 'The message is larger than this service reads.'));
+      finish(messageTooLarge());
     }
   });
   stream.on('end', () => finish(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size)));
@@ -137,23 +124,13 @@ async function answer(
       values,
       signal: controller.signal,
     });
-    respond(stream, requestId, frame(toBinary(method.output, output)));
+    respond(stream, requestId, frame([toBinary(method.output, output)]));
   } catch (thrown) {
     refuse(stream, requestId, thrown);
   } finally {
     isAnswered = true;
     if (timer !== null) clearTimeout(timer);
   }
-}
-
-// A session's socket answers through a proxy of Node's, which is too slow to ask for every call.
-const addresses = new WeakMap<object, string>();
-
-function addressOf({ session }: ServerHttp2Stream): string {
-  if (session === undefined) return '';
-  let address = addresses.get(session);
-  if (address === undefined) addresses.set(session, (address = session.socket.remoteAddress ?? ''));
-  return address;
 }
 
 function decode(method: DescMethodUnary, read: Read): Message {
@@ -168,49 +145,9 @@ function toProblem(thrown: unknown): ServiceError {
   return thrown instanceof ServiceError ? thrown : malformed(thrown);
 }
 
-function malformed(cause?: unknown): ServiceError {
-  return new ServiceError('invalid_argument', 'body_malformed', 'The request is not one well-formed protobuf message.', {
-    cause,
-  });
-}
-
-function frame(bytes: Uint8Array): Buffer {
-  const framed = Buffer.allocUnsafe(FRAME_HEADER_BYTES + bytes.length);
-  framed[0] = 0;
-  framed.writeUInt32BE(bytes.length, 1);
-  framed.set(bytes, FRAME_HEADER_BYTES);
-  return framed;
-}
-
 function respond(stream: ServerHttp2Stream, requestId: string, framed: Buffer): void {
-  if (stream.destroyed || stream.closed) return;
-  stream.respond(
-    { ':status': 200, 'content-type': 'application/grpc+proto', 'x-request-id': requestId },
-    { waitForTrailers: true },
-  );
+  if (isGone(stream)) return;
+  stream.respond({ ...ANSWER_HEADERS, 'x-request-id': requestId }, { waitForTrailers: true });
   stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
   stream.end(framed);
-}
-
-// Headers alone: gRPC's "trailers only". A caller that is still sending is told to stop.
-function refuse(stream: ServerHttp2Stream, requestId: string, thrown: unknown): void {
-  if (stream.destroyed || stream.closed) return;
-  const trailers = errorTrailers(toConnectError(thrown, requestId));
-  const isSending = !stream.readableEnded;
-  stream.respond(
-    { ':status': 200, 'content-type': 'application/grpc+proto', 'x-request-id': requestId, ...trailers },
-    { endStream: true },
-  );
-  if (isSending) setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
-}
-
-function webHeaders(headers: IncomingHttpHeaders): Headers {
-  const web = new Headers();
-  for (const name in headers) {
-    const value = headers[name];
-    if (name.startsWith(':') || value === undefined) continue;
-    if (Array.isArray(value)) for (const item of value) web.append(name, item);
-    else web.set(name, value);
-  }
-  return web;
 }

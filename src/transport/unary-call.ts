@@ -1,18 +1,10 @@
 // Runs a unary RPC: the interceptors and the implementation that every door shares, without the protocol around them.
 import { create, isMessage } from '@bufbuild/protobuf';
 import type { DescMessage, DescMethodUnary, Message, MessageInitShape } from '@bufbuild/protobuf';
-import type { ContextValues, HandlerContext, Interceptor, UnaryRequest, UnaryResponse } from '@connectrpc/connect';
+import type { HandlerContext, Interceptor, UnaryRequest, UnaryResponse } from '@connectrpc/connect';
 import type { ServiceEntry } from './router.ts';
-
-export interface CallInput {
-  readonly url: string;
-  /** GET, POST … as the caller sent it. */
-  readonly requestMethod: string;
-  readonly header: Headers;
-  readonly values: ContextValues;
-  /** Aborted when the caller goes away or its deadline passes. */
-  readonly signal: AbortSignal;
-}
+import { behind, Context, implementationOf } from './rpc-call.ts';
+import type { CallInput } from './rpc-call.ts';
 
 export type UnaryCall = (message: Message, input: CallInput) => Promise<Message>;
 
@@ -20,9 +12,7 @@ type Implementation = (message: Message, context: HandlerContext) => Promise<obj
 
 /** Prepared once a method: a call then builds no chain, only walks it. */
 export function unaryCall(entry: ServiceEntry, method: DescMethodUnary, interceptors: readonly Interceptor[]): UnaryCall {
-  const implementation = entry.implementation[method.localName];
-  if (typeof implementation !== 'function') throw new Error(`${method.parent.typeName}/${method.name} has no implementation`);
-  const run = implementation as Implementation;
+  const run = implementationOf(entry, method) as Implementation;
   const service = method.parent;
 
   const last = async (request: UnaryRequest): Promise<UnaryResponse> => {
@@ -31,10 +21,7 @@ export function unaryCall(entry: ServiceEntry, method: DescMethodUnary, intercep
     const message = isMessage(answer, method.output) ? answer : create(method.output, answer as MessageInitShape<DescMessage>);
     return new Answer(context, message);
   };
-  const chain = interceptors.reduceRight<ReturnType<Interceptor>>(
-    (next, interceptor) => interceptor(next),
-    last as ReturnType<Interceptor>,
-  );
+  const chain = behind(interceptors, last as ReturnType<Interceptor>);
 
   return async (message, { url, requestMethod, header, values, signal }) => {
     const request: UnaryRequest = {
@@ -53,55 +40,12 @@ export function unaryCall(entry: ServiceEntry, method: DescMethodUnary, intercep
   };
 }
 
-/** What an implementation is told of its call. Headers are made when somebody asks: hardly anybody does, and each costs microseconds. */
-class Context implements HandlerContext {
-  readonly protocolName = '';
-  readonly method: DescMethodUnary;
-  readonly #request: UnaryRequest;
-  #responseHeader: Headers | undefined;
-  #responseTrailer: Headers | undefined;
-
-  constructor(method: DescMethodUnary, request: UnaryRequest) {
-    this.method = method;
-    this.#request = request;
-  }
-
-  get service() {
-    return this.#request.service;
-  }
-  get signal() {
-    return this.#request.signal;
-  }
-  get requestMethod() {
-    return this.#request.requestMethod;
-  }
-  get requestHeader() {
-    return this.#request.header;
-  }
-  get values() {
-    return this.#request.contextValues;
-  }
-  get url() {
-    return this.#request.url;
-  }
-  get responseHeader() {
-    return (this.#responseHeader ??= new Headers());
-  }
-  get responseTrailer() {
-    return (this.#responseTrailer ??= new Headers());
-  }
-  /** The door turns the caller's deadline into the signal. */
-  timeoutMs(): undefined {
-    return undefined;
-  }
-}
-
 class Answer implements UnaryResponse {
   readonly stream = false;
   readonly message: Message;
-  readonly #context: Context;
+  readonly #context: Context<DescMethodUnary>;
 
-  constructor(context: Context, message: Message) {
+  constructor(context: Context<DescMethodUnary>, message: Message) {
     this.#context = context;
     this.message = message;
   }

@@ -1,0 +1,57 @@
+// What unary calls and streams have in common on Node's HTTP/2 streams: which of them are ours, who calls, and how one is refused.
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { constants } from 'node:http2';
+import { toConnectError } from './errors.ts';
+import { errorTrailers } from './grpc-trailers.ts';
+
+export const ANSWER_HEADERS = { ':status': 200, 'content-type': 'application/grpc+proto' };
+
+/** Protobuf, uncompressed. Connect speaks the rest: JSON, gzip, brotli. */
+export function isPlain(headers: IncomingHttpHeaders): boolean {
+  const type = headers['content-type'];
+  const encoding = headers['grpc-encoding'];
+  return (
+    headers[':method'] === 'POST' &&
+    (type === 'application/grpc' || type === 'application/grpc+proto') &&
+    (encoding === undefined || encoding === 'identity')
+  );
+}
+
+export function webHeaders(headers: IncomingHttpHeaders): Headers {
+  const web = new Headers();
+  for (const name in headers) {
+    const value = headers[name];
+    if (name.startsWith(':') || value === undefined) continue;
+    if (Array.isArray(value)) for (const item of value) web.append(name, item);
+    else web.set(name, value);
+  }
+  return web;
+}
+
+// A session's socket answers through a proxy of Node's, which is too slow to ask for every call.
+const addresses = new WeakMap<object, string>();
+
+export function addressOf({ session }: ServerHttp2Stream): string {
+  if (session === undefined) return '';
+  let address = addresses.get(session);
+  if (address === undefined) addresses.set(session, (address = session.socket.remoteAddress ?? ''));
+  return address;
+}
+
+/** Whether nobody is there any more to be answered. */
+export function isGone(stream: ServerHttp2Stream): boolean {
+  return stream.destroyed || stream.closed;
+}
+
+/** Headers alone: gRPC's "trailers only". */
+export function refuse(stream: ServerHttp2Stream, requestId: string, thrown: unknown): void {
+  if (isGone(stream)) return;
+  const trailers = errorTrailers(toConnectError(thrown, requestId));
+  stream.respond({ ...ANSWER_HEADERS, 'x-request-id': requestId, ...trailers }, { endStream: true });
+  stopSending(stream);
+}
+
+/** Tells a caller that is still sending to stop: it was answered. In the next turn, when the answer is on its way. */
+export function stopSending(stream: ServerHttp2Stream): void {
+  if (!stream.readableEnded) setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
+}
