@@ -17,6 +17,7 @@ import type { Config } from '../config.ts';
 import { newCallValues, requestIdFrom } from './call-context.ts';
 import { GrpcConnections } from './grpc-connections.ts';
 import { mendTrailers } from './grpc-trailers.ts';
+import { grpcStream } from './grpc-stream.ts';
 import { grpcUnary } from './grpc-unary.ts';
 import { connectOptions, connectRoutes } from './connect-options.ts';
 import type { ServiceEntry } from './router.ts';
@@ -71,16 +72,16 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     config.tls === null
       ? createServer(SETTINGS)
       : createSecureServer({ ...SETTINGS, ...readMutualTls(config.tls), allowHTTP1: false });
-  const answersUnary = grpcUnary({
-    entries: options.entries,
-    interceptors: options.interceptors,
-    maxMessageBytes: config.maxPayloadBytes + ENVELOPE_BYTES,
-    maxCallMs: limits.maxCallMs,
-    requestTimeoutMs: limits.requestTimeoutMs,
-  });
+  const { entries, interceptors } = options;
+  const maxMessageBytes = config.maxPayloadBytes + ENVELOPE_BYTES;
+  const { maxCallMs, requestTimeoutMs } = limits;
+  const answersUnary = grpcUnary({ entries, interceptors, maxMessageBytes, maxCallMs, requestTimeoutMs });
+  const answersStream = grpcStream({ entries, interceptors, maxMessageBytes });
   const others = compatibility(handler, options, limits);
-  server.on('stream', (stream, headers, flags, rawHeaders) => {
-    if (!answersUnary(stream as ServerHttp2Stream, headers)) others.emit('stream', stream, headers, flags, rawHeaders);
+  server.on('stream', (opened, headers, flags, rawHeaders) => {
+    const stream = opened as ServerHttp2Stream;
+    if (answersUnary(stream, headers) || answersStream(stream, headers)) return;
+    others.emit('stream', stream, headers, flags, rawHeaders);
   });
 
   const connections = new GrpcConnections();

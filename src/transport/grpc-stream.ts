@@ -1,0 +1,98 @@
+// gRPC calls that stream both ways, read and answered on Node's HTTP/2 streams directly, as unary ones are.
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { toBinary } from '@bufbuild/protobuf';
+import type { DescMethodBiDiStreaming } from '@bufbuild/protobuf';
+import type { Interceptor } from '@connectrpc/connect';
+import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
+import { ServiceError } from '../domain/errors.ts';
+import { newCallValues, requestIdFrom, setProblem } from './call-context.ts';
+import { deadlineExceeded, toServiceError } from './errors.ts';
+import { GrpcAnswers } from './grpc-answers.ts';
+import { addressOf, isPlain, webHeaders } from './grpc-call.ts';
+import { GrpcMessages } from './grpc-messages.ts';
+import type { ServiceEntry } from './router.ts';
+import { MAX_STREAM_MS } from './server-limits.ts';
+import { streamCall } from './stream-call.ts';
+import type { StreamCall } from './stream-call.ts';
+
+export interface GrpcStreamOptions {
+  readonly entries: readonly ServiceEntry[];
+  readonly interceptors: readonly Interceptor[];
+  readonly maxMessageBytes: number;
+}
+
+interface Route {
+  readonly method: DescMethodBiDiStreaming;
+  readonly call: StreamCall;
+}
+
+/** Answers the stream if it is a plain gRPC call that streams both ways; false leaves it, untouched, to somebody else. */
+export function grpcStream(options: GrpcStreamOptions): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean {
+  const routes = new Map<string, Route>();
+  for (const entry of options.entries) {
+    for (const method of entry.service.methods) {
+      if (method.methodKind !== 'bidi_streaming') continue;
+      const streaming = method as DescMethodBiDiStreaming;
+      routes.set(`/${entry.service.typeName}/${method.name}`, {
+        method: streaming,
+        call: streamCall(entry, streaming, options.interceptors),
+      });
+    }
+  }
+  return (stream, headers) => {
+    const route = routes.get(headers[':path'] as string);
+    if (route === undefined || !isPlain(headers)) return false;
+    void answer(route, stream, headers, options.maxMessageBytes);
+    return true;
+  };
+}
+
+// Never rejects.
+async function answer(
+  { method, call }: Route,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  maxMessageBytes: number,
+): Promise<void> {
+  const requestId = requestIdFrom(headers['x-request-id']);
+  const values = newCallValues(requestId, 'grpc', addressOf(stream));
+  const messages = new GrpcMessages(stream, method.input, maxMessageBytes);
+  const answers = new GrpcAnswers(stream, requestId);
+  const controller = new AbortController();
+  const stop = (reason: ServiceError): void => {
+    controller.abort(reason);
+    messages.stop(reason);
+  };
+  const onGone = (): void => stop(new ServiceError('canceled', 'request_canceled', 'The caller went away.'));
+  stream.once('close', onGone);
+  // A stream that is reset while it is not read from closes only once it has been.
+  stream.once('aborted', onGone);
+  // What breaks a stream is told by its close.
+  stream.on('error', () => {});
+
+  const timeout = parseTimeout((headers['grpc-timeout'] as string | undefined) ?? null, MAX_STREAM_MS);
+  if (timeout.error !== undefined) setProblem(values, toServiceError(timeout.error));
+  const timer =
+    timeout.timeoutMs === undefined || timeout.error !== undefined
+      ? null
+      : setTimeout(() => stop(deadlineExceeded()), timeout.timeoutMs);
+  try {
+    const input = {
+      url: `http://grpc${headers[':path']}`,
+      requestMethod: 'POST',
+      header: webHeaders(headers),
+      values,
+      signal: controller.signal,
+    };
+    for await (const message of await call(messages, input)) {
+      answers.add(toBinary(method.output, message));
+      if (answers.isFull) await answers.room();
+    }
+    answers.end();
+  } catch (thrown) {
+    answers.fail(thrown);
+  } finally {
+    if (timer !== null) clearTimeout(timer);
+    messages.stop(new ServiceError('canceled', 'request_canceled', 'The call was answered.'));
+  }
+}
