@@ -1,5 +1,6 @@
 // Unary gRPC calls, read and answered on Node's HTTP/2 streams directly. Measured here, Connect's own handler takes 370 µs of CPU for
-// such a call, grpc-js 110 µs; publishers make thousands a second. Everything else gRPC goes through Connect.
+// such a call, grpc-js 110 µs; publishers make thousands a second. Streams have `grpc-stream.ts`; everything
+// else gRPC goes through Connect.
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
