@@ -43,7 +43,7 @@ import type { Logger } from './telemetry/log.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 import { callChain } from './transport/call-chain.ts';
 import { consolePage } from './transport/console-page.ts';
-import { createGrpcServer } from './transport/grpc-server.ts';
+import { createGrpcServer } from './transport/grpc/server.ts';
 import { createHttpServer } from './transport/http-server.ts';
 import { openApiRoutes } from './transport/openapi.ts';
 import { services } from './transport/router.ts';

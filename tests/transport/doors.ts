@@ -17,7 +17,7 @@ import type { Principal } from '../../src/security/tokens.ts';
 import type { PublishContext, Published } from '../../src/service/publish-event.ts';
 import { callChain } from '../../src/transport/call-chain.ts';
 import { principalOf } from '../../src/transport/call-context.ts';
-import { createGrpcServer } from '../../src/transport/grpc-server.ts';
+import { createGrpcServer } from '../../src/transport/grpc/server.ts';
 import type { HealthReport, HealthView } from '../../src/transport/health-view.ts';
 import { createHttpServer } from '../../src/transport/http-server.ts';
 import type { HttpServerOptions } from '../../src/transport/http-server.ts';

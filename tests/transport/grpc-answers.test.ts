@@ -4,8 +4,8 @@ import type { ServerHttp2Stream } from 'node:http2';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { expect, test, vi } from 'vitest';
-import { FrameBuffer } from '../../src/transport/grpc-frames.ts';
-import { GrpcAnswers } from '../../src/transport/grpc-answers.ts';
+import { FrameBuffer } from '../../src/transport/grpc/frames.ts';
+import { GrpcAnswers } from '../../src/transport/grpc/answers.ts';
 
 test('answers of one turn leave in one write, those of the next in another', async () => {
   const server = createServer().listen(0, '127.0.0.1');

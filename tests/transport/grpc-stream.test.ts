@@ -13,7 +13,7 @@ import {
   PublishStreamResponseSchema,
 } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
-import { FrameBuffer } from '../../src/transport/grpc-frames.ts';
+import { FrameBuffer } from '../../src/transport/grpc/frames.ts';
 import { serve } from '../../src/transport/router.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { connectClient, openDoors } from './doors.ts';

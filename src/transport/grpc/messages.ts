@@ -2,8 +2,8 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import { fromBinary } from '@bufbuild/protobuf';
 import type { DescMessage, Message } from '@bufbuild/protobuf';
-import { READ_OPTIONS } from './connect-options.ts';
-import { FrameBuffer, malformed } from './grpc-frames.ts';
+import { READ_OPTIONS } from '../connect-options.ts';
+import { FrameBuffer, malformed } from './frames.ts';
 
 /** Bytes held for a stream whose messages are not taken: what Node reads at once. A single message may be larger. */
 const MAX_HELD_BYTES = 65_536;

@@ -1,8 +1,8 @@
 // What unary calls and streams have in common on Node's HTTP/2 streams: which of them are ours, who calls, and how one is refused.
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
-import { toConnectError } from './errors.ts';
-import { errorTrailers } from './grpc-trailers.ts';
+import { toConnectError } from '../errors.ts';
+import { errorTrailers } from './trailers.ts';
 
 export const ANSWER_HEADERS = { ':status': 200, 'content-type': 'application/grpc+proto' };
 

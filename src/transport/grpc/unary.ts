@@ -1,5 +1,5 @@
 // Unary gRPC calls, read and answered on Node's HTTP/2 streams directly. Measured here, Connect's own handler takes 370 µs of CPU for
-// such a call, grpc-js 110 µs; publishers make thousands a second. Streams have `grpc-stream.ts`; everything
+// such a call, grpc-js 110 µs; publishers make thousands a second. Streams have `stream.ts`; everything
 // else gRPC goes through Connect.
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
@@ -7,15 +7,15 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { DescMethodUnary, Message } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
 import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
-import { ServiceError } from '../domain/errors.ts';
-import { newCallValues, requestIdFrom, setProblem } from './call-context.ts';
-import { READ_OPTIONS } from './connect-options.ts';
-import { deadlineExceeded } from './errors.ts';
-import { addressOf, ANSWER_HEADERS, isGone, isPlain, refuse, webHeaders } from './grpc-call.ts';
-import { frame, FRAME_HEADER_BYTES, malformed, messageTooLarge } from './grpc-frames.ts';
-import type { ServiceEntry } from './router.ts';
-import { unaryCall } from './unary-call.ts';
-import type { UnaryCall } from './unary-call.ts';
+import { ServiceError } from '../../domain/errors.ts';
+import { newCallValues, requestIdFrom, setProblem } from '../call-context.ts';
+import { READ_OPTIONS } from '../connect-options.ts';
+import { deadlineExceeded } from '../errors.ts';
+import { addressOf, ANSWER_HEADERS, isGone, isPlain, refuse, webHeaders } from './call.ts';
+import { frame, FRAME_HEADER_BYTES, malformed, messageTooLarge } from './frames.ts';
+import type { ServiceEntry } from '../router.ts';
+import { unaryCall } from '../unary-call.ts';
+import type { UnaryCall } from '../unary-call.ts';
 
 export interface GrpcUnaryOptions {
   readonly entries: readonly ServiceEntry[];

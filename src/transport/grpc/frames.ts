@@ -1,5 +1,5 @@
 // gRPC's framing: a compression flag and a length in front of every message.
-import { ServiceError } from '../domain/errors.ts';
+import { ServiceError } from '../../domain/errors.ts';
 
 export const FRAME_HEADER_BYTES = 5;
 

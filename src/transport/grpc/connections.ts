@@ -2,7 +2,7 @@
 import { constants } from 'node:http2';
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import { pause } from '../lifecycle.ts';
+import { pause } from '../../lifecycle.ts';
 
 /** Connections; each holds many calls, so far fewer than the HTTP/1.1 listener needs. */
 const MAX_SESSIONS = 4000;

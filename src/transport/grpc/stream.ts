@@ -6,16 +6,16 @@ import { toBinary } from '@bufbuild/protobuf';
 import type { DescMethodBiDiStreaming } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
 import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
-import { ServiceError } from '../domain/errors.ts';
-import { newCallValues, requestIdFrom, setProblem } from './call-context.ts';
-import { deadlineExceeded, toServiceError } from './errors.ts';
-import { GrpcAnswers } from './grpc-answers.ts';
-import { addressOf, isPlain, webHeaders } from './grpc-call.ts';
-import { GrpcMessages } from './grpc-messages.ts';
-import type { ServiceEntry } from './router.ts';
-import { MAX_STREAM_MS } from './server-limits.ts';
-import { streamCall } from './stream-call.ts';
-import type { StreamCall } from './stream-call.ts';
+import { ServiceError } from '../../domain/errors.ts';
+import { newCallValues, requestIdFrom, setProblem } from '../call-context.ts';
+import { deadlineExceeded, toServiceError } from '../errors.ts';
+import { GrpcAnswers } from './answers.ts';
+import { addressOf, isPlain, webHeaders } from './call.ts';
+import { GrpcMessages } from './messages.ts';
+import type { ServiceEntry } from '../router.ts';
+import { MAX_STREAM_MS } from '../server-limits.ts';
+import { streamCall } from '../stream-call.ts';
+import type { StreamCall } from '../stream-call.ts';
 
 export interface GrpcStreamOptions {
   readonly entries: readonly ServiceEntry[];

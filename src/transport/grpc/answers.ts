@@ -1,10 +1,10 @@
 // The answers of a gRPC stream: what is ready in one turn of the event loop leaves as one piece.
 import type { ServerHttp2Stream } from 'node:http2';
 import type { OutgoingHttpHeaders } from 'node:http';
-import { toConnectError } from './errors.ts';
-import { ANSWER_HEADERS, isGone, refuse, stopSending } from './grpc-call.ts';
-import { frame, FRAME_HEADER_BYTES } from './grpc-frames.ts';
-import { errorTrailers } from './grpc-trailers.ts';
+import { toConnectError } from '../errors.ts';
+import { ANSWER_HEADERS, isGone, refuse, stopSending } from './call.ts';
+import { frame, FRAME_HEADER_BYTES } from './frames.ts';
+import { errorTrailers } from './trailers.ts';
 
 /** More than this does not wait for the end of the turn. */
 const MAX_WAITING_BYTES = 65_536;

@@ -13,17 +13,17 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
-import type { Config } from '../config.ts';
-import { newCallValues, requestIdFrom } from './call-context.ts';
-import { GrpcConnections } from './grpc-connections.ts';
-import { mendTrailers } from './grpc-trailers.ts';
-import { grpcStream } from './grpc-stream.ts';
-import { grpcUnary } from './grpc-unary.ts';
-import { connectOptions, connectRoutes } from './connect-options.ts';
-import type { ServiceEntry } from './router.ts';
-import { DEFAULT_LIMITS, ENVELOPE_BYTES, MAX_HEADER_BYTES } from './server-limits.ts';
-import type { ServerLimits } from './server-limits.ts';
-import { readMutualTls, watchTls } from './tls-files.ts';
+import type { Config } from '../../config.ts';
+import { newCallValues, requestIdFrom } from '../call-context.ts';
+import { GrpcConnections } from './connections.ts';
+import { mendTrailers } from './trailers.ts';
+import { grpcStream } from './stream.ts';
+import { grpcUnary } from './unary.ts';
+import { connectOptions, connectRoutes } from '../connect-options.ts';
+import type { ServiceEntry } from '../router.ts';
+import { DEFAULT_LIMITS, ENVELOPE_BYTES, MAX_HEADER_BYTES } from '../server-limits.ts';
+import type { ServerLimits } from '../server-limits.ts';
+import { readMutualTls, watchTls } from '../tls-files.ts';
 
 /** Calls at once on one connection. Node's default is four billion. */
 const MAX_CONCURRENT_STREAMS = 256;
