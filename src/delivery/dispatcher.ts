@@ -147,7 +147,7 @@ export class Dispatcher implements LongRunning {
     const { scheduler, recorder, endpointConcurrency } = this.#options;
     if (recorder.isStalled) return FAILURE_SLEEP_MS;
     this.#pump();
-    const max = Math.min(MAX_CLAIM, this.#lanes.claimable);
+    const max = Math.min(MAX_CLAIM, this.#lanes.claimable(performance.now()));
     if (max === 0) {
       // Nobody looked, so something may be due: a free place asks again.
       this.#isMoreDue = true;

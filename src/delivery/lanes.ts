@@ -14,6 +14,9 @@ const USUAL_BYTES = 2048;
  */
 const DIRECT_QUEUE_FACTOR = 4;
 
+/** What ended within this time, or twice it, says how fast places become free, in milliseconds. */
+const PACE_WINDOW_MS = 100;
+
 export interface LanesOptions {
   readonly maxConcurrency: number;
   readonly endpointConcurrency: number;
@@ -33,6 +36,10 @@ export class Lanes {
   #heldBytes = 0;
   /** Of the payloads of the last claim. */
   #averageBytes = USUAL_BYTES;
+  /** Requests that ended in the present window, and in the one before. */
+  #ended = 0;
+  #endedBefore = 0;
+  #windowEndsAt = 0;
 
   constructor(options: LanesOptions) {
     this.#options = options;
@@ -49,16 +56,19 @@ export class Lanes {
   }
 
   /** How many a claim may take; 0 when it should not be made. */
-  get claimable(): number {
+  claimable(now: number): number {
     if (!this.isLow) return 0;
+    const { maxConcurrency } = this.#options;
     const affordable = Math.floor((MAX_HELD_BYTES - this.#heldBytes) / this.#averageBytes);
-    return Math.max(0, Math.min(this.#options.maxConcurrency * 2 - this.#claimedQueued - this.#inFlight, affordable));
+    const places = maxConcurrency - this.#claimedQueued - this.#inFlight + Math.min(maxConcurrency, this.#endedLately(now));
+    return Math.max(0, Math.min(places, affordable));
   }
 
   /** Keeps a place for a delivery straight from a commit; false when there is none. To be followed by `push` or `giveUp`. */
   reserve(delivery: Reserving, now: number): boolean {
     if (this.#directQueued >= this.#options.maxConcurrency * DIRECT_QUEUE_FACTOR) return false;
     if (this.#heldBytes + bytesOf(delivery) > MAX_DIRECT_BYTES) return false;
+    if (this.#inFlight >= this.#options.maxConcurrency && this.#endedLately(now) === 0) return false;
     const lane = this.#laneOf(delivery.webhookId);
     if (lane.directPlaces(now) === 0) return false;
     lane.reserved += 1;
@@ -129,6 +139,8 @@ export class Lanes {
   }
 
   finished(lane: Lane, task: Task, now: number): void {
+    this.#endedLately(now);
+    this.#ended += 1;
     this.#inFlight -= 1;
     this.#heldBytes -= bytesOf(task);
     lane.inFlight -= 1;
@@ -148,6 +160,17 @@ export class Lanes {
   /** Takes out everything that was not started. */
   clearAll(): Task[] {
     return [...this.#lanes.values()].flatMap((lane) => this.clear(lane));
+  }
+
+  // So many are fetched ahead of free places, and none when nothing ends: behind receivers that hang they would wait for the timeout, while
+  // another process may have places.
+  #endedLately(now: number): number {
+    if (now >= this.#windowEndsAt) {
+      this.#endedBefore = now < this.#windowEndsAt + PACE_WINDOW_MS ? this.#ended : 0;
+      this.#ended = 0;
+      this.#windowEndsAt = now + PACE_WINDOW_MS;
+    }
+    return this.#endedBefore + this.#ended;
   }
 
   #laneOf(webhookId: string): Lane {

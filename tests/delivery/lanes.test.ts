@@ -29,7 +29,7 @@ test('a place that was given up can be had again', () => {
 
 test('however many wait straight from commits, as many may be claimed', () => {
   const lanes = new Lanes({ maxConcurrency: 8, endpointConcurrency: 16 });
-  const before = lanes.claimable;
+  const before = lanes.claimable(NOW);
   let taken = 0;
   for (let n = 0; n < 100; n += 1) {
     for (const one of reserveAll(lanes, hundred(`webhook_${n}`))) {
@@ -38,21 +38,21 @@ test('however many wait straight from commits, as many may be claimed', () => {
     }
   }
   expect(taken).toBe(32);
-  expect(lanes.claimable).toBe(before);
+  expect(lanes.claimable(NOW)).toBe(before);
 });
 
 test('large payloads straight from commits leave memory for those that are claimed', () => {
   const lanes = new Lanes({ maxConcurrency: 1000, endpointConcurrency: 1000 });
   expect(reserveAll(lanes, hundred('a', 'x'.repeat(MEGABYTE)))).toHaveLength(64);
-  expect(lanes.claimable).toBeGreaterThan(0);
+  expect(lanes.claimable(NOW)).toBeGreaterThan(0);
 });
 
 test('after everything was sent or taken out nothing is counted any more', () => {
   const lanes = new Lanes({ maxConcurrency: 4, endpointConcurrency: 16 });
-  const before = lanes.claimable;
+  const before = lanes.claimable(NOW);
   for (const one of reserveAll(lanes, hundred('a'))) lanes.push(one);
   for (const one of hundred('b')) lanes.push({ ...one, isDirect: false });
-  expect(lanes.claimable).toBe(0);
+  expect(lanes.claimable(NOW)).toBe(0);
   for (let n = 0; n < 4; n += 1) {
     const next = lanes.next(NOW, () => undefined);
     if (next === null) throw new Error('four may be sent at once');
@@ -61,6 +61,20 @@ test('after everything was sent or taken out nothing is counted any more', () =>
   }
   expect(lanes.inFlight).toBe(2);
   expect(lanes.clearAll().length).toBe(104);
-  expect(lanes.claimable).toBe(before - 2);
+  const later = NOW + 1000;
+  expect(lanes.claimable(later)).toBe(before - 2);
   expect(reserveAll(lanes, hundred('c'))).toHaveLength(8);
+});
+
+test('behind requests that do not end nothing is fetched ahead; behind those that do, as much as ends', () => {
+  const lanes = new Lanes({ maxConcurrency: 4, endpointConcurrency: 16 });
+  for (const one of hundred('a').slice(0, 5)) lanes.push({ ...one, isDirect: false });
+  const started = Array.from({ length: 4 }, () => lanes.next(NOW, () => undefined));
+  for (const one of lanes.clearAll()) expect(one.webhookId).toBe('a');
+  expect(lanes.claimable(NOW)).toBe(0);
+  expect(reserveAll(lanes, hundred('b'))).toHaveLength(0);
+  for (const one of started.slice(0, 2)) if (one !== null) lanes.finished(one.lane, one.task, NOW);
+  expect(lanes.claimable(NOW)).toBe(4);
+  expect(reserveAll(lanes, hundred('b'))).toHaveLength(8);
+  expect(lanes.claimable(NOW + 1000)).toBe(2);
 });
