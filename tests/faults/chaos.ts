@@ -2,8 +2,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { ServiceProcess } from '../fixtures/process.ts';
-import { judge } from './verdict.ts';
-import { World } from './world.ts';
+import { judge, unexplainedRepeats } from './verdict.ts';
+import { LEASE, World } from './world.ts';
 
 const { values: flags } = parseArgs({
   options: {
@@ -24,6 +24,8 @@ const world = await World.create();
 const done = new Map<string, number>();
 /** Leases that each process saw run out; a process takes what it knew with it. */
 const expired = new Map<ServiceProcess, number>();
+/** When Redis was down, to come back empty: from, until. */
+const outages: [fromMs: number, untilMs: number][] = [];
 let isOver = false;
 
 await world.startProcesses();
@@ -53,9 +55,11 @@ const faults: Record<string, () => Promise<void>> = {
   },
   'freeze the API': () => freeze(world.api),
   'restart Redis empty': async () => {
+    const fromMs = Date.now();
     await world.redis.kill();
     await wait(between(0, 6000));
     await world.redis.run();
+    outages.push([fromMs, Date.now()]);
   },
   'crash PostgreSQL': () => world.postgres.restart('immediate'),
 };
@@ -86,6 +90,15 @@ criterion(
 criterion('early', verdict.early === 0, verdict.early);
 criterion('attempt gaps', verdict.gaps === 0, verdict.gaps);
 criterion('changed bodies', verdict.changedBodies === 0, verdict.changedBodies);
+// A lease that Redis forgot runs out as well, and nobody can count it.
+const repeats = await unexplainedRepeats(world);
+const forgotten = repeats.filter(({ fromMs, untilMs }) =>
+  outages.some(([from, until]) => from < untilMs && until > fromMs - LEASE * 1000),
+);
+console.log(
+  `    deliveries repeated with no expired lease on record: ${repeats.length}, ${forgotten.length} of them across an emptied Redis`,
+);
+for (const repeat of repeats.filter((one) => !forgotten.includes(one))) console.log(`    ${JSON.stringify(repeat)}`);
 console.log(`faults: ${[...done].map(([name, times]) => `${name} ×${times}`).join(', ')}`);
 console.log(`published ${records}, acknowledged ${verdict.acknowledged}, requests ${verdict.requests}`);
 await world.close();

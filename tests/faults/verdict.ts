@@ -61,6 +61,29 @@ export async function judge(world: World, without: readonly string[] = []): Prom
   };
 }
 
+/** A successful request too many, and the time from the first success to the last. */
+export interface Repeated {
+  readonly deliveryId: string;
+  readonly fromMs: number;
+  readonly untilMs: number;
+}
+
+/** The deliveries that succeeded more often than leases of theirs are on record as expired would explain. */
+export async function unexplainedRepeats(world: World): Promise<Repeated[]> {
+  const expired = await world.postgres.query<{ delivery_id: string; n: number }>(
+    `select delivery_id, count(*)::integer as n from attempts where error_code = 'lease_expired' group by delivery_id`,
+  );
+  const leases = new Map(expired.map((row) => [row.delivery_id, row.n]));
+  const found: Repeated[] = [];
+  const successes = world.sink.arrivals.filter(isSuccess);
+  for (const [deliveryId, list] of Map.groupBy(successes, (arrival) => arrival.deliveryId)) {
+    if (list.length - 1 <= (leases.get(deliveryId) ?? 0)) continue;
+    const moments = list.map((arrival) => arrival.atMs);
+    found.push({ deliveryId, fromMs: Math.min(...moments), untilMs: Math.max(...moments) });
+  }
+  return found;
+}
+
 function isSuccess(arrival: Arrival): boolean {
   return arrival.status >= 200 && arrival.status < 300;
 }
