@@ -17,7 +17,7 @@ const DIRECT_QUEUE_FACTOR = 4;
 /** What ended within this time, or twice it, says how fast places become free, in milliseconds. */
 const PACE_WINDOW_MS = 100;
 
-export interface LanesOptions {
+interface LanesOptions {
   readonly maxConcurrency: number;
   readonly endpointConcurrency: number;
 }
@@ -139,7 +139,7 @@ export class Lanes {
   }
 
   finished(lane: Lane, task: Task, now: number): void {
-    this.#endedLately(now);
+    this.#turnWindow(now);
     this.#ended += 1;
     this.#inFlight -= 1;
     this.#heldBytes -= bytesOf(task);
@@ -165,12 +165,15 @@ export class Lanes {
   // So many are fetched ahead of free places, and none when nothing ends: behind receivers that hang they would wait for the timeout, while
   // another process may have places.
   #endedLately(now: number): number {
-    if (now >= this.#windowEndsAt) {
-      this.#endedBefore = now < this.#windowEndsAt + PACE_WINDOW_MS ? this.#ended : 0;
-      this.#ended = 0;
-      this.#windowEndsAt = now + PACE_WINDOW_MS;
-    }
+    this.#turnWindow(now);
     return this.#endedBefore + this.#ended;
+  }
+
+  #turnWindow(now: number): void {
+    if (now < this.#windowEndsAt) return;
+    this.#endedBefore = now < this.#windowEndsAt + PACE_WINDOW_MS ? this.#ended : 0;
+    this.#ended = 0;
+    this.#windowEndsAt = now + PACE_WINDOW_MS;
   }
 
   #laneOf(webhookId: string): Lane {

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import { pause, repeat, type LongRunning } from '../lifecycle.ts';
+import { textArray } from '../persistence/array-parameter.ts';
 import { listOverdue } from '../persistence/queries/list-overdue.ts';
 import { listScheduled, type ScheduleCursor, type SchedulePage } from '../persistence/queries/list-scheduled.ts';
 import type { RedisScheduler } from '../schedule/redis-scheduler.ts';
@@ -199,7 +200,7 @@ async function countOwed(pool: Pool, deliveryIds: readonly string[]): Promise<nu
   const { rows } = await pool.query<{ owed: number }>(
     `select count(*)::integer as owed from unnest($1::text[]) as i(id) join deliveries d on d.id = i.id
      where d.status in ('pending', 'retrying')`,
-    [deliveryIds],
+    [textArray(deliveryIds)],
   );
   return rows[0]?.owed ?? 0;
 }

@@ -1,5 +1,6 @@
 // What running a unary RPC and running a stream have in common: who answers it, what that code is told, and all that stands in front.
-import type { DescMethod } from '@bufbuild/protobuf';
+import { create, isMessage } from '@bufbuild/protobuf';
+import type { DescMessage, DescMethod, Message, MessageInitShape } from '@bufbuild/protobuf';
 import type { ContextValues, HandlerContext, Interceptor, StreamRequest, UnaryRequest } from '@connectrpc/connect';
 import type { ServiceEntry } from './router.ts';
 
@@ -8,7 +9,7 @@ export interface CallInput {
   /** GET, POST … as the caller sent it. */
   readonly requestMethod: string;
   readonly header: Headers;
-  readonly values: ContextValues;
+  readonly contextValues: ContextValues;
   /** Aborted when the caller goes away or its deadline passes. */
   readonly signal: AbortSignal;
 }
@@ -25,6 +26,11 @@ export function implementationOf(entry: ServiceEntry, method: DescMethod): unkno
 /** Puts the interceptors in front of `last`, the first of them outermost. */
 export function behind(interceptors: readonly Interceptor[], last: Next): Next {
   return interceptors.reduceRight<Next>((next, interceptor) => interceptor(next), last);
+}
+
+/** What an implementation answered, as a message. */
+export function completed(schema: DescMessage, answer: object): Message {
+  return isMessage(answer, schema) ? answer : create(schema, answer as MessageInitShape<DescMessage>);
 }
 
 /** What an implementation is told of its call. Headers are made when somebody asks: hardly anybody does, and each costs microseconds. */

@@ -1,9 +1,8 @@
 // Runs an RPC that streams both ways: the interceptors and the implementation that every door shares, without the protocol around them.
-import { create, isMessage } from '@bufbuild/protobuf';
-import type { DescMessage, DescMethodBiDiStreaming, Message, MessageInitShape } from '@bufbuild/protobuf';
+import type { DescMessage, DescMethodBiDiStreaming, Message } from '@bufbuild/protobuf';
 import type { HandlerContext, Interceptor, StreamRequest, StreamResponse } from '@connectrpc/connect';
 import type { ServiceEntry } from './router.ts';
-import { behind, Context, implementationOf } from './rpc-call.ts';
+import { behind, completed, Context, implementationOf } from './rpc-call.ts';
 import type { CallInput } from './rpc-call.ts';
 
 /** Resolves before anything is read or answered; whoever then starts to read the answers must read them to their end or leave them. */
@@ -22,30 +21,18 @@ export function streamCall(
 
   const last = async (request: StreamRequest): Promise<StreamResponse> => {
     const context = new Context(method, request);
-    const message = completed(method.output, run(request.message, context));
+    const message = allCompleted(method.output, run(request.message, context));
     return { stream: true, service, method, message, header: context.responseHeader, trailer: context.responseTrailer };
   };
   const chain = behind(interceptors, last as ReturnType<Interceptor>);
 
-  return async (messages, { url, requestMethod, header, values, signal }) => {
-    const request: StreamRequest = {
-      stream: true,
-      service,
-      method,
-      message: messages,
-      url,
-      requestMethod,
-      header,
-      signal,
-      contextValues: values,
-    };
+  return async (messages, input) => {
+    const request: StreamRequest = { ...input, stream: true, service, method, message: messages };
     const response = await chain(request);
     return response.message as AsyncIterable<Message>;
   };
 }
 
-async function* completed(schema: DescMessage, answers: AsyncIterable<object>): AsyncIterable<Message> {
-  for await (const answer of answers) {
-    yield isMessage(answer, schema) ? answer : create(schema, answer as MessageInitShape<DescMessage>);
-  }
+async function* allCompleted(schema: DescMessage, answers: AsyncIterable<object>): AsyncIterable<Message> {
+  for await (const answer of answers) yield completed(schema, answer);
 }

@@ -1,9 +1,8 @@
 // Runs a unary RPC: the interceptors and the implementation that every door shares, without the protocol around them.
-import { create, isMessage } from '@bufbuild/protobuf';
-import type { DescMessage, DescMethodUnary, Message, MessageInitShape } from '@bufbuild/protobuf';
+import type { DescMethodUnary, Message } from '@bufbuild/protobuf';
 import type { HandlerContext, Interceptor, UnaryRequest, UnaryResponse } from '@connectrpc/connect';
 import type { ServiceEntry } from './router.ts';
-import { behind, Context, implementationOf } from './rpc-call.ts';
+import { behind, completed, Context, implementationOf } from './rpc-call.ts';
 import type { CallInput } from './rpc-call.ts';
 
 export type UnaryCall = (message: Message, input: CallInput) => Promise<Message>;
@@ -17,24 +16,12 @@ export function unaryCall(entry: ServiceEntry, method: DescMethodUnary, intercep
 
   const last = async (request: UnaryRequest): Promise<UnaryResponse> => {
     const context = new Context(method, request);
-    const answer = await run(request.message, context);
-    const message = isMessage(answer, method.output) ? answer : create(method.output, answer as MessageInitShape<DescMessage>);
-    return new Answer(context, message);
+    return new Answer(context, completed(method.output, await run(request.message, context)));
   };
   const chain = behind(interceptors, last as ReturnType<Interceptor>);
 
-  return async (message, { url, requestMethod, header, values, signal }) => {
-    const request: UnaryRequest = {
-      stream: false,
-      service,
-      method,
-      message,
-      url,
-      requestMethod,
-      header,
-      signal,
-      contextValues: values,
-    };
+  return async (message, input) => {
+    const request: UnaryRequest = { ...input, stream: false, service, method, message };
     const response = await chain(request);
     return response.message as Message;
   };

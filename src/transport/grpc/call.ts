@@ -1,13 +1,17 @@
 // What unary calls and streams have in common on Node's HTTP/2 streams: which of them are ours, who calls, and how one is refused.
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
+import type { DescMethod } from '@bufbuild/protobuf';
+import type { ContextValues } from '@connectrpc/connect';
 import { toConnectError } from '../errors.ts';
+import type { ServiceEntry } from '../router.ts';
+import type { CallInput } from '../rpc-call.ts';
 import { errorTrailers } from './trailers.ts';
 
 export const ANSWER_HEADERS = { ':status': 200, 'content-type': 'application/grpc+proto' };
 
 /** Protobuf, uncompressed. Connect speaks the rest: JSON, gzip, brotli. */
-export function isPlain(headers: IncomingHttpHeaders): boolean {
+function isPlain(headers: IncomingHttpHeaders): boolean {
   const type = headers['content-type'];
   const encoding = headers['grpc-encoding'];
   return (
@@ -17,7 +21,31 @@ export function isPlain(headers: IncomingHttpHeaders): boolean {
   );
 }
 
-export function webHeaders(headers: IncomingHttpHeaders): Headers {
+/** Finds the call of ours that the headers of a new stream ask for; undefined leaves the stream to somebody else. */
+export function plainCalls<Method extends DescMethod, Call>(
+  entries: readonly ServiceEntry[],
+  kind: Method['methodKind'],
+  prepare: (entry: ServiceEntry, method: Method) => Call,
+): (headers: IncomingHttpHeaders) => Call | undefined {
+  const calls = new Map<string, Call>();
+  for (const entry of entries) {
+    for (const method of entry.service.methods) {
+      if (method.methodKind !== kind) continue;
+      calls.set(`/${entry.service.typeName}/${method.name}`, prepare(entry, method as Method));
+    }
+  }
+  return (headers) => {
+    const call = calls.get(headers[':path'] as string);
+    return call !== undefined && isPlain(headers) ? call : undefined;
+  };
+}
+
+/** What the call behind every door is told of this one. */
+export function callInput(headers: IncomingHttpHeaders, contextValues: ContextValues, signal: AbortSignal): CallInput {
+  return { url: `http://grpc${headers[':path']}`, requestMethod: 'POST', header: webHeaders(headers), contextValues, signal };
+}
+
+function webHeaders(headers: IncomingHttpHeaders): Headers {
   const web = new Headers();
   for (const name in headers) {
     const value = headers[name];

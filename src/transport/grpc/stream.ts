@@ -10,7 +10,7 @@ import { ServiceError } from '../../domain/errors.ts';
 import { newCallValues, requestIdFrom, setProblem } from '../call-context.ts';
 import { deadlineExceeded, toServiceError } from '../errors.ts';
 import { GrpcAnswers } from './answers.ts';
-import { addressOf, isPlain, webHeaders } from './call.ts';
+import { addressOf, callInput, plainCalls } from './call.ts';
 import { GrpcMessages } from './messages.ts';
 import type { ServiceEntry } from '../router.ts';
 import { MAX_STREAM_MS } from '../server-limits.ts';
@@ -30,20 +30,13 @@ interface Route {
 
 /** Answers the stream if it is a plain gRPC call that streams both ways; false leaves it, untouched, to somebody else. */
 export function grpcStream(options: GrpcStreamOptions): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean {
-  const routes = new Map<string, Route>();
-  for (const entry of options.entries) {
-    for (const method of entry.service.methods) {
-      if (method.methodKind !== 'bidi_streaming') continue;
-      const streaming = method as DescMethodBiDiStreaming;
-      routes.set(`/${entry.service.typeName}/${method.name}`, {
-        method: streaming,
-        call: streamCall(entry, streaming, options.interceptors),
-      });
-    }
-  }
+  const find = plainCalls(options.entries, 'bidi_streaming', (entry, method: DescMethodBiDiStreaming): Route => ({
+    method,
+    call: streamCall(entry, method, options.interceptors),
+  }));
   return (stream, headers) => {
-    const route = routes.get(headers[':path'] as string);
-    if (route === undefined || !isPlain(headers)) return false;
+    const route = find(headers);
+    if (route === undefined) return false;
     void answer(route, stream, headers, options.maxMessageBytes);
     return true;
   };
@@ -79,14 +72,7 @@ async function answer(
       ? null
       : setTimeout(() => stop(deadlineExceeded()), timeout.timeoutMs);
   try {
-    const input = {
-      url: `http://grpc${headers[':path']}`,
-      requestMethod: 'POST',
-      header: webHeaders(headers),
-      values,
-      signal: controller.signal,
-    };
-    for await (const message of await call(messages, input)) {
+    for await (const message of await call(messages, callInput(headers, values, controller.signal))) {
       answers.add(toBinary(method.output, message));
       if (answers.isFull) await answers.room();
     }

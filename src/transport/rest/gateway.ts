@@ -61,7 +61,7 @@ function handler(route: RestRoute, interceptors: Interceptor[]) {
       requestMethod: route.verb,
       url: `${request.protocol}://${request.host}${request.url}`,
       header: webHeaders(request),
-      values,
+      contextValues: values,
       signal: gone.signal,
     });
     if (route.successStatus === 204) return reply.code(204).send();
