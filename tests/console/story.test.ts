@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { Browser, Page } from 'playwright-core';
 import { Webhook } from 'standardwebhooks';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
 import { chromiumPath, launchBrowser, signIn, visit, type Visit } from './browser.ts';
 import { DEVELOPER, startConsoleService, type ConsoleService } from './service.ts';
@@ -30,6 +30,16 @@ describe.skipIf(chromiumPath === null)('a day with the console', () => {
     await browser?.close();
     await service?.close();
     await receiver?.close();
+  });
+
+  // One story: what follows a step that failed would fail for want of it, and hide which one that was.
+  let broken = false;
+  beforeEach(({ skip, onTestFailed }) => {
+    skip(broken, 'an earlier step of the story failed');
+    onTestFailed(async () => {
+      broken = true;
+      process.stderr.write(`The page then, ${page.url()}:\n${await page.locator('body').innerText()}\n`);
+    });
   });
 
   test('a token that is not one is refused on the spot, and one click signs in', async () => {
