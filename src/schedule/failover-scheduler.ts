@@ -1,12 +1,12 @@
 // The schedule in Redis while it answers, in PostgreSQL while it does not.
 import { pause } from '../lifecycle.ts';
 import type { PostgresScheduler } from './postgres-scheduler.ts';
-import type { RedisScheduler } from './redis-scheduler.ts';
+import { ScheduleShut, SHUT_MS, type RedisScheduler } from './redis-scheduler.ts';
 import type { Claim, ClaimRequest, Leased, Scheduled, Scheduler, Settlement } from './scheduler.ts';
 
 /** One failure may be a command that a broken connection took with it; two in a row are worth a question. */
 const MAX_FAILURES = 2;
-/** While Redis is away it is asked so often whether it is back. */
+/** After each answer, until it is asked again whether Redis is back; SHUT_MS counts on it. */
 const PROBE_INTERVAL_MS = 250;
 /** Before the second try of a claim that failed. */
 const RETRY_DELAY_MS = 50;
@@ -22,10 +22,11 @@ export interface FailoverOptions {
 }
 
 /**
- * Two rules keep a delivery from being sent twice when the schedule changes hands:
+ * Three rules keep a delivery from being sent twice when the schedule changes hands:
  * - what was due before Redis went away may be held by a process that took it there, so PostgreSQL gives it out only one lease
  *   after; what becomes due later, nobody can have taken;
- * - what PostgreSQL gave out says so in its row, so whoever takes the same delivery from Redis sees it when loading the row.
+ * - what PostgreSQL gave out says so in its row, so whoever takes the same delivery from Redis sees it when loading the row;
+ * - the other way round nobody would see it, so Redis gives nothing out while any process that reaches it serves from PostgreSQL.
  */
 export class FailoverScheduler implements Scheduler {
   readonly name = 'schedule';
@@ -36,6 +37,8 @@ export class FailoverScheduler implements Scheduler {
   #isFilling = false;
   #failures = 0;
   #isConfirming = false;
+  /** When Redis was last asked whether it is back, and thereby shut. */
+  #askedAt = Number.NEGATIVE_INFINITY;
   /** Until then a lease may be out that PostgreSQL gave. */
   #rowLeasesUntil = Number.NEGATIVE_INFINITY;
   readonly #stopping = new AbortController();
@@ -54,7 +57,8 @@ export class FailoverScheduler implements Scheduler {
   async start(): Promise<void> {
     const { redis, postgres, onDegraded } = this.#options;
     await Promise.all([redis.start(), postgres.start()]);
-    if (!(await this.#probe())) {
+    // Nothing was served from PostgreSQL yet, so there is nothing to shut Redis for.
+    if (!(await this.#returnAfter(() => redis.checkWritable()))) {
       onDegraded(true);
       this.#probing = this.#probeUntilBack();
     }
@@ -101,10 +105,15 @@ export class FailoverScheduler implements Scheduler {
   async claim(request: ClaimRequest): Promise<Claim> {
     if (this.#awaySince === null) {
       const claim = await this.#tryRedis(() => this.#options.redis.claim(request));
+      if (claim?.isIncomplete === true) this.#leaveRedis('Redis has lost its keys');
       if (claim !== undefined) return claim;
     }
-    if (this.#awaySince === null) return { leased: [], nextDueInMs: RETRY_DELAY_MS, isLimited: false };
-    const awayMs = performance.now() - this.#awaySince;
+    const nowMs = performance.now();
+    // A process that was frozen since it asked does not know whether the others have gone back meanwhile.
+    if (this.#awaySince === null || nowMs > this.#askedAt + SHUT_MS) {
+      return { leased: [], nextDueInMs: RETRY_DELAY_MS, isLimited: false };
+    }
+    const awayMs = nowMs - this.#awaySince;
     const claim = await this.#options.postgres.claim(request, awayMs > this.#options.leaseMs ? null : awayMs);
     if (claim.leased.length > 0) this.#rowLeasesUntil = performance.now() + this.#options.leaseMs;
     return claim;
@@ -142,6 +151,7 @@ export class FailoverScheduler implements Scheduler {
       this.#failures = 0;
       return result;
     } catch (error) {
+      if (error instanceof ScheduleShut) return undefined;
       this.#failures += 1;
       this.#options.onFailure?.(error);
       if (this.#failures >= MAX_FAILURES || isTimeout(error)) void this.#confirmAway();
@@ -157,15 +167,16 @@ export class FailoverScheduler implements Scheduler {
       await this.#options.redis.checkWritable();
       this.#failures = 0;
     } catch (error) {
-      this.#leaveRedis(error);
+      this.#leaveRedis('Redis does not answer', error);
     } finally {
       this.#isConfirming = false;
     }
   }
 
-  #leaveRedis(error: unknown): void {
-    this.#awaySince = performance.now();
-    this.#options.onError('Redis does not answer; PostgreSQL serves the schedule', error);
+  #leaveRedis(reason: string, error?: unknown): void {
+    if (this.#awaySince !== null) return;
+    this.#awaySince = this.#askedAt = performance.now();
+    this.#options.onError(`${reason}; PostgreSQL serves the schedule`, error);
     this.#options.onDegraded(true);
     this.#probing = this.#probeUntilBack();
     for (const callback of this.#wakeCallbacks) callback();
@@ -173,14 +184,15 @@ export class FailoverScheduler implements Scheduler {
 
   async #probeUntilBack(): Promise<void> {
     const { signal } = this.#stopping;
-    do await pause(PROBE_INTERVAL_MS, signal);
-    while (!signal.aborted && !(await this.#probe()));
+    const shut = (): Promise<void> => this.#options.redis.shut();
+    while (!signal.aborted && !(await this.#returnAfter(shut))) await pause(PROBE_INTERVAL_MS, signal);
   }
 
   /** Goes back to Redis when it works and holds everything: one that lost its keys is filled by the reconciler first. */
-  async #probe(): Promise<boolean> {
+  async #returnAfter(question: () => Promise<void>): Promise<boolean> {
+    this.#askedAt = performance.now();
     try {
-      await this.#options.redis.checkWritable();
+      await question();
       this.#isFilling = true;
       if ((await this.#options.redis.indexState()) !== 'complete') return false;
     } catch {

@@ -16,9 +16,23 @@ const MAX_CLAIM_ROUNDS = 3;
 // 320-340 claims of 100 a second there, 930-980 at a load of 9. Memory: 126 bytes a waiting delivery with a million waiting for 1 or
 // 1000 webhooks; 46 where a webhook has at most 128, which Redis packs.
 const enqueueScript = loadScript('enqueue-2');
-const enqueueLeasedScript = loadScript('enqueue-leased-2');
-const claimScript = loadScript('claim-2');
+const enqueueLeasedScript = loadScript('enqueue-leased-4');
+const claimScript = loadScript('claim-4');
 const settleScript = loadScript('settle-2');
+
+/**
+ * After each question of a process that serves from PostgreSQL, Redis gives nothing out for so long: until its next one, 250 ms after
+ * the answer, which may take the 500 ms of a command's timeout, and some for the way there.
+ */
+export const SHUT_MS = 1000;
+
+/** Redis gives nothing out: it is not complete, or some process serves from PostgreSQL. Nothing is wrong with it. */
+export class ScheduleShut extends Error {}
+
+export interface RedisClaim extends Claim {
+  /** Whether a shard has lost its keys: nothing comes from it until it was filled. */
+  readonly isIncomplete: boolean;
+}
 
 /** `missing`: Redis is new or was emptied. `building`: being filled from PostgreSQL. `complete`: holds all that was ever due. */
 export type IndexState = 'missing' | 'building' | 'complete';
@@ -39,8 +53,11 @@ export interface RedisSchedulerOptions {
 interface Shard {
   /** Of `ready` and `held`, and what the keys of the webhooks' own zsets begin with; one hash tag, hence one Cluster slot. */
   readonly keys: readonly [string, string];
+  /** The same, `epoch` and `shut`. */
+  readonly givingKeys: readonly [string, string, string, string];
   readonly webhookPrefix: string;
   readonly epochKey: string;
+  readonly shutKey: string;
   readonly probeKey: string;
   /** Where the last claim stopped, for want of room with everything it saw. */
   rank: number;
@@ -70,10 +87,13 @@ export class RedisScheduler implements Scheduler {
     this.#channel = `${options.keyPrefix}wh:wake`;
     this.#shards = Array.from({ length: options.shards }, (_, index) => {
       const prefix = `${options.keyPrefix}{wh:${index}}`;
+      const [ready, held, epoch, shut] = [`${prefix}:ready`, `${prefix}:held`, `${prefix}:epoch`, `${prefix}:shut`];
       return {
-        keys: [`${prefix}:ready`, `${prefix}:held`],
+        keys: [ready, held],
+        givingKeys: [ready, held, epoch, shut],
         webhookPrefix: `${prefix}:ep:`,
-        epochKey: `${prefix}:epoch`,
+        epochKey: epoch,
+        shutKey: shut,
         probeKey: `${prefix}:probe`,
         rank: 0,
         takenSinceFirstRank: 0,
@@ -96,7 +116,7 @@ export class RedisScheduler implements Scheduler {
   }
 
   async enqueue(items: readonly Scheduled[]): Promise<number> {
-    const replies = await this.#runGrouped(enqueueScript, [this.#now()], items, (item) => [
+    const replies = await this.#runGrouped(enqueueScript, 'keys', [this.#now()], items, (item) => [
       item.dueAtMs,
       deliveryKey(item.deliveryId),
     ]);
@@ -104,12 +124,14 @@ export class RedisScheduler implements Scheduler {
     return replies.reduce((sum, { reply }) => sum + (reply[0] ?? 0), 0);
   }
 
+  /** Rejects with ScheduleShut while nothing may be given out; what was held of the rest then comes back when its lease is over. */
   async enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<Leased[]> {
     // Before Redis looks at its clock: this side must never believe in a lease longer than Redis does.
     const expiresAt = performance.now() + this.#leaseMs;
-    const replies = await this.#runGrouped(enqueueLeasedScript, [this.#leaseMs], items, (item) => [
+    const replies = await this.#runGrouped(enqueueLeasedScript, 'givingKeys', [this.#leaseMs], items, (item) => [
       deliveryKey(item.deliveryId),
     ]);
+    if (replies.some(({ reply }) => reply.length === 0)) throw new ScheduleShut('Redis gives nothing out');
     const leased: Leased[] = [];
     for (const { chunk, reply } of replies) {
       const [token = 0, ...expirations] = reply;
@@ -121,10 +143,11 @@ export class RedisScheduler implements Scheduler {
     return leased;
   }
 
-  async claim(request: ClaimRequest): Promise<Claim> {
+  async claim(request: ClaimRequest): Promise<RedisClaim> {
     const leased: Leased[] = [];
     const waits = new Map<Shard, number>();
     let isLimited = false;
+    let isIncomplete = false;
     const room = new Map(request.room);
     let asked: readonly Shard[] = this.#inTurn();
     for (let round = 0; round < MAX_CLAIM_ROUNDS && asked.length > 0 && leased.length < request.max; round += 1) {
@@ -139,6 +162,7 @@ export class RedisScheduler implements Scheduler {
         waits.set(claim.shard, Math.min(waits.get(claim.shard) ?? Infinity, claim.nextDueInMs));
         leased.push(...claim.leased);
         isLimited ||= claim.isLimited;
+        isIncomplete ||= claim.isIncomplete;
         // A second round must not give a webhook more than one would.
         for (const { webhookId } of claim.leased) {
           room.set(webhookId, Math.min(room.get(webhookId) ?? request.perWebhook, request.perWebhook) - 1);
@@ -148,11 +172,12 @@ export class RedisScheduler implements Scheduler {
       asked = [...asked.slice(shares.length), ...full];
     }
     // Shards that were not asked for want of places may have something.
-    return { leased, nextDueInMs: waits.size < this.#shards.length ? 0 : Math.min(...waits.values()), isLimited };
+    const nextDueInMs = waits.size < this.#shards.length ? 0 : Math.min(...waits.values());
+    return { leased, nextDueInMs, isLimited, isIncomplete };
   }
 
   async settle(settlements: readonly Settlement[]): Promise<void> {
-    const replies = await this.#runGrouped(settleScript, [this.#now()], settlements, (settlement) => [
+    const replies = await this.#runGrouped(settleScript, 'keys', [this.#now()], settlements, (settlement) => [
       deliveryKey(settlement.deliveryId),
       settlement.token,
       settlement.dueAtMs ?? '',
@@ -163,6 +188,14 @@ export class RedisScheduler implements Scheduler {
   /** Rejects while Redis takes no writes: away, out of memory, or a replica. */
   async checkWritable(): Promise<void> {
     await Promise.all(this.#shards.map(({ probeKey }) => this.#redis.commands.set(probeKey, '', 'PX', 1000)));
+  }
+
+  /**
+   * Says that this process serves from PostgreSQL: Redis gives nothing out for SHUT_MS, to anybody. Rejects as `checkWritable` does.
+   * Without it, one that is back already and one that does not know yet would give out the same deliveries.
+   */
+  async shut(): Promise<void> {
+    await Promise.all(this.#shards.map(({ shutKey }) => this.#redis.commands.set(shutKey, '', 'PX', SHUT_MS)));
   }
 
   /** Rejects while Redis is away. */
@@ -185,14 +218,14 @@ export class RedisScheduler implements Scheduler {
     return true;
   }
 
-  async #claimFrom(shard: Shard, request: ClaimRequest): Promise<Claim & { shard: Shard; nextDueInMs: number }> {
+  async #claimFrom(shard: Shard, request: ClaimRequest): Promise<RedisClaim & { shard: Shard; nextDueInMs: number }> {
     const room: (string | number)[] = [];
     for (const [webhookId, limit] of request.room) {
       if (this.#shardOf(webhookId) === shard) room.push(webhookKey(webhookId), limit);
     }
     const startRank = shard.rank;
     const expiresAt = performance.now() + this.#leaseMs;
-    const reply = (await this.#redis.run(claimScript, shard.keys, [
+    const reply = (await this.#redis.run(claimScript, shard.givingKeys, [
       shard.webhookPrefix,
       this.#leaseMs,
       request.max,
@@ -208,11 +241,13 @@ export class RedisScheduler implements Scheduler {
     shard.rank = rank;
     // A walk that began in the middle and came to the end says nothing of those before, unless it took nothing of anybody.
     const isPartial = startRank > 0 && rank === 0 && shard.takenSinceFirstRank > 0;
-    return { shard, leased, nextDueInMs: isPartial ? 0 : nextDueInMs, isLimited: shard.isLimited };
+    const isIncomplete = nextDueInMs < 0;
+    return { shard, leased, nextDueInMs: isPartial ? 0 : Math.max(nextDueInMs, 0), isLimited: shard.isLimited, isIncomplete };
   }
 
   async #runGrouped<Item extends { readonly webhookId: string }>(
     script: Script,
+    keys: 'keys' | 'givingKeys',
     head: readonly (string | number)[],
     items: readonly Item[],
     encode: (item: Item) => (string | number)[],
@@ -226,7 +261,7 @@ export class RedisScheduler implements Scheduler {
           parameters.push(webhookKey(webhookId), group.length);
           for (const item of group) parameters.push(...encode(item));
         }
-        calls.push(this.#redis.run(script, shard.keys, parameters).then((reply) => ({ chunk, reply: reply as number[] })));
+        calls.push(this.#redis.run(script, shard[keys], parameters).then((reply) => ({ chunk, reply: reply as number[] })));
         if (calls.length === MAX_SCRIPTS_IN_FLIGHT) {
           replies.push(...(await Promise.all(calls)));
           calls = [];

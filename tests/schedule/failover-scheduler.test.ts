@@ -3,11 +3,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { RedisConnection } from '../../src/persistence/redis.ts';
 import { FailoverScheduler } from '../../src/schedule/failover-scheduler.ts';
 import { PostgresScheduler } from '../../src/schedule/postgres-scheduler.ts';
-import { RedisScheduler } from '../../src/schedule/redis-scheduler.ts';
+import { RedisScheduler, SHUT_MS } from '../../src/schedule/redis-scheduler.ts';
 import type { ClaimRequest, Scheduled } from '../../src/schedule/scheduler.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { createTestRedis, type TestRedis } from '../fixtures/redis.ts';
+import { fill } from './filled.ts';
 import { insertRows, newDue, newWebhookId } from './rows.ts';
 
 const LEASE_MS = 1500;
@@ -40,16 +41,19 @@ async function start(isComplete: boolean): Promise<void> {
   await redis.connect().catch(() => undefined);
   degraded = [];
   index = new RedisScheduler(redis, { ...server.config, leaseMs: LEASE_MS });
-  if (isComplete) await complete();
-  schedule = new FailoverScheduler({
-    redis: index,
+  if (isComplete) await fill(index);
+  schedule = createSchedule(index);
+  await schedule.start();
+}
+
+const createSchedule = (of: RedisScheduler): FailoverScheduler =>
+  new FailoverScheduler({
+    redis: of,
     postgres: new PostgresScheduler(database.pool, { leaseMs: LEASE_MS }),
     leaseMs: LEASE_MS,
     onDegraded: (now) => degraded.push(now),
     onError: () => undefined,
   });
-  await schedule.start();
-}
 
 /** Whether a call is over before so many commands, one after the other and begun before it, have timed out. */
 async function isOverBefore(call: () => Promise<unknown>, commands: number): Promise<boolean> {
@@ -61,12 +65,6 @@ async function isOverBefore(call: () => Promise<unknown>, commands: number): Pro
   const isFirst = await Promise.race([over, timedOut]);
   await over;
   return isFirst;
-}
-
-// What the reconciler does to an empty one.
-async function complete(): Promise<void> {
-  await index.beginBuild('test');
-  await index.completeBuild('test');
 }
 
 async function commit(...items: Scheduled[]): Promise<void> {
@@ -154,9 +152,9 @@ test('an emptied Redis serves again only once it was filled', async () => {
   await server.restart();
   await eventually(() => redis.health().state === 'up');
   // Asked several times in this while, it stays away.
-  await eventually(async () => (await redis.commands.get('{wh:0}:probe')) !== null);
+  await eventually(async () => (await redis.commands.get('{wh:0}:shut')) !== null);
   expect(schedule.isDegraded).toBe(true);
-  await complete();
+  await fill(index);
   await eventually(() => !schedule.isDegraded);
   expect(degraded).toEqual([false, true, false]);
   const item = newDue(newWebhookId(), Date.now() - 1);
@@ -171,13 +169,13 @@ test('a lease that PostgreSQL gave can be settled after Redis is back, and its r
   const [lease] = await schedule.enqueueLeased([item]);
   await server.restart();
   await eventually(() => redis.health().state === 'up');
-  await complete();
+  await fill(index);
   await eventually(() => !schedule.isDegraded);
   if (lease === undefined) throw new Error('nothing was leased');
   await schedule.settle([{ ...lease, dueAtMs: Date.now() - 1 }]);
   const { rows } = await database.pool.query<{ leased_until: Date | null }>('select leased_until from deliveries');
   expect(rows).toEqual([{ leased_until: null }]);
-  expect(await claimIds()).toEqual([item.deliveryId]);
+  expect(await eventually(async () => (await claimIds())[0])).toBe(item.deliveryId);
 });
 
 test('a Redis that is full is left, and not gone back to while it is', async () => {
@@ -207,6 +205,67 @@ test('a process that starts without Redis serves from PostgreSQL until it comes'
   expect(await eventually(async () => (await claimIds())[0])).toBe(item.deliveryId);
   await server.restart();
   await eventually(() => redis.health().state === 'up');
-  await complete();
+  await fill(index);
   await eventually(() => !schedule.isDegraded);
+});
+
+test('one process that still serves from PostgreSQL keeps Redis from giving the same deliveries to one that is back', async () => {
+  const late = new RedisScheduler(redis, { ...server.config, leaseMs: LEASE_MS });
+  let isLate = true;
+  const indexState = late.indexState.bind(late);
+  late.indexState = () => (isLate ? Promise.resolve('building') : indexState());
+  const other = createSchedule(late);
+  await server.kill();
+  await other.start();
+  await untilDegraded();
+  await server.restart();
+  await eventually(() => redis.health().state === 'up');
+  await fill(index);
+  await eventually(() => !schedule.isDegraded);
+  const items = Array.from({ length: 20 }, () => newDue(newWebhookId(), Date.now() - 1));
+  await commit(...items);
+  await schedule.enqueue(items);
+  // Asked many times while the other one serves, and by then all is taken there.
+  const here: string[] = [];
+  const there = new Set<string>();
+  await eventually(async () => {
+    here.push(...(await claimIds()));
+    for (const lease of (await other.claim({ ...everything, max: 4 })).leased) there.add(lease.deliveryId);
+    return there.size === items.length;
+  });
+  expect(here).toEqual([]);
+  expect(await schedule.enqueueLeased([newDue(newWebhookId(), Date.now())])).toEqual([]);
+  isLate = false;
+  await eventually(() => !other.isDegraded);
+  const next = newDue(newWebhookId(), Date.now());
+  await commit(next);
+  await schedule.enqueue([next]);
+  expect(await eventually(async () => (await claimIds()).includes(next.deliveryId))).toBe(true);
+  await other.drain();
+});
+
+test('a Redis that was emptied while nobody asked it gives nothing out until it is filled', async () => {
+  await redis.commands.flushall();
+  const item = newDue(newWebhookId(), Date.now() - 1);
+  await schedule.enqueue([item]);
+  expect(await claimIds()).toEqual([]);
+  expect(schedule.isDegraded).toBe(true);
+  const held = newDue(newWebhookId(), Date.now());
+  await commit(held);
+  expect(await schedule.enqueueLeased([held])).toHaveLength(1);
+  const { rows } = await database.pool.query<{ isHeld: boolean }>('select leased_until > now() as "isHeld" from deliveries');
+  expect(rows).toEqual([{ isHeld: true }]);
+  await fill(index);
+  await eventually(() => !schedule.isDegraded);
+});
+
+test('a process that was frozen while it served from PostgreSQL asks again before it takes anything from there', async () => {
+  await server.kill();
+  await untilDegraded();
+  const item = newDue(newWebhookId(), Date.now() + 1);
+  await commit(item);
+  // Nothing of this process runs meanwhile, the question whether Redis is back neither.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SHUT_MS + 100);
+  expect(await claimIds()).toEqual([]);
+  expect(await eventually(async () => (await claimIds())[0])).toBe(item.deliveryId);
 });

@@ -7,6 +7,7 @@ import { RedisScheduler } from '../../src/schedule/redis-scheduler.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { sharedTestRedis } from '../fixtures/redis.ts';
+import { fill } from './filled.ts';
 import { commands, newModel, type Real } from './model.ts';
 import { insertRows } from './rows.ts';
 
@@ -39,8 +40,10 @@ describe('the schedule in Redis', () => {
   test.each([1, 3])('behaves like the model, with %i shards', { timeout: TIMEOUT_MS }, async (shards) => {
     await holdAgainstModel(async () => {
       const keyPrefix = `${config.keyPrefix}${(run += 1)}:`;
+      const alive = new RedisScheduler(redis, { keyPrefix, shards, leaseMs: LEASE_MS });
+      await fill(alive);
       return {
-        alive: new RedisScheduler(redis, { keyPrefix, shards, leaseMs: LEASE_MS }),
+        alive,
         dying: new RedisScheduler(redis, { keyPrefix, shards, leaseMs: DYING_LEASE_MS }),
         async past(serverMs) {
           await eventually(

@@ -2,6 +2,8 @@
 --
 -- KEYS[1]  ready: zset, webhook -> score of its earliest delivery
 -- KEYS[2]  held: hash, delivery -> how often it was held in vain; only deliveries that are held now
+-- KEYS[3]  epoch: string, `complete:...` while the shard holds all that is owed; only for scripts that give deliveries out
+-- KEYS[4]  shut: string, there while some process serves from PostgreSQL, and shortly after; likewise
 -- ARGV[1]  what the keys of the webhooks' own zsets begin with; they share the hash tag of the two above
 --
 -- Scores are milliseconds since 1970 by this server's clock. Webhooks and deliveries are named by the 26 characters of their ids.
@@ -37,6 +39,14 @@ local function repair(webhook)
   else
     redis.call('ZREM', ready, webhook)
   end
+end
+
+-- For how many ms nothing may be given out: 0 when it may, -1 when that is not for time to tell. A shard that was emptied does not
+-- know who holds what; and what a process takes from PostgreSQL, Redis does not see.
+local function shut_for()
+  local epoch = redis.call('GET', KEYS[3])
+  if not epoch or string.sub(epoch, 1, 9) ~= 'complete:' then return -1 end
+  return math.max(redis.call('PTTL', KEYS[4]), 0)
 end
 
 -- When the shard's earliest delivery may be taken.

@@ -5,7 +5,7 @@
 -- ARGV[4]  at most so many of one webhook
 -- ARGV[5]  the rank in `ready` to begin at: 0, or where the last call stopped
 -- ARGV[6…] pairs: webhook, at most so many of it
--- Returns  { ms until more can be had (0: at once), rank to go on from, junk members removed, token,
+-- Returns  { ms until more can be had (0: at once; -1: not before the shard is complete), rank to go on from, junk members removed, token,
 --            1 when something due was left for want of room with its webhook,
 --            then groups of one webhook: webhook, count, then count times: delivery, how often it was held in vain }
 
@@ -21,6 +21,8 @@ for i = 6, #ARGV, 2 do
   room[ARGV[i]] = tonumber(ARGV[i + 1])
 end
 local reply = { 0, 0, 0, token, 0 }
+local shut = shut_for()
+if shut ~= 0 then return { shut, rank, 0, token, 0 } end
 local taken, junk = 0, 0
 
 -- Takes up to `limit` of one webhook; returns whether it may have more that is due.

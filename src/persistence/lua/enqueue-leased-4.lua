@@ -2,8 +2,10 @@
 --
 -- ARGV[2]  the lease, in ms
 -- ARGV[3…] groups of one webhook: webhook, count, then count deliveries
--- Returns  { token, then for each delivery in order: how often it was held in vain, or -1 when it could not be had }
+-- Returns  { token, then for each delivery in order: how often it was held in vain, or -1 when it could not be had }, or
+--          {} while nothing may be given out
 
+if shut_for() ~= 0 then return {} end
 local token = now + tonumber(ARGV[2])
 local reply = { token }
 
