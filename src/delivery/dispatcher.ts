@@ -172,7 +172,6 @@ export class Dispatcher implements LongRunning {
   async #load(leased: readonly Leased[]): Promise<void> {
     const { events } = this.#options.telemetry;
     events.deliveriesLeased(leased.length);
-    events.leaseExpired(leased.filter((lease) => lease.expirations > 0).length);
     let rows;
     try {
       rows = new Map((await loadDeliveries(this.#options.pool, leased)).map((row) => [row.id, row]));
@@ -185,6 +184,7 @@ export class Dispatcher implements LongRunning {
     this.#lanes.learnBytes(rows.size, bytes);
     const settlements: Settlement[] = [];
     let junk = 0;
+    let expired = leased.filter((lease) => lease.expirations > 0).length;
     for (const lease of leased) {
       const row = rows.get(lease.deliveryId);
       // In no table, or listed under a webhook that it is not owed to: somebody wrote that there by hand.
@@ -195,8 +195,14 @@ export class Dispatcher implements LongRunning {
       // Come to an end: the schedule has no use for it.
       else if (row.waitMs === null) settlements.push({ ...lease, dueAtMs: null });
       else if (row.waitMs > 0) settlements.push({ ...lease, dueAtMs: this.#options.now() + Math.ceil(row.waitMs) });
-      else this.#lanes.push({ ...row, lease, isDirect: false, deliveryId: row.id });
+      else {
+        // Redis knows nothing of holds in rows.
+        const expirations = Math.max(lease.expirations, row.rowExpirations);
+        if (lease.expirations === 0 && expirations > 0) expired += 1;
+        this.#lanes.push({ ...row, lease: { ...lease, expirations }, isDirect: false, deliveryId: row.id });
+      }
     }
+    events.leaseExpired(expired);
     events.junkRemoved(junk);
     if (settlements.length > 0) this.#settle(settlements);
     this.#pump();

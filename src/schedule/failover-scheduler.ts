@@ -190,7 +190,10 @@ export class FailoverScheduler implements Scheduler {
 
   /** Goes back to Redis when it works and holds everything: one that lost its keys is filled by the reconciler first. */
   async #returnAfter(question: () => Promise<void>): Promise<boolean> {
-    this.#askedAt = performance.now();
+    const nowMs = performance.now();
+    // Frozen since it was asked last: others may have been back meanwhile, and what was due until now may be held in Redis again.
+    if (nowMs > this.#askedAt + SHUT_MS) this.#awaySince = nowMs;
+    this.#askedAt = nowMs;
     try {
       await question();
       this.#isFilling = true;

@@ -128,6 +128,27 @@ describe.each([
     expect(body.health.failing_since).toBeUndefined();
   });
 
+  test('a try whose process died while it held the row is on record, from whichever schedule the next one comes', async () => {
+    receiver.script('/died', 500, 200);
+    const { id, user } = await webhookOf('/died', { retry_policy: { max_retries: 3, retry_delay: 2 } });
+    await publishTo(user);
+    await eventually(async () => (await statusesOf(id))[0] === 'retrying', { deadlineMs: DEADLINE_MS });
+    await service.database.pool.query(
+      `update deliveries set leased_until = now() - interval '1 second' where webhook_id = $1`,
+      [id],
+    );
+    await eventually(async () => (await statusesOf(id))[0] === 'delivered', { deadlineMs: DEADLINE_MS });
+    const [delivery] = (await admin('GET', `/api/v1/webhooks/deliveries?webhook_id=${id}`)).body.deliveries;
+    const { body } = await admin('GET', `/api/v1/webhooks/deliveries/${delivery.id}`);
+    const tried = body.attempts.map((attempt: { number: number; error_code?: string }) => [attempt.number, attempt.error_code]);
+    expect(tried).toEqual([
+      [1, 'http_status'],
+      [2, 'lease_expired'],
+      [3, undefined],
+    ]);
+    expect(receiver.at('/died').at(-1)?.headers).toMatchObject({ 'x-homechef-attempt': '3' });
+  });
+
   test('a changed url and header apply from the next attempt on', async () => {
     receiver.script('/before', 500);
     const { id, user } = await webhookOf('/before', { retry_policy: { max_retries: 3, retry_delay: 1 } });

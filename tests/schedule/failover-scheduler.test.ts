@@ -266,6 +266,9 @@ test('a process that was frozen while it served from PostgreSQL asks again befor
   await commit(item);
   // Nothing of this process runs meanwhile, the question whether Redis is back neither.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SHUT_MS + 100);
+  const wokenAt = performance.now();
   expect(await claimIds()).toEqual([]);
   expect(await eventually(async () => (await claimIds())[0])).toBe(item.deliveryId);
+  // A lease later: the others may have taken it from Redis, and Redis been lost again.
+  expect(performance.now() - wokenAt).toBeGreaterThanOrEqual(LEASE_MS - 50);
 });

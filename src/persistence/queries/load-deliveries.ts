@@ -17,6 +17,8 @@ export interface LoadedDelivery {
   readonly trigger: AttemptTrigger;
   /** Milliseconds until it may be attempted by this process; null once it has come to an end. */
   readonly waitMs: number | null;
+  /** How often it was held in its row in vain, by processes that never came back. */
+  readonly rowExpirations: number;
 }
 
 /**
@@ -29,7 +31,20 @@ export async function loadDeliveries(
   held: readonly { readonly deliveryId: string; readonly token: number }[],
 ): Promise<LoadedDelivery[]> {
   const result = await pool.query<
-    [string, string, number, string, string | null, number, string | null, number, number, AttemptTrigger, number | null]
+    [
+      string,
+      string,
+      number,
+      string,
+      string | null,
+      number,
+      string | null,
+      number,
+      number,
+      AttemptTrigger,
+      number | null,
+      number,
+    ]
   >({
     name: 'load-deliveries',
     text: statement,
@@ -37,7 +52,7 @@ export async function loadDeliveries(
     values: [textArray(held.map((lease) => lease.deliveryId)), plainArray(held.map((lease) => lease.token))],
   });
   return result.rows.map(
-    ([id, webhookId, revision, eventType, data, occurredAtMs, traceparent, attemptCount, retriesUsed, trigger, waitMs]) => ({
+    ([
       id,
       webhookId,
       revision,
@@ -49,6 +64,20 @@ export async function loadDeliveries(
       retriesUsed,
       trigger,
       waitMs,
+      rowExpirations,
+    ]) => ({
+      id,
+      webhookId,
+      revision,
+      eventType,
+      data,
+      occurredAtMs,
+      traceparent,
+      attemptCount,
+      retriesUsed,
+      trigger,
+      waitMs,
+      rowExpirations,
     }),
   );
 }
@@ -59,9 +88,12 @@ select d.id, d.webhook_id, coalesce(w.revision, 0), d.event_type,
   case when left(e.data, 1) = '{' and right(e.data, 1) = '}' then e.data end,
   coalesce((extract(epoch from e.occurred_at) * 1000)::float8, 0), e.traceparent, d.attempt_count, d.retries_used, d.next_trigger,
   case when d.status not in ('pending', 'retrying') or d.next_attempt_at is null then null
-    else greatest(0, extract(epoch from greatest(d.next_attempt_at,
-      case when abs(extract(epoch from d.leased_until) * 1000 - i.token) < 1 then null else d.leased_until end) - clock_timestamp()) * 1000)::float8 end
+    else greatest(0, extract(epoch from greatest(d.next_attempt_at, foreign_lease.until) - clock_timestamp()) * 1000)::float8 end,
+  d.lease_expirations + (foreign_lease.until <= clock_timestamp() is true)::integer
 from unnest($1::text[], $2::float8[]) as i(id, token)
 join deliveries d on d.id = i.id
+cross join lateral (
+  select case when abs(extract(epoch from d.leased_until) * 1000 - i.token) < 1 then null else d.leased_until end as until
+) as foreign_lease
 left join events e on e.id = d.event_id
 left join webhook_endpoints w on w.id = d.webhook_id`;
