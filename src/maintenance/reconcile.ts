@@ -135,6 +135,7 @@ export class Reconciler implements LongRunning {
       const page: Awaited<ReturnType<typeof listOverdue>> = await listOverdue(pool, {
         afterWebhookId: webhookId,
         maxWebhooks: OVERDUE_WEBHOOKS_PER_PAGE,
+        maxRows: PAGE_ROWS,
         perWebhook: OVERDUE_PER_WEBHOOK,
         minAgeMs: MIN_OVERDUE_MS,
         // Two sweeps see the same moment, in case one of them comes late.

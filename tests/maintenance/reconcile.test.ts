@@ -134,6 +134,20 @@ test('a lost delivery is found at once behind any backlog that Redis knows', asy
   expect(await redis.commands.zscore(`{wh:0}:ep:${webhookKey(backlog)}`, deliveryKey(lost.deliveryId))).not.toBeNull();
 });
 
+test('however much became due lately, a sweep has one page of it at a time in memory', async () => {
+  const webhooks = Array.from({ length: 25 }, newWebhookId);
+  for (const webhookId of webhooks) await generateRows(database.pool, webhookId, 500, -2000);
+  const sizes: number[] = [];
+  const enqueue = index.enqueue.bind(index);
+  index.enqueue = (items) => {
+    sizes.push(items.length);
+    return enqueue(items);
+  };
+  await createReconciler().sweep();
+  expect(requeued).toBe(12_500);
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(10_000);
+});
+
 test('members that Redis evicted come back while sweeps go round', async () => {
   const reconciler = createReconciler({ intervalMs: 10 });
   const webhookId = newWebhookId();

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { newId, timeOfId } from '../../src/domain/ids.ts';
 import { batchSettings, createPool } from '../../src/persistence/pool.ts';
 import { insertEvents } from '../../src/persistence/queries/insert-events.ts';
+import { listOverdue } from '../../src/persistence/queries/list-overdue.ts';
 import { loadDeliveries } from '../../src/persistence/queries/load-deliveries.ts';
 import { recordOutcomes, type OutcomeRow } from '../../src/persistence/queries/record-outcomes.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
@@ -166,6 +167,14 @@ describe.each(statements)('the %s statement', (_name, run) => {
       expect(node['Rows Removed by Filter'] ?? 0).toBeLessThanOrEqual(WEBHOOKS);
     }
   });
+});
+
+test('what became due lately is found without reading a table from end to end', async () => {
+  const request = { afterWebhookId: '', maxWebhooks: 1000, maxRows: 10_000, perWebhook: 500, minAgeMs: 1000, maxAgeMs: 60_000 };
+  const scans = (await explain((client) => listOverdue(client, request))).filter(
+    (node) => node['Node Type'] === 'Seq Scan' && node['Actual Loops'] > 0,
+  );
+  expect(scans).toEqual([]);
 });
 
 test('the oldest partition of the test holds what it should, so that pruning has something to prune', async () => {

@@ -6,6 +6,8 @@ export interface OverdueRequest {
   /** The walk goes on behind this webhook; empty begins it. */
   readonly afterWebhookId: string;
   readonly maxWebhooks: number;
+  /** The page ends with the webhook that reaches it, so it has up to `perWebhook` more. */
+  readonly maxRows: number;
   readonly perWebhook: number;
   /** Became due at least and at most so many milliseconds ago. */
   readonly minAgeMs: number;
@@ -19,43 +21,46 @@ export interface OverduePage {
 }
 
 export async function listOverdue(client: Pool | PoolClient, request: OverdueRequest): Promise<OverduePage> {
-  const result = await client.query<[string | null, string, number]>({
+  const { afterWebhookId, maxWebhooks, maxRows, perWebhook, minAgeMs, maxAgeMs } = request;
+  const result = await client.query<[string | null, string, number, number]>({
     name: 'list-overdue',
     text: statement,
     rowMode: 'array',
-    values: [request.afterWebhookId, request.maxWebhooks, request.perWebhook, request.minAgeMs, request.maxAgeMs],
+    values: [afterWebhookId, maxWebhooks, perWebhook, minAgeMs, maxAgeMs, maxRows],
   });
   const rows: ScheduledRow[] = [];
   let nextWebhookId: string | null = null;
-  for (const [deliveryId, webhookId, number] of result.rows) {
-    if (deliveryId !== null) rows.push({ deliveryId, webhookId, dueAtMs: number });
-    else if (number >= request.maxWebhooks) nextWebhookId = webhookId;
+  for (const [deliveryId, webhookId, dueAtMs, webhooks] of result.rows) {
+    if (deliveryId !== null) rows.push({ deliveryId, webhookId, dueAtMs });
+    else if (webhooks >= maxWebhooks || rows.length >= maxRows) nextWebhookId = webhookId;
   }
   return { rows, nextWebhookId };
 }
 
-// The same loose index scan as in claim-due.ts: a step a webhook, whatever its backlog.
+// The same loose index scan as in claim-due.ts: a step a webhook, whatever its backlog. Each step carries what it found, so that the
+// walk can end when that is enough; the last row says how far it came.
 const statement = `
 with recursive walk as (
-  (select d.webhook_id, 1 as step from deliveries d
-   where d.status in ('pending', 'retrying') and d.webhook_id > $1 order by d.webhook_id limit 1)
+  select $1::text collate "C" as webhook_id, 0 as step, 0 as found, '{}'::text[] collate "C" as ids, '{}'::float8[] as due
   union all
-  select following.webhook_id, walk.step + 1
+  select following.webhook_id, walk.step + 1, walk.found + cardinality(overdue.ids), overdue.ids, overdue.due
   from walk cross join lateral (
     select d.webhook_id from deliveries d
     where d.status in ('pending', 'retrying') and d.webhook_id > walk.webhook_id order by d.webhook_id limit 1
   ) following
-  where walk.step < $2::integer
+  cross join lateral (
+    select coalesce(array_agg(id), '{}') as ids, coalesce(array_agg(due_ms), '{}') as due from (
+      select d.id, ceil(extract(epoch from greatest(d.next_attempt_at, d.leased_until)) * 1000)::float8 as due_ms
+      from deliveries d
+      where d.webhook_id = following.webhook_id and d.status in ('pending', 'retrying')
+        and d.next_attempt_at > now() - $5::float8 * interval '1 millisecond'
+        and d.next_attempt_at <= now() - $4::float8 * interval '1 millisecond'
+      order by d.next_attempt_at
+      limit $3::integer
+    ) earliest
+  ) overdue
+  where walk.step < $2::integer and walk.found < $6::integer
 )
-select overdue.id, walk.webhook_id, overdue.due_ms
-from walk cross join lateral (
-  select d.id, ceil(extract(epoch from greatest(d.next_attempt_at, d.leased_until)) * 1000)::float8 as due_ms
-  from deliveries d
-  where d.webhook_id = walk.webhook_id and d.status in ('pending', 'retrying')
-    and d.next_attempt_at > now() - $5::float8 * interval '1 millisecond'
-    and d.next_attempt_at <= now() - $4::float8 * interval '1 millisecond'
-  order by d.next_attempt_at
-  limit $3::integer
-) overdue
+select listed.id, walk.webhook_id, listed.due_ms, 0 from walk cross join lateral unnest(walk.ids, walk.due) as listed(id, due_ms)
 union all
-select null, coalesce(max(webhook_id), ''), count(*) from walk`;
+select null, max(webhook_id), 0, max(step) from walk`;
