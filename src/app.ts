@@ -121,6 +121,7 @@ function createSchedule(config: Config, stores: Stores, { log, events }: Telemet
     redis: index,
     postgres,
     leaseMs,
+    isWorker: config.role !== 'api',
     onDegraded: (degraded) => events.schedulerDegraded(degraded),
     onError: (message, error) => log.warn({ err: error }, message),
     onFailure: (error) => events.storeFailed('redis', error),

@@ -1,7 +1,7 @@
 // The schedule in Redis while it answers, in PostgreSQL while it does not.
 import { pause } from '../lifecycle.ts';
 import type { PostgresScheduler } from './postgres-scheduler.ts';
-import { ScheduleShut, SHUT_MS, type RedisScheduler } from './redis-scheduler.ts';
+import { SHUT_MS, type RedisScheduler } from './redis-scheduler.ts';
 import type { Claim, ClaimRequest, Leased, Scheduled, Scheduler, Settlement } from './scheduler.ts';
 
 /** One failure may be a command that a broken connection took with it; two in a row are worth a question. */
@@ -10,11 +10,21 @@ const MAX_FAILURES = 2;
 const PROBE_INTERVAL_MS = 250;
 /** Before the second try of a claim that failed. */
 const RETRY_DELAY_MS = 50;
+/** Redis shut by others for longer than a return takes: one of them cannot come back, and all serve from PostgreSQL beside it. */
+const SHUT_OUT_MS = 2 * SHUT_MS;
+/** What is left of that time for a claim from PostgreSQL to begin. */
+const MIN_CLAIM_MS = 250;
+/** Of what Redis was not told while it was away; a few seconds at full speed, some 5 MB. The rest is the reconciler's. */
+const MAX_UNTOLD = 20_000;
+
+const NOTHING: Claim = { leased: [], nextDueInMs: RETRY_DELAY_MS, isLimited: false };
 
 export interface FailoverOptions {
   readonly redis: RedisScheduler;
   readonly postgres: PostgresScheduler;
   readonly leaseMs: number;
+  /** Whether this process ever claims: one that only publishes is in nobody's way. */
+  readonly isWorker: boolean;
   readonly onDegraded: (degraded: boolean) => void;
   readonly onError: (message: string, error: unknown) => void;
   /** Hears of each call that Redis failed, whether it is left for that or not. */
@@ -26,19 +36,23 @@ export interface FailoverOptions {
  * - what was due before Redis went away may be held by a process that took it there, so PostgreSQL gives it out only one lease
  *   after; what becomes due later, nobody can have taken;
  * - what PostgreSQL gave out says so in its row, so whoever takes the same delivery from Redis sees it when loading the row;
- * - the other way round nobody would see it, so Redis gives nothing out while any process that reaches it serves from PostgreSQL.
+ * - the other way round nobody would see it, so each question of a process that takes from PostgreSQL shuts Redis for all, until
+ *   its next one. Who shuts Redis without reaching all of it, or cannot reach it while others can, is beyond this.
  */
 export class FailoverScheduler implements Scheduler {
   readonly name = 'schedule';
   readonly #options: FailoverOptions;
   /** On the monotonic clock; null while Redis serves. Before the first answer Redis is taken to be away. */
   #awaySince: number | null = performance.now();
-  /** Whether Redis, though away, takes writes: while it is being filled, the pages already read do not hold what comes meanwhile. */
-  #isFilling = false;
+  /** When this process last shut Redis for the others, or tried to. */
+  #shutAt = Number.NEGATIVE_INFINITY;
+  /** Since when claims of this process have found Redis shut by others without a gap, and until when it is. */
+  #shutOut: { readonly since: number; readonly until: number } | null = null;
+  /** What came of deliveries, and what became due, while Redis was away. */
+  readonly #untold = new Map<string, Scheduled | Settlement>();
+  #telling: Promise<void> | null = null;
   #failures = 0;
   #isConfirming = false;
-  /** When Redis was last asked whether it is back, and thereby shut. */
-  #askedAt = Number.NEGATIVE_INFINITY;
   /** Until then a lease may be out that PostgreSQL gave. */
   #rowLeasesUntil = Number.NEGATIVE_INFINITY;
   readonly #stopping = new AbortController();
@@ -49,15 +63,15 @@ export class FailoverScheduler implements Scheduler {
     this.#options = options;
   }
 
-  /** Whether PostgreSQL serves the schedule because Redis is away or is being filled. */
+  /** Whether PostgreSQL serves the schedule because Redis is away, is being filled, or is shut by a process that cannot come back. */
   get isDegraded(): boolean {
-    return this.#awaySince !== null;
+    return this.#awaySince !== null || this.#isShutOut;
   }
 
   async start(): Promise<void> {
     const { redis, postgres, onDegraded } = this.#options;
     await Promise.all([redis.start(), postgres.start()]);
-    // Nothing was served from PostgreSQL yet, so there is nothing to shut Redis for.
+    // Nothing was taken from PostgreSQL yet, so there is nothing to shut Redis for.
     if (!(await this.#returnAfter(() => redis.checkWritable()))) {
       onDegraded(true);
       this.#probing = this.#probeUntilBack();
@@ -82,41 +96,35 @@ export class FailoverScheduler implements Scheduler {
       const added = await this.#tryRedis(() => this.#options.redis.enqueue(items));
       if (added !== undefined) return added;
     }
-    this.#addWhileFilling(items);
+    this.#keepUntold(items);
     return this.#options.postgres.enqueue(items);
   }
 
   /** Never rejects: what could not be held anywhere is left out, and the reconciler finds it. */
-  async enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<Leased[]> {
-    if (this.#awaySince === null) {
-      const leased = await this.#tryRedis(() => this.#options.redis.enqueueLeased(items));
-      if (leased !== undefined) return leased;
-    }
-    try {
-      this.#rowLeasesUntil = performance.now() + this.#options.leaseMs;
-      return await this.#options.postgres.enqueueLeased(items);
-    } catch (error) {
-      this.#options.onError('committed deliveries could not be held; they will be taken when due', error);
-      return [];
-    }
+  async enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<readonly Leased[]> {
+    if (this.#awaySince !== null) return this.#leaseRows(items);
+    const held = await this.#tryRedis(() => this.#options.redis.hold(items));
+    if (held === undefined) return this.#leaseRows(items);
+    return held.refused.length === 0 ? held.leased : [...held.leased, ...(await this.#leaseRows(held.refused))];
   }
 
   /** Rejects only when PostgreSQL serves the schedule and fails. */
   async claim(request: ClaimRequest): Promise<Claim> {
+    const askedAt = performance.now();
     if (this.#awaySince === null) {
       const claim = await this.#tryRedis(() => this.#options.redis.claim(request));
-      if (claim?.isIncomplete === true) this.#leaveRedis('Redis has lost its keys');
+      if (claim?.shutForMs === Infinity) this.#leaveRedis('Redis has lost its keys');
+      else if (claim !== undefined) this.#noteShut(askedAt, claim.shutForMs);
+      const shutOut = this.#shutOut;
+      if (shutOut !== null && this.#isShutOut) return this.#claimRows(request, shutOut.since, () => shutOut.until);
       if (claim !== undefined) return claim;
     }
-    const nowMs = performance.now();
-    // A process that was frozen since it asked does not know whether the others have gone back meanwhile.
-    if (this.#awaySince === null || nowMs > this.#askedAt + SHUT_MS) {
-      return { leased: [], nextDueInMs: RETRY_DELAY_MS, isLimited: false };
-    }
-    const awayMs = nowMs - this.#awaySince;
-    const claim = await this.#options.postgres.claim(request, awayMs > this.#options.leaseMs ? null : awayMs);
-    if (claim.leased.length > 0) this.#rowLeasesUntil = performance.now() + this.#options.leaseMs;
-    return claim;
+    const awaySince = this.#awaySince;
+    if (awaySince === null) return NOTHING;
+    // A process that was frozen since it shut Redis does not know whether the others have gone back meanwhile.
+    return this.#claimRows(request, awaySince, () =>
+      this.#awaySince === null || this.#awaySince === awaySince ? this.#shutAt + SHUT_MS : Number.NEGATIVE_INFINITY,
+    );
   }
 
   /** Never rejects: a lease that could not be ended runs out, and whoever takes the delivery then reads the row first. */
@@ -131,18 +139,80 @@ export class FailoverScheduler implements Scheduler {
         this.#options.onError('leases could not be ended; they will run out', error);
       }
     }
-    if (this.#awaySince !== null) return this.#addWhileFilling(settlements.filter(isDueAgain));
-    await this.#tryRedis(async () => {
-      await this.#options.redis.settle(settlements);
+    if (this.#awaySince !== null) return this.#keepUntold(settlements);
+    const told = await this.#tryRedis(async () => {
+      await this.#tellUntold();
       // What was held in its row is not held in Redis, and a token tells nobody where it is from: due moments go there anyhow.
-      if (areRowLeasesOut) await this.#options.redis.enqueue(settlements.filter(isDueAgain));
+      await this.#tellRedis(settlements, areRowLeasesOut ? settlements.filter(isDueAgain) : []);
+      return true;
     });
+    if (told === undefined) this.#keepUntold(settlements);
   }
 
-  #addWhileFilling(items: readonly Scheduled[]): void {
-    if (!this.#isFilling || items.length === 0) return;
-    // What fails here is put in by the next sweep.
-    this.#options.redis.enqueue(items).catch((error: unknown) => this.#options.onFailure?.(error));
+  async #tellRedis(settlements: readonly Settlement[], due: readonly Scheduled[]): Promise<void> {
+    if (settlements.length > 0) await this.#options.redis.settle(settlements);
+    if (due.length > 0) await this.#options.redis.enqueue(due);
+  }
+
+  #keepUntold(entries: readonly (Scheduled | Settlement)[]): void {
+    for (const entry of entries) if (this.#untold.size < MAX_UNTOLD) this.#untold.set(entry.deliveryId, entry);
+  }
+
+  // Also while Redis is being filled: the pages already read do not hold what comes meanwhile.
+  async #tellUntold(): Promise<void> {
+    if (this.#untold.size === 0) return;
+    this.#telling ??= this.#tell([...this.#untold.values()]).finally(() => {
+      this.#telling = null;
+    });
+    await this.#telling;
+  }
+
+  async #tell(entries: readonly (Scheduled | Settlement)[]): Promise<void> {
+    await this.#tellRedis(
+      entries.filter((entry) => 'token' in entry),
+      entries.filter(isDueAgain),
+    );
+    for (const entry of entries) if (this.#untold.get(entry.deliveryId) === entry) this.#untold.delete(entry.deliveryId);
+  }
+
+  async #leaseRows(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<Leased[]> {
+    try {
+      this.#rowLeasesUntil = performance.now() + this.#options.leaseMs;
+      return await this.#options.postgres.enqueueLeased(items);
+    } catch (error) {
+      this.#options.onError('committed deliveries could not be held; they will be taken when due', error);
+      return [];
+    }
+  }
+
+  /**
+   * @param since when Redis last gave anything out, to anybody
+   * @param shutUntil how long it certainly does not, as far as is known now
+   */
+  async #claimRows(request: ClaimRequest, since: number, shutUntil: () => number): Promise<Claim> {
+    const nowMs = performance.now();
+    if (nowMs + MIN_CLAIM_MS > shutUntil()) return NOTHING;
+    const { postgres, leaseMs } = this.#options;
+    const awayMs = nowMs - since;
+    const claim = await postgres.claim(request, awayMs > leaseMs ? null : awayMs);
+    if (claim.leased.length === 0) return claim;
+    this.#rowLeasesUntil = performance.now() + leaseMs;
+    if (performance.now() <= shutUntil()) return claim;
+    // It took too long: somebody may have had the same from Redis before these rows said that they are held.
+    await postgres.settle(claim.leased.map((lease) => ({ ...lease, dueAtMs: 0 })));
+    return NOTHING;
+  }
+
+  #noteShut(askedAt: number, shutForMs: number): void {
+    const before = this.#shutOut;
+    const since = before !== null && askedAt <= before.until ? before.since : askedAt;
+    this.#shutOut = shutForMs === 0 ? null : { since, until: askedAt + shutForMs };
+  }
+
+  get #isShutOut(): boolean {
+    if (this.#shutOut === null) return false;
+    const nowMs = performance.now();
+    return nowMs > this.#shutOut.since + SHUT_OUT_MS && nowMs < this.#shutOut.until;
   }
 
   async #tryRedis<T>(call: () => Promise<T>): Promise<T | undefined> {
@@ -151,7 +221,6 @@ export class FailoverScheduler implements Scheduler {
       this.#failures = 0;
       return result;
     } catch (error) {
-      if (error instanceof ScheduleShut) return undefined;
       this.#failures += 1;
       this.#options.onFailure?.(error);
       if (this.#failures >= MAX_FAILURES || isTimeout(error)) void this.#confirmAway();
@@ -175,7 +244,8 @@ export class FailoverScheduler implements Scheduler {
 
   #leaveRedis(reason: string, error?: unknown): void {
     if (this.#awaySince !== null) return;
-    this.#awaySince = this.#askedAt = performance.now();
+    this.#awaySince = this.#shutAt = performance.now();
+    this.#shutOut = null;
     this.#options.onError(`${reason}; PostgreSQL serves the schedule`, error);
     this.#options.onDegraded(true);
     this.#probing = this.#probeUntilBack();
@@ -184,25 +254,28 @@ export class FailoverScheduler implements Scheduler {
 
   async #probeUntilBack(): Promise<void> {
     const { signal } = this.#stopping;
-    const shut = (): Promise<void> => this.#options.redis.shut();
-    while (!signal.aborted && !(await this.#returnAfter(shut))) await pause(PROBE_INTERVAL_MS, signal);
+    const question = (): Promise<void> => (this.#options.isWorker ? this.#shut() : this.#options.redis.checkWritable());
+    while (!signal.aborted && !(await this.#returnAfter(question))) await pause(PROBE_INTERVAL_MS, signal);
+  }
+
+  #shut(): Promise<void> {
+    const nowMs = performance.now();
+    // Frozen since the last time: others may have been back meanwhile, and what was due until now may be held in Redis again.
+    if (nowMs > this.#shutAt + SHUT_MS) this.#awaySince = nowMs;
+    this.#shutAt = nowMs;
+    return this.#options.redis.shut();
   }
 
   /** Goes back to Redis when it works and holds everything: one that lost its keys is filled by the reconciler first. */
   async #returnAfter(question: () => Promise<void>): Promise<boolean> {
-    const nowMs = performance.now();
-    // Frozen since it was asked last: others may have been back meanwhile, and what was due until now may be held in Redis again.
-    if (nowMs > this.#askedAt + SHUT_MS) this.#awaySince = nowMs;
-    this.#askedAt = nowMs;
+    const { redis } = this.#options;
     try {
-      await question();
-      this.#isFilling = true;
-      if ((await this.#options.redis.indexState()) !== 'complete') return false;
+      const [, state] = await Promise.all([question(), redis.indexState()]);
+      await this.#tellUntold();
+      if (state !== 'complete' && state !== 'outdated') return false;
     } catch {
-      this.#isFilling = false;
       return false;
     }
-    this.#isFilling = false;
     this.#awaySince = null;
     this.#failures = 0;
     this.#options.onDegraded(false);
@@ -215,6 +288,6 @@ function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.message === 'Command timed out';
 }
 
-function isDueAgain(settlement: Settlement): settlement is Settlement & Scheduled {
-  return settlement.dueAtMs !== null;
+function isDueAgain<Entry extends Scheduled | Settlement>(entry: Entry): entry is Entry & Scheduled {
+  return entry.dueAtMs !== null;
 }

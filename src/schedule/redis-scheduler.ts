@@ -20,22 +20,32 @@ const enqueueLeasedScript = loadScript('enqueue-leased-4');
 const claimScript = loadScript('claim-4');
 const settleScript = loadScript('settle-2');
 
-/**
- * After each question of a process that serves from PostgreSQL, Redis gives nothing out for so long: until its next one, 250 ms after
- * the answer, which may take the 500 ms of a command's timeout, and some for the way there.
- */
-export const SHUT_MS = 1000;
+/** What the marks of an index that is being filled begin with; `complete:` is what gives out (shard.lua). */
+const BUILDING = 'building:';
+const OUTDATED = 'complete:outdated:';
 
-/** Redis gives nothing out: it is not complete, or some process serves from PostgreSQL. Nothing is wrong with it. */
-export class ScheduleShut extends Error {}
+/**
+ * For so long Redis gives nothing out after each question of a process that takes from PostgreSQL. The next one follows 250 ms after the
+ * answer, which may take the 500 ms of a command's timeout; the rest is for processes that are late.
+ */
+export const SHUT_MS = 2000;
 
 export interface RedisClaim extends Claim {
-  /** Whether a shard has lost its keys: nothing comes from it until it was filled. */
-  readonly isIncomplete: boolean;
+  /** For how many milliseconds no shard gives anything out; 0 when one does, infinite when one was emptied. */
+  readonly shutForMs: number;
 }
 
-/** `missing`: Redis is new or was emptied. `building`: being filled from PostgreSQL. `complete`: holds all that was ever due. */
-export type IndexState = 'missing' | 'building' | 'complete';
+export interface DirectHold {
+  readonly leased: readonly Leased[];
+  /** What Redis would not hold, because it is shut or was emptied. */
+  readonly refused: readonly Omit<Scheduled, 'dueAtMs'>[];
+}
+
+/**
+ * `missing`: Redis is new or was emptied. `building`: being filled from PostgreSQL. `outdated`: being filled, but it has kept its keys and
+ * lacks only what was scheduled while it was away. `complete`: holds all that was ever due. The last two give out.
+ */
+export type IndexState = 'missing' | 'building' | 'outdated' | 'complete';
 
 export interface RedisSchedulerOptions {
   readonly keyPrefix: string;
@@ -124,29 +134,37 @@ export class RedisScheduler implements Scheduler {
     return replies.reduce((sum, { reply }) => sum + (reply[0] ?? 0), 0);
   }
 
-  /** Rejects with ScheduleShut while nothing may be given out; what was held of the rest then comes back when its lease is over. */
-  async enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<Leased[]> {
+  async enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<readonly Leased[]> {
+    return (await this.hold(items)).leased;
+  }
+
+  async hold(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<DirectHold> {
     // Before Redis looks at its clock: this side must never believe in a lease longer than Redis does.
     const expiresAt = performance.now() + this.#leaseMs;
     const replies = await this.#runGrouped(enqueueLeasedScript, 'givingKeys', [this.#leaseMs], items, (item) => [
       deliveryKey(item.deliveryId),
     ]);
-    if (replies.some(({ reply }) => reply.length === 0)) throw new ScheduleShut('Redis gives nothing out');
     const leased: Leased[] = [];
+    const refused: Omit<Scheduled, 'dueAtMs'>[] = [];
     for (const { chunk, reply } of replies) {
-      const [token = 0, ...expirations] = reply;
+      const [token, ...expirations] = reply;
+      if (token === undefined) {
+        refused.push(...chunk);
+        continue;
+      }
       for (const [index, { deliveryId, webhookId }] of chunk.entries()) {
         const expired = expirations[index] ?? -1;
         if (expired >= 0) leased.push({ deliveryId, webhookId, token, expirations: expired, expiresAt });
       }
     }
-    return leased;
+    return { leased, refused };
   }
 
   async claim(request: ClaimRequest): Promise<RedisClaim> {
     const leased: Leased[] = [];
     const waits = new Map<Shard, number>();
     let isLimited = false;
+    let shutForMs = Infinity;
     let isIncomplete = false;
     const room = new Map(request.room);
     let asked: readonly Shard[] = this.#inTurn();
@@ -162,7 +180,8 @@ export class RedisScheduler implements Scheduler {
         waits.set(claim.shard, Math.min(waits.get(claim.shard) ?? Infinity, claim.nextDueInMs));
         leased.push(...claim.leased);
         isLimited ||= claim.isLimited;
-        isIncomplete ||= claim.isIncomplete;
+        shutForMs = Math.min(shutForMs, claim.shutForMs);
+        isIncomplete ||= claim.shutForMs === Infinity;
         // A second round must not give a webhook more than one would.
         for (const { webhookId } of claim.leased) {
           room.set(webhookId, Math.min(room.get(webhookId) ?? request.perWebhook, request.perWebhook) - 1);
@@ -172,8 +191,13 @@ export class RedisScheduler implements Scheduler {
       asked = [...asked.slice(shares.length), ...full];
     }
     // Shards that were not asked for want of places may have something.
-    const nextDueInMs = waits.size < this.#shards.length ? 0 : Math.min(...waits.values());
-    return { leased, nextDueInMs, isLimited, isIncomplete };
+    const isWhole = waits.size === this.#shards.length;
+    return {
+      leased,
+      nextDueInMs: isWhole ? Math.min(...waits.values()) : 0,
+      isLimited,
+      shutForMs: isIncomplete ? Infinity : isWhole ? shutForMs : 0,
+    };
   }
 
   async settle(settlements: readonly Settlement[]): Promise<void> {
@@ -191,7 +215,7 @@ export class RedisScheduler implements Scheduler {
   }
 
   /**
-   * Says that this process serves from PostgreSQL: Redis gives nothing out for SHUT_MS, to anybody. Rejects as `checkWritable` does.
+   * Says that this process takes from PostgreSQL: Redis gives nothing out for SHUT_MS, to anybody. Rejects as `checkWritable` does.
    * Without it, one that is back already and one that does not know yet would give out the same deliveries.
    */
   async shut(): Promise<void> {
@@ -202,18 +226,24 @@ export class RedisScheduler implements Scheduler {
   async indexState(): Promise<IndexState> {
     const epochs = await Promise.all(this.#shards.map(({ epochKey }) => this.#redis.commands.get(epochKey)));
     if (epochs.includes(null)) return 'missing';
-    return epochs.every((epoch) => epoch?.startsWith('complete:')) ? 'complete' : 'building';
+    if (!epochs.every((epoch) => epoch?.startsWith('complete:'))) return 'building';
+    return epochs.some((epoch) => epoch?.startsWith(OUTDATED)) ? 'outdated' : 'complete';
   }
 
   /** Marks the index as being filled; `mark` tells whether it was emptied again meanwhile. */
   async beginBuild(mark: string): Promise<void> {
-    await Promise.all(this.#shards.map(({ epochKey }) => this.#redis.commands.set(epochKey, `building:${mark}`)));
+    await Promise.all(this.#shards.map(({ epochKey }) => this.#redis.commands.set(epochKey, `${BUILDING}${mark}`)));
   }
 
-  /** Marks the index as complete; answers false when the mark of beginBuild was lost. */
+  /** The same for an index that has kept its keys. The mark stands until somebody has filled it, whoever leads then. */
+  async beginRefill(mark: string): Promise<void> {
+    await Promise.all(this.#shards.map(({ epochKey }) => this.#redis.commands.set(epochKey, `${OUTDATED}${mark}`, 'XX')));
+  }
+
+  /** Marks the index as complete; answers false when the mark it was begun with was lost. */
   async completeBuild(mark: string): Promise<boolean> {
     const epochs = await Promise.all(this.#shards.map(({ epochKey }) => this.#redis.commands.get(epochKey)));
-    if (epochs.some((epoch) => epoch !== `building:${mark}`)) return false;
+    if (epochs.some((epoch) => epoch !== `${BUILDING}${mark}` && epoch !== `${OUTDATED}${mark}`)) return false;
     await Promise.all(this.#shards.map(({ epochKey }) => this.#redis.commands.set(epochKey, `complete:${mark}`)));
     return true;
   }
@@ -234,6 +264,7 @@ export class RedisScheduler implements Scheduler {
       ...room,
     ])) as ClaimReply;
     const [nextDueInMs, rank, junk, token, limited] = reply;
+    const shutForMs = token > 0 ? 0 : nextDueInMs < 0 ? Infinity : nextDueInMs;
     if (junk > 0) this.#onJunk(junk);
     const leased = readGroups(reply, { token, expiresAt });
     shard.takenSinceFirstRank = (startRank === 0 ? 0 : shard.takenSinceFirstRank) + leased.length;
@@ -241,8 +272,7 @@ export class RedisScheduler implements Scheduler {
     shard.rank = rank;
     // A walk that began in the middle and came to the end says nothing of those before, unless it took nothing of anybody.
     const isPartial = startRank > 0 && rank === 0 && shard.takenSinceFirstRank > 0;
-    const isIncomplete = nextDueInMs < 0;
-    return { shard, leased, nextDueInMs: isPartial ? 0 : Math.max(nextDueInMs, 0), isLimited: shard.isLimited, isIncomplete };
+    return { shard, leased, nextDueInMs: isPartial ? 0 : Math.max(nextDueInMs, 0), isLimited: shard.isLimited, shutForMs };
   }
 
   async #runGrouped<Item extends { readonly webhookId: string }>(

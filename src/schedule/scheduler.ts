@@ -56,7 +56,7 @@ export interface Scheduler extends LongRunning {
   /** Adds items; those already known keep the earlier of both moments unless they are held. Returns how many were new. */
   enqueue(items: readonly Scheduled[]): Promise<number>;
   /** Adds items that this process is about to try, held for one lease. Those that somebody else holds are left out of the answer. */
-  enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<Leased[]>;
+  enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<readonly Leased[]>;
   /** Takes due items, a few of each webhook: the longest-waiting webhooks first (Redis), or webhook after webhook (PostgreSQL). */
   claim(request: ClaimRequest): Promise<Claim>;
   /** Ends or reschedules held items; those whose token is not the present one are left alone. */

@@ -233,6 +233,25 @@ test('a Redis that is emptied in the middle of a rebuild does not count as compl
   expect(await index.indexState()).toBe('missing');
 });
 
+test('a refill that one leader began and did not finish is finished by the next, and Redis gives out meanwhile', async () => {
+  await createReconciler().rebuild();
+  const [known, missing] = [newDue(newWebhookId(), Date.now() - 5000), newDue(newWebhookId(), Date.now() + 600_000)];
+  await insertRows(database.pool, [known]);
+  await index.enqueue([known]);
+  await index.beginRefill('of one that died');
+  expect(await index.indexState()).toBe('outdated');
+  expect((await index.claim(everything)).leased).toHaveLength(1);
+  await insertRows(database.pool, [missing]);
+  await createReconciler().start();
+  await eventually(async () => (await index.indexState()) === 'complete');
+  expect([...(await scoresOf(missing.webhookId)).keys()]).toEqual([missing.deliveryId]);
+});
+
+test('a refill does not make an emptied Redis look as if it had kept its keys', async () => {
+  await index.beginRefill('too late');
+  expect(await index.indexState()).toBe('missing');
+});
+
 test('what was committed while Redis was frozen is in it soon after', async () => {
   const reconciler = createReconciler();
   await reconciler.start();

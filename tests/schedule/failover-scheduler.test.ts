@@ -1,10 +1,11 @@
 // The schedule when Redis is killed, frozen, emptied or full: PostgreSQL takes over, and gives back.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { RedisConnection } from '../../src/persistence/redis.ts';
-import { FailoverScheduler } from '../../src/schedule/failover-scheduler.ts';
+import { FailoverScheduler, type FailoverOptions } from '../../src/schedule/failover-scheduler.ts';
 import { PostgresScheduler } from '../../src/schedule/postgres-scheduler.ts';
 import { RedisScheduler, SHUT_MS } from '../../src/schedule/redis-scheduler.ts';
-import type { ClaimRequest, Scheduled } from '../../src/schedule/scheduler.ts';
+import type { Claim, ClaimRequest, Scheduled } from '../../src/schedule/scheduler.ts';
+import { deliveryKey, webhookKey } from '../../src/schedule/shard.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { createTestRedis, type TestRedis } from '../fixtures/redis.ts';
@@ -46,13 +47,15 @@ async function start(isComplete: boolean): Promise<void> {
   await schedule.start();
 }
 
-const createSchedule = (of: RedisScheduler): FailoverScheduler =>
+const createSchedule = (of: RedisScheduler, options: Partial<FailoverOptions> = {}): FailoverScheduler =>
   new FailoverScheduler({
     redis: of,
     postgres: new PostgresScheduler(database.pool, { leaseMs: LEASE_MS }),
     leaseMs: LEASE_MS,
+    isWorker: true,
     onDegraded: (now) => degraded.push(now),
     onError: () => undefined,
+    ...options,
   });
 
 /** Whether a call is over before so many commands, one after the other and begun before it, have timed out. */
@@ -271,4 +274,80 @@ test('a process that was frozen while it served from PostgreSQL asks again befor
   expect(await eventually(async () => (await claimIds())[0])).toBe(item.deliveryId);
   // A lease later: the others may have taken it from Redis, and Redis been lost again.
   expect(performance.now() - wokenAt).toBeGreaterThanOrEqual(LEASE_MS - 50);
+});
+
+test('where one process keeps Redis shut for longer than coming back takes, the others serve from PostgreSQL as well', async () => {
+  // What a process does whose questions arrive, and whose answers come too late for it.
+  await index.shut();
+  const stuck = setInterval(() => void index.shut(), 100);
+  const item = newDue(newWebhookId(), Date.now() - 1);
+  await commit(item);
+  await schedule.enqueue([item]);
+  expect(await eventually(async () => (await claimIds())[0])).toBe(item.deliveryId);
+  expect(schedule.isDegraded).toBe(true);
+  clearInterval(stuck);
+  await eventually(async () => {
+    await claimIds();
+    return !schedule.isDegraded;
+  });
+});
+
+test('a process that never claims shuts Redis for nobody', async () => {
+  const late = new RedisScheduler(redis, { ...server.config, leaseMs: LEASE_MS });
+  let asked = 0;
+  late.indexState = () => {
+    asked += 1;
+    return Promise.resolve('building');
+  };
+  const publisher = createSchedule(late, { isWorker: false });
+  await publisher.start();
+  await eventually(() => asked > 2);
+  expect(await redis.commands.get('{wh:0}:shut')).toBeNull();
+  await publisher.drain();
+});
+
+test('what a slow claim took from PostgreSQL goes back when Redis may have given it out meanwhile', async () => {
+  const postgres = new PostgresScheduler(database.pool, { leaseMs: 60_000 });
+  const claim = postgres.claim.bind(postgres);
+  const [reached, isOpen] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  postgres.claim = async (...request) => {
+    reached.resolve();
+    await isOpen.promise;
+    return claim(...request);
+  };
+  const slow = createSchedule(index, { postgres });
+  await server.kill();
+  await slow.start();
+  const item = newDue(newWebhookId(), Date.now() + 1);
+  await commit(item);
+  let taken: Promise<Claim> | undefined;
+  await eventually(() => {
+    taken = slow.claim(everything);
+    return Promise.race([reached.promise.then(() => true), taken.then(() => false)]);
+  });
+  await server.restart();
+  await eventually(() => redis.health().state === 'up');
+  await fill(index);
+  await eventually(() => !slow.isDegraded);
+  await eventually(async () => (await redis.commands.get('{wh:0}:shut')) === null);
+  isOpen.resolve();
+  expect((await taken)?.leased).toEqual([]);
+  const { rows } = await database.pool.query<{ leased_until: Date | null }>('select leased_until from deliveries');
+  expect(rows).toEqual([{ leased_until: null }]);
+  await slow.drain();
+});
+
+test('what came of a delivery that Redis still holds is told to it once it is back', async () => {
+  const item = newDue(newWebhookId(), Date.now());
+  await commit(item);
+  const [lease] = await schedule.enqueueLeased([item]);
+  if (lease === undefined) throw new Error('nothing was leased');
+  server.stop();
+  await untilDegraded();
+  await schedule.settle([{ ...lease, dueAtMs: Date.now() + 60_000 }]);
+  server.cont();
+  await eventually(() => !schedule.isDegraded);
+  const score = Number(await redis.commands.zscore(`{wh:0}:ep:${webhookKey(item.webhookId)}`, deliveryKey(item.deliveryId)));
+  expect(score).toBeGreaterThan(Date.now() + 30_000);
+  expect(await redis.commands.hlen('{wh:0}:held')).toBe(0);
 });

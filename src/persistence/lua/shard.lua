@@ -2,8 +2,8 @@
 --
 -- KEYS[1]  ready: zset, webhook -> score of its earliest delivery
 -- KEYS[2]  held: hash, delivery -> how often it was held in vain; only deliveries that are held now
--- KEYS[3]  epoch: string, `complete:...` while the shard holds all that is owed; only for scripts that give deliveries out
--- KEYS[4]  shut: string, there while some process serves from PostgreSQL, and shortly after; likewise
+-- KEYS[3]  epoch: string, `complete:...` once the shard was filled and until it is emptied; only for scripts that give deliveries out
+-- KEYS[4]  shut: string, there while some process takes from PostgreSQL, and shortly after; likewise
 -- ARGV[1]  what the keys of the webhooks' own zsets begin with; they share the hash tag of the two above
 --
 -- Scores are milliseconds since 1970 by this server's clock. Webhooks and deliveries are named by the 26 characters of their ids.

@@ -22,7 +22,7 @@ export interface OverduePage {
 
 export async function listOverdue(client: Pool | PoolClient, request: OverdueRequest): Promise<OverduePage> {
   const { afterWebhookId, maxWebhooks, maxRows, perWebhook, minAgeMs, maxAgeMs } = request;
-  const result = await client.query<[string | null, string, number, number]>({
+  const result = await client.query<[string | null, string, number, number, number]>({
     name: 'list-overdue',
     text: statement,
     rowMode: 'array',
@@ -30,9 +30,9 @@ export async function listOverdue(client: Pool | PoolClient, request: OverdueReq
   });
   const rows: ScheduledRow[] = [];
   let nextWebhookId: string | null = null;
-  for (const [deliveryId, webhookId, dueAtMs, webhooks] of result.rows) {
+  for (const [deliveryId, webhookId, dueAtMs, webhooks, found] of result.rows) {
     if (deliveryId !== null) rows.push({ deliveryId, webhookId, dueAtMs });
-    else if (webhooks >= maxWebhooks || rows.length >= maxRows) nextWebhookId = webhookId;
+    else if (webhooks >= maxWebhooks || found >= maxRows) nextWebhookId = webhookId;
   }
   return { rows, nextWebhookId };
 }
@@ -61,6 +61,6 @@ with recursive walk as (
   ) overdue
   where walk.step < $2::integer and walk.found < $6::integer
 )
-select listed.id, walk.webhook_id, listed.due_ms, 0 from walk cross join lateral unnest(walk.ids, walk.due) as listed(id, due_ms)
+select listed.id, walk.webhook_id, listed.due_ms, 0, 0 from walk cross join lateral unnest(walk.ids, walk.due) as listed(id, due_ms)
 union all
-select null, max(webhook_id), 0, max(step) from walk`;
+select null, max(webhook_id), 0, max(step), max(found) from walk`;

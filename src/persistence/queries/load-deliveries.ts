@@ -17,7 +17,7 @@ export interface LoadedDelivery {
   readonly trigger: AttemptTrigger;
   /** Milliseconds until it may be attempted by this process; null once it has come to an end. */
   readonly waitMs: number | null;
-  /** How often it was held in its row in vain, by processes that never came back. */
+  /** How often it was held in its row in vain, by processes that never came back; 0 for whoever holds it there, who knows. */
   readonly rowExpirations: number;
 }
 
@@ -89,7 +89,8 @@ select d.id, d.webhook_id, coalesce(w.revision, 0), d.event_type,
   coalesce((extract(epoch from e.occurred_at) * 1000)::float8, 0), e.traceparent, d.attempt_count, d.retries_used, d.next_trigger,
   case when d.status not in ('pending', 'retrying') or d.next_attempt_at is null then null
     else greatest(0, extract(epoch from greatest(d.next_attempt_at, foreign_lease.until) - clock_timestamp()) * 1000)::float8 end,
-  d.lease_expirations + (foreign_lease.until <= clock_timestamp() is true)::integer
+  case when foreign_lease.until is null and d.leased_until is not null then 0
+    else d.lease_expirations + (foreign_lease.until is not null)::integer end
 from unnest($1::text[], $2::float8[]) as i(id, token)
 join deliveries d on d.id = i.id
 cross join lateral (
