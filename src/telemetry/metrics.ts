@@ -62,7 +62,8 @@ const gauges = {
   result_queue_rows: 'Outcomes waiting for a group commit.',
   watchers: 'Open streams and WebSockets.',
   clock_skew_seconds: 'How far this process’s clock is from the database’s; positive when ahead.',
-  scheduler_degraded: '1 while Redis is away and PostgreSQL serves the schedule.',
+  scheduler_degraded:
+    '1 while PostgreSQL serves the schedule: Redis is away, being filled, or shut by another worker for long.',
   database_up: '1 while PostgreSQL answers.',
   redis_up: '1 while Redis answers.',
 } as const;
