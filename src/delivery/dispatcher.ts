@@ -184,6 +184,7 @@ export class Dispatcher implements LongRunning {
     this.#lanes.learnBytes(rows.size, bytes);
     const settlements: Settlement[] = [];
     let junk = 0;
+    let expired = 0;
     for (const lease of leased) {
       const row = rows.get(lease.deliveryId);
       // In no table, or listed under a webhook that it is not owed to: somebody wrote that there by hand.
@@ -197,10 +198,12 @@ export class Dispatcher implements LongRunning {
       else {
         // Redis knows nothing of holds in rows.
         const expirations = lease.expirations + row.rowExpirations;
+        if (expirations > 0) expired += 1;
         this.#lanes.push({ ...row, lease: { ...lease, expirations }, isDirect: false, deliveryId: row.id });
       }
     }
     events.junkRemoved(junk);
+    events.leaseExpired(expired);
     if (settlements.length > 0) this.#settle(settlements);
     this.#pump();
   }
@@ -264,7 +267,6 @@ export class Dispatcher implements LongRunning {
       }
     }
     const attemptNumber = task.attemptCount + task.lease.expirations + 1;
-    if (task.lease.expirations > 0) this.#options.telemetry.events.leaseExpired(1);
     if (task.lease.expirations >= MAX_LEASE_EXPIRATIONS) {
       // It may be what kills its processes: it ends without another try.
       return recorder.record(task, failed('lease_expired', this.#options.now()), target.policy, '');

@@ -94,8 +94,8 @@ export class Reconciler implements LongRunning {
    */
   async rebuild(hasKeys = false): Promise<void> {
     const { index, leaseMs, now } = this.#options;
-    this.#incompleteSinceMs ??= now();
-    if (!hasKeys && this.#incompleteSinceMs > this.#heldSinceMs + leaseMs * HOLD_AGAIN_AFTER) {
+    this.#incompleteSinceMs = hasKeys ? null : (this.#incompleteSinceMs ?? now());
+    if (this.#incompleteSinceMs !== null && this.#incompleteSinceMs > this.#heldSinceMs + leaseMs * HOLD_AGAIN_AFTER) {
       this.#heldSinceMs = this.#incompleteSinceMs;
     }
     const mark = randomUUID();

@@ -3,6 +3,7 @@ import { pause } from '../lifecycle.ts';
 import type { PostgresScheduler } from './postgres-scheduler.ts';
 import { SHUT_MS, type RedisScheduler } from './redis-scheduler.ts';
 import type { Claim, ClaimRequest, Leased, Scheduled, Scheduler, Settlement } from './scheduler.ts';
+import { Untold } from './untold.ts';
 
 /** One failure may be a command that a broken connection took with it; two in a row are worth a question. */
 const MAX_FAILURES = 2;
@@ -14,8 +15,6 @@ const RETRY_DELAY_MS = 50;
 const SHUT_OUT_MS = 2 * SHUT_MS;
 /** What is left of that time for a claim from PostgreSQL to begin. */
 const MIN_CLAIM_MS = 250;
-/** Of what Redis was not told while it was away; a few seconds at full speed, some 5 MB. The rest is the reconciler's. */
-const MAX_UNTOLD = 20_000;
 
 const NOTHING: Claim = { leased: [], nextDueInMs: RETRY_DELAY_MS, isLimited: false };
 
@@ -44,13 +43,11 @@ export class FailoverScheduler implements Scheduler {
   readonly #options: FailoverOptions;
   /** On the monotonic clock; null while Redis serves. Before the first answer Redis is taken to be away. */
   #awaySince: number | null = performance.now();
-  /** When this process last shut Redis for the others, or tried to. */
+  /** When the last question that shut Redis for the others was sent; it has been answered since, or given up. */
   #shutAt = Number.NEGATIVE_INFINITY;
   /** Since when claims of this process have found Redis shut by others without a gap, and until when it is. */
   #shutOut: { readonly since: number; readonly until: number } | null = null;
-  /** What came of deliveries, and what became due, while Redis was away. */
-  readonly #untold = new Map<string, Scheduled | Settlement>();
-  #telling: Promise<void> | null = null;
+  readonly #untold: Untold;
   #failures = 0;
   #isConfirming = false;
   /** Until then a lease may be out that PostgreSQL gave. */
@@ -61,6 +58,7 @@ export class FailoverScheduler implements Scheduler {
 
   constructor(options: FailoverOptions) {
     this.#options = options;
+    this.#untold = new Untold(options.redis, (error) => options.onFailure?.(error));
   }
 
   /** Whether PostgreSQL serves the schedule because Redis is away, is being filled, or is shut by a process that cannot come back. */
@@ -94,9 +92,12 @@ export class FailoverScheduler implements Scheduler {
   async enqueue(items: readonly Scheduled[]): Promise<number> {
     if (this.#awaySince === null) {
       const added = await this.#tryRedis(() => this.#options.redis.enqueue(items));
-      if (added !== undefined) return added;
+      if (added !== undefined) {
+        void this.#untold.tell();
+        return added;
+      }
     }
-    this.#keepUntold(items);
+    this.#untold.keepDue(items);
     return this.#options.postgres.enqueue(items);
   }
 
@@ -117,6 +118,8 @@ export class FailoverScheduler implements Scheduler {
       else if (claim !== undefined) this.#noteShut(askedAt, claim.shutForMs);
       const shutOut = this.#shutOut;
       if (shutOut !== null && this.#isShutOut) return this.#claimRows(request, shutOut.since, () => shutOut.until);
+      // Asked again before it may open: only so is a time in which it was shut throughout known to be one.
+      if (claim !== undefined && shutOut !== null) return { ...claim, nextDueInMs: (shutOut.until - performance.now()) / 2 };
       if (claim !== undefined) return claim;
     }
     const awaySince = this.#awaySince;
@@ -139,40 +142,15 @@ export class FailoverScheduler implements Scheduler {
         this.#options.onError('leases could not be ended; they will run out', error);
       }
     }
-    if (this.#awaySince !== null) return this.#keepUntold(settlements);
+    if (this.#awaySince !== null) return this.#untold.keepSettled(settlements);
     const told = await this.#tryRedis(async () => {
-      await this.#tellUntold();
+      await this.#options.redis.settle(settlements);
       // What was held in its row is not held in Redis, and a token tells nobody where it is from: due moments go there anyhow.
-      await this.#tellRedis(settlements, areRowLeasesOut ? settlements.filter(isDueAgain) : []);
+      if (areRowLeasesOut) await this.#options.redis.enqueue(settlements.filter(isDueAgain));
       return true;
     });
-    if (told === undefined) this.#keepUntold(settlements);
-  }
-
-  async #tellRedis(settlements: readonly Settlement[], due: readonly Scheduled[]): Promise<void> {
-    if (settlements.length > 0) await this.#options.redis.settle(settlements);
-    if (due.length > 0) await this.#options.redis.enqueue(due);
-  }
-
-  #keepUntold(entries: readonly (Scheduled | Settlement)[]): void {
-    for (const entry of entries) if (this.#untold.size < MAX_UNTOLD) this.#untold.set(entry.deliveryId, entry);
-  }
-
-  // Also while Redis is being filled: the pages already read do not hold what comes meanwhile.
-  async #tellUntold(): Promise<void> {
-    if (this.#untold.size === 0) return;
-    this.#telling ??= this.#tell([...this.#untold.values()]).finally(() => {
-      this.#telling = null;
-    });
-    await this.#telling;
-  }
-
-  async #tell(entries: readonly (Scheduled | Settlement)[]): Promise<void> {
-    await this.#tellRedis(
-      entries.filter((entry) => 'token' in entry),
-      entries.filter(isDueAgain),
-    );
-    for (const entry of entries) if (this.#untold.get(entry.deliveryId) === entry) this.#untold.delete(entry.deliveryId);
+    if (told === undefined) this.#untold.keepSettled(settlements);
+    else void this.#untold.tell();
   }
 
   async #leaseRows(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<Leased[]> {
@@ -186,8 +164,8 @@ export class FailoverScheduler implements Scheduler {
   }
 
   /**
-   * @param since when Redis last gave anything out, to anybody
-   * @param shutUntil how long it certainly does not, as far as is known now
+   * @param since from when on Redis gave nothing out, to anybody that reaches it
+   * @param shutUntil how long it does not, as far as is known now
    */
   async #claimRows(request: ClaimRequest, since: number, shutUntil: () => number): Promise<Claim> {
     const nowMs = performance.now();
@@ -199,13 +177,16 @@ export class FailoverScheduler implements Scheduler {
     this.#rowLeasesUntil = performance.now() + leaseMs;
     if (performance.now() <= shutUntil()) return claim;
     // It took too long: somebody may have had the same from Redis before these rows said that they are held.
-    await postgres.settle(claim.leased.map((lease) => ({ ...lease, dueAtMs: 0 })));
+    await this.settle(claim.leased.map((lease) => ({ ...lease, dueAtMs: 0 })));
     return NOTHING;
   }
 
-  #noteShut(askedAt: number, shutForMs: number): void {
+  #noteShut(askedAt: number, shutForMs: number | null): void {
+    if (shutForMs === null) return;
     const before = this.#shutOut;
-    const since = before !== null && askedAt <= before.until ? before.since : askedAt;
+    const nowMs = performance.now();
+    // Somewhere between the question and now Redis looked: the time it was shut begins no earlier, and lasts no longer, than that.
+    const since = before !== null && nowMs <= before.until ? before.since : nowMs;
     this.#shutOut = shutForMs === 0 ? null : { since, until: askedAt + shutForMs };
   }
 
@@ -244,7 +225,8 @@ export class FailoverScheduler implements Scheduler {
 
   #leaveRedis(reason: string, error?: unknown): void {
     if (this.#awaySince !== null) return;
-    this.#awaySince = this.#shutAt = performance.now();
+    this.#awaySince = performance.now();
+    this.#shutAt = Number.NEGATIVE_INFINITY;
     this.#shutOut = null;
     this.#options.onError(`${reason}; PostgreSQL serves the schedule`, error);
     this.#options.onDegraded(true);
@@ -258,12 +240,15 @@ export class FailoverScheduler implements Scheduler {
     while (!signal.aborted && !(await this.#returnAfter(question))) await pause(PROBE_INTERVAL_MS, signal);
   }
 
-  #shut(): Promise<void> {
-    const nowMs = performance.now();
-    // Frozen since the last time: others may have been back meanwhile, and what was due until now may be held in Redis again.
-    if (nowMs > this.#shutAt + SHUT_MS) this.#awaySince = nowMs;
-    this.#shutAt = nowMs;
-    return this.#options.redis.shut();
+  async #shut(): Promise<void> {
+    const sentAt = performance.now();
+    try {
+      await this.#options.redis.shut();
+    } finally {
+      // The first time, or frozen since the last: others may have taken from Redis until now.
+      if (sentAt > this.#shutAt + SHUT_MS) this.#awaySince = performance.now();
+      this.#shutAt = sentAt;
+    }
   }
 
   /** Goes back to Redis when it works and holds everything: one that lost its keys is filled by the reconciler first. */
@@ -271,7 +256,8 @@ export class FailoverScheduler implements Scheduler {
     const { redis } = this.#options;
     try {
       const [, state] = await Promise.all([question(), redis.indexState()]);
-      await this.#tellUntold();
+      // Also while Redis is being filled: the pages already read do not hold what came meanwhile.
+      void this.#untold.tell();
       if (state !== 'complete' && state !== 'outdated') return false;
     } catch {
       return false;

@@ -31,14 +31,20 @@ const OUTDATED = 'complete:outdated:';
 export const SHUT_MS = 2000;
 
 export interface RedisClaim extends Claim {
-  /** For how many milliseconds no shard gives anything out; 0 when one does, infinite when one was emptied. */
-  readonly shutForMs: number;
+  /** For how many ms no shard gives anything out: 0 when one does, infinite when one was emptied, null when not all were asked. */
+  readonly shutForMs: number | null;
 }
 
 export interface DirectHold {
   readonly leased: readonly Leased[];
   /** What Redis would not hold, because it is shut or was emptied. */
   readonly refused: readonly Omit<Scheduled, 'dueAtMs'>[];
+}
+
+interface ShardClaim extends RedisClaim {
+  readonly shard: Shard;
+  readonly nextDueInMs: number;
+  readonly shutForMs: number;
 }
 
 /**
@@ -196,7 +202,7 @@ export class RedisScheduler implements Scheduler {
       leased,
       nextDueInMs: isWhole ? Math.min(...waits.values()) : 0,
       isLimited,
-      shutForMs: isIncomplete ? Infinity : isWhole ? shutForMs : 0,
+      shutForMs: isIncomplete ? Infinity : isWhole || shutForMs === 0 ? shutForMs : null,
     };
   }
 
@@ -248,7 +254,7 @@ export class RedisScheduler implements Scheduler {
     return true;
   }
 
-  async #claimFrom(shard: Shard, request: ClaimRequest): Promise<RedisClaim & { shard: Shard; nextDueInMs: number }> {
+  async #claimFrom(shard: Shard, request: ClaimRequest): Promise<ShardClaim> {
     const room: (string | number)[] = [];
     for (const [webhookId, limit] of request.room) {
       if (this.#shardOf(webhookId) === shard) room.push(webhookKey(webhookId), limit);

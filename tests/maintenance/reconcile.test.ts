@@ -66,7 +66,7 @@ const scoresOf = async (webhookId: string): Promise<Map<string, number>> => {
 test('a Redis that was emptied is filled again by itself: everything that is owed, and nothing early', async () => {
   const [backlog, retrying] = [newWebhookId(), newWebhookId()];
   await generateRows(database.pool, backlog, 20_000, -1000);
-  await generateRows(database.pool, retrying, 5000, 5000.4);
+  await generateRows(database.pool, retrying, 5000, 600_000.4);
   const over = newDue(newWebhookId(), Date.now() - 1);
   await insertRows(database.pool, [over]);
   await database.pool.query(`update deliveries set status = 'delivered', next_attempt_at = null where id = $1`, [

@@ -349,7 +349,22 @@ test('what came of a delivery that Redis still holds is told to it once it is ba
   await schedule.settle([{ ...lease, dueAtMs: Date.now() + 60_000 }]);
   server.cont();
   await eventually(() => !schedule.isDegraded);
-  const score = Number(await redis.commands.zscore(`{wh:0}:ep:${webhookKey(item.webhookId)}`, deliveryKey(item.deliveryId)));
-  expect(score).toBeGreaterThan(Date.now() + 30_000);
+  const key = `{wh:0}:ep:${webhookKey(item.webhookId)}`;
+  await eventually(async () => Number(await redis.commands.zscore(key, deliveryKey(item.deliveryId))) > Date.now() + 30_000);
   expect(await redis.commands.hlen('{wh:0}:held')).toBe(0);
+});
+
+test('a key that somebody broke by hand keeps nobody from coming back, nor the rest from being told', async () => {
+  const [broken, whole] = [newDue(newWebhookId(), Date.now()), newDue(newWebhookId(), Date.now() + 60_000)];
+  await server.kill();
+  await untilDegraded();
+  await schedule.settle([{ ...broken, token: 1, dueAtMs: null }]);
+  await schedule.enqueue([whole]);
+  await server.restart();
+  await eventually(() => redis.health().state === 'up');
+  await redis.commands.set(`{wh:0}:ep:${webhookKey(broken.webhookId)}`, 'not a schedule');
+  await fill(index);
+  await eventually(() => !schedule.isDegraded);
+  const key = `{wh:0}:ep:${webhookKey(whole.webhookId)}`;
+  await eventually(async () => (await redis.commands.zscore(key, deliveryKey(whole.deliveryId))) !== null);
 });
