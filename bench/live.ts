@@ -4,7 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { RedisConnection } from '../src/persistence/redis.ts';
-import { createStatusBus } from '../src/realtime/status-bus.ts';
+import { createStatusBus } from '../src/realtime/create-status-bus.ts';
 import type { StatusUpdate } from '../src/realtime/status-update.ts';
 import { quietTelemetry } from '../src/telemetry/telemetry.ts';
 import type { PublishJob, PublishReport } from './publisher.ts';

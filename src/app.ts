@@ -24,7 +24,7 @@ import { createOrm, type Orm } from './persistence/orm.ts';
 import { cancelDeliveries } from './persistence/queries/cancel-deliveries.ts';
 import { batchSettings, connectionOptions, createPool, outcomeSettings } from './persistence/pool.ts';
 import { RedisConnection } from './persistence/redis.ts';
-import { createStatusBus } from './realtime/status-bus.ts';
+import { createStatusBus } from './realtime/create-status-bus.ts';
 import { StatusFeed } from './realtime/status-feed.ts';
 import type { StatusUpdate } from './realtime/status-update.ts';
 import { FailoverScheduler } from './schedule/failover-scheduler.ts';

@@ -1,9 +1,5 @@
 // The status bus: what one part of the service tells the others at once, in this process and in every other.
 import type { LongRunning } from '../lifecycle.ts';
-import type { RedisConnection } from '../persistence/redis.ts';
-import type { Telemetry } from '../telemetry/telemetry.ts';
-import { LocalStatusBus } from './local-status-bus.ts';
-import { RedisStatusBus } from './redis-status-bus.ts';
 import type { StatusUpdate } from './status-update.ts';
 
 /** Something a webhook's owner should know about at once. */
@@ -29,15 +25,4 @@ export interface StatusBus extends LongRunning {
   onWebhookChanged(callback: (webhookId: string) => void): void;
   notify(notice: OwnerNotice): void;
   onNotice(callback: (notice: OwnerNotice) => void): () => void;
-}
-
-/** Between processes over Redis; without Redis (null) within this process alone. */
-export function createStatusBus(options: {
-  readonly redis: RedisConnection | null;
-  /** `REDIS_KEY_PREFIX`, which keeps services that share one Redis apart. */
-  readonly keyPrefix: string;
-  readonly telemetry: Telemetry;
-}): StatusBus {
-  const { redis, keyPrefix, telemetry } = options;
-  return redis === null ? new LocalStatusBus(telemetry.log) : new RedisStatusBus({ redis, keyPrefix, telemetry });
 }

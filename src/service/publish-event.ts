@@ -7,7 +7,7 @@ import { canonicalPayload, parsePayload, type JsonObject } from '../domain/paylo
 import type { EventRow } from '../persistence/queries/insert-events.ts';
 import type { Principal } from '../security/tokens.ts';
 import { newTraceparent } from '../telemetry/traceparent.ts';
-import type { Publisher } from './publisher.ts';
+import type { Published, Publisher } from './publisher.ts';
 
 /**
  * Further off than this, a time of occurrence is a mistake of the publisher's: a year back covers any backfill, a day ahead any
@@ -25,14 +25,6 @@ export interface PublishInput {
   /** When it happened, in milliseconds since 1970; null means now. */
   readonly occurredAtMs: number | null;
   readonly traceparent: string | null;
-}
-
-export interface Published {
-  readonly eventId: string;
-  /** How many webhooks it is owed to. */
-  readonly deliveries: number;
-  /** Whether an earlier call with the same idempotency key had published it. */
-  readonly duplicate: boolean;
 }
 
 export interface PublishContext {

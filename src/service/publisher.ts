@@ -6,7 +6,6 @@ import { findIdempotentEvents } from '../persistence/queries/find-idempotent-eve
 import { insertEvents, type EventRow, type OwedDelivery } from '../persistence/queries/insert-events.ts';
 import { isDataError, storeUnavailable } from '../persistence/store-errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import type { Published } from './publish-event.ts';
 
 /** One statement takes so many events; measured throughput does not grow beyond, latency does. */
 const MAX_BATCH_EVENTS = 500;
@@ -28,6 +27,14 @@ const MAX_WAIT_MS = 10_000;
 
 /** Told of every commit, with what was committed. */
 export type OnCommitted = (committed: readonly { readonly event: EventRow; readonly owed: readonly OwedDelivery[] }[]) => void;
+
+export interface Published {
+  readonly eventId: string;
+  /** How many webhooks it is owed to. */
+  readonly deliveries: number;
+  /** Whether an earlier call with the same idempotency key had published it. */
+  readonly duplicate: boolean;
+}
 
 export interface PublisherOptions {
   readonly pool: Pool;

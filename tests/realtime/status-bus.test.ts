@@ -3,7 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { RedisConfig } from '../../src/config.ts';
 import { pause } from '../../src/lifecycle.ts';
 import { RedisConnection } from '../../src/persistence/redis.ts';
-import { createStatusBus, type OwnerNotice, type StatusBus } from '../../src/realtime/status-bus.ts';
+import { createStatusBus } from '../../src/realtime/create-status-bus.ts';
+import type { OwnerNotice, StatusBus } from '../../src/realtime/status-bus.ts';
 import type { StatusUpdate } from '../../src/realtime/status-update.ts';
 import { quietTelemetry } from '../../src/telemetry/telemetry.ts';
 import { eventually } from '../fixtures/eventually.ts';

@@ -14,7 +14,8 @@ import { WebhookScope, WebhookService } from '../../gen/homechef/webhook/v1/webh
 import { notFound, ServiceError } from '../../src/domain/errors.ts';
 import type { EventRow } from '../../src/persistence/queries/insert-events.ts';
 import type { Principal } from '../../src/security/tokens.ts';
-import type { PublishContext, Published } from '../../src/service/publish-event.ts';
+import type { PublishContext } from '../../src/service/publish-event.ts';
+import type { Published } from '../../src/service/publisher.ts';
 import { callChain } from '../../src/transport/call-chain.ts';
 import { principalOf } from '../../src/transport/call-context.ts';
 import { createGrpcServer } from '../../src/transport/grpc/server.ts';

@@ -5,13 +5,6 @@ import { node } from './samples/node.ts';
 import { php } from './samples/php.ts';
 import { python } from './samples/python.ts';
 import { ruby } from './samples/ruby.ts';
-
-export interface Sample {
-  readonly key: string;
-  readonly label: string;
-  readonly install: string;
-  readonly file: string;
-  readonly code: string;
-}
+import type { Sample } from './samples/sample.ts';
 
 export const samples: readonly Sample[] = [node, python, go, php, ruby, java];

@@ -5,7 +5,8 @@ import type { PublishEventRequest, PublishResultSchema } from '../../../gen/home
 import { invalid } from '../../domain/errors.ts';
 import type { ServiceError } from '../../domain/errors.ts';
 import type { Principal } from '../../security/tokens.ts';
-import { publishEvent as publish, type PublishContext, type Published } from '../../service/publish-event.ts';
+import { publishEvent as publish, type PublishContext } from '../../service/publish-event.ts';
+import type { Published } from '../../service/publisher.ts';
 import { toServiceError } from '../errors.ts';
 import { validateMessage } from '../interceptors/validate.ts';
 import { publishInput } from './publish-input.ts';

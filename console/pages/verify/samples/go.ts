@@ -1,5 +1,5 @@
 // Verification in Go.
-import type { Sample } from '../samples.ts';
+import type { Sample } from './sample.ts';
 
 export const go: Sample = {
   key: 'go',

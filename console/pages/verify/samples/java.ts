@@ -1,5 +1,5 @@
 // Verification in Java.
-import type { Sample } from '../samples.ts';
+import type { Sample } from './sample.ts';
 
 export const java: Sample = {
   key: 'java',

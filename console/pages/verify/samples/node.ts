@@ -1,5 +1,5 @@
 // Verification in Node.
-import type { Sample } from '../samples.ts';
+import type { Sample } from './sample.ts';
 
 export const node: Sample = {
   key: 'node',

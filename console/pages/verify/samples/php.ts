@@ -1,5 +1,5 @@
 // Verification in PHP.
-import type { Sample } from '../samples.ts';
+import type { Sample } from './sample.ts';
 
 export const php: Sample = {
   key: 'php',

@@ -1,5 +1,5 @@
 // Verification in Python.
-import type { Sample } from '../samples.ts';
+import type { Sample } from './sample.ts';
 
 export const python: Sample = {
   key: 'python',

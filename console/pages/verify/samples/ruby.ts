@@ -1,5 +1,5 @@
 // Verification in Ruby.
-import type { Sample } from '../samples.ts';
+import type { Sample } from './sample.ts';
 
 export const ruby: Sample = {
   key: 'ruby',
