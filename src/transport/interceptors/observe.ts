@@ -62,11 +62,17 @@ export function observe(onCall: CallObserver, tracing: Tracing = createTracing(n
 async function* observed<T>(messages: AsyncIterable<T>, report: (thrown: unknown) => void): AsyncIterable<T> {
   // A caller that goes away ends the loop without an exception: that must be told apart from a stream that ran to its end.
   let outcome: unknown = new ConnectError('The caller went away.', Code.Canceled);
+  let isSending = false;
   try {
-    yield* messages;
+    for await (const message of messages) {
+      isSending = true;
+      yield message;
+      isSending = false;
+    }
     outcome = null;
   } catch (thrown) {
-    outcome = thrown;
+    // What is thrown at the `yield` comes from whoever writes to the caller, and could not: nothing of ours went wrong.
+    if (!isSending) outcome = thrown;
     throw thrown;
   } finally {
     report(outcome);
