@@ -18,7 +18,8 @@ async function endedBy(
     },
   });
   const handler = router.handlers.find((candidate) => candidate.method.name === 'WatchDeliveries');
-  const answer = await handler?.({
+  if (handler === undefined) throw new Error('the method has no handler');
+  const { body } = await handler({
     httpVersion: '1.1',
     url: `http://localhost${handler.requestPath}`,
     method: 'POST',
@@ -29,7 +30,8 @@ async function endedBy(
     signal: new AbortController().signal,
     contextValues: createContextValues(),
   });
-  const answers = (answer?.body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+  if (body === undefined) throw new Error('the stream has no body');
+  const answers = body[Symbol.asyncIterator]();
   await answers.next();
   await act(answers);
   return told[0];
