@@ -35,8 +35,8 @@ export interface FailoverOptions {
  * - what was due before Redis went away may be held by a process that took it there, so PostgreSQL gives it out only one lease
  *   after; what becomes due later, nobody can have taken;
  * - what PostgreSQL gave out says so in its row, so whoever takes the same delivery from Redis sees it when loading the row;
- * - the other way round nobody would see it, so each question of a process that takes from PostgreSQL shuts Redis for all, until
- *   its next one. Who shuts Redis without reaching all of it, or cannot reach it while others can, is beyond this.
+ * - the other way round nobody would see it, so each question of a process that takes from PostgreSQL shuts Redis for all, until it
+ *   is back and has taken its last. Who reaches only a part of Redis, or none while others do, is beyond this.
  */
 export class FailoverScheduler implements Scheduler {
   readonly name = 'schedule';
@@ -48,6 +48,8 @@ export class FailoverScheduler implements Scheduler {
   /** Since when claims of this process have found Redis shut by others without a gap, and until when it is. */
   #shutOut: { readonly since: number; readonly until: number } | null = null;
   readonly #untold: Untold;
+  /** Claims from PostgreSQL that are under way. */
+  readonly #claiming = new Set<Promise<Claim>>();
   #failures = 0;
   #isConfirming = false;
   /** Until then a lease may be out that PostgreSQL gave. */
@@ -172,7 +174,9 @@ export class FailoverScheduler implements Scheduler {
     if (nowMs + MIN_CLAIM_MS > shutUntil()) return NOTHING;
     const { postgres, leaseMs } = this.#options;
     const awayMs = nowMs - since;
-    const claim = await postgres.claim(request, awayMs > leaseMs ? null : awayMs);
+    const claiming = postgres.claim(request, awayMs > leaseMs ? null : awayMs);
+    this.#claiming.add(claiming);
+    const claim = await claiming.finally(() => this.#claiming.delete(claiming));
     if (claim.leased.length === 0) return claim;
     this.#rowLeasesUntil = performance.now() + leaseMs;
     if (performance.now() <= shutUntil()) return claim;
@@ -265,8 +269,16 @@ export class FailoverScheduler implements Scheduler {
     this.#awaySince = null;
     this.#failures = 0;
     this.#options.onDegraded(false);
-    for (const callback of this.#wakeCallbacks) callback();
+    void this.#reopen();
     return true;
+  }
+
+  async #reopen(): Promise<void> {
+    await Promise.allSettled(this.#claiming);
+    // If it fails, the time for which Redis is shut runs out.
+    if (this.#awaySince === null)
+      await this.#options.redis.reopen().catch((error: unknown) => this.#options.onFailure?.(error));
+    for (const callback of this.#wakeCallbacks) callback();
   }
 }
 

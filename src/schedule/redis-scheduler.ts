@@ -1,4 +1,5 @@
 // The schedule in Redis: two levels of sorted sets a shard, every step one script, time by Redis' own clock.
+import { randomUUID } from 'node:crypto';
 import { loadScript, type Script } from '../persistence/redis-script.ts';
 import type { RedisConnection } from '../persistence/redis.ts';
 import type { Claim, ClaimRequest, Leased, Scheduled, Scheduler, Settlement } from './scheduler.ts';
@@ -19,14 +20,15 @@ const enqueueScript = loadScript('enqueue-2');
 const enqueueLeasedScript = loadScript('enqueue-leased-4');
 const claimScript = loadScript('claim-4');
 const settleScript = loadScript('settle-2');
+const shutScript = loadScript('shut-4');
 
 /** What the marks of an index that is being filled begin with; `complete:` is what gives out (shard.lua). */
 const BUILDING = 'building:';
 const OUTDATED = 'complete:outdated:';
 
 /**
- * For so long Redis gives nothing out after each question of a process that takes from PostgreSQL. The next one follows 250 ms after the
- * answer, which may take the 500 ms of a command's timeout; the rest is for processes that are late.
+ * For so long Redis gives nothing out after each question of a process that takes from PostgreSQL, unless that one opens it again. The
+ * next follows 250 ms after the answer, which may take the 500 ms of a command's timeout; the rest is for processes that are late.
  */
 export const SHUT_MS = 2000;
 
@@ -90,6 +92,7 @@ export class RedisScheduler implements Scheduler {
   readonly #onJunk: (count: number) => void;
   readonly #shards: readonly Shard[];
   readonly #channel: string;
+  readonly #processId = randomUUID();
   readonly #wakeCallbacks: (() => void)[] = [];
   #nextShard = 0;
   #isPublishing = false;
@@ -225,7 +228,16 @@ export class RedisScheduler implements Scheduler {
    * Without it, one that is back already and one that does not know yet would give out the same deliveries.
    */
   async shut(): Promise<void> {
-    await Promise.all(this.#shards.map(({ shutKey }) => this.#redis.commands.set(shutKey, '', 'PX', SHUT_MS)));
+    await Promise.all(
+      this.#shards.map(({ givingKeys, webhookPrefix }) =>
+        this.#redis.run(shutScript, givingKeys, [webhookPrefix, this.#processId, SHUT_MS]),
+      ),
+    );
+  }
+
+  /** Takes that back: every row that this process took is committed. Whom others shut it for still gets nothing. */
+  async reopen(): Promise<void> {
+    await Promise.all(this.#shards.map(({ shutKey }) => this.#redis.commands.zrem(shutKey, this.#processId)));
   }
 
   /** Rejects while Redis is away. */

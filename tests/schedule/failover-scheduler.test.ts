@@ -155,7 +155,7 @@ test('an emptied Redis serves again only once it was filled', async () => {
   await server.restart();
   await eventually(() => redis.health().state === 'up');
   // Asked several times in this while, it stays away.
-  await eventually(async () => (await redis.commands.get('{wh:0}:shut')) !== null);
+  await eventually(async () => (await redis.commands.exists('{wh:0}:shut')) === 1);
   expect(schedule.isDegraded).toBe(true);
   await fill(index);
   await eventually(() => !schedule.isDegraded);
@@ -302,7 +302,7 @@ test('a process that never claims shuts Redis for nobody', async () => {
   const publisher = createSchedule(late, { isWorker: false });
   await publisher.start();
   await eventually(() => asked > 2);
-  expect(await redis.commands.get('{wh:0}:shut')).toBeNull();
+  expect(await redis.commands.exists('{wh:0}:shut')).toBe(0);
   await publisher.drain();
 });
 
@@ -331,7 +331,7 @@ test('what a slow claim took from PostgreSQL goes back when Redis may have given
   await eventually(() => redis.health().state === 'up');
   await fill(index);
   await eventually(() => !slow.isDegraded);
-  await eventually(async () => (await redis.commands.get('{wh:0}:shut')) === null);
+  await eventually(async () => (await redis.commands.exists('{wh:0}:shut')) === 0);
   isOpen.resolve();
   expect((await taken)?.leased).toEqual([]);
   const { rows } = await database.pool.query<{ leased_until: Date | null }>('select leased_until from deliveries');
@@ -367,4 +367,20 @@ test('a key that somebody broke by hand keeps nobody from coming back, nor the r
   await eventually(() => !schedule.isDegraded);
   const key = `{wh:0}:ep:${webhookKey(whole.webhookId)}`;
   await eventually(async () => (await redis.commands.zscore(key, deliveryKey(whole.deliveryId))) !== null);
+});
+
+test('whoever comes back opens Redis at once, unless it is shut for somebody else', async () => {
+  const other = new RedisScheduler(redis, { ...server.config, leaseMs: LEASE_MS });
+  await server.kill();
+  await untilDegraded();
+  await server.restart();
+  await eventually(() => redis.health().state === 'up');
+  await eventually(async () => (await redis.commands.zcard('{wh:0}:shut')) === 1);
+  await other.shut();
+  await fill(index);
+  await eventually(() => !schedule.isDegraded);
+  await eventually(async () => (await redis.commands.zcard('{wh:0}:shut')) === 1);
+  expect((await other.claim(everything)).shutForMs).toBeGreaterThan(0);
+  await other.reopen();
+  expect((await other.claim(everything)).shutForMs).toBe(0);
 });

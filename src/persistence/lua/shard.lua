@@ -3,7 +3,7 @@
 -- KEYS[1]  ready: zset, webhook -> score of its earliest delivery
 -- KEYS[2]  held: hash, delivery -> how often it was held in vain; only deliveries that are held now
 -- KEYS[3]  epoch: string, `complete:...` once the shard was filled and until it is emptied; only for scripts that give deliveries out
--- KEYS[4]  shut: string, there while some process takes from PostgreSQL, and shortly after; likewise
+-- KEYS[4]  shut: zset, process that takes from PostgreSQL -> until when it shuts the shard for all; likewise
 -- ARGV[1]  what the keys of the webhooks' own zsets begin with; they share the hash tag of the two above
 --
 -- Scores are milliseconds since 1970 by this server's clock. Webhooks and deliveries are named by the 26 characters of their ids.
@@ -46,7 +46,12 @@ end
 local function shut_for()
   local epoch = redis.call('GET', KEYS[3])
   if not epoch or string.sub(epoch, 1, 9) ~= 'complete:' then return -1 end
-  return math.max(redis.call('PTTL', KEYS[4]), 0)
+  local last = redis.pcall('ZRANGE', KEYS[4], -1, -1, 'WITHSCORES')
+  if last.err then
+    redis.call('UNLINK', KEYS[4])
+    return 0
+  end
+  return last[2] and math.max(math.ceil(tonumber(last[2]) - now), 0) or 0
 end
 
 -- When the shard's earliest delivery may be taken.
