@@ -172,6 +172,8 @@ export class Dispatcher implements LongRunning {
   async #load(leased: readonly Leased[]): Promise<void> {
     const { events } = this.#options.telemetry;
     events.deliveriesLeased(leased.length);
+    // Now, for what follows may fail and hand them back: these leases have run out all the same.
+    events.leaseExpired(leased.filter((lease) => lease.expirations > 0).length);
     let rows;
     try {
       rows = new Map((await loadDeliveries(this.#options.pool, leased)).map((row) => [row.id, row]));
@@ -184,7 +186,7 @@ export class Dispatcher implements LongRunning {
     this.#lanes.learnBytes(rows.size, bytes);
     const settlements: Settlement[] = [];
     let junk = 0;
-    let expired = 0;
+    let expiredInRows = 0;
     for (const lease of leased) {
       const row = rows.get(lease.deliveryId);
       // In no table, or listed under a webhook that it is not owed to: somebody wrote that there by hand.
@@ -198,12 +200,12 @@ export class Dispatcher implements LongRunning {
       else {
         // Redis knows nothing of holds in rows.
         const expirations = lease.expirations + row.rowExpirations;
-        if (expirations > 0) expired += 1;
+        if (row.rowExpirations > 0) expiredInRows += 1;
         this.#lanes.push({ ...row, lease: { ...lease, expirations }, isDirect: false, deliveryId: row.id });
       }
     }
     events.junkRemoved(junk);
-    events.leaseExpired(expired);
+    events.leaseExpired(expiredInRows);
     if (settlements.length > 0) this.#settle(settlements);
     this.#pump();
   }
