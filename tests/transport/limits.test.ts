@@ -66,9 +66,12 @@ test('a chunked 20 MB body is refused by REST once it is over the limit', async 
   const chunk = Buffer.concat([Buffer.from('10000\r\n'), Buffer.alloc(65_536, 0x20), Buffer.from('\r\n')]);
   const head = `POST /api/v1/events HTTP/1.1\r\nhost: x\r\n${AUTHORIZATION}${JSON_TYPE}transfer-encoding: chunked\r\n\r\n`;
   const growth = await growthOf(async () => {
-    expect(statusOf(await raw([head, ...Array.from({ length: 305 }, () => chunk)]))).toBe(413);
+    const answer = await raw([head, ...Array.from({ length: 305 }, () => chunk)]);
+    // It may find the caller still sending, and then reaches it as a closed connection.
+    if (answer !== '') expect(statusOf(answer)).toBe(413);
   });
   expect(growth).toBeLessThan(64 * 1024 * 1024);
+  expect(doors.world.events.filter((event) => event.data.length > 1_000_000)).toEqual([]);
 });
 
 test.each(['application/json', 'application/proto', 'application/grpc-web+proto'])(
