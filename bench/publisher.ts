@@ -1,7 +1,12 @@
-// A publisher as a process of its own: an order service that speaks gRPC with @grpc/grpc-js, made from the .proto files.
-import { fileURLToPath } from 'node:url';
-import { credentials, loadPackageDefinition, Metadata, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
+// A publisher as a process of its own: as many events as asked for over gRPC, at next to no cost, as the receiver takes them.
+import { fromBinary } from '@bufbuild/protobuf';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import {
+  PublishEventResponseSchema,
+  PublishEventsResponseSchema,
+  PublishStreamResponseSchema,
+} from '../gen/homechef/webhook/v1/event_pb.ts';
+import { GrpcClient } from './grpc-client.ts';
 
 export interface PublishJob {
   readonly mode: 'unary' | 'batch' | 'stream';
@@ -26,42 +31,17 @@ export interface PublishReport {
 }
 
 const BATCH_EVENTS = 100;
-
-interface Client {
-  publishEvent(request: object, metadata: Metadata, done: (error: ServiceError | null, answer: unknown) => void): void;
-  publishEvents(
-    request: object,
-    metadata: Metadata,
-    done: (error: ServiceError | null, answer: { accepted: number }) => void,
-  ): void;
-  publishStream(metadata: Metadata): ClientDuplexStream<object, { result?: { published?: unknown } }>;
-}
-
-const definition = loadSync('homechef/webhook/v1/event.proto', {
-  includeDirs: ['proto', 'node_modules/google-proto-files'].map((path) =>
-    fileURLToPath(new URL(`../${path}`, import.meta.url)),
-  ),
-});
-const loaded = loadPackageDefinition(definition) as unknown as {
-  homechef: { webhook: { v1: { EventService: new (address: string, security: unknown) => Client } } };
-};
+const METHODS = { unary: 'PublishEvent', batch: 'PublishEvents', stream: 'PublishStream' };
 
 async function run(job: PublishJob): Promise<PublishReport> {
-  const client = new loaded.homechef.webhook.v1.EventService(job.grpc, credentials.createInsecure());
-  const metadata = new Metadata();
-  metadata.set('authorization', `Bearer ${job.token}`);
+  const client = await GrpcClient.connect(job.grpc, `/homechef.webhook.v1.EventService/${METHODS[job.mode]}`, job.token);
   const padding = 'x'.repeat(job.paddingBytes);
   let next = 0;
-  const event = (): object => {
+  const event = (): Uint8Array => {
     next += 1;
     const sent = performance.timeOrigin + performance.now();
-    return {
-      eventType: 'order.created',
-      dataJson: Buffer.from(
-        `{"order_id":"order_${next}","customer_id":"customer_456","chef_id":"chef_789","total_amount":45.99,"status":"pending","sent":${sent.toFixed(3)},"note":"${padding}"}`,
-      ),
-      audience: { userIds: [`${job.userPrefix}${next % job.users}`] },
-    };
+    const data = `{"order_id":"order_${next}","customer_id":"customer_456","chef_id":"chef_789","total_amount":45.99,"status":"pending","sent":${sent.toFixed(3)},"note":"${padding}"}`;
+    return publishEventRequest('order.created', data, `${job.userPrefix}${next % job.users}`);
   };
   const latenciesMs: number[] = [];
   let published = 0;
@@ -69,26 +49,27 @@ async function run(job: PublishJob): Promise<PublishReport> {
   const startedAt = performance.now();
   if (job.mode === 'stream') await stream();
   else await calls(job.mode === 'batch' ? BATCH_EVENTS : 1);
+  client.close();
   return { published, failed, durationMs: performance.now() - startedAt, latenciesMs };
 
   function stream(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const duplex = client.publishStream(metadata);
+    return new Promise((resolve) => {
       let sent = 0;
+      const id = client.open({
+        onMessage(message) {
+          const { result } = fromBinary(PublishStreamResponseSchema, message);
+          if (result?.result.case === 'published') published += 1;
+          else failed += 1;
+          fill();
+        },
+        onEnd: resolve,
+      });
       const fill = (): void => {
         while (sent < job.events && sent - published - failed < job.window) {
           sent += 1;
-          duplex.write({ event: event() });
+          client.send(id, nested(1, [event()]), sent === job.events);
         }
-        if (sent === job.events) duplex.end();
       };
-      duplex.on('data', (answer) => {
-        if (answer.result?.published === undefined || answer.result.published === null) failed += 1;
-        else published += 1;
-        fill();
-      });
-      duplex.on('error', reject);
-      duplex.on('end', resolve);
       fill();
     });
   }
@@ -100,21 +81,22 @@ async function run(job: PublishJob): Promise<PublishReport> {
       const issue = (): void => {
         issued += size;
         const callAt = performance.now();
-        const done = (error: ServiceError | null, accepted: number): void => {
-          answered += size;
-          published += accepted;
-          failed += size - accepted;
-          if (error !== null && failed === size) console.error(error.message);
-          latenciesMs.push(performance.now() - callAt);
-          if (answered >= job.events) resolve();
-          else if (job.rate === null && issued < job.events) issue();
-        };
-        if (size === 1) client.publishEvent(event(), metadata, (error) => done(error, error === null ? 1 : 0));
-        else {
-          client.publishEvents({ events: Array.from({ length: size }, event) }, metadata, (error, answer) =>
-            done(error, error === null ? answer.accepted : 0),
-          );
-        }
+        let accepted = 0;
+        const id = client.open({
+          onMessage(message) {
+            if (size > 1) accepted = fromBinary(PublishEventsResponseSchema, message).accepted;
+            else accepted = fromBinary(PublishEventResponseSchema, message).eventId === '' ? 0 : 1;
+          },
+          onEnd() {
+            answered += size;
+            published += accepted;
+            failed += size - accepted;
+            latenciesMs.push(performance.now() - callAt);
+            if (answered >= job.events) resolve();
+            else if (job.rate === null && issued < job.events) issue();
+          },
+        });
+        client.send(id, size === 1 ? event() : nested(1, Array.from({ length: size }, event)), true);
       };
       if (job.rate === null) {
         for (let i = 0; i < job.window && issued < job.events; i += 1) issue();
@@ -128,6 +110,21 @@ async function run(job: PublishJob): Promise<PublishReport> {
       }, 1);
     });
   }
+}
+
+/** Field numbers of proto/homechef/webhook/v1/event.proto. */
+function publishEventRequest(eventType: string, dataJson: string, userId: string): Uint8Array {
+  const writer = new BinaryWriter().tag(1, WireType.LengthDelimited).string(eventType);
+  writer.tag(3, WireType.LengthDelimited).string(dataJson);
+  writer.tag(4, WireType.LengthDelimited).fork().tag(1, WireType.LengthDelimited).string(userId).join();
+  return writer.finish();
+}
+
+/** A message that holds others in one field. */
+function nested(field: number, messages: readonly Uint8Array[]): Uint8Array {
+  const writer = new BinaryWriter();
+  for (const message of messages) writer.tag(field, WireType.LengthDelimited).bytes(message);
+  return writer.finish();
 }
 
 process.on('message', (job: PublishJob) => {

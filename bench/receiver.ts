@@ -3,7 +3,9 @@ import { createServer, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
 const OK = Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
-const HEAD_END = Buffer.from('\r\n\r\n');
+const ID_HEADER = 'webhook-id: ';
+const ID_LENGTH = 'delivery_'.length + 26;
+const LENGTH_HEADER = 'content-length: ';
 
 export interface ReceiverReport {
   readonly requests: number;
@@ -26,41 +28,45 @@ function reset(): void {
   latencies = {};
 }
 
-function take(head: string, body: string): 'answer' | 'hang' {
+function take(request: string, bodyAt: number): 'answer' | 'hang' {
   requests += 1;
-  const path = head.slice(5, head.indexOf(' ', 5));
-  const idAt = head.toLowerCase().indexOf('webhook-id: ') + 12;
-  const id = head.slice(idAt, idAt + 35);
+  const idAt = request.indexOf(ID_HEADER) + ID_HEADER.length;
+  const id = request.slice(idAt, idAt + ID_LENGTH);
   if (seen.has(id)) repeats += 1;
   seen.add(id);
-  if (path.startsWith('/hang')) return 'hang';
-  const sentAt = body.indexOf('"sent":');
+  if (request.startsWith('POST /hang')) return 'hang';
+  const sentAt = request.indexOf('"sent":', bodyAt);
   if (sentAt >= 0) {
-    const sentMs = Number.parseFloat(body.slice(sentAt + 7, sentAt + 27));
-    (latencies[path.split('/', 2)[1] ?? ''] ??= []).push(performance.timeOrigin + performance.now() - sentMs);
+    const sentMs = Number.parseFloat(request.slice(sentAt + 7, sentAt + 27));
+    (latencies[request.slice(6, request.indexOf('/', 6))] ??= []).push(performance.timeOrigin + performance.now() - sentMs);
   }
   return 'answer';
+}
+
+/** Takes out the whole requests at the beginning; answers what is left. Senders here write header names in lower case. */
+function readRequests(text: string, socket: Socket): string {
+  let rest = text;
+  for (;;) {
+    const headEnd = rest.indexOf('\r\n\r\n');
+    if (headEnd < 0) return rest;
+    const lengthAt = rest.indexOf(LENGTH_HEADER) + LENGTH_HEADER.length;
+    const end = headEnd + 4 + Number.parseInt(rest.slice(lengthAt, lengthAt + 10), 10);
+    if (!(end > headEnd + 4)) throw new Error('a request without a length');
+    if (rest.length < end) return rest;
+    if (take(rest, headEnd + 4) === 'answer') socket.write(OK);
+    else hanging.add(socket);
+    rest = rest.length === end ? '' : rest.slice(end);
+  }
 }
 
 const server = createServer((socket) => {
   socket.setNoDelay(true);
   socket.on('error', () => undefined);
   socket.on('close', () => hanging.delete(socket));
-  let pending: Buffer = Buffer.alloc(0);
+  let rest = '';
   socket.on('data', (chunk: Buffer) => {
-    pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
-    for (;;) {
-      const headEnd = pending.indexOf(HEAD_END);
-      if (headEnd < 0) return;
-      const head = pending.toString('latin1', 0, headEnd);
-      const length = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0);
-      const end = headEnd + 4 + length;
-      if (pending.length < end) return;
-      const body = pending.toString('latin1', headEnd + 4, end);
-      pending = pending.subarray(end);
-      if (take(head, body) === 'answer') socket.write(OK);
-      else hanging.add(socket);
-    }
+    // Latin-1: a character a byte, so that lengths in bytes are lengths of the text.
+    rest = readRequests(rest + chunk.toString('latin1'), socket);
   });
 });
 

@@ -35,11 +35,22 @@ export class Child {
     return { child: new Child(child), first };
   }
 
+  /** Rejects when the process ends instead of answering. */
   async ask<Answer>(message: unknown): Promise<Answer> {
-    const answered = once(this.process, 'message');
+    const asked = new AbortController();
+    const { signal } = asked;
+    const ended = once(this.process, 'exit', { signal }).then(() =>
+      Promise.reject(new Error('a process of the benchmark ended')),
+    );
+    const answered = once(this.process, 'message', { signal });
     this.process.send(message as object);
-    const [answer] = (await answered) as [Answer];
-    return answer;
+    try {
+      const [answer] = (await Promise.race([answered, ended])) as [Answer];
+      return answer;
+    } finally {
+      asked.abort();
+      await Promise.allSettled([answered, ended]);
+    }
   }
 
   /** CPU seconds used so far. */

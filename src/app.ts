@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import type { Config, DatabaseConfig } from './config.ts';
 import { attempt, type Attempted, type AttemptOptions, type AttemptParts } from './delivery/attempt.ts';
-import { Dispatcher, type Committed } from './delivery/dispatcher.ts';
+import { Dispatcher } from './delivery/dispatcher.ts';
 import { HttpClient, MAX_SOCKETS } from './delivery/http-client.ts';
 import { givenUp, Notices } from './delivery/notices.ts';
 import { OutcomeStore, type DisabledWebhook } from './delivery/outcome-store.ts';
@@ -38,7 +38,7 @@ import { loadOrCreateKeys, SecretBox } from './security/secret-box.ts';
 import { TokenVerifier } from './security/tokens.ts';
 import type { ServiceContext } from './service/context.ts';
 import { toStatusUpdates } from './service/delivery-view.ts';
-import { Publisher, type OnCommitted } from './service/publisher.ts';
+import { Publisher } from './service/publisher.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 import { callChain } from './transport/call-chain.ts';
@@ -159,7 +159,8 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
     now: () => stores.clock.now(),
     tracing,
   };
-  const send = (target: Target, parts: AttemptParts): Promise<Attempted> => attempt(attempting, target, parts);
+  const send = (target: Target, parts: AttemptParts, attemptNumber: number): Promise<Attempted> =>
+    attempt(attempting, target, parts, attemptNumber);
   const onDisabled = (webhook: DisabledWebhook): void => {
     bus.announceWebhook(webhook.webhookId);
     bus.notify({ ...webhook, type: 'webhook_disabled', disabledAtMs: stores.clock.now() });
@@ -198,13 +199,19 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
     pace: createPace(stores.redis, config.redis?.keyPrefix ?? ''),
     maxConcurrency: config.delivery.maxConcurrency,
     endpointConcurrency: config.delivery.endpointConcurrency,
+    leaseMs: config.delivery.leaseMs,
     maxTimeoutMs,
     now: () => stores.clock.now(),
     shutdownGraceMs: config.shutdownGraceMs,
     abort: () => aborting.abort(),
     telemetry,
   });
-  const publisher = new Publisher({ pool: stores.batchPool, telemetry, onCommitted: handOver(dispatcher) });
+  const publisher = new Publisher({
+    pool: stores.batchPool,
+    telemetry,
+    holdAtBirth: (events) => dispatcher.holdAtBirth(events),
+    onCommitted: (commit) => void dispatcher.accept(commit),
+  });
   const testSender = createTestSender(directory, send);
   return {
     secretBox,
@@ -221,27 +228,6 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
     bus,
     feed,
     publishUpdates,
-  };
-}
-
-/** What was committed goes to this process's dispatcher, which hands on to the schedule what it does not send itself. */
-function handOver(dispatcher: Dispatcher): OnCommitted {
-  return (committed) => {
-    const deliveries: Committed[] = [];
-    for (const { event, owed } of committed) {
-      for (const delivery of owed) {
-        deliveries.push({
-          deliveryId: delivery.deliveryId,
-          webhookId: delivery.webhookId,
-          revision: delivery.revision,
-          eventType: event.eventType,
-          data: event.data,
-          occurredAtMs: event.occurredAtMs,
-          traceparent: event.traceparent,
-        });
-      }
-    }
-    if (deliveries.length > 0) void dispatcher.accept(deliveries);
   };
 }
 

@@ -27,24 +27,35 @@ export interface Attempted {
   readonly traceId: string;
 }
 
-export type AttemptParts = Pick<Task, 'deliveryId' | 'webhookId' | 'eventType' | 'data' | 'occurredAtMs' | 'traceparent'> & {
-  readonly attemptNumber: number;
-};
+export type AttemptParts = Pick<Task, 'deliveryId' | 'webhookId' | 'eventType' | 'data' | 'occurredAtMs' | 'traceparent'>;
 
 /** Sends one delivery. Never rejects: whatever goes wrong is an outcome. */
-export async function attempt(options: AttemptOptions, target: Target, parts: AttemptParts): Promise<Attempted> {
+export async function attempt(
+  options: AttemptOptions,
+  target: Target,
+  parts: AttemptParts,
+  attemptNumber: number,
+): Promise<Attempted> {
   const traced = options.tracing.attempt(parts.traceparent);
   // What throws here would throw each time: as an outcome it uses up the delivery's retries instead of going round for ever.
-  const outcome = await send(options, target, parts, traced.traceparent).catch(() => failed('internal_error', options.now()));
+  const outcome = await send(options, target, parts, attemptNumber, traced.traceparent).catch(() =>
+    failed('internal_error', options.now()),
+  );
   traced.end(outcome.error);
   return { outcome, traceId: traced.traceId };
 }
 
-async function send(options: AttemptOptions, target: Target, parts: AttemptParts, traceparent: string): Promise<Outcome> {
+async function send(
+  options: AttemptOptions,
+  target: Target,
+  parts: AttemptParts,
+  attemptNumber: number,
+  traceparent: string,
+): Promise<Outcome> {
   if (target.fault !== null) return failed(target.fault, options.now());
-  const { data } = parts;
+  const { data, eventType, occurredAtMs, webhookId, deliveryId } = parts;
   if (data === null) return failed('payload_unreadable', options.now());
-  const body = Buffer.from(deliveryBody({ ...parts, data }));
+  const body = Buffer.from(deliveryBody({ eventType, data, occurredAtMs, webhookId, deliveryId }));
   const nowMs = options.now();
   const headers: Record<string, string> = {
     ...target.customHeaders,
@@ -59,7 +70,7 @@ async function send(options: AttemptOptions, target: Target, parts: AttemptParts
     'user-agent': options.userAgent,
     'x-homechef-event': parts.eventType,
     'x-homechef-delivery': parts.deliveryId,
-    'x-homechef-attempt': String(parts.attemptNumber),
+    'x-homechef-attempt': String(attemptNumber),
     traceparent,
   };
   return options.client.post({

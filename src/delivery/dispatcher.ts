@@ -2,11 +2,13 @@
 import type { Pool } from 'pg';
 import { pause, type LongRunning } from '../lifecycle.ts';
 import { cancelDelivery } from '../persistence/queries/cancel-delivery.ts';
+import type { BirthHold, EventRow } from '../persistence/queries/insert-events.ts';
 import { loadDeliveries } from '../persistence/queries/load-deliveries.ts';
 import { MAX_LEASE_EXPIRATIONS } from '../domain/delivery.ts';
-import type { Leased, Scheduler, Settlement } from '../schedule/scheduler.ts';
+import type { Leased, Scheduled, Scheduler, Settlement } from '../schedule/scheduler.ts';
+import type { Commit } from '../service/publisher.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { failed, type Attempted, type AttemptParts } from './attempt.ts';
+import { failed, type Attempted } from './attempt.ts';
 import type { Lane } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import type { Recorder } from './recorder.ts';
@@ -24,23 +26,30 @@ const FAILURE_SLEEP_MS = 500;
 /** What must be left of a lease beyond the timeout when an attempt begins, in milliseconds: time to record the outcome. */
 const LEASE_MARGIN_MS = 1000;
 
+/**
+ * Of the events of one user in one commit so many are held at most, the others go through the schedule: two commits that overlap do not
+ * fill more than the lane of a receiver that answers fast.
+ */
+const MAX_HELD_OF_USER = 64;
+/** With more webhooks than this that have no room, a commit would spend its time on comparing; nothing is held then. */
+const MAX_CROWDED_WEBHOOKS = 100;
+
 const GONE = 410;
 /** Longer than writing an outcome takes, in milliseconds. */
 const GONE_PAUSE_MS = 2000;
-
-/** A delivery that was just committed in this process, with all that its first attempt needs. */
-export type Committed = Omit<Task, 'lease' | 'isDirect' | 'attemptCount' | 'retriesUsed' | 'trigger'>;
 
 export interface DispatcherOptions {
   readonly pool: Pool;
   readonly scheduler: Scheduler;
   readonly directory: WebhookDirectory;
   readonly recorder: Recorder;
-  readonly send: (target: Target, parts: AttemptParts) => Promise<Attempted>;
+  readonly send: (target: Target, task: Task, attemptNumber: number) => Promise<Attempted>;
   /** Milliseconds to wait before the next request to this webhook, 0 to go ahead: its own rate limit. */
   readonly pace: (target: Target) => Promise<number> | number;
   readonly maxConcurrency: number;
   readonly endpointConcurrency: number;
+  /** For how long what is committed here is held, in milliseconds. */
+  readonly leaseMs: number;
   /** No attempt takes longer, in milliseconds. */
   readonly maxTimeoutMs: number;
   /** Milliseconds since 1970 by the database's clock. */
@@ -98,35 +107,72 @@ export class Dispatcher implements LongRunning {
     return this.#drained;
   }
 
-  /**
-   * Hands over deliveries that were just committed. Those for which there is room are held and sent at once, their body still in
-   * memory; the others go to the schedule. Never rejects: what the schedule did not take, the reconciler puts there.
-   */
-  async accept(committed: readonly Committed[]): Promise<void> {
+  /** What of the events that are about to be committed is to be held for this process, which then tries it at once. Null: nothing. */
+  holdAtBirth(events: readonly EventRow[]): BirthHold | null {
     const now = performance.now();
-    const isTaking = this.#isAccepting && !this.#options.recorder.isStalled;
-    const direct: Committed[] = [];
-    const later: Committed[] = [];
-    for (const delivery of committed) (isTaking && this.#lanes.reserve(delivery, now) ? direct : later).push(delivery);
+    if (!this.#isAccepting || this.#options.recorder.isStalled || !this.#lanes.isOpenToCommits(now)) return null;
+    const exceptWebhookIds = this.#lanes.crowded(now);
+    if (exceptWebhookIds.length > MAX_CROWDED_WEBHOOKS) return null;
+    const eventsOf = new Map<string, number>();
+    const isHeld = (event: EventRow): boolean => {
+      if (event.broadcast) return false;
+      for (const userId of event.userIds) eventsOf.set(userId, (eventsOf.get(userId) ?? 0) + 1);
+      return event.userIds.every((userId) => (eventsOf.get(userId) ?? 0) <= MAX_HELD_OF_USER);
+    };
+    return { leaseMs: this.#options.leaseMs, events: events.map(isHeld), exceptWebhookIds };
+  }
+
+  /**
+   * Takes over what was just committed: what is held is sent at once, its body still in memory; the rest goes to the schedule. Never
+   * rejects: what the schedule did not take, the reconciler puts there.
+   */
+  async accept({ events, createdAtMs, hold }: Commit): Promise<void> {
+    const now = performance.now();
     const dueAtMs = this.#options.now();
-    const leases = new Map<string, Leased>();
+    const later: Scheduled[] = [];
+    const unwanted: Leased[] = [];
+    for (const { event, owed } of events) {
+      for (const { deliveryId, webhookId, revision, isHeld } of owed) {
+        if (hold === null || !isHeld) {
+          later.push({ deliveryId, webhookId, dueAtMs });
+          continue;
+        }
+        const { untilMs: token, expiresAt } = hold;
+        const lease: Leased = { deliveryId, webhookId, heldIn: 'row', token, expirations: 0, expiresAt };
+        // When draining began meanwhile, nobody would look at the lanes again.
+        if (!this.#isAccepting) {
+          unwanted.push(lease);
+          continue;
+        }
+        this.#lanes.push(
+          {
+            deliveryId,
+            webhookId,
+            revision,
+            eventId: event.id,
+            eventType: event.eventType,
+            data: event.data,
+            occurredAtMs: event.occurredAtMs,
+            traceparent: event.traceparent,
+            createdAtMs,
+            attemptCount: 0,
+            retriesUsed: 0,
+            trigger: 'automatic',
+            lease,
+            isDirect: true,
+          },
+          now,
+        );
+      }
+    }
+    this.#release(unwanted, 0);
+    this.#pump();
+    if (later.length === 0) return;
     try {
-      const [held] = await Promise.all([
-        direct.length > 0 ? this.#options.scheduler.enqueueLeased(direct) : [],
-        later.length > 0 ? this.#options.scheduler.enqueue(later.map((delivery) => ({ ...delivery, dueAtMs }))) : 0,
-      ]);
-      for (const lease of held) leases.set(lease.deliveryId, lease);
+      await this.#options.scheduler.enqueue(later);
     } catch (error) {
       this.#options.telemetry.log.warn({ err: error }, 'committed deliveries were not scheduled; the reconciler will');
     }
-    // When draining began meanwhile, nobody would look at the lanes again.
-    if (!this.#isAccepting) this.#release([...leases.values()]);
-    for (const delivery of direct) {
-      const lease = leases.get(delivery.deliveryId);
-      if (lease === undefined || !this.#isAccepting) this.#lanes.giveUp(delivery);
-      else this.#lanes.push({ ...delivery, lease, isDirect: true, attemptCount: 0, retriesUsed: 0, trigger: 'automatic' });
-    }
-    this.#pump();
   }
 
   /** Wakes the dispatcher in time for a retry that is due before it would look again. */
@@ -178,7 +224,7 @@ export class Dispatcher implements LongRunning {
     try {
       rows = new Map((await loadDeliveries(this.#options.pool, leased)).map((row) => [row.id, row]));
     } catch (error) {
-      this.#release(leased);
+      this.#release(leased, 0);
       throw error;
     }
     let bytes = 0;
@@ -201,12 +247,12 @@ export class Dispatcher implements LongRunning {
         // Redis knows nothing of holds in rows.
         const expirations = lease.expirations + row.rowExpirations;
         if (row.rowExpirations > 0) expiredInRows += 1;
-        this.#lanes.push({ ...row, lease: { ...lease, expirations }, isDirect: false, deliveryId: row.id });
+        this.#lanes.push({ ...row, lease: { ...lease, expirations }, isDirect: false, deliveryId: row.id }, performance.now());
       }
     }
     events.junkRemoved(junk);
     events.leaseExpired(expiredInRows);
-    if (settlements.length > 0) this.#settle(settlements);
+    this.#endHolds(settlements);
     this.#pump();
   }
 
@@ -257,42 +303,44 @@ export class Dispatcher implements LongRunning {
     const target = directory.peek(task.webhookId, task.revision) ?? (await directory.load(task.webhookId));
     if (target === null || !target.isOpen) {
       await cancelDelivery(this.#options.pool, task.deliveryId);
-      return this.#settle([{ ...task.lease, dueAtMs: null }]);
+      return this.#release([task.lease], null);
     }
     const timeoutMs = Math.min(target.policy.timeoutMs, this.#options.maxTimeoutMs);
-    if (task.lease.expiresAt - performance.now() < timeoutMs + LEASE_MARGIN_MS) return this.#release([task.lease]);
+    if (task.lease.expiresAt - performance.now() < timeoutMs + LEASE_MARGIN_MS) return this.#release([task.lease], 0);
     if (target.rateLimit > 0) {
       const waitMs = await this.#options.pace(target);
       if (waitMs > 0) {
         lane.pauseUntil(performance.now() + waitMs);
-        return this.#settle([{ ...task.lease, dueAtMs: this.#options.now() + waitMs }]);
+        return this.#release([task.lease], waitMs);
       }
     }
     const attemptNumber = task.attemptCount + task.lease.expirations + 1;
     if (task.lease.expirations >= MAX_LEASE_EXPIRATIONS) {
       // It may be what kills its processes: it ends without another try.
-      return recorder.record(task, failed('lease_expired', this.#options.now()), target.policy, '');
+      return recorder.record(task, failed('lease_expired', this.#options.now()), target, '');
     }
-    const { outcome, traceId } = await this.#options.send(target, { ...task, attemptNumber });
+    const { outcome, traceId } = await this.#options.send(target, task, attemptNumber);
     lane.learn(outcome.error, outcome.durationMs, performance.now());
     // The webhook is about to be disabled: nothing more of it starts before that is written.
     if (outcome.httpStatus === GONE) lane.pauseUntil(performance.now() + GONE_PAUSE_MS);
-    recorder.record(task, outcome, target.policy, traceId);
+    recorder.record(task, outcome, target, traceId);
   }
 
   // What was fetched for a lane that closed goes back, so that its leases do not run out here.
   #handBack(lane: Lane, now: number): void {
-    const dueAtMs = this.#options.now() + Math.ceil(lane.closedUntil - now);
-    this.#settle(this.#lanes.clear(lane).map((task) => ({ ...task.lease, dueAtMs })));
+    const leases = this.#lanes.clear(lane).map((task) => task.lease);
+    this.#release(leases, Math.ceil(lane.closedUntil - now));
   }
 
-  #release(leases: readonly Leased[], delayMs = 0): void {
-    const dueAtMs = this.#options.now() + delayMs;
-    this.#settle(leases.map((lease) => ({ ...lease, dueAtMs })));
+  /** @param delayMs until they may be taken again; null: they have come to an end */
+  #release(leases: readonly Leased[], delayMs: number | null): void {
+    const dueAtMs = delayMs === null ? null : this.#options.now() + delayMs;
+    this.#endHolds(leases.map((lease) => ({ ...lease, dueAtMs })));
   }
 
-  #settle(settlements: readonly Settlement[]): void {
-    this.#options.scheduler.settle(settlements).catch((error: unknown) => {
+  #endHolds(settlements: readonly Settlement[]): void {
+    if (settlements.length === 0) return;
+    this.#options.scheduler.release(settlements).catch((error: unknown) => {
       this.#options.telemetry.log.warn({ err: error }, 'the schedule was not told; the leases will run out instead');
     });
   }
@@ -316,7 +364,10 @@ export class Dispatcher implements LongRunning {
     this.#isAccepting = false;
     this.#nudge();
     await this.#loop;
-    this.#release(this.#lanes.clearAll().map((task) => task.lease));
+    this.#release(
+      this.#lanes.clearAll().map((task) => task.lease),
+      0,
+    );
     const graceEndsAt = performance.now() + this.#options.shutdownGraceMs;
     while (this.#lanes.inFlight > 0 && performance.now() < graceEndsAt) await pause(10);
     if (this.#lanes.inFlight > 0) this.#options.abort();

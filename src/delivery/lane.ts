@@ -7,10 +7,10 @@ const FAILURES_TO_CLOSE = 5;
 /** First pause of a closed lane, doubling up to the longest, in milliseconds. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 10_000;
-/** A receiver that answers within this gets work fetched ahead: its queue moves faster than the schedule is asked. */
-const FAST_ANSWER_MS = 100;
-/** How many times its concurrency a fast lane may hold. */
-const PREFETCH_FACTOR = 8;
+/** Work is fetched ahead for so long at the pace of the receiver's answers: its queue moves faster than the schedule is asked. */
+const AHEAD_MS = 2000;
+/** How many times its concurrency a lane may hold, however fast. */
+const MAX_AHEAD_FACTOR = 64;
 /** How long a bad experience is remembered after the last attempt, in milliseconds: else lanes of dead webhooks pile up. */
 const MEMORY_MS = 300_000;
 /** Weight of the newest answer in the moving average. */
@@ -37,8 +37,6 @@ export class Lane {
   #closedUntil = 0;
   #pacedUntil = 0;
   inFlight = 0;
-  /** Places kept for what is on its way in, straight from a commit. */
-  reserved = 0;
   /** Whether the last claim was told to take fewer than usual, or none. */
   wasLimited = false;
 
@@ -54,7 +52,7 @@ export class Lane {
 
   /** Nothing in hand, and nothing to remember that is not long past. */
   isIdle(now: number): boolean {
-    if (this.queued + this.inFlight + this.reserved > 0) return false;
+    if (this.queued + this.inFlight > 0) return false;
     const isWell = this.#failuresInRow === 0 && this.#cap >= this.#maxInFlight;
     return isWell ? !this.isClosed(now) : now > Math.max(this.#learnedAt, this.closedUntil) + MEMORY_MS;
   }
@@ -79,8 +77,8 @@ export class Lane {
   }
 
   /**
-   * How many more it may take straight from commits: these fill half of it at most, so that a flood of new deliveries leaves room for
-   * what waits in the schedule.
+   * How many more it may take straight from commits: these fill half of it, give or take what is being committed, so that a flood of new
+   * deliveries leaves room for what waits in the schedule.
    */
   directPlaces(now: number): number {
     return this.#placesOf(Math.max(1, Math.floor(this.#capacity() / 2)), now);
@@ -133,13 +131,13 @@ export class Lane {
   }
 
   #placesOf(capacity: number, now: number): number {
-    return this.isClosed(now) ? 0 : Math.max(0, capacity - this.queued - this.inFlight - this.reserved);
+    return this.isClosed(now) ? 0 : Math.max(0, capacity - this.queued - this.inFlight);
   }
 
   #capacity(): number {
     const cap = this.#allowed();
-    const isFast = this.#latencyMs > 0 && this.#latencyMs < FAST_ANSWER_MS && cap >= this.#maxInFlight;
-    return isFast ? cap * PREFETCH_FACTOR : cap;
+    if (this.#latencyMs === 0 || cap < this.#maxInFlight) return cap;
+    return Math.floor(cap * Math.min(MAX_AHEAD_FACTOR, Math.max(1, AHEAD_MS / this.#latencyMs)));
   }
 
   // After a pause one request goes ahead alone; its outcome opens the lane or closes it for longer.

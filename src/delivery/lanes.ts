@@ -12,7 +12,7 @@ const USUAL_BYTES = 2048;
  * How many times what may be in flight waits here for its first attempt straight from the commit: bursts, sent in a fraction of a second,
  * or handed back in time by their leases. Claimed deliveries are counted apart, so that no flood of new ones keeps retries waiting.
  */
-const DIRECT_QUEUE_FACTOR = 4;
+const DIRECT_QUEUE_FACTOR = 64;
 
 /** What ended within this time, or twice it, says how fast places become free, in milliseconds. */
 const PACE_WINDOW_MS = 100;
@@ -22,13 +22,13 @@ interface LanesOptions {
   readonly endpointConcurrency: number;
 }
 
-type Reserving = Pick<Task, 'webhookId' | 'data'>;
-
 export class Lanes {
   readonly #options: LanesOptions;
   readonly #lanes = new Map<string, Lane>();
   /** Lanes that may start something, in turn. */
   readonly #ready = new Set<Lane>();
+  /** Those among them that had no room for what comes straight from commits when last looked at. */
+  readonly #crowded = new Set<Lane>();
   /** Waiting in the lanes, by where they came from. */
   #claimedQueued = 0;
   #directQueued = 0;
@@ -64,24 +64,21 @@ export class Lanes {
     return Math.max(0, Math.min(places, affordable));
   }
 
-  /** Keeps a place for a delivery straight from a commit; false when there is none. To be followed by `push` or `giveUp`. */
-  reserve(delivery: Reserving, now: number): boolean {
+  /** Whether deliveries that are about to be committed may come here at once. What commits that are under way bring comes on top. */
+  isOpenToCommits(now: number): boolean {
     if (this.#directQueued >= this.#options.maxConcurrency * DIRECT_QUEUE_FACTOR) return false;
-    if (this.#heldBytes + bytesOf(delivery) > MAX_DIRECT_BYTES) return false;
-    if (this.#inFlight >= this.#options.maxConcurrency && this.#endedLately(now) === 0) return false;
-    const lane = this.#laneOf(delivery.webhookId);
-    if (lane.directPlaces(now) === 0) return false;
-    lane.reserved += 1;
-    this.#directQueued += 1;
-    this.#heldBytes += bytesOf(delivery);
-    return true;
+    if (this.#heldBytes > MAX_DIRECT_BYTES) return false;
+    return this.#inFlight < this.#options.maxConcurrency || this.#endedLately(now) > 0;
   }
 
-  /** Gives a reserved place back. */
-  giveUp(delivery: Reserving): void {
-    this.#laneOf(delivery.webhookId).reserved -= 1;
-    this.#directQueued -= 1;
-    this.#heldBytes -= bytesOf(delivery);
+  /** The webhooks that have no room for what comes straight from commits. */
+  crowded(now: number): string[] {
+    const webhookIds: string[] = [];
+    for (const lane of this.#crowded) {
+      if (lane.directPlaces(now) === 0) webhookIds.push(lane.webhookId);
+      else this.#crowded.delete(lane);
+    }
+    return webhookIds;
   }
 
   /** For a claim: the webhooks that have less room than usual. Forgets lanes that have nothing to remember. */
@@ -102,15 +99,14 @@ export class Lanes {
     if (claimed > 0) this.#averageBytes = Math.max(1, bytes / claimed);
   }
 
-  push(task: Task): void {
+  push(task: Task, now: number): void {
     const lane = this.#laneOf(task.webhookId);
-    if (task.isDirect) lane.reserved -= 1;
-    else {
-      this.#claimedQueued += 1;
-      this.#heldBytes += bytesOf(task);
-    }
+    if (task.isDirect) this.#directQueued += 1;
+    else this.#claimedQueued += 1;
+    this.#heldBytes += bytesOf(task);
     lane.push(task);
     this.#ready.add(lane);
+    if (lane.directPlaces(now) === 0) this.#crowded.add(lane);
   }
 
   /**
@@ -145,6 +141,7 @@ export class Lanes {
     this.#heldBytes -= bytesOf(task);
     lane.inFlight -= 1;
     if (lane.canStart(now)) this.#ready.add(lane);
+    if (lane.directPlaces(now) === 0) this.#crowded.add(lane);
   }
 
   /** Takes out everything of one lane that was not started. */
@@ -189,6 +186,6 @@ export class Lanes {
 }
 
 // Characters, not bytes: that is what the text costs in memory, give or take.
-function bytesOf({ data }: Reserving): number {
+function bytesOf({ data }: Task): number {
   return data?.length ?? 0;
 }

@@ -5,7 +5,7 @@ import {
   recordOutcomes,
   type FailingWebhook,
   type OutcomeRow,
-  type RecordedOutcome,
+  type RecordedState,
 } from '../persistence/queries/record-outcomes.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 
@@ -34,29 +34,28 @@ export class OutcomeStore {
   }
 
   /** One statement and one commit, unless a receiver answered 410: then it is disabled in the same transaction. */
-  async record(rows: readonly OutcomeRow[]): Promise<readonly RecordedOutcome[]> {
+  async record(rows: readonly OutcomeRow[]): Promise<readonly (RecordedState | undefined)[]> {
     if (rows.some((row) => row.httpStatus === GONE)) return this.#recordGone(rows);
-    const { recorded, failing } = await recordOutcomes(this.#options.pool, rows);
+    const { states, failing } = await recordOutcomes(this.#options.pool, rows);
     for (const webhook of failing) if (this.#hasFailedTooLong(webhook)) void this.#disable(webhook.webhookId);
-    return recorded;
+    return states;
   }
 
-  async #recordGone(rows: readonly OutcomeRow[]): Promise<readonly RecordedOutcome[]> {
-    const goneDeliveries = new Set(rows.filter((row) => row.httpStatus === GONE).map((row) => row.deliveryId));
+  async #recordGone(rows: readonly OutcomeRow[]): Promise<readonly (RecordedState | undefined)[]> {
     const client = await this.#options.pool.connect();
     const disabled: DisabledWebhook[] = [];
     try {
       await client.query('begin');
-      const { recorded } = await recordOutcomes(client, rows);
-      const gone = new Set(recorded.filter((row) => goneDeliveries.has(row.deliveryId)).map((row) => row.webhookId));
-      for (const webhookId of [...gone].toSorted()) {
+      const { states } = await recordOutcomes(client, rows);
+      const gone = rows.filter(({ httpStatus }, index) => httpStatus === GONE && states[index] !== undefined);
+      for (const webhookId of [...new Set(gone.map((row) => row.webhookId))].toSorted()) {
         const result = await disableWebhook(client, webhookId, 'gone');
         if (result !== null) disabled.push(result);
       }
       await client.query('commit');
       client.release();
       for (const webhook of disabled) this.#options.onDisabled(webhook);
-      return recorded;
+      return states;
     } catch (error) {
       // The connection may be what failed; closing it ends the transaction in any case.
       client.release(true);

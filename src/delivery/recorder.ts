@@ -1,14 +1,14 @@
 // The recorder: writes outcomes in batches, and only then tells the schedule and the watchers.
 import { attemptErrorMessage, nextState, type Outcome } from '../domain/delivery.ts';
-import type { RetryPolicy } from '../domain/retry-policy.ts';
 import { pause } from '../lifecycle.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
-import type { OutcomeRow, RecordedOutcome } from '../persistence/queries/record-outcomes.ts';
+import type { OutcomeRow, RecordedState } from '../persistence/queries/record-outcomes.ts';
 import { isDataError } from '../persistence/store-errors.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
 import type { Scheduler, Settlement } from '../schedule/scheduler.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Task } from './task.ts';
+import type { Target } from './webhook-directory.ts';
 
 /** One statement settles so many; more gains nothing measurable and holds row locks for longer. */
 const MAX_BATCH_OUTCOMES = 500;
@@ -25,13 +25,14 @@ const RETRY_WRITE_MS = 250;
 
 interface Entry {
   readonly task: Task;
+  readonly target: Target;
   readonly traceId: string;
   readonly row: OutcomeRow;
 }
 
 export interface RecorderOptions {
-  /** Writes a batch in one transaction; what was fenced off is missing from the answer. */
-  readonly record: (rows: readonly OutcomeRow[]) => Promise<readonly RecordedOutcome[]>;
+  /** Writes a batch in one transaction; answers one state an outcome, undefined for what was fenced off. */
+  readonly record: (rows: readonly OutcomeRow[]) => Promise<readonly (RecordedState | undefined)[]>;
   readonly scheduler: Scheduler;
   readonly publish: (updates: readonly StatusUpdate[]) => void;
   /** Told of retries, so that the dispatcher's sleep ends in time. */
@@ -41,7 +42,7 @@ export interface RecorderOptions {
 
 export class Recorder {
   readonly #options: RecorderOptions;
-  readonly #commits: GroupCommit<Entry, RecordedOutcome | undefined>;
+  readonly #commits: GroupCommit<Entry, RecordedState | undefined>;
   /** When each write in flight began. */
   readonly #writing = new Set<{ readonly startedAt: number }>();
   #unwritten = 0;
@@ -70,9 +71,9 @@ export class Recorder {
   }
 
   /** Takes what came of an attempt. It is written as soon as possible, and again until it is. */
-  record(task: Task, outcome: Outcome, policy: RetryPolicy, traceId: string): void {
+  record(task: Task, outcome: Outcome, target: Target, traceId: string): void {
     this.#unwritten += 1;
-    this.#add({ task, traceId, row: toRow(task, outcome, policy) });
+    this.#add({ task, target, traceId, row: toRow(task, outcome, target) });
   }
 
   /** Resolves when everything taken so far is written or given up. */
@@ -111,42 +112,53 @@ export class Recorder {
     this.#add(entry);
   }
 
-  async #write(entries: readonly Entry[]): Promise<(RecordedOutcome | undefined)[]> {
+  async #write(entries: readonly Entry[]): Promise<(RecordedState | undefined)[]> {
     // Another process may hold the delivery by now: an outcome that comes after its lease may only bring good news.
     const now = performance.now();
-    const rows = entries
-      .filter(({ task, row }) => row.status === 'delivered' || task.lease.expiresAt > now)
-      .map((entry) => entry.row);
-    const write = { startedAt: performance.now() };
+    const isValid = ({ task, row }: Entry): boolean => row.status === 'delivered' || task.lease.expiresAt > now;
+    const rows = entries.filter(isValid).map((entry) => entry.row);
+    const write = { startedAt: now };
     this.#writing.add(write);
-    let recorded: readonly RecordedOutcome[];
+    let states: readonly (RecordedState | undefined)[];
     try {
-      recorded = rows.length === 0 ? [] : await this.#options.record(rows);
+      states = rows.length === 0 ? [] : await this.#options.record(rows);
     } finally {
       this.#writing.delete(write);
     }
     this.#isStalled = false;
-    this.#options.telemetry.events.resultsCommitted(recorded.length, performance.now() - write.startedAt);
-    const byId = new Map(recorded.map((row) => [row.deliveryId, row]));
-    const results = entries.map((entry) => byId.get(entry.task.deliveryId));
+    let next = 0;
+    const results = entries.map((entry) => (isValid(entry) ? states[next++] : undefined));
+    this.#options.telemetry.events.resultsCommitted(results.filter(Boolean).length, performance.now() - write.startedAt);
     this.#announce(entries, results);
     return results;
   }
 
   // The schedule keeps what was fenced off: whoever recorded it has settled it, or its lease will run out.
-  #announce(entries: readonly Entry[], results: readonly (RecordedOutcome | undefined)[]): void {
+  #announce(entries: readonly Entry[], results: readonly (RecordedState | undefined)[]): void {
     const settlements: Settlement[] = [];
     const updates: StatusUpdate[] = [];
     for (const [index, entry] of entries.entries()) {
-      const { task, row } = entry;
+      const { task, target, row } = entry;
       const recorded = results[index];
       if (recorded === undefined) continue;
-      const { deliveryId, webhookId, token } = task.lease;
-      settlements.push({ deliveryId, webhookId, token, dueAtMs: recorded.nextAttemptAtMs });
+      const { deliveryId, webhookId, heldIn, token } = task.lease;
+      settlements.push({ deliveryId, webhookId, heldIn, token, dueAtMs: recorded.nextAttemptAtMs });
       if (row.delayMs !== null) this.#options.onRetry(row.delayMs);
-      this.#tell(entry, recorded);
+      const attemptNumber = row.attemptCount + row.leaseExpirations + 1;
+      this.#tell(entry, attemptNumber);
       updates.push({
-        ...recorded,
+        deliveryId,
+        webhookId,
+        userId: target.userId,
+        eventId: task.eventId,
+        eventType: task.eventType,
+        status: recorded.status,
+        attemptCount: attemptNumber,
+        nextAttemptAtMs: recorded.nextAttemptAtMs,
+        deliveredAtMs: recorded.deliveredAtMs,
+        failedAtMs: recorded.failedAtMs,
+        createdAtMs: task.createdAtMs,
+        updatedAtMs: recorded.updatedAtMs,
         httpStatus: row.httpStatus,
         response: row.response,
         errorCode: row.errorCode,
@@ -160,30 +172,31 @@ export class Recorder {
     this.#options.publish(updates);
   }
 
-  #tell({ task, row, traceId }: Entry, recorded: RecordedOutcome): void {
+  #tell({ task, row, traceId }: Entry, attemptNumber: number): void {
     this.#options.telemetry.events.attemptFinished({
       deliveryId: task.deliveryId,
       webhookId: task.webhookId,
-      eventId: recorded.eventId,
+      eventId: task.eventId,
       eventType: task.eventType,
-      number: recorded.attemptCount,
+      number: attemptNumber,
       trigger: row.trigger,
       outcome: row.errorCode === 'shutdown' ? 'released' : row.status,
       httpStatus: row.httpStatus,
       error: row.errorCode,
       durationMs: row.durationMs,
-      delayMs: row.startedAtMs - recorded.createdAtMs,
+      delayMs: row.startedAtMs - task.createdAtMs,
       retryInMs: row.delayMs,
       traceId,
     });
   }
 }
 
-function toRow(task: Task, outcome: Outcome, policy: RetryPolicy): OutcomeRow {
+function toRow(task: Task, outcome: Outcome, { policy }: Target): OutcomeRow {
   const tried = { trigger: task.trigger, retriesUsed: task.retriesUsed, leaseExpirations: task.lease.expirations };
   const next = nextState(outcome, tried, policy, Math.random());
   return {
     deliveryId: task.deliveryId,
+    webhookId: task.webhookId,
     attemptCount: task.attemptCount,
     leaseExpirations: task.lease.expirations,
     trigger: task.trigger,

@@ -6,6 +6,6 @@ import type { Leased } from '../schedule/scheduler.ts';
 export interface Task extends Omit<LoadedDelivery, 'id' | 'waitMs' | 'rowExpirations'> {
   readonly deliveryId: string;
   readonly lease: Leased;
-  /** Taken over from a commit of this process, not claimed from the schedule. */
+  /** Straight from a commit of this process, not claimed from the schedule. */
   readonly isDirect: boolean;
 }

@@ -12,14 +12,14 @@ export const MAX_TEST_MS = 25_000;
 /** The attempt is always made with the webhook as it is in the database now: testing is what one does after a change. */
 export function createTestSender(
   directory: WebhookDirectory,
-  send: (target: Target, parts: AttemptParts) => Promise<Attempted>,
+  send: (target: Target, parts: AttemptParts, attemptNumber: number) => Promise<Attempted>,
 ): TestSender {
   return {
     async send(delivery) {
       const target = await directory.load(delivery.webhookId);
       if (target === null || !target.isOpen) return null;
       const policy = { ...target.policy, timeoutMs: Math.min(target.policy.timeoutMs, MAX_TEST_MS) };
-      const { outcome } = await send({ ...target, policy }, { ...delivery, traceparent: null, attemptNumber: 1 });
+      const { outcome } = await send({ ...target, policy }, { ...delivery, traceparent: null }, 1);
       return outcome;
     },
   };

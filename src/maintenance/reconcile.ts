@@ -129,7 +129,7 @@ export class Reconciler implements LongRunning {
   }
 
   async #sweepOverdue(): Promise<void> {
-    const { pool, intervalMs } = this.#options;
+    const { pool, intervalMs, leaseMs } = this.#options;
     let webhookId: string | null = '';
     while (webhookId !== null && !this.#stopping.signal.aborted) {
       const page: Awaited<ReturnType<typeof listOverdue>> = await listOverdue(pool, {
@@ -138,8 +138,8 @@ export class Reconciler implements LongRunning {
         maxRows: PAGE_ROWS,
         perWebhook: OVERDUE_PER_WEBHOOK,
         minAgeMs: MIN_OVERDUE_MS,
-        // Two sweeps see the same moment, in case one of them comes late.
-        maxAgeMs: MIN_OVERDUE_MS + 2 * intervalMs,
+        // Two sweeps see the same moment, in case one of them comes late; and what was held from birth, once that lease has run out.
+        maxAgeMs: MIN_OVERDUE_MS + 2 * intervalMs + leaseMs,
       });
       await this.#putBackMissing(page.rows);
       webhookId = page.nextWebhookId;
@@ -162,15 +162,17 @@ export class Reconciler implements LongRunning {
   }
 
   /**
-   * What came to its end since it was read is added as well, and is not missing: it is taken off the count, rather too much of it than
-   * too little. Under load a page takes up to half a second to put in, and hundreds of a backlog are sent meanwhile.
+   * What is held in its row is put in for when that lease ends, and what came to its end since it was read is added as well. Neither is
+   * missing: they are taken off the count, rather too many of them than too few. Under load a page takes up to half a second to put in,
+   * and hundreds of a backlog are sent meanwhile.
    */
   async #putBackMissing(rows: SchedulePage['rows']): Promise<void> {
     const added = await this.#putBack(rows);
     if (added === 0) return;
+    const free = rows.filter(({ isHeld }) => !isHeld);
     const owed = await countOwed(
       this.#options.pool,
-      rows.map(({ deliveryId }) => deliveryId),
+      free.map(({ deliveryId }) => deliveryId),
     );
     this.#requeued += Math.max(0, added - (rows.length - owed));
   }

@@ -2,7 +2,7 @@
 import { pause } from '../lifecycle.ts';
 import type { PostgresScheduler } from './postgres-scheduler.ts';
 import { SHUT_MS, type RedisScheduler } from './redis-scheduler.ts';
-import type { Claim, ClaimRequest, Leased, Scheduled, Scheduler, Settlement } from './scheduler.ts';
+import type { Claim, ClaimRequest, Scheduled, Scheduler, Settlement } from './scheduler.ts';
 import { Untold } from './untold.ts';
 
 /** One failure may be a command that a broken connection took with it; two in a row are worth a question. */
@@ -34,7 +34,8 @@ export interface FailoverOptions {
  * Three rules keep a delivery from being sent twice when the schedule changes hands:
  * - what was due before Redis went away may be held by a process that took it there, so PostgreSQL gives it out only one lease
  *   after; what becomes due later, nobody can have taken;
- * - what PostgreSQL gave out says so in its row, so whoever takes the same delivery from Redis sees it when loading the row;
+ * - what PostgreSQL gave out says so in its row, so whoever takes the same delivery from Redis sees it when loading the row; so does what
+ *   was committed to be tried at once, whichever of both serves;
  * - the other way round nobody would see it, so each question of a process that takes from PostgreSQL shuts Redis for all, until it
  *   is back and has taken its last. Who reaches only a part of Redis, or none while others do, is beyond this.
  */
@@ -52,8 +53,6 @@ export class FailoverScheduler implements Scheduler {
   readonly #claiming = new Set<Promise<Claim>>();
   #failures = 0;
   #isConfirming = false;
-  /** Until then a lease may be out that PostgreSQL gave. */
-  #rowLeasesUntil = Number.NEGATIVE_INFINITY;
   readonly #stopping = new AbortController();
   #probing: Promise<void> = Promise.resolve();
   readonly #wakeCallbacks: (() => void)[] = [];
@@ -103,14 +102,6 @@ export class FailoverScheduler implements Scheduler {
     return this.#options.postgres.enqueue(items);
   }
 
-  /** Never rejects: what could not be held anywhere is left out, and the reconciler finds it. */
-  async enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<readonly Leased[]> {
-    if (this.#awaySince !== null) return this.#leaseRows(items);
-    const held = await this.#tryRedis(() => this.#options.redis.hold(items));
-    if (held === undefined) return this.#leaseRows(items);
-    return held.refused.length === 0 ? held.leased : [...held.leased, ...(await this.#leaseRows(held.refused))];
-  }
-
   /** Rejects only when PostgreSQL serves the schedule and fails. */
   async claim(request: ClaimRequest): Promise<Claim> {
     const askedAt = performance.now();
@@ -133,36 +124,39 @@ export class FailoverScheduler implements Scheduler {
   }
 
   /** Never rejects: a lease that could not be ended runs out, and whoever takes the delivery then reads the row first. */
-  async settle(settlements: readonly Settlement[]): Promise<void> {
-    // Nothing to tell asks nothing of Redis either, and must not count as its success.
-    if (settlements.length === 0) return;
-    const areRowLeasesOut = performance.now() < this.#rowLeasesUntil;
-    if (areRowLeasesOut) {
+  async release(settlements: readonly Settlement[]): Promise<void> {
+    const inRows = settlements.filter(({ heldIn }) => heldIn === 'row');
+    if (inRows.length > 0) {
       try {
-        await this.#options.postgres.settle(settlements);
+        await this.#options.postgres.release(inRows);
       } catch (error) {
         this.#options.onError('leases could not be ended; they will run out', error);
       }
     }
-    if (this.#awaySince !== null) return this.#untold.keepSettled(settlements);
-    const told = await this.#tryRedis(async () => {
-      await this.#options.redis.settle(settlements);
-      // What was held in its row is not held in Redis, and a token tells nobody where it is from: due moments go there anyhow.
-      if (areRowLeasesOut) await this.#options.redis.enqueue(settlements.filter(isDueAgain));
-      return true;
-    });
-    if (told === undefined) this.#untold.keepSettled(settlements);
-    else void this.#untold.tell();
+    // After their rows: whoever takes them from Redis before reads that they are held, and puts them off for the whole lease.
+    await this.settle(settlements);
   }
 
-  async #leaseRows(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<Leased[]> {
-    try {
-      this.#rowLeasesUntil = performance.now() + this.#options.leaseMs;
-      return await this.#options.postgres.enqueueLeased(items);
-    } catch (error) {
-      this.#options.onError('committed deliveries could not be held; they will be taken when due', error);
-      return [];
+  /** Never rejects, as `release`. */
+  async settle(settlements: readonly Settlement[]): Promise<void> {
+    const inIndex = settlements.filter(({ heldIn }) => heldIn === 'index');
+    // Redis does not know of holds in rows: what has come to an end needs nothing of it, and what is due again is new to it.
+    const dueAgain = settlements.filter(({ heldIn }) => heldIn === 'row').filter(isDueAgain);
+    // Nothing to tell asks nothing of Redis either, and must not count as its success.
+    if (inIndex.length + dueAgain.length === 0) return;
+    if (this.#awaySince === null) {
+      const told = await this.#tryRedis(async () => {
+        if (inIndex.length > 0) await this.#options.redis.settle(inIndex);
+        if (dueAgain.length > 0) await this.#options.redis.enqueue(dueAgain);
+        return true;
+      });
+      if (told !== undefined) {
+        void this.#untold.tell();
+        return;
+      }
     }
+    this.#untold.keepSettled(inIndex);
+    this.#untold.keepDue(dueAgain);
   }
 
   /**
@@ -178,10 +172,9 @@ export class FailoverScheduler implements Scheduler {
     this.#claiming.add(claiming);
     const claim = await claiming.finally(() => this.#claiming.delete(claiming));
     if (claim.leased.length === 0) return claim;
-    this.#rowLeasesUntil = performance.now() + leaseMs;
     if (performance.now() <= shutUntil()) return claim;
     // It took too long: somebody may have had the same from Redis before these rows said that they are held.
-    await this.settle(claim.leased.map((lease) => ({ ...lease, dueAtMs: 0 })));
+    await this.release(claim.leased.map((lease) => ({ ...lease, dueAtMs: 0 })));
     return NOTHING;
   }
 

@@ -1,7 +1,6 @@
 // The schedule in PostgreSQL: the rows themselves, claimed with `for update skip locked`. For those who have no Redis, or have lost it.
 import type { Pool } from 'pg';
 import { claimDue, type ClaimedRow } from '../persistence/queries/claim-due.ts';
-import { leaseDeliveries } from '../persistence/queries/lease-deliveries.ts';
 import { releaseLeases } from '../persistence/queries/release-leases.ts';
 import type { Claim, ClaimRequest, Leased, Scheduled, Scheduler, Settlement } from './scheduler.ts';
 
@@ -42,17 +41,6 @@ export class PostgresScheduler implements Scheduler {
     return Promise.resolve(0);
   }
 
-  async enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<Leased[]> {
-    if (items.length === 0) return [];
-    const expiresAt = performance.now() + this.#leaseMs;
-    const rows = await leaseDeliveries(
-      this.#pool,
-      items.map((item) => item.deliveryId),
-      this.#leaseMs,
-    );
-    return rows.map((row) => toLeased(row, expiresAt));
-  }
-
   /** @param dueWithinMs takes only what became due in the last so many milliseconds; null takes all (see FailoverScheduler) */
   async claim(request: ClaimRequest, dueWithinMs: number | null = null): Promise<Claim> {
     // Before the server looks at its clock: this side must never believe in a lease longer than the row does.
@@ -78,16 +66,21 @@ export class PostgresScheduler implements Scheduler {
     };
   }
 
-  async settle(settlements: readonly Settlement[]): Promise<void> {
+  async release(settlements: readonly Settlement[]): Promise<void> {
     if (settlements.length === 0) return;
     await releaseLeases(
       this.#pool,
       settlements.map(({ deliveryId, token, dueAtMs }) => ({ deliveryId, leasedUntilMs: token, dueAtMs })),
     );
   }
+
+  /** Nothing to do: the rows are the schedule. */
+  settle(): Promise<void> {
+    return Promise.resolve();
+  }
 }
 
 function toLeased(row: ClaimedRow, expiresAt: number): Leased {
   const { deliveryId, webhookId, leasedUntilMs, expirations } = row;
-  return { deliveryId, webhookId, token: leasedUntilMs, expirations, expiresAt };
+  return { deliveryId, webhookId, heldIn: 'row', token: leasedUntilMs, expirations, expiresAt };
 }

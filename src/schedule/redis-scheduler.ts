@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { loadScript, type Script } from '../persistence/redis-script.ts';
 import type { RedisConnection } from '../persistence/redis.ts';
 import type { Claim, ClaimRequest, Leased, Scheduled, Scheduler, Settlement } from './scheduler.ts';
-import { deliveryIdOf, deliveryKey, groupByWebhook, shardOf, webhookIdOf, webhookKey } from './shard.ts';
+import { deliveryIdOf, deliveryKey, shardOf, webhookIdOf, webhookKey } from './shard.ts';
 
 /** One script call handles so many deliveries at most: a millisecond or two in which Redis serves nobody else. */
 const MAX_SCRIPT_ITEMS = 1000;
@@ -13,11 +13,10 @@ const MAX_SCRIPTS_IN_FLIGHT = 4;
 const MAX_CLAIM_ROUNDS = 3;
 
 // Measured with Redis 7.0.15, batches of 100 over 50 and 100 webhooks, with and without a million deliveries waiting behind them, on
-// two cores that others kept busy (load 12). Redis' own time an item: enqueue 6-8 us, claim 7-9, settle 4-6, hold directly 7-14.
+// two cores that others kept busy (load 12). Redis' own time an item: enqueue 6-8 us, claim 7-9, settle 4-6.
 // 320-340 claims of 100 a second there, 930-980 at a load of 9. Memory: 126 bytes a waiting delivery with a million waiting for 1 or
 // 1000 webhooks; 46 where a webhook has at most 128, which Redis packs.
 const enqueueScript = loadScript('enqueue-2');
-const enqueueLeasedScript = loadScript('enqueue-leased-4');
 const claimScript = loadScript('claim-4');
 const settleScript = loadScript('settle-2');
 const shutScript = loadScript('shut-4');
@@ -35,12 +34,6 @@ export const SHUT_MS = 2000;
 export interface RedisClaim extends Claim {
   /** For how many ms no shard gives anything out: 0 when one does, infinite when one was emptied, null when not all were asked. */
   readonly shutForMs: number | null;
-}
-
-export interface DirectHold {
-  readonly leased: readonly Leased[];
-  /** What Redis would not hold, because it is shut or was emptied. */
-  readonly refused: readonly Omit<Scheduled, 'dueAtMs'>[];
 }
 
 interface ShardClaim extends RedisClaim {
@@ -134,39 +127,8 @@ export class RedisScheduler implements Scheduler {
     this.#wakeCallbacks.push(callback);
   }
 
-  async enqueue(items: readonly Scheduled[]): Promise<number> {
-    const replies = await this.#runGrouped(enqueueScript, 'keys', [this.#now()], items, (item) => [
-      item.dueAtMs,
-      deliveryKey(item.deliveryId),
-    ]);
-    if (replies.some(({ reply }) => reply[1] === 1)) this.#publishWake();
-    return replies.reduce((sum, { reply }) => sum + (reply[0] ?? 0), 0);
-  }
-
-  async enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<readonly Leased[]> {
-    return (await this.hold(items)).leased;
-  }
-
-  async hold(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<DirectHold> {
-    // Before Redis looks at its clock: this side must never believe in a lease longer than Redis does.
-    const expiresAt = performance.now() + this.#leaseMs;
-    const replies = await this.#runGrouped(enqueueLeasedScript, 'givingKeys', [this.#leaseMs], items, (item) => [
-      deliveryKey(item.deliveryId),
-    ]);
-    const leased: Leased[] = [];
-    const refused: Omit<Scheduled, 'dueAtMs'>[] = [];
-    for (const { chunk, reply } of replies) {
-      const [token, ...expirations] = reply;
-      if (token === undefined) {
-        refused.push(...chunk);
-        continue;
-      }
-      for (const [index, { deliveryId, webhookId }] of chunk.entries()) {
-        const expired = expirations[index] ?? -1;
-        if (expired >= 0) leased.push({ deliveryId, webhookId, token, expirations: expired, expiresAt });
-      }
-    }
-    return { leased, refused };
+  enqueue(items: readonly Scheduled[]): Promise<number> {
+    return this.#runGrouped(enqueueScript, items, (item) => [item.dueAtMs, deliveryKey(item.deliveryId)]);
   }
 
   async claim(request: ClaimRequest): Promise<RedisClaim> {
@@ -209,13 +171,17 @@ export class RedisScheduler implements Scheduler {
     };
   }
 
-  async settle(settlements: readonly Settlement[]): Promise<void> {
-    const replies = await this.#runGrouped(settleScript, 'keys', [this.#now()], settlements, (settlement) => [
+  async release(settlements: readonly Settlement[]): Promise<void> {
+    await this.#runGrouped(settleScript, settlements, (settlement) => [
       deliveryKey(settlement.deliveryId),
       settlement.token,
       settlement.dueAtMs ?? '',
     ]);
-    if (replies.some(({ reply }) => reply[1] === 1)) this.#publishWake();
+  }
+
+  /** Redis knows nothing of outcomes: it is told the same way. */
+  settle(settlements: readonly Settlement[]): Promise<void> {
+    return this.release(settlements);
   }
 
   /** Rejects while Redis takes no writes: away, out of memory, or a replica. */
@@ -284,7 +250,7 @@ export class RedisScheduler implements Scheduler {
     const [nextDueInMs, rank, junk, token, limited] = reply;
     const shutForMs = token > 0 ? 0 : nextDueInMs < 0 ? Infinity : nextDueInMs;
     if (junk > 0) this.#onJunk(junk);
-    const leased = readGroups(reply, { token, expiresAt });
+    const leased = readGroups(reply, { heldIn: 'index', token, expiresAt });
     shard.takenSinceFirstRank = (startRank === 0 ? 0 : shard.takenSinceFirstRank) + leased.length;
     shard.isLimited = limited === 1 || (startRank > 0 && shard.isLimited);
     shard.rank = rank;
@@ -293,23 +259,25 @@ export class RedisScheduler implements Scheduler {
     return { shard, leased, nextDueInMs: isPartial ? 0 : Math.max(nextDueInMs, 0), isLimited: shard.isLimited, shutForMs };
   }
 
+  /** Runs a script over groups of one webhook; it replies with a count, and with 1 when a sleeper should wake. Answers the counts' sum. */
   async #runGrouped<Item extends { readonly webhookId: string }>(
     script: Script,
-    keys: 'keys' | 'givingKeys',
-    head: readonly (string | number)[],
     items: readonly Item[],
     encode: (item: Item) => (string | number)[],
-  ): Promise<{ chunk: Item[]; reply: number[] }[]> {
-    const replies: { chunk: Item[]; reply: number[] }[] = [];
-    let calls: Promise<{ chunk: Item[]; reply: number[] }>[] = [];
+  ): Promise<number> {
+    const replies: number[][] = [];
+    let calls: Promise<number[]>[] = [];
     for (const [shard, ofShard] of this.#byShard(items)) {
-      for (const { chunk, groups } of groupByWebhook(ofShard, MAX_SCRIPT_ITEMS)) {
-        const parameters: (string | number)[] = [shard.webhookPrefix, ...head];
-        for (const [webhookId, group] of groups) {
+      for (let start = 0; start < ofShard.length; start += MAX_SCRIPT_ITEMS) {
+        const parameters: (string | number)[] = [shard.webhookPrefix, this.#now()];
+        for (const [webhookId, group] of Map.groupBy(
+          ofShard.slice(start, start + MAX_SCRIPT_ITEMS),
+          (item) => item.webhookId,
+        )) {
           parameters.push(webhookKey(webhookId), group.length);
           for (const item of group) parameters.push(...encode(item));
         }
-        calls.push(this.#redis.run(script, shard[keys], parameters).then((reply) => ({ chunk, reply: reply as number[] })));
+        calls.push(this.#redis.run(script, shard.keys, parameters) as Promise<number[]>);
         if (calls.length === MAX_SCRIPTS_IN_FLIGHT) {
           replies.push(...(await Promise.all(calls)));
           calls = [];
@@ -317,7 +285,8 @@ export class RedisScheduler implements Scheduler {
       }
     }
     replies.push(...(await Promise.all(calls)));
-    return replies;
+    if (replies.some(([, wake]) => wake === 1)) this.#publishWake();
+    return replies.reduce((sum, [count]) => sum + (count ?? 0), 0);
   }
 
   #byShard<Item extends { readonly webhookId: string }>(items: readonly Item[]): Map<Shard, readonly Item[]> {
@@ -373,7 +342,7 @@ type ClaimReply = [
   ...groups: (string | number)[],
 ];
 
-function readGroups(reply: ClaimReply, lease: { token: number; expiresAt: number }): Leased[] {
+function readGroups(reply: ClaimReply, lease: Pick<Leased, 'heldIn' | 'token' | 'expiresAt'>): Leased[] {
   const leased: Leased[] = [];
   let at = 5;
   while (at < reply.length) {

@@ -9,10 +9,17 @@ export interface Scheduled {
   readonly dueAtMs: number;
 }
 
+/**
+ * Where a hold is written: in the delivery's own row, as for all that was committed to be tried at once or claimed from PostgreSQL, or in
+ * the index, as for what was claimed from Redis.
+ */
+export type HeldIn = 'row' | 'index';
+
 /** A delivery held by this process until the lease ends. Nobody else gets it before. */
 export interface Leased {
   readonly deliveryId: string;
   readonly webhookId: string;
+  readonly heldIn: HeldIn;
   /** Proves the hold: a settlement counts only with the token of the present lease. */
   readonly token: number;
   /** How often the delivery was held before by a process that never came back. */
@@ -25,6 +32,7 @@ export interface Leased {
 export interface Settlement {
   readonly deliveryId: string;
   readonly webhookId: string;
+  readonly heldIn: HeldIn;
   readonly token: number;
   /** Null: it has come to an end. Else when it may be taken again, by PostgreSQL's clock in milliseconds since 1970. */
   readonly dueAtMs: number | null;
@@ -55,11 +63,11 @@ export interface Claim {
 export interface Scheduler extends LongRunning {
   /** Adds items; those already known keep the earlier of both moments unless they are held. Returns how many were new. */
   enqueue(items: readonly Scheduled[]): Promise<number>;
-  /** Adds items that this process is about to try, held for one lease. Those that somebody else holds are left out of the answer. */
-  enqueueLeased(items: readonly Omit<Scheduled, 'dueAtMs'>[]): Promise<readonly Leased[]>;
   /** Takes due items, a few of each webhook: the longest-waiting webhooks first (Redis), or webhook after webhook (PostgreSQL). */
   claim(request: ClaimRequest): Promise<Claim>;
-  /** Ends or reschedules held items; those whose token is not the present one are left alone. */
+  /** Ends holds of items that were not tried; those whose token is not the present one are left alone. */
+  release(settlements: readonly Settlement[]): Promise<void>;
+  /** The same after an outcome is on record: by then the row says already that nobody holds it, and when it is due. */
   settle(settlements: readonly Settlement[]): Promise<void>;
   /** Calls back when something became due in any process, so that a sleeping dispatcher wakes. */
   onWake(callback: () => void): void;

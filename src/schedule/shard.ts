@@ -18,17 +18,3 @@ export function shardOf(webhookId: string, shards: number): number {
   }
   return hash % shards;
 }
-
-/** Cuts a batch into chunks of at most `maxItems`; each comes grouped by webhook, and flat in the order of its groups. */
-export function groupByWebhook<Item extends { readonly webhookId: string }>(
-  items: readonly Item[],
-  maxItems: number,
-): { chunk: Item[]; groups: Map<string, Item[]> }[] {
-  const chunks = [];
-  for (let start = 0; start < items.length; start += maxItems) {
-    const part = items.length <= maxItems ? items : items.slice(start, start + maxItems);
-    const groups = Map.groupBy(part, (item) => item.webhookId);
-    chunks.push({ chunk: [...groups.values()].flat(), groups });
-  }
-  return chunks;
-}

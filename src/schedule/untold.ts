@@ -27,10 +27,10 @@ export class Untold {
   }
 
   keepSettled(settlements: readonly Settlement[]): void {
-    for (const { deliveryId, webhookId, token, dueAtMs } of settlements) {
+    for (const { deliveryId, webhookId, heldIn, token, dueAtMs } of settlements) {
       if (this.#size >= MAX_UNTOLD) return;
       // What has come to an end may be owed again by the time that this is told: as due, so that whoever takes it reads the row.
-      this.#settlements.set(`${deliveryId} ${token}`, { deliveryId, webhookId, token, dueAtMs: dueAtMs ?? 0 });
+      this.#settlements.set(`${deliveryId} ${token}`, { deliveryId, webhookId, heldIn, token, dueAtMs: dueAtMs ?? 0 });
       if (dueAtMs !== null) this.keepDue([{ deliveryId, webhookId, dueAtMs }]);
     }
   }

@@ -3,7 +3,13 @@ import type { Pool } from 'pg';
 import { ServiceError } from '../domain/errors.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
 import { findIdempotentEvents } from '../persistence/queries/find-idempotent-events.ts';
-import { insertEvents, type EventRow, type OwedDelivery } from '../persistence/queries/insert-events.ts';
+import {
+  insertEvents,
+  type BirthHold,
+  type EventRow,
+  type InsertedEvents,
+  type OwedDelivery,
+} from '../persistence/queries/insert-events.ts';
 import { isDataError, storeUnavailable } from '../persistence/store-errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 
@@ -25,8 +31,14 @@ const OVERLOADED_RETRY_MS = 1000;
 /** While the database hangs a batch waits for the one before it; callers are told so before their own patience ends. */
 const MAX_WAIT_MS = 10_000;
 
-/** Told of every commit, with what was committed. */
-export type OnCommitted = (committed: readonly { readonly event: EventRow; readonly owed: readonly OwedDelivery[] }[]) => void;
+/** What one statement committed. */
+export interface Commit {
+  readonly events: readonly { readonly event: EventRow; readonly owed: readonly OwedDelivery[] }[];
+  /** By PostgreSQL's clock, in milliseconds since 1970. */
+  readonly createdAtMs: number;
+  /** The hold of those deliveries that are held: until when by PostgreSQL's clock, and by this process's own. */
+  readonly hold: { readonly untilMs: number; readonly expiresAt: number } | null;
+}
 
 export interface Published {
   readonly eventId: string;
@@ -39,7 +51,9 @@ export interface Published {
 export interface PublisherOptions {
   readonly pool: Pool;
   readonly telemetry: Telemetry;
-  readonly onCommitted: OnCommitted;
+  /** Asked before each commit: what of it this process is going to try at once; null: nothing. */
+  readonly holdAtBirth: (events: readonly EventRow[]) => BirthHold | null;
+  readonly onCommitted: (commit: Commit) => void;
 }
 
 export class Publisher {
@@ -98,11 +112,14 @@ export class Publisher {
   async #write(events: readonly EventRow[]): Promise<(Published | ServiceError)[]> {
     const startedAtMs = Date.now();
     const { firsts, repeats } = splitRepeats(events);
-    const written = await insertEvents(this.#options.pool, firsts);
-    this.#announce(firsts, written, startedAtMs);
+    const hold = this.#options.holdAtBirth(firsts);
+    // Before the server looks at its clock: this side must never believe in a lease longer than the row does.
+    const expiresAt = performance.now() + (hold?.leaseMs ?? 0);
+    const written = await insertEvents(this.#options.pool, firsts, hold);
+    this.#announce(firsts, written, expiresAt, startedAtMs);
     const answers = new Map<EventRow, Published | ServiceError>();
     for (const event of firsts) {
-      const owed = written.get(event.id);
+      const owed = written.owed.get(event.id);
       if (owed !== undefined) answers.set(event, { eventId: event.id, deliveries: owed.length, duplicate: false });
       else repeats.push(event);
     }
@@ -111,11 +128,11 @@ export class Publisher {
     return events.map((event) => answers.get(event) ?? storeUnavailable(undefined));
   }
 
-  #announce(events: readonly EventRow[], written: ReadonlyMap<string, readonly OwedDelivery[]>, startedAtMs: number): void {
+  #announce(events: readonly EventRow[], written: InsertedEvents, expiresAt: number, startedAtMs: number): void {
     const committed = [];
     let deliveries = 0;
     for (const event of events) {
-      const owed = written.get(event.id);
+      const owed = written.owed.get(event.id);
       if (owed === undefined) continue;
       deliveries += owed.length;
       committed.push({ event, owed });
@@ -134,7 +151,10 @@ export class Publisher {
       startedAtMs,
       endedAtMs,
     );
-    if (committed.length > 0) this.#options.onCommitted(committed);
+    if (deliveries === 0) return;
+    const { createdAtMs, heldUntilMs } = written;
+    const hold = heldUntilMs === null ? null : { untilMs: heldUntilMs, expiresAt };
+    this.#options.onCommitted({ events: committed, createdAtMs, hold });
   }
 
   async #answerRepeats(repeats: readonly EventRow[], answers: Map<EventRow, Published | ServiceError>): Promise<void> {

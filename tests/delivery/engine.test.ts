@@ -149,6 +149,18 @@ describe.each([
     expect(receiver.at('/died').at(-1)?.headers).toMatchObject({ 'x-homechef-attempt': '3' });
   });
 
+  test('what is committed where it is sent is held in its row from birth, for nobody else to take', async () => {
+    receiver.script('/slow', { status: 200, delayMs: 1000 });
+    const { id, user } = await webhookOf('/slow');
+    await publishTo(user);
+    const { rows } = await service.database.pool.query<{ status: string; isHeld: boolean }>(
+      'select status, leased_until > now() as "isHeld" from deliveries where webhook_id = $1',
+      [id],
+    );
+    expect(rows).toEqual([{ status: 'pending', isHeld: true }]);
+    await eventually(async () => (await statusesOf(id))[0] === 'delivered', { deadlineMs: DEADLINE_MS });
+  });
+
   test('a changed url and header apply from the next attempt on', async () => {
     receiver.script('/before', 500);
     const { id, user } = await webhookOf('/before', { retry_policy: { max_retries: 3, retry_delay: 1 } });

@@ -89,13 +89,15 @@ describe('a lane', () => {
     expect(lane.canStart(500)).toBe(true);
   });
 
-  test('fetches ahead only for a receiver that answers fast', () => {
-    const fast = laneWith(0);
-    fast.learn(null, 5, 0);
-    expect(fast.room(0)).toBe(8 * MAX_IN_FLIGHT);
-    const slow = laneWith(0);
-    slow.learn(null, 1500, 0);
-    expect(slow.room(0)).toBe(MAX_IN_FLIGHT);
+  test('fetches ahead what its receiver answers in two seconds, and no more than so many', () => {
+    const answersIn = (ms: number): number => {
+      const lane = laneWith(0);
+      lane.learn(null, ms, 0);
+      return lane.room(0);
+    };
+    expect(answersIn(1)).toBe(64 * MAX_IN_FLIGHT);
+    expect(answersIn(200)).toBe(10 * MAX_IN_FLIGHT);
+    expect(answersIn(5000)).toBe(MAX_IN_FLIGHT);
   });
 
   test('is forgotten only when it has nothing in hand and nothing to remember', () => {

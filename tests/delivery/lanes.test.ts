@@ -1,4 +1,4 @@
-// What may wait in one process: places are kept before they are used, and new deliveries leave room for claimed ones.
+// What may wait in one process: new deliveries straight from commits, and room left for claimed ones.
 import { expect, test } from 'vitest';
 import { Lanes } from '../../src/delivery/lanes.ts';
 import type { Task } from '../../src/delivery/task.ts';
@@ -7,51 +7,52 @@ import { taskOf } from './tasks.ts';
 const NOW = 1000;
 const MEGABYTE = 1024 * 1024;
 
-function reserveAll(lanes: Lanes, tasks: readonly Task[]): Task[] {
-  return tasks.filter((one) => lanes.reserve(one, NOW));
-}
+const many = (count: number, webhookId: string, own: Partial<Task> = {}): Task[] =>
+  Array.from({ length: count }, (_, n) => taskOf(webhookId, n, own));
+const pushAll = (lanes: Lanes, tasks: readonly Task[]): void => {
+  for (const one of tasks) lanes.push(one, NOW);
+};
 
-const hundred = (webhookId: string, data = '{}'): Task[] =>
-  Array.from({ length: 100 }, (_, n) => taskOf(webhookId, n, { data }));
-
-test('commits that overlap fill half of a lane between them, not each of them', () => {
+test('a lane whose half is filled straight from commits is no longer open to them, and is again once it has room', () => {
   const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16 });
-  expect(reserveAll(lanes, hundred('a'))).toHaveLength(8);
-  expect(reserveAll(lanes, hundred('a'))).toHaveLength(0);
-  expect(reserveAll(lanes, hundred('b'))).toHaveLength(8);
+  pushAll(lanes, [...many(8, 'a'), ...many(7, 'b')]);
+  expect(lanes.crowded(NOW)).toEqual(['a']);
+  const next = lanes.next(NOW, () => undefined);
+  if (next === null) throw new Error('one may be sent');
+  expect(lanes.crowded(NOW)).toEqual(['a']);
+  lanes.finished(next.lane, next.task, NOW);
+  expect(lanes.crowded(NOW)).toEqual([]);
 });
 
-test('a place that was given up can be had again', () => {
+test('a closed lane is not open to commits until its pause is over', () => {
   const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16 });
-  for (const one of reserveAll(lanes, hundred('a'))) lanes.giveUp(one);
-  expect(reserveAll(lanes, hundred('a'))).toHaveLength(8);
+  pushAll(lanes, many(1, 'a'));
+  const next = lanes.next(NOW, () => undefined);
+  next?.lane.pauseUntil(NOW + 500);
+  if (next !== null) lanes.finished(next.lane, next.task, NOW);
+  expect(lanes.crowded(NOW)).toEqual(['a']);
+  expect(lanes.crowded(NOW + 500)).toEqual([]);
 });
 
 test('however many wait straight from commits, as many may be claimed', () => {
   const lanes = new Lanes({ maxConcurrency: 8, endpointConcurrency: 16 });
   const before = lanes.claimable(NOW);
-  let taken = 0;
-  for (let n = 0; n < 100; n += 1) {
-    for (const one of reserveAll(lanes, hundred(`webhook_${n}`))) {
-      lanes.push(one);
-      taken += 1;
-    }
-  }
-  expect(taken).toBe(32);
+  for (let n = 0; n < 1000 && lanes.isOpenToCommits(NOW); n += 1) pushAll(lanes, many(8, `webhook_${n}`));
+  expect(lanes.isOpenToCommits(NOW)).toBe(false);
   expect(lanes.claimable(NOW)).toBe(before);
 });
 
 test('large payloads straight from commits leave memory for those that are claimed', () => {
   const lanes = new Lanes({ maxConcurrency: 1000, endpointConcurrency: 1000 });
-  expect(reserveAll(lanes, hundred('a', 'x'.repeat(MEGABYTE)))).toHaveLength(64);
+  for (let n = 0; n < 1000 && lanes.isOpenToCommits(NOW); n += 1) pushAll(lanes, many(1, 'a', { data: 'x'.repeat(MEGABYTE) }));
+  expect(lanes.isOpenToCommits(NOW)).toBe(false);
   expect(lanes.claimable(NOW)).toBeGreaterThan(0);
 });
 
 test('after everything was sent or taken out nothing is counted any more', () => {
   const lanes = new Lanes({ maxConcurrency: 4, endpointConcurrency: 16 });
   const before = lanes.claimable(NOW);
-  for (const one of reserveAll(lanes, hundred('a'))) lanes.push(one);
-  for (const one of hundred('b')) lanes.push({ ...one, isDirect: false });
+  pushAll(lanes, [...many(8, 'a'), ...many(100, 'b', { isDirect: false })]);
   expect(lanes.claimable(NOW)).toBe(0);
   for (let n = 0; n < 4; n += 1) {
     const next = lanes.next(NOW, () => undefined);
@@ -60,20 +61,19 @@ test('after everything was sent or taken out nothing is counted any more', () =>
   }
   expect(lanes.inFlight).toBe(2);
   expect(lanes.clearAll().length).toBe(104);
-  const later = NOW + 1000;
-  expect(lanes.claimable(later)).toBe(before - 2);
-  expect(reserveAll(lanes, hundred('c'))).toHaveLength(8);
+  expect(lanes.claimable(NOW + 1000)).toBe(before - 2);
+  expect(lanes.crowded(NOW)).toEqual([]);
 });
 
 test('behind requests that do not end nothing is fetched ahead; behind those that do, as much as ends', () => {
   const lanes = new Lanes({ maxConcurrency: 4, endpointConcurrency: 16 });
-  for (const one of hundred('a').slice(0, 5)) lanes.push({ ...one, isDirect: false });
+  pushAll(lanes, many(5, 'a', { isDirect: false }));
   const started = Array.from({ length: 4 }, () => lanes.next(NOW, () => undefined));
   for (const one of lanes.clearAll()) expect(one.webhookId).toBe('a');
   expect(lanes.claimable(NOW)).toBe(0);
-  expect(reserveAll(lanes, hundred('b'))).toHaveLength(0);
+  expect(lanes.isOpenToCommits(NOW)).toBe(false);
   for (const one of started.slice(0, 2)) if (one !== null) lanes.finished(one.lane, one.task, NOW);
   expect(lanes.claimable(NOW)).toBe(4);
-  expect(reserveAll(lanes, hundred('b'))).toHaveLength(8);
+  expect(lanes.isOpenToCommits(NOW)).toBe(true);
   expect(lanes.claimable(NOW + 1000)).toBe(2);
 });

@@ -4,14 +4,16 @@ import type { Task } from '../../src/delivery/task.ts';
 export function taskOf(webhookId: string, number: number, own: Partial<Task> = {}): Task {
   const deliveryId = `delivery_${number}`;
   return {
-    lease: { deliveryId, webhookId, token: 1, expirations: 0, expiresAt: 0 },
+    lease: { deliveryId, webhookId, heldIn: 'row', token: 1, expirations: 0, expiresAt: 0 },
     deliveryId,
     webhookId,
     revision: 1,
+    eventId: 'event_1',
     eventType: 'order.created',
     data: '{}',
     occurredAtMs: 0,
     traceparent: null,
+    createdAtMs: 0,
     attemptCount: 0,
     retriesUsed: 0,
     isDirect: true,

@@ -111,6 +111,18 @@ test('a row that is leased in PostgreSQL comes back only for when its lease ends
   expect([...(await scoresOf(item.webhookId)).values()]).toEqual([until]);
 });
 
+test('what is held in its row is put in for when that lease ends, and does not count as missing', async () => {
+  await createReconciler().rebuild();
+  const item = newDue(newWebhookId(), Date.now() - 3000);
+  await insertRows(database.pool, [item]);
+  const until = Date.now() + 30_000;
+  await database.pool.query('update deliveries set leased_until = to_timestamp($1::float8 / 1000)', [until]);
+  requeued = 0;
+  await createReconciler().sweep();
+  expect([...(await scoresOf(item.webhookId)).values()]).toEqual([until]);
+  expect(requeued).toBe(0);
+});
+
 test('a delivery that was committed and never scheduled is found by the next sweep', async () => {
   await createReconciler().rebuild();
   const lost = newDue(newWebhookId(), Date.now() - 3000);

@@ -98,6 +98,7 @@ function nodesOf(node: PlanNode | undefined): PlanNode[] {
 function outcomeOf(deliveryId: string): OutcomeRow {
   return {
     deliveryId,
+    webhookId: 'webhook_1',
     attemptCount: 0,
     leaseExpirations: 0,
     trigger: 'automatic',
@@ -132,6 +133,7 @@ const statements: [string, (client: pg.Pool) => Promise<unknown>][] = [
           idempotencyKey: `key-${n}`,
           requestHash: 'hash',
         })),
+        { leaseMs: 45_000, events: Array.from({ length: BATCH }, () => true), exceptWebhookIds: ['webhook_1'] },
       ),
   ],
   [

@@ -4,7 +4,7 @@ import { RedisConnection } from '../../src/persistence/redis.ts';
 import { FailoverScheduler, type FailoverOptions } from '../../src/schedule/failover-scheduler.ts';
 import { PostgresScheduler } from '../../src/schedule/postgres-scheduler.ts';
 import { RedisScheduler, SHUT_MS } from '../../src/schedule/redis-scheduler.ts';
-import type { Claim, ClaimRequest, Scheduled } from '../../src/schedule/scheduler.ts';
+import type { Claim, ClaimRequest, Leased, Scheduled } from '../../src/schedule/scheduler.ts';
 import { deliveryKey, webhookKey } from '../../src/schedule/shard.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
@@ -81,7 +81,7 @@ async function claimIds(): Promise<string[]> {
 /** Calls until Redis is given up for it, without taking anything. */
 const untilDegraded = (): Promise<unknown> =>
   eventually(async () => {
-    await schedule.settle([{ ...newDue(newWebhookId(), 0), token: 1, dueAtMs: null }]);
+    await schedule.settle([{ ...newDue(newWebhookId(), 0), heldIn: 'index', token: 1, dueAtMs: null }]);
     return schedule.isDegraded;
   });
 
@@ -101,7 +101,7 @@ test('with Redis frozen, no call takes longer than a command may, and none rejec
   const item = newDue(newWebhookId(), Date.now());
   await commit(item);
   const call = (n: number): Promise<unknown> =>
-    n % 2 === 0 ? schedule.enqueue([item]) : schedule.settle([{ ...item, token: 1, dueAtMs: null }]);
+    n % 2 === 0 ? schedule.enqueue([item]) : schedule.settle([{ ...item, heldIn: 'index', token: 1, dueAtMs: null }]);
   // Measured in commands that time out beside it, not in milliseconds: a busy machine is late with all of them alike.
   for (let n = 0; n < 10; n += 1) expect(await isOverBefore(() => call(n), 2)).toBe(true);
   expect(await isOverBefore(() => call(0), 1)).toBe(true);
@@ -130,23 +130,53 @@ test('what was due while Redis still served is given out by PostgreSQL only afte
   expect(performance.now() - awayAt).toBeGreaterThanOrEqual(LEASE_MS - 50);
 });
 
-test('a delivery held directly while Redis is away is held in its row, and settled there', async () => {
+/** Commits a delivery as one that this process is about to try, as publishing does. */
+async function commitHeld(item: Scheduled): Promise<Leased> {
+  await commit(item);
+  const { rows } = await database.pool.query<{ until: number }>(
+    `update deliveries set leased_until = date_trunc('milliseconds', now() + $2::float8 * interval '1 millisecond') where id = $1
+     returning (extract(epoch from leased_until) * 1000)::float8 as until`,
+    [item.deliveryId, LEASE_MS],
+  );
+  const { deliveryId, webhookId } = item;
+  return {
+    deliveryId,
+    webhookId,
+    heldIn: 'row',
+    token: rows[0]?.until ?? 0,
+    expirations: 0,
+    expiresAt: performance.now() + LEASE_MS,
+  };
+}
+
+const leasedUntil = async (): Promise<(Date | null)[]> =>
+  (await database.pool.query<{ leased_until: Date | null }>('select leased_until from deliveries')).rows.map(
+    (row) => row.leased_until,
+  );
+
+test('a delivery held in its row is not given out while Redis is away, and is once it was released', async () => {
   await server.kill();
   await untilDegraded();
-  const item = newDue(newWebhookId(), Date.now());
-  await commit(item);
-  const [lease] = await schedule.enqueueLeased([item]);
-  expect(lease).toMatchObject({ deliveryId: item.deliveryId, expirations: 0 });
+  const lease = await commitHeld(newDue(newWebhookId(), Date.now()));
   expect(await claimIds()).toEqual([]);
-  if (lease !== undefined) await schedule.settle([{ ...lease, dueAtMs: Date.now() - 1 }]);
-  expect(await claimIds()).toEqual([item.deliveryId]);
+  await schedule.release([{ ...lease, dueAtMs: Date.now() - 1 }]);
+  expect(await claimIds()).toEqual([lease.deliveryId]);
 });
 
-test('the first failure already falls back for a delivery that is held directly', async () => {
-  await server.kill();
-  const item = newDue(newWebhookId(), Date.now());
-  await commit(item);
-  expect(await schedule.enqueueLeased([item])).toHaveLength(1);
+test('a delivery held in its row and released is given out by Redis, which had not heard of it', async () => {
+  const lease = await commitHeld(newDue(newWebhookId(), Date.now()));
+  expect(await claimIds()).toEqual([]);
+  await schedule.release([{ ...lease, dueAtMs: Date.now() - 1 }]);
+  expect(await leasedUntil()).toEqual([null]);
+  expect(await claimIds()).toEqual([lease.deliveryId]);
+});
+
+test('what came of a delivery held in its row asks nothing of Redis, unless it is due again', async () => {
+  const lease = await commitHeld(newDue(newWebhookId(), Date.now()));
+  await schedule.settle([{ ...lease, dueAtMs: null }]);
+  expect(await redis.commands.exists(`{wh:0}:ep:${webhookKey(lease.webhookId)}`)).toBe(0);
+  await schedule.settle([{ ...lease, dueAtMs: Date.now() - 1 }]);
+  expect(await claimIds()).toEqual([lease.deliveryId]);
 });
 
 test('an emptied Redis serves again only once it was filled', async () => {
@@ -164,21 +194,17 @@ test('an emptied Redis serves again only once it was filled', async () => {
   expect(await schedule.enqueue([item])).toBe(1);
 });
 
-test('a lease that PostgreSQL gave can be settled after Redis is back, and its retry is in Redis then', async () => {
+test('a lease that PostgreSQL gave can be ended after Redis is back, and its retry is in Redis then', async () => {
   await server.kill();
   await untilDegraded();
-  const item = newDue(newWebhookId(), Date.now());
-  await commit(item);
-  const [lease] = await schedule.enqueueLeased([item]);
+  const lease = await commitHeld(newDue(newWebhookId(), Date.now()));
   await server.restart();
   await eventually(() => redis.health().state === 'up');
   await fill(index);
   await eventually(() => !schedule.isDegraded);
-  if (lease === undefined) throw new Error('nothing was leased');
-  await schedule.settle([{ ...lease, dueAtMs: Date.now() - 1 }]);
-  const { rows } = await database.pool.query<{ leased_until: Date | null }>('select leased_until from deliveries');
-  expect(rows).toEqual([{ leased_until: null }]);
-  expect(await eventually(async () => (await claimIds())[0])).toBe(item.deliveryId);
+  await schedule.release([{ ...lease, dueAtMs: Date.now() - 1 }]);
+  expect(await leasedUntil()).toEqual([null]);
+  expect(await eventually(async () => (await claimIds())[0])).toBe(lease.deliveryId);
 });
 
 test('a Redis that is full is left, and not gone back to while it is', async () => {
@@ -237,7 +263,6 @@ test('one process that still serves from PostgreSQL keeps Redis from giving the 
     return there.size === items.length;
   });
   expect(here).toEqual([]);
-  expect(await schedule.enqueueLeased([newDue(newWebhookId(), Date.now())])).toEqual([]);
   isLate = false;
   await eventually(() => !other.isDegraded);
   const next = newDue(newWebhookId(), Date.now());
@@ -253,11 +278,6 @@ test('a Redis that was emptied while nobody asked it gives nothing out until it 
   await schedule.enqueue([item]);
   expect(await claimIds()).toEqual([]);
   expect(schedule.isDegraded).toBe(true);
-  const held = newDue(newWebhookId(), Date.now());
-  await commit(held);
-  expect(await schedule.enqueueLeased([held])).toHaveLength(1);
-  const { rows } = await database.pool.query<{ isHeld: boolean }>('select leased_until > now() as "isHeld" from deliveries');
-  expect(rows).toEqual([{ isHeld: true }]);
   await fill(index);
   await eventually(() => !schedule.isDegraded);
 });
@@ -334,15 +354,15 @@ test('what a slow claim took from PostgreSQL goes back when Redis may have given
   await eventually(async () => (await redis.commands.exists('{wh:0}:shut')) === 0);
   isOpen.resolve();
   expect((await taken)?.leased).toEqual([]);
-  const { rows } = await database.pool.query<{ leased_until: Date | null }>('select leased_until from deliveries');
-  expect(rows).toEqual([{ leased_until: null }]);
+  expect(await leasedUntil()).toEqual([null]);
   await slow.drain();
 });
 
 test('what came of a delivery that Redis still holds is told to it once it is back', async () => {
   const item = newDue(newWebhookId(), Date.now());
   await commit(item);
-  const [lease] = await schedule.enqueueLeased([item]);
+  await schedule.enqueue([item]);
+  const [lease] = (await schedule.claim(everything)).leased;
   if (lease === undefined) throw new Error('nothing was leased');
   server.stop();
   await untilDegraded();
@@ -358,7 +378,7 @@ test('a key that somebody broke by hand keeps nobody from coming back, nor the r
   const [broken, whole] = [newDue(newWebhookId(), Date.now()), newDue(newWebhookId(), Date.now() + 60_000)];
   await server.kill();
   await untilDegraded();
-  await schedule.settle([{ ...broken, token: 1, dueAtMs: null }]);
+  await schedule.settle([{ ...broken, heldIn: 'index', token: 1, dueAtMs: null }]);
   await schedule.enqueue([whole]);
   await server.restart();
   await eventually(() => redis.health().state === 'up');

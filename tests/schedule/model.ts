@@ -80,43 +80,6 @@ class Enqueue implements Command {
   toString = (): string => `enqueue(${JSON.stringify(this.added)}, again ${this.again} ${this.againDue})`;
 }
 
-/** Holds a new delivery, and one that may be held already. */
-class EnqueueLeased implements Command {
-  readonly webhook: number;
-  readonly again: number;
-  constructor(webhook: number, again: number) {
-    this.webhook = webhook;
-    this.again = again;
-  }
-  check = (): boolean => true;
-  async run(model: Model, real: Real): Promise<void> {
-    const fresh: Item = {
-      deliveryId: newDeliveryId(),
-      webhookId: webhooks[this.webhook] ?? '',
-      due: 'now',
-      lease: null,
-      isExpired: false,
-    };
-    await real.write([{ ...fresh, dueAtMs: Date.now() - 1 }]);
-    model.items.set(fresh.deliveryId, fresh);
-    const known = ofIndex(
-      [...model.items.values()].filter((item) => item.due === 'now' && item !== fresh),
-      this.again,
-    );
-    const batch = known === undefined ? [fresh] : [fresh, known];
-    const leased = await real.alive.enqueueLeased(batch.map(({ deliveryId, webhookId }) => ({ deliveryId, webhookId })));
-    deepEqual(
-      leased.map((lease) => lease.deliveryId).toSorted(),
-      batch
-        .filter((item) => item.lease === null || item.isExpired)
-        .map((item) => item.deliveryId)
-        .toSorted(),
-    );
-    take(model, leased, false);
-  }
-  toString = (): string => `enqueueLeased(${this.webhook}, again ${this.again})`;
-}
-
 class Claim implements Command {
   readonly max: number;
   readonly perWebhook: number;
@@ -178,7 +141,7 @@ class ClaimAndDie implements Command {
   toString = (): string => `claimAndDie(${this.max})`;
 }
 
-class Settle implements Command {
+class Release implements Command {
   readonly index: number;
   readonly due: 'now' | 'later' | 'never';
   constructor(index: number, due: 'now' | 'later' | 'never') {
@@ -194,18 +157,18 @@ class Settle implements Command {
     if (item === undefined || item.lease === null) return;
     if (this.due === 'never') await real.finish(item.lease);
     const dueAtMs = this.due === 'never' ? null : this.due === 'now' ? Date.now() - 1 : Date.now() + LATER_MS;
-    await real.alive.settle([{ ...item.lease, dueAtMs }]);
+    await real.alive.release([{ ...item.lease, dueAtMs }]);
     model.stale.push(item.lease);
     item.lease = null;
     item.isExpired = false;
     if (this.due === 'never') model.items.delete(item.deliveryId);
     else item.due = this.due;
   }
-  toString = (): string => `settle(${this.index}, ${this.due})`;
+  toString = (): string => `release(${this.index}, ${this.due})`;
 }
 
-/** Settles with a token that is no longer the present one: nothing may change. */
-class SettleStale implements Command {
+/** Releases with a token that is no longer the present one: nothing may change. */
+class ReleaseStale implements Command {
   readonly index: number;
   readonly due: number | null;
   constructor(index: number, due: number | null) {
@@ -220,9 +183,9 @@ class SettleStale implements Command {
     const harmful = old.filter((lease) => presentToken(lease) !== undefined);
     const stale = ofIndex(harmful.length > 0 ? harmful : old, this.index);
     if (stale === undefined) return;
-    await real.alive.settle([{ ...stale, dueAtMs: this.due }]);
+    await real.alive.release([{ ...stale, dueAtMs: this.due }]);
   }
-  toString = (): string => `settleStale(${this.index}, ${this.due})`;
+  toString = (): string => `releaseStale(${this.index}, ${this.due})`;
 }
 
 // Whatever was taken must have been free, and come with the right count of deaths.
@@ -247,7 +210,6 @@ const due = fc.constantFrom<'now' | 'later'>('now', 'later');
 export const commands = fc.commands(
   [
     fc.tuple(fc.array(fc.record({ webhook, due }), { maxLength: 8 }), fc.nat(100), due).map((values) => new Enqueue(...values)),
-    fc.tuple(webhook, fc.nat(100)).map((values) => new EnqueueLeased(...values)),
     fc
       .tuple(
         fc.integer({ min: 1, max: 10 }),
@@ -259,8 +221,8 @@ export const commands = fc.commands(
     fc.integer({ min: 1, max: 4 }).map((max) => new ClaimAndDie(max)),
     fc
       .tuple(fc.nat(100), fc.constantFrom<'now' | 'later' | 'never'>('now', 'later', 'never'))
-      .map((values) => new Settle(...values)),
-    fc.tuple(fc.nat(100), fc.constantFrom(null, 0)).map((values) => new SettleStale(...values)),
+      .map((values) => new Release(...values)),
+    fc.tuple(fc.nat(100), fc.constantFrom(null, 0)).map((values) => new ReleaseStale(...values)),
   ],
   { maxCommands: 60 },
 );

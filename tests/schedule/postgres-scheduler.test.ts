@@ -56,10 +56,10 @@ test('a holder whose lease has run out can neither end nor put off the delivery'
   });
   if (old === undefined || present === undefined) throw new Error('nothing was leased');
   expect(present.expirations).toBe(1);
-  await stalled.settle([{ ...old, dueAtMs: null }]);
-  await stalled.settle([{ ...old, dueAtMs: Date.now() + 60_000 }]);
+  await stalled.release([{ ...old, dueAtMs: null }]);
+  await stalled.release([{ ...old, dueAtMs: Date.now() + 60_000 }]);
   expect((await successor.claim(everything)).leased).toEqual([]);
-  await successor.settle([{ ...present, dueAtMs: Date.now() - 1 }]);
+  await successor.release([{ ...present, dueAtMs: Date.now() - 1 }]);
   expect((await successor.claim(everything)).leased).toHaveLength(1);
 });
 

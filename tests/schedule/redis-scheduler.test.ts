@@ -7,7 +7,7 @@ import { deliveryKey, webhookKey } from '../../src/schedule/shard.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { sharedTestRedis } from '../fixtures/redis.ts';
 import { fill } from './filled.ts';
-import { newDeliveryId, newDue, newWebhookId } from './rows.ts';
+import { newDue, newWebhookId } from './rows.ts';
 
 const LEASE_MS = 60_000;
 /** Of any test here. */
@@ -251,11 +251,4 @@ test('two processes that claim at once never get the same delivery', async () =>
   const taken = claims.flatMap((claim) => claim?.leased.map((lease) => lease.deliveryId) ?? []);
   expect(new Set(taken).size).toBe(taken.length);
   expect(taken).toHaveLength(400);
-});
-
-test('a delivery that somebody else holds cannot be held directly', async () => {
-  const [first, second] = [createScheduler(), createScheduler()];
-  const item = { deliveryId: newDeliveryId(), webhookId: newWebhookId() };
-  expect(await first.enqueueLeased([item])).toHaveLength(1);
-  expect(await second.enqueueLeased([item])).toEqual([]);
 });

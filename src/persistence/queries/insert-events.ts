@@ -21,17 +21,36 @@ export interface OwedDelivery {
   readonly webhookId: string;
   /** The webhook's revision at that moment. */
   readonly revision: number;
+  /** Whether its row says that the caller's process is about to try it. */
+  readonly isHeld: boolean;
+}
+
+/** Which deliveries are written as held by the caller's process, which tries them at once. */
+export interface BirthHold {
+  readonly leaseMs: number;
+  /** For each event, whether its deliveries are held. */
+  readonly events: readonly boolean[];
+  /** Those of these webhooks are not. */
+  readonly exceptWebhookIds: readonly string[];
+}
+
+export interface InsertedEvents {
+  /** By the event's id. An event with an idempotency key that is missing had its key taken. */
+  readonly owed: Map<string, OwedDelivery[]>;
+  /** When all of them were created, in milliseconds since 1970. */
+  readonly createdAtMs: number;
+  /** `leased_until` of those that are held, in whole milliseconds since 1970; null when nothing was to be held. */
+  readonly heldUntilMs: number | null;
 }
 
 /**
- * Writes the events that are new and the deliveries they are owed. Answers by event id; an event with an idempotency key that is
- * missing from the answer had its key taken. The same (publisher, key) must not stand twice in one batch.
+ * Writes the events that are new and the deliveries they are owed. The same (publisher, key) must not stand twice in one batch.
  *
  * The fan-out is a join in the same statement, so a webhook committed a moment ago gets the event. A delivery's id is the time
  * of its event followed by a hash of (event, webhook): unique, in the event's partition, and found again without an index.
  */
-export async function insertEvents(pool: Pool, events: readonly EventRow[]): Promise<Map<string, OwedDelivery[]>> {
-  const result = await pool.query<[string, string | null, string, number]>({
+export async function insertEvents(pool: Pool, events: readonly EventRow[], hold: BirthHold | null): Promise<InsertedEvents> {
+  const result = await pool.query<InsertedRow>({
     name: 'insert-events',
     text: statement,
     rowMode: 'array',
@@ -46,28 +65,50 @@ export async function insertEvents(pool: Pool, events: readonly EventRow[]): Pro
       textArray(events.map((event) => event.traceparent)),
       textArray(events.map((event) => event.idempotencyKey)),
       textArray(events.map((event) => event.requestHash)),
+      hold?.leaseMs ?? null,
+      plainArray(hold?.events ?? events.map(() => false)),
+      textArray(hold?.exceptWebhookIds ?? []),
     ],
   });
   const owed = new Map<string, OwedDelivery[]>();
+  let createdAtMs = 0;
+  let heldUntilMs: number | null = null;
   // What has no key cannot be refused, so it need not be told of: an answer a delivery is all there is to send.
   for (const event of events) if (event.idempotencyKey === null) owed.set(event.id, []);
-  for (const [eventId, deliveryId, webhookId, revision] of result.rows) {
+  for (const [number, deliveryId, webhookId, revision, isHeld, createdMs, heldMs] of result.rows) {
+    if (number === null) {
+      createdAtMs = createdMs;
+      heldUntilMs = heldMs;
+      continue;
+    }
+    const eventId = events[number - 1]?.id ?? '';
     let list = owed.get(eventId);
     if (list === undefined) owed.set(eventId, (list = []));
-    if (deliveryId !== null) list.push({ deliveryId, webhookId, revision });
+    if (deliveryId !== null) list.push({ deliveryId, webhookId, revision, isHeld });
   }
-  return owed;
+  return { owed, createdAtMs, heldUntilMs };
 }
+
+/** One a delivery, one (of the number alone) an event with a key, and one of the two moments alone. */
+type InsertedRow = [
+  number: number | null,
+  deliveryId: string | null,
+  webhookId: string,
+  revision: number,
+  isHeld: boolean,
+  createdMs: number,
+  heldMs: number | null,
+];
 
 // Keys are taken in order, so that two batches that share some cannot deadlock. `offset 0` keeps the webhooks' side of each join
 // an index look-up for each event: a plan made while there are few webhooks would else compare each with every event.
 const statement = `
 with incoming as materialized (
   select id, event_type, data, to_timestamp(occurred_ms / 1000.0) as occurred_at, publisher, user_ids::text[] as user_ids,
-    broadcast, traceparent, key, request_hash
+    broadcast, traceparent, key, request_hash, hold, number::integer as number
   from unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::text[],
-    $10::text[])
-    as i(id, event_type, data, occurred_ms, publisher, user_ids, broadcast, traceparent, key, request_hash)
+    $10::text[], $12::boolean[]) with ordinality
+    as i(id, event_type, data, occurred_ms, publisher, user_ids, broadcast, traceparent, key, request_hash, hold, number)
 ), taken as (
   insert into idempotency_keys as k (publisher, key, request_hash, event_id, expires_at)
   select publisher, key, request_hash, id, now() + interval '24 hours' from incoming where key is not null order by publisher, key
@@ -78,7 +119,7 @@ with incoming as materialized (
 ), fresh as materialized (
   select * from incoming where key is null or id in (select event_id from taken)
 ), targets as (
-  select f.id as event_id, f.event_type, w.id as webhook_id, w.user_id, w.revision
+  select f.number, f.id as event_id, f.event_type, f.hold, w.id as webhook_id, w.user_id, w.revision
   from fresh f cross join lateral (
     select id, user_id, revision from webhook_endpoints
     where user_id = any (f.user_ids) and is_active and deleted_at is null and scope = 'user' and f.event_type = any (event_types)
@@ -86,7 +127,7 @@ with incoming as materialized (
   ) w
   where not f.broadcast
   union all
-  select f.id, f.event_type, w.id, w.user_id, w.revision
+  select f.number, f.id, f.event_type, f.hold, w.id, w.user_id, w.revision
   from fresh f cross join lateral (
     select id, user_id, revision from webhook_endpoints
     where event_types @> array[f.event_type] and is_active and deleted_at is null and scope = 'user'
@@ -94,7 +135,7 @@ with incoming as materialized (
   ) w
   where f.broadcast
   union all
-  select f.id, f.event_type, w.id, w.user_id, w.revision
+  select f.number, f.id, f.event_type, f.hold, w.id, w.user_id, w.revision
   from fresh f cross join lateral (
     select id, user_id, revision from webhook_endpoints
     where f.event_type = any (event_types) and is_active and deleted_at is null and scope = 'platform'
@@ -103,15 +144,20 @@ with incoming as materialized (
 ), owed as materialized (
   select 'delivery_' || substr(event_id, 7, 10)
       || encode(substr(sha256(convert_to(event_id || webhook_id, 'UTF8')), 1, 8), 'hex') as id,
-    event_id, event_type, webhook_id, user_id, revision
+    number, event_id, event_type, webhook_id, user_id, revision, hold and webhook_id <> all ($13::text[]) as is_held
   from targets
 ), stored as (
   insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent)
   select id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent from fresh
 ), made as (
-  insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at)
-  select id, event_id, webhook_id, user_id, event_type, now() from owed
+  insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, leased_until)
+  select id, event_id, webhook_id, user_id, event_type, now(),
+    case when is_held then date_trunc('milliseconds', now() + $11::float8 * interval '1 millisecond') end
+  from owed
 )
-select event_id, id, webhook_id, revision from owed
+select number, id, webhook_id, revision, is_held, null::float8, null::float8 from owed
 union all
-select id, null, null, null from fresh where key is not null`;
+select number, null, null, null, null, null, null from fresh where key is not null
+union all
+select null, null, null, null, null, date_part('epoch', now()) * 1000,
+  date_part('epoch', date_trunc('milliseconds', now() + $11::float8 * interval '1 millisecond')) * 1000`;

@@ -22,7 +22,7 @@ export interface OverduePage {
 
 export async function listOverdue(client: Pool | PoolClient, request: OverdueRequest): Promise<OverduePage> {
   const { afterWebhookId, maxWebhooks, maxRows, perWebhook, minAgeMs, maxAgeMs } = request;
-  const result = await client.query<[string | null, string, number, number, number]>({
+  const result = await client.query<[string | null, string, number, number, number, boolean]>({
     name: 'list-overdue',
     text: statement,
     rowMode: 'array',
@@ -30,8 +30,8 @@ export async function listOverdue(client: Pool | PoolClient, request: OverdueReq
   });
   const rows: ScheduledRow[] = [];
   let nextWebhookId: string | null = null;
-  for (const [deliveryId, webhookId, dueAtMs, webhooks, found] of result.rows) {
-    if (deliveryId !== null) rows.push({ deliveryId, webhookId, dueAtMs });
+  for (const [deliveryId, webhookId, dueAtMs, webhooks, found, isHeld] of result.rows) {
+    if (deliveryId !== null) rows.push({ deliveryId, webhookId, dueAtMs, isHeld });
     else if (webhooks >= maxWebhooks || found >= maxRows) nextWebhookId = webhookId;
   }
   return { rows, nextWebhookId };
@@ -41,16 +41,18 @@ export async function listOverdue(client: Pool | PoolClient, request: OverdueReq
 // walk can end when that is enough; the last row says how far it came.
 const statement = `
 with recursive walk as (
-  select $1::text collate "C" as webhook_id, 0 as step, 0 as found, '{}'::text[] collate "C" as ids, '{}'::float8[] as due
+  select $1::text collate "C" as webhook_id, 0 as step, 0 as found, '{}'::text[] collate "C" as ids, '{}'::float8[] as due, '{}'::boolean[] as held
   union all
-  select following.webhook_id, walk.step + 1, walk.found + cardinality(overdue.ids), overdue.ids, overdue.due
+  select following.webhook_id, walk.step + 1, walk.found + cardinality(overdue.ids), overdue.ids, overdue.due, overdue.held
   from walk cross join lateral (
     select d.webhook_id from deliveries d
     where d.status in ('pending', 'retrying') and d.webhook_id > walk.webhook_id order by d.webhook_id limit 1
   ) following
   cross join lateral (
-    select coalesce(array_agg(id), '{}') as ids, coalesce(array_agg(due_ms), '{}') as due from (
-      select d.id, ceil(extract(epoch from greatest(d.next_attempt_at, d.leased_until)) * 1000)::float8 as due_ms
+    select coalesce(array_agg(id), '{}') as ids, coalesce(array_agg(due_ms), '{}') as due, coalesce(array_agg(is_held), '{}') as held
+    from (
+      select d.id, ceil(extract(epoch from greatest(d.next_attempt_at, d.leased_until)) * 1000)::float8 as due_ms,
+        coalesce(d.leased_until > now(), false) as is_held
       from deliveries d
       where d.webhook_id = following.webhook_id and d.status in ('pending', 'retrying')
         and d.next_attempt_at > now() - $5::float8 * interval '1 millisecond'
@@ -61,6 +63,7 @@ with recursive walk as (
   ) overdue
   where walk.step < $2::integer and walk.found < $6::integer
 )
-select listed.id, walk.webhook_id, listed.due_ms, 0, 0 from walk cross join lateral unnest(walk.ids, walk.due) as listed(id, due_ms)
+select listed.id, walk.webhook_id, listed.due_ms, 0, 0, listed.is_held
+from walk cross join lateral unnest(walk.ids, walk.due, walk.held) as listed(id, due_ms, is_held)
 union all
-select null, max(webhook_id), 0, max(step), max(found) from walk`;
+select null, max(webhook_id), 0, max(step), max(found), false from walk`;

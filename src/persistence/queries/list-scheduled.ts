@@ -14,6 +14,8 @@ export interface ScheduledRow {
   readonly webhookId: string;
   /** When it may be taken, rounded up: never before the row allows. */
   readonly dueAtMs: number;
+  /** Whether a process holds the row now: Redis need not know of it before that lease has run out. */
+  readonly isHeld: boolean;
 }
 
 export interface SchedulePage {
@@ -27,13 +29,13 @@ export async function listScheduled(
   page: { readonly after: ScheduleCursor | null; readonly limit: number },
 ): Promise<SchedulePage> {
   const { after } = page;
-  const result = await client.query<[string, string, number, number]>({
+  const result = await client.query<[string, string, number, number, boolean]>({
     name: 'list-scheduled',
     text: statement,
     rowMode: 'array',
     values: [after?.webhookId ?? '', after?.nextAttemptAtUs ?? 0, after?.deliveryId ?? '', page.limit],
   });
-  const rows = result.rows.map(([deliveryId, webhookId, dueAtMs]) => ({ deliveryId, webhookId, dueAtMs }));
+  const rows = result.rows.map(([deliveryId, webhookId, dueAtMs, , isHeld]) => ({ deliveryId, webhookId, dueAtMs, isHeld }));
   const last = result.rows.at(-1);
   const isLastPage = last === undefined || rows.length < page.limit;
   return { rows, next: isLastPage ? null : { webhookId: last[1], nextAttemptAtUs: last[3], deliveryId: last[0] } };
@@ -45,7 +47,7 @@ export async function listScheduled(
 const statement = `
 select d.id, d.webhook_id,
   ceil(extract(epoch from greatest(d.next_attempt_at, d.leased_until)) * 1000)::float8,
-  (extract(epoch from d.next_attempt_at) * 1000000)::float8
+  (extract(epoch from d.next_attempt_at) * 1000000)::float8, coalesce(d.leased_until > now(), false)
 from deliveries d
 where d.status in ('pending', 'retrying')
   and (d.webhook_id, d.next_attempt_at, d.id) > ($1, timestamptz 'epoch' + $2::float8 * interval '1 microsecond', $3)

@@ -7,11 +7,14 @@ export interface LoadedDelivery {
   readonly id: string;
   readonly webhookId: string;
   readonly revision: number;
+  readonly eventId: string;
   readonly eventType: string;
   /** Canonical JSON text; null when the event's row is missing or damaged. */
   readonly data: string | null;
   readonly occurredAtMs: number;
   readonly traceparent: string | null;
+  /** When the delivery was committed, in milliseconds since 1970. */
+  readonly createdAtMs: number;
   readonly attemptCount: number;
   readonly retriesUsed: number;
   readonly trigger: AttemptTrigger;
@@ -36,9 +39,11 @@ export async function loadDeliveries(
       string,
       number,
       string,
+      string,
       string | null,
       number,
       string | null,
+      number,
       number,
       number,
       AttemptTrigger,
@@ -56,10 +61,12 @@ export async function loadDeliveries(
       id,
       webhookId,
       revision,
+      eventId,
       eventType,
       data,
       occurredAtMs,
       traceparent,
+      createdAtMs,
       attemptCount,
       retriesUsed,
       trigger,
@@ -69,10 +76,12 @@ export async function loadDeliveries(
       id,
       webhookId,
       revision,
+      eventId,
       eventType,
       data,
       occurredAtMs,
       traceparent,
+      createdAtMs,
       attemptCount,
       retriesUsed,
       trigger,
@@ -84,9 +93,10 @@ export async function loadDeliveries(
 
 // A nested loop from the ids: each look-up prunes to the one partition that can hold it.
 const statement = `
-select d.id, d.webhook_id, coalesce(w.revision, 0), d.event_type,
+select d.id, d.webhook_id, coalesce(w.revision, 0), d.event_id, d.event_type,
   case when left(e.data, 1) = '{' and right(e.data, 1) = '}' then e.data end,
-  coalesce((extract(epoch from e.occurred_at) * 1000)::float8, 0), e.traceparent, d.attempt_count, d.retries_used, d.next_trigger,
+  coalesce((extract(epoch from e.occurred_at) * 1000)::float8, 0), e.traceparent,
+  (extract(epoch from d.created_at) * 1000)::float8, d.attempt_count, d.retries_used, d.next_trigger,
   case when d.status not in ('pending', 'retrying') or d.next_attempt_at is null then null
     else greatest(0, extract(epoch from greatest(d.next_attempt_at, foreign_lease.until) - clock_timestamp()) * 1000)::float8 end,
   case when foreign_lease.until is null and d.leased_until is not null then 0

@@ -5,6 +5,7 @@ import { plainArray, textArray } from '../array-parameter.ts';
 
 export interface OutcomeRow {
   readonly deliveryId: string;
+  readonly webhookId: string;
   /** The attempt count that the delivery had when it was taken: the fence. */
   readonly attemptCount: number;
   /** Earlier tries whose process died; each becomes an attempt of its own. */
@@ -24,18 +25,12 @@ export interface OutcomeRow {
   readonly errorMessage: string | null;
 }
 
-export interface RecordedOutcome {
-  readonly deliveryId: string;
-  readonly webhookId: string;
-  readonly userId: string;
-  readonly eventId: string;
-  readonly eventType: string;
+/** How a delivery stands after its outcome was written. Times in milliseconds since 1970, by PostgreSQL's clock. */
+export interface RecordedState {
   readonly status: DeliveryStatus;
-  readonly attemptCount: number;
   readonly nextAttemptAtMs: number | null;
   readonly deliveredAtMs: number | null;
   readonly failedAtMs: number | null;
-  readonly createdAtMs: number;
   readonly updatedAtMs: number;
 }
 
@@ -46,8 +41,8 @@ export interface FailingWebhook {
 }
 
 export interface RecordedBatch {
-  /** What was written; an outcome that is missing was fenced off: somebody else has recorded that attempt. */
-  readonly recorded: readonly RecordedOutcome[];
+  /** One an outcome, in order; undefined: it was fenced off, for somebody else has recorded that attempt. */
+  readonly states: readonly (RecordedState | undefined)[];
   /** The webhooks that failed in this batch, with how they stand now. */
   readonly failing: readonly FailingWebhook[];
 }
@@ -59,7 +54,8 @@ export interface RecordedBatch {
  */
 export async function recordOutcomes(client: Pool | PoolClient, outcomes: readonly OutcomeRow[]): Promise<RecordedBatch> {
   // Sorted, so that two batches that share rows cannot deadlock.
-  const rows = outcomes.toSorted((a, b) => (a.deliveryId < b.deliveryId ? -1 : 1));
+  const sorted = [...outcomes.entries()].toSorted(([, a], [, b]) => (a.deliveryId < b.deliveryId ? -1 : 1));
+  const rows = sorted.map(([, row]) => row);
   const result = await client.query<RecordedRow>({
     name: 'record-outcomes',
     text: statement,
@@ -81,43 +77,35 @@ export async function recordOutcomes(client: Pool | PoolClient, outcomes: readon
       textArray(rows.map((row) => row.errorMessage)),
     ],
   });
-  const recorded: RecordedOutcome[] = [];
+  const states = Array.from<RecordedState | undefined>({ length: rows.length });
   const failing: FailingWebhook[] = [];
-  for (const row of result.rows) {
-    if (row[0] === null) failing.push({ webhookId: row[1], consecutiveFailures: row[6], failingForMs: row[7] ?? 0 });
-    else {
-      recorded.push({
-        deliveryId: row[0],
-        webhookId: row[1],
-        userId: row[2],
-        eventId: row[3],
-        eventType: row[4],
-        status: row[5],
-        attemptCount: row[6],
-        nextAttemptAtMs: row[7],
-        deliveredAtMs: row[8],
-        failedAtMs: row[9],
-        createdAtMs: row[10],
-        updatedAtMs: row[11],
-      });
+  for (const [number, text, deliveredAtMs, moment, updatedAtMs] of result.rows) {
+    if (number === null) {
+      failing.push({ webhookId: text, consecutiveFailures: updatedAtMs, failingForMs: moment ?? 0 });
+      continue;
     }
+    const status = text as DeliveryStatus;
+    states[sorted[number - 1]?.[0] ?? -1] = {
+      status,
+      nextAttemptAtMs: status === 'failed' ? null : moment,
+      deliveredAtMs,
+      failedAtMs: status === 'failed' ? moment : null,
+      updatedAtMs,
+    };
   }
-  return { recorded, failing };
+  return { states, failing };
 }
 
+/**
+ * One a delivery: its number in the batch, its status, when it was delivered, when it was given up or is tried next, and when the row was
+ * written. One a failing webhook: null, its id, null, for how many ms it has failed, and how often.
+ */
 type RecordedRow = [
-  string | null,
-  string,
-  string,
-  string,
-  string,
-  DeliveryStatus,
-  number,
-  number | null,
-  number | null,
-  number | null,
-  number,
-  number,
+  number: number | null,
+  text: string,
+  deliveredAtMs: number | null,
+  moment: number | null,
+  updatedAtMs: number,
 ];
 
 // A first-try success is told by its delivery row alone; every other attempt gets a row of its own.
@@ -125,9 +113,9 @@ type RecordedRow = [
 const statement = `
 with outcome as materialized (
   select * from unnest($1::text[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::boolean[], $7::float8[],
-    $8::float8[], $9::integer[], $10::integer[], $11::text[], $12::boolean[], $13::text[], $14::text[])
+    $8::float8[], $9::integer[], $10::integer[], $11::text[], $12::boolean[], $13::text[], $14::text[]) with ordinality
     as o(id, attempt_count, expirations, trigger, status, uses_retry, delay_ms, started_ms, duration_ms, http_status, response,
-      truncated, error_code, error_message)
+      truncated, error_code, error_message, number)
 ), settled as (
   update deliveries d set
     status = case
@@ -155,7 +143,10 @@ with outcome as materialized (
     updated_at = clock_timestamp()
   from outcome o
   where d.id = o.id and d.attempt_count = o.attempt_count and d.status <> 'delivered'
-  returning d.*, o.expirations, o.error_code is null as succeeded
+  returning o.number, o.expirations, d.id, d.webhook_id, d.attempt_count, d.attempted_at, d.duration_ms, d.http_status, d.response,
+    d.response_truncated, d.error_code, d.error_message, d.last_trigger, d.status, d.updated_at,
+    d.delivered_at, case d.status when 'failed' then d.failed_at else d.next_attempt_at end as moment,
+    o.error_code is null as succeeded
 ), logged as (
   insert into attempts
     (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger)
@@ -177,11 +168,8 @@ with outcome as materialized (
   where w.id = h.webhook_id and (not h.succeeded or w.consecutive_failures > 0)
   returning w.id, w.consecutive_failures, date_part('epoch', now() - w.failing_since) * 1000 as failing_ms
 )
-select id, webhook_id, user_id, event_id, event_type, status, attempt_count,
-  date_part('epoch', next_attempt_at) * 1000, date_part('epoch', delivered_at) * 1000,
-  date_part('epoch', failed_at) * 1000, date_part('epoch', created_at) * 1000,
+select number::integer, status, date_part('epoch', delivered_at) * 1000, date_part('epoch', moment) * 1000,
   date_part('epoch', updated_at) * 1000
 from settled
 union all
-select null, id, null, null, null, null, consecutive_failures, failing_ms, null, null, null, null
-from health where consecutive_failures > 0`;
+select null, id, null, failing_ms, consecutive_failures from health where consecutive_failures > 0`;
