@@ -209,7 +209,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
   const publisher = new Publisher({
     pool: stores.batchPool,
     telemetry,
-    holdAtBirth: (events) => dispatcher.holdAtBirth(events),
+    holdAtBirth: (published) => dispatcher.holdAtBirth(published),
     onCommitted: (commit) => void dispatcher.accept(commit),
   });
   const testSender = createTestSender(directory, send);

@@ -3,13 +3,20 @@ import { Migrator } from '@mikro-orm/migrations';
 import { MikroORM } from '@mikro-orm/postgresql';
 import { Client, escapeIdentifier } from 'pg';
 import { Migration20261123000000_initial } from '../../migrations/Migration20261123000000_initial.ts';
+import { Migration20261127000000_untried_deliveries_have_not_changed } from '../../migrations/Migration20261127000000_untried_deliveries_have_not_changed.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
 import { sqlState } from './store-errors.ts';
 
 /** In the order they run. Named here, not found by a glob: the list is part of the program. */
-const migrations = [{ name: 'Migration20261123000000_initial', class: Migration20261123000000_initial }];
+const migrations = [
+  { name: 'Migration20261123000000_initial', class: Migration20261123000000_initial },
+  {
+    name: 'Migration20261127000000_untried_deliveries_have_not_changed',
+    class: Migration20261127000000_untried_deliveries_have_not_changed,
+  },
+];
 
 /** Any number, the same in every process: it is the name of the lock. */
 const MIGRATION_LOCK = 7_241_963_001;

@@ -6,18 +6,20 @@ import { migrate } from '../../src/persistence/migrate.ts';
 import { connectionOptions } from '../../src/persistence/pool.ts';
 import { administer } from '../fixtures/database.ts';
 
+const MIGRATIONS = ['Migration20261123000000_initial', 'Migration20261127000000_untried_deliveries_have_not_changed'];
+
 test('processes that start together migrate once, and create the database when it is missing', async () => {
   const { server } = inject('database');
   const database = { ...server, name: `webhook_migrate_${randomBytes(6).toString('hex')}` };
   try {
     const runs = await Promise.all([migrate(database), migrate(database), migrate(database)]);
-    expect(runs.flat()).toEqual(['Migration20261123000000_initial']);
+    expect(runs.flat()).toEqual(MIGRATIONS);
     expect(await migrate(database)).toEqual([]);
     const client = new Client(connectionOptions(database));
     await client.connect();
     const { rows } = await client.query('select name from mikro_orm_migrations');
     await client.end();
-    expect(rows).toEqual([{ name: 'Migration20261123000000_initial' }]);
+    expect(rows).toEqual(MIGRATIONS.map((name) => ({ name })));
   } finally {
     await administer(server, `drop database if exists ${database.name} with (force)`);
   }

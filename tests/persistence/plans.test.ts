@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { newId, timeOfId } from '../../src/domain/ids.ts';
 import { batchSettings, createPool } from '../../src/persistence/pool.ts';
 import { insertEvents } from '../../src/persistence/queries/insert-events.ts';
+import { listChanges, readChangesPage } from '../../src/persistence/queries/list-changes.ts';
 import { listOverdue } from '../../src/persistence/queries/list-overdue.ts';
 import { loadDeliveries } from '../../src/persistence/queries/load-deliveries.ts';
 import { recordOutcomes, type OutcomeRow } from '../../src/persistence/queries/record-outcomes.ts';
@@ -169,6 +170,19 @@ describe.each(statements)('the %s statement', (_name, run) => {
       expect(node['Rows Removed by Filter'] ?? 0).toBeLessThanOrEqual(WEBHOOKS);
     }
   });
+});
+
+const changes: [string, (client: pg.Pool) => Promise<unknown>][] = [
+  ['what changed since a moment', (client) => listChanges(client, { micros: 0, userIds: null, max: 100 })],
+  [
+    'a page of what a watcher missed',
+    (client) => readChangesPage(client, { from: { micros: 0, id: '' }, untilMicros: null, userId: 'user_1', max: 100 }),
+  ],
+];
+
+test.each(changes)('%s is read along the index of changes', async (_name, run) => {
+  const scans = (await explain(run)).filter((node) => node['Node Type'] === 'Seq Scan' && node['Actual Loops'] > 0);
+  expect(scans).toEqual([]);
 });
 
 test('what became due lately is found without reading a table from end to end', async () => {

@@ -88,7 +88,7 @@ from (
   where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
 ) h`;
 
-/** A delivery that was made and not tried yet has not changed. */
+/** A delivery that was made and not tried yet has not changed, and is not in the index either: written as there, or it is not used. */
 const hasChanged = `not (status = 'pending' and attempt_count = 0 and next_trigger = 'automatic')`;
 const moment = (parameter: string): string => `timestamptz 'epoch' + ${parameter}::float8 * interval '1 microsecond'`;
 const micros = `(extract(epoch from updated_at) * 1000000)::float8`;
@@ -106,11 +106,11 @@ const loadStatement = `select ${columns} from deliveries d where id = any ($1::t
 const pageStatement = `
 with looked_at as materialized (
   select * from deliveries
-  where updated_at >= ${moment('$1')} and (updated_at, id) > (${moment('$1')}, $2)
+  where updated_at >= ${moment('$1')} and (updated_at, id) > (${moment('$1')}, $2) and ${hasChanged}
     and ($3::float8 is null or updated_at < ${moment('$3')})
   order by updated_at, id limit $5
 ), d as (
-  select *, ($4::text is null or user_id = $4) and ${hasChanged} as is_match,
+  select *, ($4::text is null or user_id = $4) as is_match,
     row_number() over (order by updated_at, id) as number, count(*) over () as total
   from looked_at
 )
