@@ -1,4 +1,4 @@
-// What Node, OpenSSL and undici call a failed connection, as the stable codes of an attempt.
+// What Node and OpenSSL call a failed connection, as the stable codes of an attempt.
 import type { AttemptError } from '../domain/delivery.ts';
 
 const CODES = new Map<string, AttemptError>([
@@ -25,23 +25,12 @@ const CODES = new Map<string, AttemptError>([
   ['EPIPE', 'connection_reset'],
   ['ERR_STREAM_WRITE_AFTER_END', 'connection_reset'],
   ['ERR_STREAM_DESTROYED', 'connection_reset'],
-  // The connection ended where the parser expected more.
-  ['HPE_INVALID_EOF_STATE', 'connection_reset'],
-  ['HPE_CLOSED_CONNECTION', 'connection_reset'],
-  ['UND_ERR_HEADERS_OVERFLOW', 'response_headers_too_large'],
-  ['HPE_HEADER_OVERFLOW', 'response_headers_too_large'],
   ['EPROTO', 'tls_error'],
 ]);
-
-/** undici raises one code for a closed socket and for an answer it did not ask for; these messages mean the latter. */
-const UNASKED_ANSWERS = new Set(['bad response', 'bad upgrade']);
 
 /** The code for an error of the connection. What is not known is the receiver's doing too: `protocol_error`, never a crash. */
 export function attemptErrorOf(error: unknown): AttemptError {
   const code = codeOf(error);
-  if (code === 'UND_ERR_SOCKET') {
-    return error instanceof Error && UNASKED_ANSWERS.has(error.message) ? 'protocol_error' : 'connection_reset';
-  }
   // TLS 1.3 reports a refused handshake only after it is over, as an alert on the open connection.
   if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return 'tls_error';
   return CODES.get(code) ?? 'protocol_error';

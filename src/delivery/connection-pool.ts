@@ -1,66 +1,22 @@
 // The connections to receivers: kept for reuse while idle, counted and capped in all.
-import type { Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
-import { Client } from 'undici';
 import type { AttemptError } from '../domain/delivery.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
+import { Connection } from './connection.ts';
 import { dial, type Dialled } from './dial.ts';
 import type { NameResolver } from './name-resolver.ts';
 
-/** Names and values of all headers of an answer together. */
-const MAX_RESPONSE_HEADER_BYTES = 16_384;
 /** Most servers close an idle connection after 5 s (Node) or later; ours go first, and sockets of quiet receivers are freed. */
 const IDLE_MS = 4000;
 /** How much earlier than a server's own `Keep-Alive: timeout` a connection is closed. */
 const IDLE_MARGIN_MS = 1000;
+/** How often idle connections are looked through: a timer for each would cost every request two calls. */
+const SWEEP_INTERVAL_MS = 250;
 
 /** A scheme, host and port, as text and taken apart. */
 export interface Site {
   readonly origin: string;
   readonly to: Dialled;
-}
-
-/** One socket with undici's HTTP/1.1 on top, which carries one request at a time. */
-export class Connection {
-  readonly client: Client;
-  readonly #socket: Socket;
-  /** Whether it has carried a request before: such a connection may have been closed by the other side unnoticed. */
-  reused = false;
-
-  constructor(site: Site, socket: Socket) {
-    this.#socket = socket;
-    let connected = false;
-    this.client = new Client(site.origin, {
-      // The socket is dialled and checked already. A second time means that it was lost: undici must not dial on its own.
-      connect: (_options, callback) => {
-        if (connected) return callback(Object.assign(new Error('connection lost'), { code: 'ECONNRESET' }), null);
-        connected = true;
-        queueMicrotask(() => callback(null, socket));
-      },
-      allowH2: false,
-      pipelining: 1,
-      maxHeaderSize: MAX_RESPONSE_HEADER_BYTES,
-      keepAliveTimeout: IDLE_MS,
-      keepAliveMaxTimeout: IDLE_MS,
-      keepAliveTimeoutThreshold: IDLE_MARGIN_MS,
-      // Both restart with every byte, so a drip outwits them; the one deadline of the attempt cannot be.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
-  }
-
-  get open(): boolean {
-    return !this.#socket.destroyed;
-  }
-
-  /** Leaves what the other side sends in the kernel's buffer, where it takes neither memory nor time of ours. */
-  stopReading(): void {
-    this.#socket.removeAllListeners('readable');
-  }
-
-  destroy(): void {
-    this.#socket.destroy();
-  }
 }
 
 export interface PoolOptions {
@@ -76,6 +32,7 @@ export class ConnectionPool {
   readonly #idle = new Map<string, Connection[]>();
   /** Open or being opened. */
   #sockets = 0;
+  #sweeping: NodeJS.Timeout | null = null;
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -89,7 +46,7 @@ export class ConnectionPool {
   take(site: Site): Connection | null {
     const idle = this.#idle.get(site.origin);
     for (let connection = idle?.pop(); connection !== undefined; connection = idle?.pop()) {
-      if (connection.open) return connection;
+      if (connection.isOpen) return connection;
     }
     return null;
   }
@@ -101,14 +58,17 @@ export class ConnectionPool {
       return () => {};
     }
     this.#sockets += 1;
-    const giveUp = dial(site.to, this.#options, (error, socket) => {
+    let connection: Connection | null = null;
+    const onBytes = (bytes: Buffer): boolean => connection?.take(bytes) ?? false;
+    const giveUp = dial(site.to, { ...this.#options, onBytes }, (error, socket) => {
       if (socket === null) {
         this.#sockets -= 1;
         return done(error, null);
       }
-      const connection = new Connection(site, socket);
-      socket.once('close', () => this.#closed(site, connection));
-      done(null, connection);
+      const opened = new Connection(socket, () => this.#give(site, opened));
+      connection = opened;
+      socket.once('close', () => this.#closed(site, opened));
+      done(null, opened);
     });
     return () => {
       giveUp();
@@ -116,13 +76,23 @@ export class ConnectionPool {
     };
   }
 
-  /** Takes back a connection whose answer was read to the end. */
-  give(site: Site, connection: Connection): void {
-    connection.reused = true;
-    if (!connection.open) return;
+  #give(site: Site, connection: Connection): void {
+    const idleMs = Math.min(IDLE_MS, connection.reusableMs - IDLE_MARGIN_MS);
+    if (!(idleMs > 0)) return connection.destroy();
+    connection.idleUntil = performance.now() + idleMs;
     const idle = this.#idle.get(site.origin);
     if (idle === undefined) this.#idle.set(site.origin, [connection]);
     else idle.push(connection);
+    this.#sweeping ??= setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS).unref();
+  }
+
+  #sweep(): void {
+    const now = performance.now();
+    const overdue = [...this.#idle.values()].flatMap((idle) => idle.filter(({ idleUntil }) => idleUntil <= now));
+    for (const connection of overdue) connection.destroy();
+    if (this.#idle.size > 0 || this.#sweeping === null) return;
+    clearInterval(this.#sweeping);
+    this.#sweeping = null;
   }
 
   closeIdle(): void {

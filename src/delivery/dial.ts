@@ -23,7 +23,15 @@ export interface DialTools {
   readonly resolver: NameResolver;
   /** Shared by all dials: a context of its own would load the root certificates again for each. */
   readonly secureContext: SecureContext;
+  /**
+   * Gets what arrives once the connection stands; the bytes are overwritten afterwards. Answers whether to go on reading.
+   */
+  readonly onBytes: (bytes: Buffer) => boolean;
 }
+
+/** What one read takes at most. One buffer for all connections: what it holds is dealt with before the next one reads. */
+const READ_BYTES = 65_536;
+const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
 
 export type DialDone = (error: AttemptError | null, socket: Socket | null) => void;
 
@@ -57,6 +65,8 @@ export function dial(to: Dialled, tools: DialTools, done: DialDone): () => void 
       host: to.host,
       port: to.port,
       noDelay: true,
+      // A stream of its own buffers costs 3 of 25 µs a request; a TLS socket reads from this one by itself.
+      ...(to.secure ? {} : { onread: { buffer: readBuffer, callback: (length) => tools.onBytes(readBuffer.subarray(0, length)) } }),
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
       // Not asked for an address literal, which is why those went through the check above like any other.
@@ -87,6 +97,7 @@ export function dial(to: Dialled, tools: DialTools, done: DialDone): () => void 
     opened = secured;
     secured.once('error', (error) => finish(handshakeErrorOf(error)));
     secured.once('secureConnect', () => finish(null, secured));
+    secured.on('data', tools.onBytes);
     secured.on('error', ignore);
   }
 

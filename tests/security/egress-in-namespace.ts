@@ -138,7 +138,8 @@ function sendToName(policy: EgressPolicy, label: string, address: string): Promi
 
 function dialled(policy: EgressPolicy, host: string): Promise<string> {
   return new Promise((resolve) => {
-    dial({ secure: false, host, port: 80 }, { policy, resolver: new NameResolver(), secureContext }, (error, socket) => {
+    const tools = { policy, resolver: new NameResolver(), secureContext, onBytes: () => true };
+    dial({ secure: false, host, port: 80 }, tools, (error, socket) => {
       socket?.destroy();
       resolve(error ?? 'connected');
     });

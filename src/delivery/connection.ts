@@ -1,0 +1,119 @@
+// One connection to a receiver: HTTP/1.1, one request at a time.
+import type { Socket } from 'node:net';
+import type { AttemptError } from '../domain/delivery.ts';
+import { AnswerReader, type AnswerListener } from './answer-reader.ts';
+import { attemptErrorOf } from './attempt-errors.ts';
+
+/** Bodies up to this are copied behind their head, so that a request is one write; larger ones are written as they are. */
+const MAX_COPIED_BYTES = 16_384;
+
+/** Who has sent a request. What it hears of ends with one call of `onComplete` or `onBroken`. */
+export interface Requester extends AnswerListener {
+  /** What has come so far is not the whole answer. */
+  onMore(): void;
+  /** The answer was read to its end, and the connection goes on or is closed by itself. */
+  onComplete(): void;
+  /** It came to nothing more. `isSilent`: not a byte of an answer had come. */
+  onBroken(error: AttemptError, isSilent: boolean): void;
+}
+
+export class Connection {
+  readonly #socket: Socket;
+  readonly #onFree: (connection: Connection) => void;
+  #requester: Requester | null = null;
+  #reader: AnswerReader | null = null;
+  #isSilent = true;
+  #isReading = true;
+  /** Whether it has carried a request before: such a connection may have been closed by the other side unnoticed. */
+  reused = false;
+  /** On `performance.now()`: not to be used after. The pool's to set while the connection is idle. */
+  idleUntil = 0;
+
+  /** @param onFree hears when a request is over and the connection can carry another; `reusableMs` says for how long it may wait */
+  constructor(socket: Socket, onFree: (connection: Connection) => void) {
+    this.#socket = socket;
+    this.#onFree = onFree;
+    socket.on('end', () => this.#ended());
+    socket.on('error', (error) => this.#break(attemptErrorOf(error)));
+    socket.on('close', () => this.#break('connection_reset'));
+  }
+
+  get isOpen(): boolean {
+    return !this.#socket.destroyed;
+  }
+
+  get reusableMs(): number {
+    return this.#reader?.reusableMs ?? 0;
+  }
+
+  /** Sends one request; the next only after this one is over. `head` ends with an empty line and is Latin-1. */
+  send(head: string, body: Buffer, requester: Requester): void {
+    this.#requester = requester;
+    this.#reader = new AnswerReader(requester);
+    this.#isSilent = true;
+    if (body.length <= MAX_COPIED_BYTES) {
+      const request = Buffer.allocUnsafe(head.length + body.length);
+      request.write(head, 'latin1');
+      body.copy(request, head.length);
+      this.#socket.write(request);
+      return;
+    }
+    this.#socket.cork();
+    this.#socket.write(head, 'latin1');
+    this.#socket.write(body);
+    this.#socket.uncork();
+  }
+
+  /** To be called with whatever arrives; the bytes may be overwritten afterwards. Answers whether to go on reading. */
+  take(bytes: Buffer): boolean {
+    const requester = this.#requester;
+    // Nobody has asked for anything.
+    if (requester === null || this.#reader === null) {
+      this.#socket.destroy();
+      return false;
+    }
+    this.#isSilent = false;
+    const progress = this.#reader.read(bytes);
+    // It has had enough, and closed this.
+    if (this.#requester !== requester) return false;
+    if (progress === 'complete') this.#complete(requester);
+    else if (progress === 'more') requester.onMore();
+    else this.#break(progress);
+    return this.#isReading;
+  }
+
+  /** Leaves what the other side sends in the kernel's buffer, where it takes neither memory nor time of ours. */
+  stopReading(): void {
+    this.#isReading = false;
+    this.#socket.pause();
+  }
+
+  /** Closes it; whoever waits for an answer hears nothing more. */
+  destroy(): void {
+    this.#requester = null;
+    this.#socket.destroy();
+  }
+
+  #complete(requester: Requester): void {
+    this.#requester = null;
+    this.reused = true;
+    // An answer that came before the whole request was taken is the last one.
+    if (this.reusableMs > 0 && this.#socket.writableLength === 0 && !this.#socket.readableEnded) this.#onFree(this);
+    else this.#socket.destroy();
+    requester.onComplete();
+  }
+
+  #ended(): void {
+    const requester = this.#requester;
+    const progress = this.#reader?.end() ?? 'connection_reset';
+    if (requester !== null && progress === 'complete') this.#complete(requester);
+    else this.#break('connection_reset');
+  }
+
+  #break(error: AttemptError): void {
+    const requester = this.#requester;
+    this.#requester = null;
+    this.#socket.destroy();
+    requester?.onBroken(error, this.#isSilent);
+  }
+}
