@@ -80,30 +80,34 @@ export async function startWorld(options: { readonly profileDir?: string } = {})
   const ports = { http: await freePort(), grpc: await freePort(), metrics: await freePort() };
   const profiling = options.profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileDir}`];
   // As `npm start` starts it.
-  const service = spawn(process.execPath, ['--max-old-space-size=1024', ...profiling, fileOf('../src/main.ts')], {
-    env: {
-      PATH: process.env['PATH'],
-      ENVIRONMENT: 'test',
-      SERVER_HOST: '127.0.0.1',
-      SERVER_PORT: String(ports.http),
-      GRPC_PORT: String(ports.grpc),
-      METRICS_PORT: String(ports.metrics),
-      DATA_DIR: dataDir,
-      DB_HOST: postgres.config.host,
-      DB_PORT: String(postgres.config.port),
-      DB_USER: postgres.config.user,
-      DB_PASSWORD: postgres.config.password,
-      DB_NAME: 'bench',
-      REDIS_HOST: '127.0.0.1',
-      REDIS_PORT: String(redisPort),
-      JWT_SECRET,
-      MAX_WEBHOOKS_PER_USER: '1000',
-      RATE_LIMIT_PER_MINUTE: '100000000',
-      LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn',
-      NODE_OPTIONS: process.env['NODE_OPTIONS'] ?? '',
+  const service = spawn(
+    process.execPath,
+    ['--max-old-space-size=1024', '--heap-growing-percent=100', ...profiling, fileOf('../src/main.ts')],
+    {
+      env: {
+        PATH: process.env['PATH'],
+        ENVIRONMENT: 'test',
+        SERVER_HOST: '127.0.0.1',
+        SERVER_PORT: String(ports.http),
+        GRPC_PORT: String(ports.grpc),
+        METRICS_PORT: String(ports.metrics),
+        DATA_DIR: dataDir,
+        DB_HOST: postgres.config.host,
+        DB_PORT: String(postgres.config.port),
+        DB_USER: postgres.config.user,
+        DB_PASSWORD: postgres.config.password,
+        DB_NAME: 'bench',
+        REDIS_HOST: '127.0.0.1',
+        REDIS_PORT: String(redisPort),
+        JWT_SECRET,
+        MAX_WEBHOOKS_PER_USER: '1000',
+        RATE_LIMIT_PER_MINUTE: '100000000',
+        LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn',
+        NODE_OPTIONS: process.env['NODE_OPTIONS'] ?? '',
+      },
+      stdio: ['ignore', 'inherit', 'inherit'],
     },
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
+  );
   const httpUrl = `http://127.0.0.1:${ports.http}`;
   await ready(`${httpUrl}/readyz`);
   const { child: receiver, first } = await Child.start('./receiver.ts');

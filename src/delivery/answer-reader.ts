@@ -137,7 +137,8 @@ export class AnswerReader {
     const { length, codings } = headers;
     if (length !== undefined && (codings !== undefined || !LENGTH.test(length))) return 'protocol_error';
     const isChunked = codings !== undefined && /(?:^|[, \t])chunked$/i.test(codings);
-    if (status === NO_CONTENT || status === NOT_MODIFIED || (length !== undefined && Number(length) === 0)) this.#state = 'complete';
+    if (status === NO_CONTENT || status === NOT_MODIFIED || (length !== undefined && Number(length) === 0))
+      this.#state = 'complete';
     else if (isChunked) this.#state = 'chunk line';
     else if (length !== undefined) this.#state = 'sized';
     else this.#state = 'unframed';

@@ -66,7 +66,9 @@ export function dial(to: Dialled, tools: DialTools, done: DialDone): () => void 
       port: to.port,
       noDelay: true,
       // A stream of its own buffers costs 3 of 25 µs a request; a TLS socket reads from this one by itself.
-      ...(to.secure ? {} : { onread: { buffer: readBuffer, callback: (length) => tools.onBytes(readBuffer.subarray(0, length)) } }),
+      ...(to.secure
+        ? {}
+        : { onread: { buffer: readBuffer, callback: (length) => tools.onBytes(readBuffer.subarray(0, length)) } }),
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
       // Not asked for an address literal, which is why those went through the check above like any other.

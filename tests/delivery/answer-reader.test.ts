@@ -48,7 +48,11 @@ const header = fc.tuple(
   text,
 );
 const body = fc.string({ unit: fc.constantFrom(...'ab\r\n0:;\u00e9'), maxLength: 60 });
-const chunk = fc.tuple(body.filter((part) => part !== ''), fc.constantFrom('', ';a', ';a=b', ';a=b;c'), fc.boolean());
+const chunk = fc.tuple(
+  body.filter((part) => part !== ''),
+  fc.constantFrom('', ';a', ';a=b', ';a=b;c'),
+  fc.boolean(),
+);
 
 /** An answer that is well formed, with its body in one of the ways that there are. */
 const answer = fc
@@ -85,28 +89,50 @@ describe('an answer', () => {
         const whole = readParts([bytes], true);
         expect(whole.progress).toBe('complete');
         expect(readParts(cutAt(bytes, cuts), true)).toEqual(whole);
-        expect(readParts([...bytes].map((byte) => Buffer.of(byte)), true)).toEqual(whole);
+        expect(
+          readParts(
+            [...bytes].map((byte) => Buffer.of(byte)),
+            true,
+          ),
+        ).toEqual(whole);
       }),
       { numRuns: 500 },
     );
   });
 
   test('of any bytes at all is read the same in whatever parts it arrives, and never throws', () => {
-    const odd = fc.constantFrom('\0', '\n', '\r', '\r\n\r\n', ' ', ':', 'HTTP/1.1 ', 'g', '-1', 'Content-Length: 1\r\n', '\x7f');
+    const odd = fc.constantFrom(
+      '\0',
+      '\n',
+      '\r',
+      '\r\n\r\n',
+      ' ',
+      ':',
+      'HTTP/1.1 ',
+      'g',
+      '-1',
+      'Content-Length: 1\r\n',
+      '\x7f',
+    );
     fc.assert(
-      fc.property(answer, fc.array(fc.tuple(fc.nat(2000), odd), { minLength: 1, maxLength: 3 }), places, (sent, changes, cuts) => {
-        let damaged = sent;
-        for (const [place, inserted] of changes) {
-          const at = place % (damaged.length + 1);
-          damaged = damaged.slice(0, at) + inserted + damaged.slice(at);
-        }
-        const bytes = Buffer.from(damaged, 'latin1');
-        const whole = readParts([bytes], true);
-        const parts = readParts(cutAt(bytes, cuts), true);
-        // What follows a fault may have been told of before it, or not.
-        expect(parts.progress === whole.progress || parts.status === null).toBe(true);
-        if (whole.progress === 'complete') expect({ ...parts, reusableMs: 0 }).toEqual({ ...whole, reusableMs: 0 });
-      }),
+      fc.property(
+        answer,
+        fc.array(fc.tuple(fc.nat(2000), odd), { minLength: 1, maxLength: 3 }),
+        places,
+        (sent, changes, cuts) => {
+          let damaged = sent;
+          for (const [place, inserted] of changes) {
+            const at = place % (damaged.length + 1);
+            damaged = damaged.slice(0, at) + inserted + damaged.slice(at);
+          }
+          const bytes = Buffer.from(damaged, 'latin1');
+          const whole = readParts([bytes], true);
+          const parts = readParts(cutAt(bytes, cuts), true);
+          // What follows a fault may have been told of before it, or not.
+          expect(parts.progress === whole.progress || parts.status === null).toBe(true);
+          if (whole.progress === 'complete') expect({ ...parts, reusableMs: 0 }).toEqual({ ...whole, reusableMs: 0 });
+        },
+      ),
       { numRuns: 2000 },
     );
   });
@@ -192,7 +218,8 @@ describe('beside the parser of Node', () => {
         const bytes = Buffer.from(sent.slice(0, at) + inserted + sent.slice(at), 'latin1');
         const ours = readParts([bytes], true);
         const theirs = await readByNode(bytes);
-        if (ours.progress === 'complete' && ours.reusableMs > 0) expect({ status: ours.status, body: ours.body }).toEqual(theirs);
+        if (ours.progress === 'complete' && ours.reusableMs > 0)
+          expect({ status: ours.status, body: ours.body }).toEqual(theirs);
       }),
       { numRuns: 400 },
     );

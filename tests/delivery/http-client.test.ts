@@ -411,7 +411,11 @@ describe('a malformed answer', () => {
     ],
     ['headers of 17 KB', `HTTP/1.1 200 OK\r\n${'x: yyyyyyyyyy\r\n'.repeat(1600)}\r\n`, 'response_headers_too_large'],
     ['a status line of 1 MB', `HTTP/1.1 200 ${'x'.repeat(1_000_000)}\r\n\r\n`, 'response_headers_too_large'],
-    ['an early answer with headers of 17 KB', `HTTP/1.1 103 Early\r\n${'x: yyyyyyyyyy\r\n'.repeat(1600)}\r\n`, 'response_headers_too_large'],
+    [
+      'an early answer with headers of 17 KB',
+      `HTTP/1.1 103 Early\r\n${'x: yyyyyyyyyy\r\n'.repeat(1600)}\r\n`,
+      'response_headers_too_large',
+    ],
     ['lines that end without a carriage return', 'HTTP/1.1 200 OK\ncontent-length: 0\n\n', 'protocol_error'],
     ['a folded header', 'HTTP/1.1 200 OK\r\nx: a\r\n b\r\ncontent-length: 0\r\n\r\n', 'protocol_error'],
     ['a space before the colon', 'HTTP/1.1 200 OK\r\ncontent-length : 0\r\n\r\n', 'protocol_error'],
