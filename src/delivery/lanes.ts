@@ -9,10 +9,13 @@ const MAX_DIRECT_BYTES = MAX_HELD_BYTES / 4;
 /** What a payload is taken to be before any was seen. */
 const USUAL_BYTES = 2048;
 /**
- * How many times what may be in flight waits here for its first attempt straight from the commit: bursts, sent in a fraction of a second,
- * or handed back in time by their leases. Claimed deliveries are counted apart, so that no flood of new ones keeps retries waiting.
+ * How many times what may be in flight waits here for its first attempt straight from the commit: bursts, at any pace, and floods, at the
+ * pace that this process sends at. Claimed deliveries are counted apart, so that no flood of new ones keeps retries waiting.
  */
-const DIRECT_QUEUE_FACTOR = 64;
+const BURST_FACTOR = 4;
+const FLOOD_FACTOR = 64;
+/** A flood waits here for as long as these windows take, two to four seconds: well before the end of any lease. */
+const FLOOD_WINDOWS = 20;
 
 /** What ended within this time, or twice it, says how fast places become free, in milliseconds. */
 const PACE_WINDOW_MS = 100;
@@ -66,9 +69,11 @@ export class Lanes {
 
   /** Whether deliveries that are about to be committed may come here at once. What commits that are under way bring comes on top. */
   isOpenToCommits(now: number): boolean {
-    if (this.#directQueued >= this.#options.maxConcurrency * DIRECT_QUEUE_FACTOR) return false;
-    if (this.#heldBytes > MAX_DIRECT_BYTES) return false;
-    return this.#inFlight < this.#options.maxConcurrency || this.#endedLately(now) > 0;
+    const { maxConcurrency } = this.#options;
+    const pace = this.#endedLately(now);
+    if (this.#inFlight >= maxConcurrency && pace === 0) return false;
+    const flood = Math.min(maxConcurrency * FLOOD_FACTOR, pace * FLOOD_WINDOWS);
+    return this.#directQueued < Math.max(maxConcurrency * BURST_FACTOR, flood) && this.#heldBytes <= MAX_DIRECT_BYTES;
   }
 
   /** The webhooks that have no room for what comes straight from commits. */

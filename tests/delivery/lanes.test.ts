@@ -42,6 +42,22 @@ test('however many wait straight from commits, as many may be claimed', () => {
   expect(lanes.claimable(NOW)).toBe(before);
 });
 
+test('a flood straight from commits waits here for seconds at the pace of sending, and no longer', () => {
+  const lanes = new Lanes({ maxConcurrency: 8, endpointConcurrency: 16 });
+  const fill = (): number => {
+    let taken = 0;
+    for (; lanes.isOpenToCommits(NOW); taken += 1) pushAll(lanes, many(1, `webhook_${taken % 50}`));
+    return taken;
+  };
+  expect(fill()).toBe(32);
+  for (let n = 0; n < 5; n += 1) {
+    const next = lanes.next(NOW, () => undefined);
+    if (next !== null) lanes.finished(next.lane, next.task, NOW);
+  }
+  // Twenty times what has just ended, less the 27 that are still here.
+  expect(fill()).toBe(5 * 20 - 27);
+});
+
 test('large payloads straight from commits leave memory for those that are claimed', () => {
   const lanes = new Lanes({ maxConcurrency: 1000, endpointConcurrency: 1000 });
   for (let n = 0; n < 1000 && lanes.isOpenToCommits(NOW); n += 1) pushAll(lanes, many(1, 'a', { data: 'x'.repeat(MEGABYTE) }));
