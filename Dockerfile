@@ -37,4 +37,4 @@ EXPOSE 8080 9090 9464
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.SERVER_PORT || 8080}/livez`).then((a) => process.exit(a.ok ? 0 : 1), () => process.exit(1))"]
 # The limit is several times what is ever held; it keeps the garbage collector from letting garbage pile up.
-CMD ["node", "--max-old-space-size=1024", "--heap-growing-percent=100", "src/main.ts"]
+CMD ["node", "--max-old-space-size=1024", "--heap-growing-percent=70", "src/main.ts"]

@@ -1,5 +1,7 @@
 // `npm run bench`: the engine against a bare yardstick, in one run on one machine; fails when anything was lost or sent twice.
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, open, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -63,6 +65,8 @@ function scenarios(): [string, () => Promise<Record<string, number>>][] {
   const fanOut = { ...base, users: FAN_OUT_USERS, userPrefix: 'five_' } as const;
   const batch = { mode: 'batch', window: 8 } as const;
   return [
+    // Beside the latencies: no publish is answered sooner than the disk has taken it.
+    ['bare fdatasync', () => bareSync(600 * scale)],
     // Before the floods: what PostgreSQL tidies up after them takes its time from whatever comes next.
     ['latency at 100/s', () => latency({ ...base, mode: 'unary', window: 0, events: 1500 * scale, rate: 100 })],
     ['latency at 500/s', () => latency({ ...base, mode: 'unary', window: 0, events: 7500 * scale, rate: 500 })],
@@ -192,6 +196,26 @@ async function latency(job: Omit<PublishJob, 'grpc' | 'token'>): Promise<Record<
   const { latenciesMs } = await world.report();
   await verify(`latency at ${job.rate}/s`, published, job.events);
   return { ...percentiles(latenciesMs['one'] ?? [], ''), ...percentiles(published.latenciesMs, 'publish_') };
+}
+
+/** What the disk takes, with nothing of ours: one page written and synchronised at a time, every 8 ms. */
+async function bareSync(times: number): Promise<Record<string, number>> {
+  const file = await open(join(tmpdir(), `homechef-bench-sync-${process.pid}`), 'w');
+  const page = Buffer.alloc(8192);
+  const tookMs: number[] = [];
+  try {
+    for (let n = 0; n < times; n += 1) {
+      const startedAt = performance.now();
+      await file.write(page, 0, page.length, n * page.length);
+      await file.datasync();
+      tookMs.push(performance.now() - startedAt);
+      await wait(8);
+    }
+  } finally {
+    await file.close();
+    await rm(join(tmpdir(), `homechef-bench-sync-${process.pid}`));
+  }
+  return { ...percentiles(tookMs, ''), max: Math.max(...tookMs) };
 }
 
 async function besideHanging(): Promise<Record<string, number>> {

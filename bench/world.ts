@@ -82,7 +82,7 @@ export async function startWorld(options: { readonly profileDir?: string } = {})
   // As `npm start` starts it.
   const service = spawn(
     process.execPath,
-    ['--max-old-space-size=1024', '--heap-growing-percent=100', ...profiling, fileOf('../src/main.ts')],
+    ['--max-old-space-size=1024', '--heap-growing-percent=70', ...profiling, fileOf('../src/main.ts')],
     {
       env: {
         PATH: process.env['PATH'],

@@ -5,7 +5,7 @@ import type { Task } from './task.ts';
 /** Payload in hand, queued and in flight. A hundred of the largest payloads; beyond it deliveries wait in the stores. */
 const MAX_HELD_BYTES = 128 * 1024 * 1024;
 /** What of it may come straight from commits; the rest is for claims. */
-const MAX_DIRECT_BYTES = MAX_HELD_BYTES / 4;
+const MAX_DIRECT_BYTES = MAX_HELD_BYTES / 8;
 /** What a payload is taken to be before any was seen. */
 const USUAL_BYTES = 2048;
 /**
