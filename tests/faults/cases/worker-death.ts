@@ -1,4 +1,4 @@
-// F1–F3: workers that die or freeze in the middle of a delivery.
+// F1–F3 and F37: workers that die or freeze in the middle of a delivery.
 import { setTimeout as wait } from 'node:timers/promises';
 import { eventually } from '../../fixtures/eventually.ts';
 import type { FaultCase } from '../case.ts';
@@ -114,6 +114,44 @@ export const cases: readonly FaultCase[] = [
       );
       check('nothing that was delivered became undelivered', undone?.n === 0, undone?.n ?? 0);
       check('attempt gaps', verdict.gaps === 0, verdict.gaps);
+    },
+  },
+  {
+    id: 'F37',
+    title: 'a process that sends what it commits is killed, and another freezes past its leases',
+    ci: true,
+    async run(world, check) {
+      world.sink.behave('/slow', { statuses: [200], delayMs: 1000 });
+      await world.createWebhook('/slow');
+      await world.createWebhook('/also-slow', { user_id: 'others' });
+      world.sink.behave('/also-slow', { statuses: [200], delayMs: 1000 });
+      const [dying, freezing] = [await world.startProcess('all'), await world.startProcess('all')];
+      await Promise.all(
+        Array.from({ length: 3 * ENDPOINT_CONCURRENCY }, (_, n) =>
+          n % 2 === 0 ? world.publish({ api: dying }) : world.publish({ api: freezing, userId: 'others' }),
+        ),
+      );
+      const inFlight = await eventually(
+        async () => {
+          const sending = await world.metric('inflight', [dying, freezing]);
+          const unanswered = world.sink.arrivals.filter((arrival) => arrival.status === 0).length;
+          return sending > ENDPOINT_CONCURRENCY && unanswered >= sending ? sending : undefined;
+        },
+        { what: 'deliveries in flight in both', deadlineMs: 20_000 },
+      );
+      const claimed = await world.metric('deliveries_leased_total', [dying, freezing]);
+      freezing.signal('SIGSTOP');
+      await dying.kill();
+      await wait(2 * LEASE * 1000);
+      freezing.signal('SIGCONT');
+      await world.settle();
+      const verdict = await judge(world);
+      check('most were sent straight from their commit', claimed < ENDPOINT_CONCURRENCY, `${claimed} claimed`);
+      check('lost', verdict.lost === 0, verdict.lost);
+      check('duplicates at most what was in flight', verdict.duplicates <= inFlight, `${verdict.duplicates} of ${inFlight}`);
+      check('attempt gaps', verdict.gaps === 0, verdict.gaps);
+      const died = await world.count(`attempts where error_code = 'lease_expired'`);
+      check('dead tries are on record as lease_expired', died > 0, died);
     },
   },
 ];
