@@ -1,7 +1,7 @@
 // One connection to a receiver: HTTP/1.1, one request at a time.
 import type { Socket } from 'node:net';
 import type { AttemptError } from '../domain/delivery.ts';
-import { AnswerReader, type AnswerListener } from './answer-reader.ts';
+import { AnswerReader, type AnswerListener, type Progress } from './answer-reader.ts';
 import { attemptErrorOf } from './attempt-errors.ts';
 
 /** Bodies up to this are copied behind their head, so that a request is one write; larger ones are written as they are. */
@@ -73,7 +73,7 @@ export class Connection {
       return false;
     }
     this.#isSilent = false;
-    const progress = this.#reader.read(bytes);
+    const progress = readSafely(this.#reader, bytes);
     // It has had enough, and closed this.
     if (this.#requester !== requester) return false;
     if (progress === 'complete') this.#complete(requester);
@@ -115,5 +115,14 @@ export class Connection {
     this.#requester = null;
     this.#socket.destroy();
     requester?.onBroken(error, this.#isSilent);
+  }
+}
+
+// What a receiver sends may cost it this attempt, and never anybody the process.
+function readSafely(reader: AnswerReader, bytes: Buffer): Progress {
+  try {
+    return reader.read(bytes);
+  } catch {
+    return 'protocol_error';
   }
 }
