@@ -30,7 +30,7 @@ export class Lanes {
   readonly #lanes = new Map<string, Lane>();
   /** Lanes that may start something, in turn. */
   readonly #ready = new Set<Lane>();
-  /** Those among them that had no room for what comes straight from commits when last looked at. */
+  /** Lanes that had no room for what comes straight from commits when last looked at. */
   readonly #crowded = new Set<Lane>();
   /** Waiting in the lanes, by where they came from. */
   #claimedQueued = 0;
@@ -91,7 +91,7 @@ export class Lanes {
     const room = new Map<string, number>();
     for (const lane of this.#lanes.values()) {
       const places = lane.room(now);
-      if (lane.isIdle(now)) this.#lanes.delete(lane.webhookId);
+      if (lane.isIdle(now)) this.#forget(lane);
       // More than the usual need not be said.
       else if (places < this.#options.endpointConcurrency) room.set(lane.webhookId, places);
       lane.wasLimited = room.has(lane.webhookId);
@@ -182,6 +182,11 @@ export class Lanes {
     let lane = this.#lanes.get(webhookId);
     if (lane === undefined) this.#lanes.set(webhookId, (lane = new Lane(webhookId, this.#options.endpointConcurrency)));
     return lane;
+  }
+
+  #forget(lane: Lane): void {
+    this.#lanes.delete(lane.webhookId);
+    this.#crowded.delete(lane);
   }
 
   #uncount({ isDirect }: Task): void {

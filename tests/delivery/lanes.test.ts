@@ -34,6 +34,16 @@ test('a closed lane is not open to commits until its pause is over', () => {
   expect(lanes.crowded(NOW + 500)).toEqual([]);
 });
 
+test('a lane that is forgotten is forgotten whole, also where nobody asks who is crowded', () => {
+  const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16 });
+  pushAll(lanes, many(1, 'a'));
+  const next = lanes.next(NOW, () => undefined);
+  next?.lane.pauseUntil(NOW + 500);
+  if (next !== null) lanes.finished(next.lane, next.task, NOW);
+  lanes.room(NOW + 500);
+  expect(lanes.crowded(NOW)).toEqual([]);
+});
+
 test('however many wait straight from commits, as many may be claimed', () => {
   const lanes = new Lanes({ maxConcurrency: 8, endpointConcurrency: 16 });
   const before = lanes.claimable(NOW);
