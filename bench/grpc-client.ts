@@ -1,12 +1,13 @@
 // The cheapest gRPC client that is still one: HTTP/2 frames written by hand on one socket, so that a load costs the machine little.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { frame as frameMessage, FrameBuffer } from '../src/transport/grpc/frames.ts';
 
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const FRAME_HEADER_BYTES = 9;
-const MESSAGE_HEADER_BYTES = 5;
 /** What every server takes, unless it says that it takes more. */
 const MAX_FRAME_BYTES = 16_384;
+const MAX_ANSWER_BYTES = 1_048_576;
 const WINDOW_BYTES = 2 ** 30;
 const FIRST_WINDOW_BYTES = 65_535;
 
@@ -22,9 +23,8 @@ export interface Call {
 
 interface Stream {
   readonly call: Call;
+  readonly answers: FrameBuffer;
   window: number;
-  /** Of a message that has not arrived whole. */
-  rest: Buffer | null;
 }
 
 /** One connection to one method. Whatever is not as expected of a healthy server ends the process with an error. */
@@ -72,7 +72,7 @@ export class GrpcClient {
   open(call: Call): number {
     const id = this.#nextId;
     this.#nextId += 2;
-    this.#streams.set(id, { call, window: this.#firstStreamWindow, rest: null });
+    this.#streams.set(id, { call, answers: new FrameBuffer(MAX_ANSWER_BYTES), window: this.#firstStreamWindow });
     this.#write(
       frame(Frame.headers, Flag.endHeaders, id, id === 1 ? firstHeaders(this.#headers) : laterHeaders(this.#headers)),
     );
@@ -81,10 +81,7 @@ export class GrpcClient {
 
   /** Sends one message of a call; `isLast` ends this side of it. */
   send(id: number, message: Uint8Array, isLast: boolean): void {
-    const body = Buffer.allocUnsafe(MESSAGE_HEADER_BYTES + message.length);
-    body[0] = 0;
-    body.writeUInt32BE(message.length, 1);
-    body.set(message, MESSAGE_HEADER_BYTES);
+    const body = frameMessage([message]);
     for (let at = 0; at < body.length; at += MAX_FRAME_BYTES) {
       const piece = body.subarray(at, at + MAX_FRAME_BYTES);
       const isEnd = isLast && at + MAX_FRAME_BYTES >= body.length;
@@ -168,15 +165,8 @@ export class GrpcClient {
   #take(id: number, payload: Buffer): void {
     const stream = this.#streams.get(id);
     if (stream === undefined) return;
-    const bytes = stream.rest === null ? payload : Buffer.concat([stream.rest, payload]);
-    let at = 0;
-    while (bytes.length - at >= MESSAGE_HEADER_BYTES) {
-      const end = at + MESSAGE_HEADER_BYTES + bytes.readUInt32BE(at + 1);
-      if (bytes.length < end) break;
-      stream.call.onMessage(bytes.subarray(at + MESSAGE_HEADER_BYTES, end));
-      at = end;
-    }
-    stream.rest = at === bytes.length ? null : bytes.subarray(at);
+    stream.answers.add(payload);
+    for (let message = stream.answers.take(); message !== null; message = stream.answers.take()) stream.call.onMessage(message);
   }
 }
 

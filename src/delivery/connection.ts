@@ -19,7 +19,7 @@ export interface Requester extends AnswerListener {
 
 export class Connection {
   readonly #socket: Socket;
-  readonly #onFree: (connection: Connection) => void;
+  readonly #onFree: () => void;
   #requester: Requester | null = null;
   #reader: AnswerReader | null = null;
   #isSilent = true;
@@ -30,7 +30,7 @@ export class Connection {
   idleUntil = 0;
 
   /** @param onFree hears when a request is over and the connection can carry another; `reusableMs` says for how long it may wait */
-  constructor(socket: Socket, onFree: (connection: Connection) => void) {
+  constructor(socket: Socket, onFree: () => void) {
     this.#socket = socket;
     this.#onFree = onFree;
     socket.on('end', () => this.#ended());
@@ -98,7 +98,7 @@ export class Connection {
     this.#requester = null;
     this.reused = true;
     // An answer that came before the whole request was taken is the last one.
-    if (this.reusableMs > 0 && this.#socket.writableLength === 0 && !this.#socket.readableEnded) this.#onFree(this);
+    if (this.reusableMs > 0 && this.#socket.writableLength === 0 && !this.#socket.readableEnded) this.#onFree();
     else this.#socket.destroy();
     requester.onComplete();
   }

@@ -230,6 +230,7 @@ export class Dispatcher implements LongRunning {
     let bytes = 0;
     for (const row of rows.values()) bytes += row.data?.length ?? 0;
     this.#lanes.learnBytes(rows.size, bytes);
+    const now = performance.now();
     const settlements: Settlement[] = [];
     let junk = 0;
     let expiredInRows = 0;
@@ -247,7 +248,7 @@ export class Dispatcher implements LongRunning {
         // Redis knows nothing of holds in rows.
         const expirations = lease.expirations + row.rowExpirations;
         if (row.rowExpirations > 0) expiredInRows += 1;
-        this.#lanes.push({ ...row, lease: { ...lease, expirations }, isDirect: false, deliveryId: row.id }, performance.now());
+        this.#lanes.push({ ...row, lease: { ...lease, expirations }, isDirect: false, deliveryId: row.id }, now);
       }
     }
     events.junkRemoved(junk);

@@ -3,6 +3,7 @@ import { createSecureContext } from 'node:tls';
 import type { AttemptError, Outcome } from '../domain/delivery.ts';
 import { ServiceError } from '../domain/errors.ts';
 import { parseRetryAfter } from '../domain/retry-policy.ts';
+import { TOKEN } from '../security/custom-headers.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
 import type { AnswerHead } from './answer-reader.ts';
 import type { Connection, Requester } from './connection.ts';
@@ -156,7 +157,7 @@ class Exchange implements Requester {
   #status: number | null = null;
   #retryAfterMs: number | null = null;
   #isBodyTimed = false;
-  #chunks: Buffer[] = [];
+  readonly #chunks: Buffer[] = [];
   #keptBytes = 0;
   #readBytes = 0;
   #over = false;
@@ -285,8 +286,7 @@ const FRAMING_NAMES = new Set([
   'upgrade',
   'expect',
 ]);
-/** Names are tokens, values Latin-1 without control characters (RFC 9110, 5.5): nothing that could begin another header, or request. */
-const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** Latin-1 without control characters (RFC 9110, 5.5): nothing that could begin another header, or request. */
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** Names that were looked at and found good; users bring theirs, so they are forgotten now and then. */
 const goodNames = new Set<string>();
@@ -306,7 +306,7 @@ function requestHead(target: Target, headers: Readonly<Record<string, string>>, 
 
 function isGoodName(name: string): boolean {
   if (goodNames.has(name)) return true;
-  if (!NAME.test(name) || FRAMING_NAMES.has(name.toLowerCase())) return false;
+  if (!TOKEN.test(name) || FRAMING_NAMES.has(name.toLowerCase())) return false;
   if (goodNames.size >= MAX_GOOD_NAMES) goodNames.clear();
   goodNames.add(name);
   return true;

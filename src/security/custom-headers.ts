@@ -9,7 +9,7 @@ const MAX_VALUE_BYTES = 4096;
 const SHOWN_NAME_CHARACTERS = 64;
 
 /** A token, as HTTP calls it (RFC 9110, 5.6.2). */
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+export const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** Latin-1 without control characters, and no space at either end, where it would get lost. */
 const VALUE = /^(?:[\x21-\x7e\xa1-\xff](?:[\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa1-\xff])?)?$/;
 
