@@ -243,7 +243,7 @@ async function besideHanging(): Promise<Record<string, number>> {
   const beside = await latencyOnly(job);
   await world.pool.query(`update webhook_endpoints set is_active = false, revision = revision + 1 where user_id = 'hang_0'`);
   await world.pool.query(
-    `update deliveries set status = 'cancelled', next_attempt_at = null where user_id = 'hang_0' and status in ('pending', 'retrying')`,
+    `update deliveries set status = 'cancelled', next_attempt_at = null, cancelled_at = now() where user_id = 'hang_0' and status in ('pending', 'retrying')`,
   );
   // Before and after, as the yardstick.
   const baselineP95 = ((baseline['p95'] ?? 0) + ((await latencyOnly(job))['p95'] ?? 0)) / 2;

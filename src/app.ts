@@ -11,6 +11,7 @@ import { Recorder } from './delivery/recorder.ts';
 import { createTestSender } from './delivery/test-send.ts';
 import { WebhookDirectory, type Target } from './delivery/webhook-directory.ts';
 import type { LongRunning } from './lifecycle.ts';
+import { Adoption } from './maintenance/adoption.ts';
 import { Backlog } from './maintenance/backlog.ts';
 import { Health } from './maintenance/health.ts';
 import { Housekeeper } from './maintenance/housekeeping.ts';
@@ -334,7 +335,16 @@ function assemble(
     isLeading: () => leader.isLeading,
     onError: (error) => events.storeFailed('database', error),
   });
-  const maintenance: LongRunning[] = [leader, housekeeper, backlog, ...(reconciler === null ? [] : [reconciler])];
+  const adoption = new Adoption({
+    pool: stores.batchPool,
+    scheduler: engine.scheduler,
+    isLeading: () => leader.isLeading,
+    intervalMs: config.reconcileIntervalMs,
+    leaseMs: config.delivery.leaseMs,
+    onAdopted: (count) => log.warn({ count }, 'deliveries of a process that died are due'),
+    onError: (error) => events.storeFailed('database', error),
+  });
+  const maintenance: LongRunning[] = [leader, housekeeper, backlog, adoption, ...(reconciler === null ? [] : [reconciler])];
   reportGauges(config, telemetry, backlog, engine, doors);
   const addresses = { http: '', grpc: '', metrics: '' };
   let drained: Promise<void> | undefined;

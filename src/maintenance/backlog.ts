@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import { repeat, type LongRunning } from '../lifecycle.ts';
 
-/** The statement reads the index of everything that is not over, 0.2 s for a million, so it is not asked at every scrape. */
+/** The statement reads the index of everything that is scheduled, 0.2 s for a million, so it is not asked at every scrape. */
 const INTERVAL_MS = 10_000;
 /** A measurement is not worth holding up anything: the next one tells the same. */
 const STATEMENT_TIMEOUT_MS = 2000;
@@ -26,7 +26,7 @@ export class Backlog implements LongRunning {
     this.#options = options;
   }
 
-  /** Deliveries that are not over, due or not. */
+  /** Deliveries that are scheduled, due or not. What is sent straight from its commit is not among them. */
   get deliveries(): number {
     return this.#deliveries;
   }
@@ -72,4 +72,4 @@ export class Backlog implements LongRunning {
 const MEASURE = `
   select count(*) as deliveries, extract(epoch from now() - min(next_attempt_at)) as oldest
   from deliveries
-  where status in ('pending', 'retrying')`;
+  where next_attempt_at is not null`;

@@ -50,7 +50,7 @@ async function partitionDays(pool: Pool): Promise<string[]> {
 async function hasUnfinished(pool: Pool, day: string): Promise<boolean> {
   const startMs = Date.parse(`${day.slice(0, 4)}-${day.slice(4, 6)}-${day.slice(6)}T00:00:00Z`);
   const result = await pool.query(
-    `select 1 from deliveries where id >= $1 and id < $2 and status in ('pending', 'retrying') limit 1`,
+    `select 1 from deliveries where id >= $1 and id < $2 and next_attempt_at is not null limit 1`,
     [idFloor('delivery', startMs), idFloor('delivery', startMs + DAY_MS)],
   );
   return (result.rowCount ?? 0) > 0;

@@ -129,7 +129,7 @@ export class Reconciler implements LongRunning {
   }
 
   async #sweepOverdue(): Promise<void> {
-    const { pool, intervalMs, leaseMs } = this.#options;
+    const { pool, intervalMs } = this.#options;
     let webhookId: string | null = '';
     while (webhookId !== null && !this.#stopping.signal.aborted) {
       const page: Awaited<ReturnType<typeof listOverdue>> = await listOverdue(pool, {
@@ -138,8 +138,8 @@ export class Reconciler implements LongRunning {
         maxRows: PAGE_ROWS,
         perWebhook: OVERDUE_PER_WEBHOOK,
         minAgeMs: MIN_OVERDUE_MS,
-        // Two sweeps see the same moment, in case one of them comes late; and what was held from birth, once that lease has run out.
-        maxAgeMs: MIN_OVERDUE_MS + 2 * intervalMs + leaseMs,
+        // Two sweeps see the same moment, in case one of them comes late.
+        maxAgeMs: MIN_OVERDUE_MS + 2 * intervalMs,
       });
       await this.#putBackMissing(page.rows);
       webhookId = page.nextWebhookId;

@@ -4,6 +4,7 @@ import { MikroORM } from '@mikro-orm/postgresql';
 import { Client, escapeIdentifier } from 'pg';
 import { Migration20261123000000_initial } from '../../migrations/Migration20261123000000_initial.ts';
 import { Migration20261127000000_untried_deliveries_have_not_changed } from '../../migrations/Migration20261127000000_untried_deliveries_have_not_changed.ts';
+import { Migration20261127120000_first_tries_enter_no_index } from '../../migrations/Migration20261127120000_first_tries_enter_no_index.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -16,6 +17,7 @@ const migrations = [
     name: 'Migration20261127000000_untried_deliveries_have_not_changed',
     class: Migration20261127000000_untried_deliveries_have_not_changed,
   },
+  { name: 'Migration20261127120000_first_tries_enter_no_index', class: Migration20261127120000_first_tries_enter_no_index },
 ];
 
 /** Any number, the same in every process: it is the name of the lock. */

@@ -38,7 +38,7 @@ export async function getDelivery(
     deliveredAtMs: delivery.deliveredAt?.getTime() ?? null,
     failedAtMs: delivery.failedAt?.getTime() ?? null,
     createdAtMs: delivery.createdAt.getTime(),
-    updatedAtMs: delivery.updatedAt.getTime(),
+    updatedAtMs: (delivery.changedAt ?? delivery.updatedAt).getTime(),
     body: event === null ? null : bodyOf(delivery, event),
     attempts: withLast(delivery, attempts.map(attemptView)),
   };

@@ -96,6 +96,7 @@ async function log(context: ManagementContext, principal: Principal, sample: Sam
     failedAt: isDelivered ? null : endedAt,
     createdAt: occurredAt,
     updatedAt: endedAt,
+    changedAt: endedAt,
   });
   if (!isDelivered) {
     const { startedAtMs, ...columns } = attempt;

@@ -29,7 +29,8 @@ async function partitions(): Promise<string[]> {
 
 async function insertDelivery(madeAtMs: number, status: string): Promise<void> {
   await database.pool.query(
-    `insert into deliveries (id, event_id, webhook_id, user_id, event_type, status) values ($1, 'event_1', 'webhook_1', 'u', 'order.created', $2)`,
+    `insert into deliveries (id, event_id, webhook_id, user_id, event_type, status, next_attempt_at)
+     values ($1, 'event_1', 'webhook_1', 'u', 'order.created', $2, case when $2 in ('pending', 'retrying') then now() end)`,
     [newId('delivery', madeAtMs), status],
   );
 }
@@ -64,7 +65,7 @@ test('a day that still owes something is kept until it does not', async () => {
   await insertDelivery(nowMs - 40 * DAY_MS, 'retrying');
   await dropOldPartitions(database.pool, nowMs, 38);
   expect(await partitions()).toContain(nameOf('deliveries', nowMs - 40 * DAY_MS));
-  await database.pool.query(`update deliveries set status = 'failed'`);
+  await database.pool.query(`update deliveries set status = 'failed', next_attempt_at = null, failed_at = now()`);
   await dropOldPartitions(database.pool, nowMs, 38);
   expect(await partitions()).not.toContain(nameOf('deliveries', nowMs - 40 * DAY_MS));
 });

@@ -29,12 +29,15 @@ beforeAll(async () => {
      from generate_series(1, 20) i`,
   );
   await pool.query(
-    `insert into deliveries (id, event_id, webhook_id, user_id, event_type, status)
+    `insert into deliveries (id, event_id, webhook_id, user_id, event_type, status, next_attempt_at, failed_at, cancelled_at)
      select overlay(id_floor('delivery', t) placing lpad(i::text, 16, '0') from 20),
        overlay(id_floor('event', t) placing lpad(i::text, 16, '0') from 17), 'webhook_' || lpad(w::text, 26, '0'), 'user' || w % 5,
        case when i % 5000 = 0 then 'tip.received' else 'order.created' end,
-       case when i % 500 = 0 then 'failed' when i % 5001 = 0 then 'cancelled' else 'delivered' end
-     from (select i, date_trunc('day', now(), 'utc') + interval '12 hours' - i * interval '12 seconds' as t, case when i % 2 = 0 then 1 else i % 20 + 1 end as w
+       status, case status when 'retrying' then t when 'pending' then t end, case status when 'failed' then t end,
+       case status when 'cancelled' then t end
+     from (select i, case when i % 500 = 0 then 'failed' when i % 5001 = 0 then 'cancelled' when i % 5002 = 0 then 'pending'
+         when i % 5003 = 0 then 'retrying' else 'delivered' end as status,
+        date_trunc('day', now(), 'utc') + interval '12 hours' - i * interval '12 seconds' as t, case when i % 2 = 0 then 1 else i % 20 + 1 end as w
        from generate_series(1, $1::integer) i) s`,
     [ROWS],
   );
@@ -61,6 +64,9 @@ test.each<[string, Partial<DeliveryFilter>]>([
   ['one webhook', { userId: 'user1', webhookId: BUSY }],
   ['failed ones of a user', { userId: 'user1', status: 'failed' }],
   ['cancelled ones of a user', { userId: 'user1', status: 'cancelled' }],
+  ['pending ones of a user', { userId: 'user1', status: 'pending' }],
+  ['pending ones of everyone', { status: 'pending' }],
+  ['retrying ones of a user', { userId: 'user1', status: 'retrying' }],
   ['a rare type of a webhook', { userId: 'user1', webhookId: BUSY, eventType: 'tip.received' }],
   ['a time', { userId: 'user1', fromId: idFloor('delivery', Date.now() - DAY_MS) }],
   ['an event', { userId: 'user1', eventId: idFloor('event', Date.now() - DAY_MS) }],

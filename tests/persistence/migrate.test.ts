@@ -6,7 +6,11 @@ import { migrate } from '../../src/persistence/migrate.ts';
 import { connectionOptions } from '../../src/persistence/pool.ts';
 import { administer } from '../fixtures/database.ts';
 
-const MIGRATIONS = ['Migration20261123000000_initial', 'Migration20261127000000_untried_deliveries_have_not_changed'];
+const MIGRATIONS = [
+  'Migration20261123000000_initial',
+  'Migration20261127000000_untried_deliveries_have_not_changed',
+  'Migration20261127120000_first_tries_enter_no_index',
+];
 
 test('processes that start together migrate once, and create the database when it is missing', async () => {
   const { server } = inject('database');

@@ -83,10 +83,12 @@ async function newDeliveries(count: number, userId = 'user123'): Promise<string[
   return ids;
 }
 
-/** As the recorder's statement: the time of the change is the statement's, not the commit's. */
+/** As the recorder's statement: the time of the change is the statement's, not the commit's, and a first success enters no index. */
 async function change(id: string, status: string, client: PoolClient | TestDatabase['pool'] = database.pool): Promise<void> {
   await client.query(
-    `update deliveries set status = $2, attempt_count = attempt_count + 1, updated_at = clock_timestamp() where id = $1`,
+    `update deliveries set status = $2::varchar, attempt_count = attempt_count + 1, updated_at = clock_timestamp(),
+       changed_at = case when attempt_count > 0 or changed_at is not null or $2 <> 'delivered' then clock_timestamp() end
+     where id = $1`,
     [id, status],
   );
 }

@@ -128,12 +128,13 @@ export async function addDelivery({ database }: Management, columns: DeliveryCol
   );
   await pool.query(
     `insert into deliveries (id, event_id, webhook_id, user_id, event_type, status, attempt_count, retries_used, next_attempt_at,
-       leased_until, attempted_at, duration_ms, http_status, response, error_code, last_trigger, delivered_at, failed_at, created_at)
+       leased_until, attempted_at, duration_ms, http_status, response, error_code, last_trigger, delivered_at, failed_at, cancelled_at, created_at)
      values ($1, $2, $3, $4, $5, $6::varchar, $7::integer, $8, case when $6 in ('pending', 'retrying') then now() + interval '1 hour' end,
        now() + $9::float8 * interval '1 second', case when $7 > 0 then now() end, case when $7 > 0 then $10::integer end,
        case when $7 > 0 then case $6 when 'delivered' then 200 else 500 end end, case when $7 > 0 then 'answer' end,
        case when $7 > 0 and $6 <> 'delivered' then 'http_status' end, case when $7 > 0 then 'automatic' end,
-       case when $6 = 'delivered' then now() end, case when $6 = 'failed' then now() end, to_timestamp($11 / 1000.0))`,
+       case when $6 = 'delivered' then now() end, case when $6 = 'failed' then now() end,
+       case when $6 = 'cancelled' then now() end, to_timestamp($11 / 1000.0))`,
     [
       id,
       eventId,

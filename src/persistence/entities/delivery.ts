@@ -32,6 +32,8 @@ export const Delivery = defineEntity({
     failedAt: p.datetime().columnType('timestamptz').nullable(),
     createdAt: p.datetime().columnType('timestamptz'),
     updatedAt: p.datetime().columnType('timestamptz'),
+    changedAt: p.datetime().columnType('timestamptz').nullable(),
+    cancelledAt: p.datetime().columnType('timestamptz').nullable(),
   },
 });
 export type Delivery = InferEntity<typeof Delivery>;

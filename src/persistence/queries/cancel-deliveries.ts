@@ -1,6 +1,8 @@
 // Cancels what is still to be tried of a webhook that was disabled or deleted, by whomever.
 import type { Pool } from 'pg';
+import { toCancelled } from './cancel-delivery.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
+import { isHeldFromBirth, isScheduled } from './held-from-birth.ts';
 
 /** A statement cancels so many, so that none runs into its time limit or keeps others waiting: 100,000 take some 2 s. */
 const MAX_BATCH = 20_000;
@@ -32,14 +34,16 @@ export async function cancelDeliveries(
   }
 }
 
-// What was delivered before and was only being sent again stays delivered.
 const statement = `
 with d as (
-  update deliveries set status = case when delivered_at is null then 'cancelled' else 'delivered' end, next_attempt_at = null,
-    updated_at = clock_timestamp()
+  update deliveries set ${toCancelled}
   where id in (
     select o.id from deliveries o
-    where o.webhook_id = $1 and o.status in ('pending', 'retrying')
+    where o.id in (
+      (select d.id from deliveries d where d.webhook_id = $1 and ${isScheduled} order by d.next_attempt_at limit $2)
+      union all
+      (select d.id from deliveries d where d.webhook_id = $1 and ${isHeldFromBirth} order by d.id limit $2)
+    )
       and exists (select 1 from webhook_endpoints w where w.id = $1 and (not w.is_active or w.deleted_at is not null))
     order by o.id limit $2 for update of o skip locked
   )

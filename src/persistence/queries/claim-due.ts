@@ -64,12 +64,12 @@ export async function claimDue(client: Pool | PoolClient, request: ClaimDueReque
 const statement = `
 with recursive walk as (
   (select d.webhook_id, 1 as step from deliveries d
-   where d.status in ('pending', 'retrying') and d.webhook_id > $1 order by d.webhook_id limit 1)
+   where d.next_attempt_at is not null and d.webhook_id > $1 order by d.webhook_id limit 1)
   union all
   select following.webhook_id, walk.step + 1
   from walk cross join lateral (
     select d.webhook_id from deliveries d
-    where d.status in ('pending', 'retrying') and d.webhook_id > walk.webhook_id order by d.webhook_id limit 1
+    where d.next_attempt_at is not null and d.webhook_id > walk.webhook_id order by d.webhook_id limit 1
   ) following
   where walk.step < $2::integer
 ), due as (
@@ -78,7 +78,7 @@ with recursive walk as (
   left join unnest($3::text[], $4::integer[]) as room(webhook_id, places) on room.webhook_id = walk.webhook_id
   cross join lateral (
     select d.id from deliveries d
-    where d.webhook_id = walk.webhook_id and d.status in ('pending', 'retrying')
+    where d.webhook_id = walk.webhook_id
       and d.next_attempt_at > coalesce(now() - $8::float8 * interval '1 millisecond', '-infinity')
       and d.next_attempt_at <= now() and (d.leased_until is null or d.leased_until <= now())
     order by d.next_attempt_at

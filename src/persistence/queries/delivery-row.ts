@@ -21,6 +21,9 @@ export interface DeliveryRow {
   readonly updatedAtMs: number;
 }
 
+/** When deliveries `d` last changed (see held-from-birth.ts). */
+export const changedAt = 'coalesce(d.changed_at, d.updated_at)';
+
 /** What to select from deliveries `d`. */
 export const deliveryColumns = `d.id, d.webhook_id as "webhookId", d.user_id as "userId", d.event_id as "eventId",
   d.event_type as "eventType", d.status, d.attempt_count as "attemptCount", d.http_status as "httpStatus", d.response,
@@ -29,4 +32,4 @@ export const deliveryColumns = `d.id, d.webhook_id as "webhookId", d.user_id as 
   (extract(epoch from d.delivered_at) * 1000)::float8 as "deliveredAtMs",
   (extract(epoch from d.failed_at) * 1000)::float8 as "failedAtMs",
   (extract(epoch from d.created_at) * 1000)::float8 as "createdAtMs",
-  (extract(epoch from d.updated_at) * 1000)::float8 as "updatedAtMs"`;
+  (extract(epoch from ${changedAt}) * 1000)::float8 as "updatedAtMs"`;

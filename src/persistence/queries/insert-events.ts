@@ -1,6 +1,8 @@
 // The publish statement: events, their idempotency keys and the deliveries they are owed, for a whole batch in one commit.
 import type { Pool } from 'pg';
+import { timeOfId } from '../../domain/ids.ts';
 import { arrayLiteral, plainArray, textArray } from '../array-parameter.ts';
+import { MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from './held-from-birth.ts';
 
 export interface EventRow {
   readonly id: string;
@@ -48,8 +50,11 @@ export interface InsertedEvents {
  *
  * The fan-out is a join in the same statement, so a webhook committed a moment ago gets the event. A delivery's id is the time
  * of its event followed by a hash of (event, webhook): unique, in the event's partition, and found again without an index.
+ *
+ * Nothing is held when the time in one of the ids is not about now: what is held is found by that time (see held-from-birth.ts).
  */
 export async function insertEvents(pool: Pool, events: readonly EventRow[], hold: BirthHold | null): Promise<InsertedEvents> {
+  const madeAtMs = events.map((event) => timeOfId(event.id));
   const result = await pool.query<InsertedRow>({
     name: 'insert-events',
     text: statement,
@@ -68,6 +73,8 @@ export async function insertEvents(pool: Pool, events: readonly EventRow[], hold
       hold?.leaseMs ?? null,
       plainArray(hold?.events ?? events.map(() => false)),
       textArray(hold?.exceptWebhookIds ?? []),
+      Math.min(...madeAtMs),
+      Math.max(...madeAtMs),
     ],
   });
   const owed = new Map<string, OwedDelivery[]>();
@@ -118,6 +125,9 @@ with incoming as materialized (
   returning k.event_id
 ), fresh as materialized (
   select * from incoming where key is null or id in (select event_id from taken)
+), clock as (
+  select $14::float8 > now_ms - ${MAX_ID_AGE_MS} and $15::float8 < now_ms + ${MAX_ID_LEAD_MS} as is_now
+  from (select date_part('epoch', now()) * 1000 as now_ms) n
 ), targets as (
   select f.number, f.id as event_id, f.event_type, f.hold, w.id as webhook_id, w.user_id, w.revision
   from fresh f cross join lateral (
@@ -144,14 +154,14 @@ with incoming as materialized (
 ), owed as materialized (
   select 'delivery_' || substr(event_id, 7, 10)
       || encode(substr(sha256(convert_to(event_id || webhook_id, 'UTF8')), 1, 8), 'hex') as id,
-    number, event_id, event_type, webhook_id, user_id, revision, hold and webhook_id <> all ($13::text[]) as is_held
-  from targets
+    number, event_id, event_type, webhook_id, user_id, revision, hold and is_now and webhook_id <> all ($13::text[]) as is_held
+  from targets cross join clock
 ), stored as (
   insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent)
   select id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent from fresh
 ), made as (
   insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, leased_until)
-  select id, event_id, webhook_id, user_id, event_type, now(),
+  select id, event_id, webhook_id, user_id, event_type, case when not is_held then now() end,
     case when is_held then date_trunc('milliseconds', now() + $11::float8 * interval '1 millisecond') end
   from owed
 )

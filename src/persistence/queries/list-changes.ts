@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import { textArray } from '../array-parameter.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
+import { MAX_ID_LEAD_MS, MAX_UNINDEXED_MS } from './held-from-birth.ts';
 
 /** Of a receiver's answer: a watcher wants to recognise it, not to read it. */
 export const MAX_WATCHED_RESPONSE_CHARACTERS = 1024;
@@ -49,7 +50,7 @@ export async function loadChanged(pool: Pool, ids: readonly string[]): Promise<D
 
 export interface ChangesPage {
   readonly rows: readonly DeliveryRow[];
-  /** Where the next page begins; null after the last one. */
+  /** Where the next page begins, the id exclusive; null after the last one. */
   readonly next: { readonly micros: number; readonly id: string } | null;
 }
 
@@ -67,17 +68,26 @@ export async function readChangesPage(
     readonly max: number;
   },
 ): Promise<ChangesPage> {
-  const result = await pool.query<DeliveryRow & { isMatch: boolean; number: number; micros: number }>({
+  const result = await pool.query<PageRow>({
     name: 'read-changes-page',
     text: pageStatement,
     values: [range.from.micros, range.from.id, range.untilMicros, range.userId, range.max],
   });
   const last = result.rows.at(-1);
-  return {
-    rows: result.rows.filter((row) => row.isMatch),
-    next: last === undefined || last.number < range.max ? null : { micros: last.micros, id: last.id },
-  };
+  const rows = result.rows.filter((row) => row.isMatch);
+  if (last?.number === range.max) return { rows, next: { micros: last.micros, id: last.id } };
+  const endsAtMicros = last?.endsAtMicros ?? null;
+  return { rows, next: endsAtMicros === range.untilMicros || endsAtMicros === null ? null : { micros: endsAtMicros, id: '' } };
 }
+
+/** One a match, and the last that was looked at; a single one without a delivery when nothing was. */
+type PageRow = DeliveryRow & {
+  readonly isMatch: boolean | null;
+  readonly number: number | null;
+  readonly micros: number;
+  /** Where the page's stretch of time ends; null: it has no end. */
+  readonly endsAtMicros: number | null;
+};
 
 const horizonStatement = `
 select (extract(epoch from horizon) * 1000000)::float8 as "horizonMicros",
@@ -88,30 +98,58 @@ from (
   where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
 ) h`;
 
-/** A delivery that was made and not tried yet has not changed, and is not in the index either: written as there, or it is not used. */
-const hasChanged = `not (status = 'pending' and attempt_count = 0 and next_trigger = 'automatic')`;
-const moment = (parameter: string): string => `timestamptz 'epoch' + ${parameter}::float8 * interval '1 microsecond'`;
-const micros = `(extract(epoch from updated_at) * 1000000)::float8`;
+const moment = (parameter: string): string => `(timestamptz 'epoch' + ${parameter}::float8 * interval '1 microsecond')`;
+const micros = (time: string): string => `(extract(epoch from ${time}) * 1000000)::float8`;
 const columns = deliveryColumns.replace('d.response,', `left(d.response, ${MAX_WATCHED_RESPONSE_CHARACTERS}) as response,`);
 
-// The index on updated_at: 5,000 changes a second are some 10 ms of it.
+/** The first id of those that may have changed since without being in the index of changes. */
+const youngSince = (time: string): string =>
+  `id_floor('delivery', greatest(timestamptz 'epoch', ${time} - interval '${MAX_UNINDEXED_MS} milliseconds'))`;
+/** First tries that succeeded soon: tried, and not in that index. */
+const isYoung = 'changed_at is null and attempt_count > 0';
+
+// The index of changes, and the youngest ids: 5,000 changes a second are some 20 ms of it.
 const changesStatement = `
-select id, user_id, ${micros}
-from deliveries
-where updated_at >= ${moment('$1')} and ($2::text[] is null or user_id = any ($2::text[])) and ${hasChanged}
-order by updated_at limit $3`;
+select id, user_id, ${micros('at')} from (
+  (select id, user_id, changed_at as at from deliveries
+   where changed_at >= ${moment('$1')} and ($2::text[] is null or user_id = any ($2::text[]))
+   order by changed_at limit $3)
+  union all
+  (select id, user_id, updated_at from deliveries
+   where id >= ${youngSince(moment('$1'))} and updated_at >= ${moment('$1')} and ${isYoung}
+     and ($2::text[] is null or user_id = any ($2::text[])))
+) c
+order by at limit $3`;
 
 const loadStatement = `select ${columns} from deliveries d where id = any ($1::text[])`;
 
+// A page is a stretch of time: until so many ids were made, or so many changes are in the index, and a millisecond at least, for one
+// event may be owed to thousands. An id may be from a clock that is ahead.
 const pageStatement = `
-with looked_at as materialized (
-  select * from deliveries
-  where updated_at >= ${moment('$1')} and (updated_at, id) > (${moment('$1')}, $2) and ${hasChanged}
-    and ($3::float8 is null or updated_at < ${moment('$3')})
-  order by updated_at, id limit $5
-), d as (
-  select *, ($4::text is null or user_id = $4) as is_match,
-    row_number() over (order by updated_at, id) as number, count(*) over () as total
+with stretch as materialized (
+  select least(${moment('$3')}, case when enough_at is not null then greatest(enough_at, ${moment('$1')} + interval '1 millisecond') end) as ends_at
+  from (
+    select least(
+      (select id_time(id) from deliveries where id >= id_floor('delivery', ${moment('$1')}) order by id offset $5 limit 1),
+      (select changed_at from deliveries where changed_at >= ${moment('$1')} order by changed_at offset $5 limit 1)
+    ) as enough_at
+  ) e
+), looked_at as materialized (
+  select id, user_id, at from (
+    select id, user_id, changed_at as at from deliveries
+    where changed_at >= ${moment('$1')} and changed_at < (select coalesce(ends_at, 'infinity') from stretch)
+    union all
+    select id, user_id, updated_at from deliveries
+    where id >= ${youngSince(moment('$1'))}
+      and id < (select coalesce(id_floor('delivery', ends_at + interval '${MAX_ID_LEAD_MS} milliseconds'), '~') from stretch)
+      and updated_at >= ${moment('$1')} and updated_at < (select coalesce(ends_at, 'infinity') from stretch) and ${isYoung}
+  ) c
+  where (at, id) > (${moment('$1')}, $2)
+  order by at, id limit $5
+), numbered as (
+  select id, at, ($4::text is null or user_id = $4) as is_match, row_number() over (order by at, id) as number, count(*) over () as total
   from looked_at
 )
-select ${columns}, is_match as "isMatch", number::integer, ${micros} as micros from d where is_match or number = total order by number`;
+select ${columns}, is_match as "isMatch", number::integer, ${micros('at')} as micros, ${micros('ends_at')} as "endsAtMicros"
+from stretch left join (numbered n join deliveries d using (id)) on is_match or number = total
+order by number`;

@@ -46,7 +46,7 @@ with recursive walk as (
   select following.webhook_id, walk.step + 1, walk.found + cardinality(overdue.ids), overdue.ids, overdue.due, overdue.held
   from walk cross join lateral (
     select d.webhook_id from deliveries d
-    where d.status in ('pending', 'retrying') and d.webhook_id > walk.webhook_id order by d.webhook_id limit 1
+    where d.next_attempt_at is not null and d.webhook_id > walk.webhook_id order by d.webhook_id limit 1
   ) following
   cross join lateral (
     select coalesce(array_agg(id), '{}') as ids, coalesce(array_agg(due_ms), '{}') as due, coalesce(array_agg(is_held), '{}') as held
@@ -54,7 +54,7 @@ with recursive walk as (
       select d.id, ceil(extract(epoch from greatest(d.next_attempt_at, d.leased_until)) * 1000)::float8 as due_ms,
         coalesce(d.leased_until > now(), false) as is_held
       from deliveries d
-      where d.webhook_id = following.webhook_id and d.status in ('pending', 'retrying')
+      where d.webhook_id = following.webhook_id
         and d.next_attempt_at > now() - $5::float8 * interval '1 millisecond'
         and d.next_attempt_at <= now() - $4::float8 * interval '1 millisecond'
       order by d.next_attempt_at

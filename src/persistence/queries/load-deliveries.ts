@@ -97,7 +97,7 @@ select d.id, d.webhook_id, coalesce(w.revision, 0), d.event_id, d.event_type,
   case when left(e.data, 1) = '{' and right(e.data, 1) = '}' then e.data end,
   coalesce((extract(epoch from e.occurred_at) * 1000)::float8, 0), e.traceparent,
   (extract(epoch from d.created_at) * 1000)::float8, d.attempt_count, d.retries_used, d.next_trigger,
-  case when d.status not in ('pending', 'retrying') or d.next_attempt_at is null then null
+  case when d.status not in ('pending', 'retrying') then null
     else greatest(0, extract(epoch from greatest(d.next_attempt_at, foreign_lease.until) - clock_timestamp()) * 1000)::float8 end,
   case when foreign_lease.until is null and d.leased_until is not null then 0
     else d.lease_expirations + (foreign_lease.until is not null)::integer end

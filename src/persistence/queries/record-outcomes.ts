@@ -2,6 +2,7 @@
 import type { Pool, PoolClient } from 'pg';
 import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/delivery.ts';
 import { plainArray, textArray } from '../array-parameter.ts';
+import { QUICK_MS } from './held-from-birth.ts';
 
 export interface OutcomeRow {
   readonly deliveryId: string;
@@ -108,6 +109,10 @@ type RecordedRow = [
   updatedAtMs: number,
 ];
 
+/** A first try of what is held from birth: then nothing changes that an index holds. */
+const isQuick = `(o.status = 'delivered' and d.attempt_count + o.expirations = 0 and d.next_attempt_at is null and d.changed_at is null
+      and d.created_at > clock_timestamp() - interval '${QUICK_MS} milliseconds')`;
+
 // A first-try success is told by its delivery row alone; every other attempt gets a row of its own.
 // Health: one success resets it; a webhook that neither failed nor was failing is not written at all.
 const statement = `
@@ -139,12 +144,16 @@ with outcome as materialized (
     error_message = o.error_message,
     last_trigger = o.trigger,
     delivered_at = case when o.status = 'delivered' then now() else d.delivered_at end,
-    failed_at = case when o.status = 'failed' and d.delivered_at is null and d.status in ('pending', 'retrying') then now() end,
-    updated_at = clock_timestamp()
+    failed_at = case when o.status = 'failed' and d.delivered_at is null and d.status in ('pending', 'retrying') then now()
+      when o.status <> 'delivered' then d.failed_at end,
+    cancelled_at = case when o.status <> 'delivered' then d.cancelled_at end,
+    updated_at = clock_timestamp(),
+    changed_at = case when not ${isQuick} then clock_timestamp() end
   from outcome o
   where d.id = o.id and d.attempt_count = o.attempt_count and d.status <> 'delivered'
   returning o.number, o.expirations, d.id, d.webhook_id, d.attempt_count, d.attempted_at, d.duration_ms, d.http_status, d.response,
-    d.response_truncated, d.error_code, d.error_message, d.last_trigger, d.status, d.updated_at,
+    d.response_truncated, d.error_code, d.error_message, d.last_trigger, d.status,
+    coalesce(d.changed_at, d.updated_at) as updated_at,
     d.delivered_at, case d.status when 'failed' then d.failed_at else d.next_attempt_at end as moment,
     o.error_code is null as succeeded
 ), logged as (

@@ -10,7 +10,10 @@ export interface Release {
   readonly dueAtMs: number | null;
 }
 
-/** Ends leases. A moment later than the row's own puts the next attempt off; what has come to an end stays so. */
+/**
+ * Ends leases. A moment later than the row's own puts the next attempt off; what was held from birth is scheduled by it; what has come to
+ * an end stays so.
+ */
 export async function releaseLeases(client: Pool | PoolClient, releases: readonly Release[]): Promise<void> {
   const rows = releases.toSorted((a, b) => (a.deliveryId < b.deliveryId ? -1 : 1));
   await client.query({
@@ -30,6 +33,6 @@ update deliveries d set
   leased_until = null,
   lease_expirations = 0,
   next_attempt_at = case when d.status in ('pending', 'retrying')
-    then greatest(d.next_attempt_at, to_timestamp(r.due_ms / 1000.0)) end
+    then coalesce(greatest(d.next_attempt_at, to_timestamp(r.due_ms / 1000.0)), now()) end
 from unnest($1::text[], $2::float8[], $3::float8[]) as r(id, leased_until_ms, due_ms)
 where d.id = r.id and d.leased_until = to_timestamp(r.leased_until_ms / 1000.0)`;

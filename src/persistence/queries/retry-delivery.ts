@@ -30,7 +30,8 @@ with present as materialized (
     next_trigger = 'manual',
     next_attempt_at = now(),
     failed_at = null,
-    updated_at = clock_timestamp()
+    cancelled_at = null,
+    changed_at = clock_timestamp()
   from present where t.id = ? and not present.is_held
   returning t.*
 )

@@ -1,0 +1,71 @@
+// The statement that schedules what a process held from birth and never finished.
+import type { Pool, PoolClient } from 'pg';
+import { MAX_ID_AGE_MS } from './held-from-birth.ts';
+
+/** A transaction open for longer is no publish of ours: a dump that runs for hours must not keep the dead's deliveries waiting. */
+const MAX_TRANSACTION_MS = 600_000;
+
+export interface AdoptionRequest {
+  /** No hold lasts longer, in milliseconds. */
+  readonly leaseMs: number;
+  /** So many deliveries are looked at, finished or not. */
+  readonly max: number;
+}
+
+export interface Adopted {
+  readonly deliveries: readonly { readonly deliveryId: string; readonly webhookId: string; readonly dueAtMs: number }[];
+  /** Whether more is to be looked at now. */
+  readonly isMore: boolean;
+}
+
+/**
+ * Goes on from where the last one ended, up to what may still be held. Whoever holds a delivery that is scheduled all the same loses
+ * nothing: it says in its row until when, and nobody takes it before.
+ */
+export async function adoptDeliveries(client: Pool | PoolClient, request: AdoptionRequest): Promise<Adopted> {
+  const result = await client.query<[string | null, string | null, number, boolean]>({
+    name: 'adopt-deliveries',
+    text: statement,
+    rowMode: 'array',
+    values: [request.leaseMs, request.max],
+  });
+  const deliveries = [];
+  let isMore = false;
+  for (const [deliveryId, webhookId, dueAtMs, isFull] of result.rows) {
+    if (deliveryId === null || webhookId === null) isMore = isFull;
+    else deliveries.push({ deliveryId, webhookId, dueAtMs });
+  }
+  return { deliveries, isMore };
+}
+
+// Below the horizon every commit is visible: a row is made at most MAX_ID_AGE_MS after the time in its id, and no transaction that began
+// before is open any more. The place is locked, so that of two who believe to lead one waits.
+// Measured: see "Adoption" in src/README.md.
+const statement = `
+with place as materialized (
+  select adopted_below as start from adoption for update
+), bound as materialized (
+  select start, greatest(start, coalesce(beyond, past)) as stop, beyond is not null as is_full
+  from place
+  cross join lateral (
+    select id_floor('delivery', least(now() - $1::float8 * interval '1 millisecond', horizon) - interval '${MAX_ID_AGE_MS} milliseconds')
+      collate "C" as past
+    from (
+      select greatest(coalesce(min(xact_start), now()), now() - interval '${MAX_TRANSACTION_MS} milliseconds') as horizon
+      from pg_stat_activity
+      where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
+    ) h
+  ) p
+  left join lateral (
+    select d.id as beyond from deliveries d where d.id >= start and d.id < past order by d.id offset $2::integer limit 1
+  ) b on true
+), adopted as (
+  update deliveries d set next_attempt_at = now()
+  where d.id >= (select start from bound) and d.id < (select stop from bound) and d.status = 'pending' and d.next_attempt_at is null
+  returning d.id, d.webhook_id, d.next_attempt_at, d.leased_until
+), moved as (
+  update adoption set adopted_below = bound.stop from bound where adoption.adopted_below < bound.stop
+)
+select id, webhook_id, ceil(extract(epoch from greatest(next_attempt_at, leased_until)) * 1000)::float8, false from adopted
+union all
+select null, null, 0, is_full from bound`;
