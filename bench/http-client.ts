@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { Pool, type Dispatcher } from 'undici';
+import { headerLines } from '../src/delivery/header-lines.ts';
 import { HttpClient } from '../src/delivery/http-client.ts';
 import { EgressPolicy } from '../src/security/egress-policy.ts';
 
@@ -37,7 +38,7 @@ async function compare(seconds: number, inFlight: number): Promise<void> {
       (resolve, reject) => void pool.dispatch({ method: 'POST', path: '/', headers, body }, bareHandler(resolve, reject)),
     );
   const guarded = async () => {
-    const outcome = await client.post({ url: `${origin}/`, headers, body, timeoutMs: 30_000 });
+    const outcome = await client.post({ url: `${origin}/`, headers: headerLines(headers), body, timeoutMs: 30_000 });
     if (outcome.error !== null) throw new Error(outcome.error);
   };
   await perSecond(bare, 1, inFlight);

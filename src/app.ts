@@ -1,7 +1,7 @@
 // The composition root: everything is built here, by hand, and started and stopped in order.
 import type { Pool } from 'pg';
 import type { Config, DatabaseConfig } from './config.ts';
-import { attempt, type Attempted, type AttemptOptions, type AttemptParts } from './delivery/attempt.ts';
+import { createAttempt } from './delivery/attempt.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
 import { HttpClient, MAX_SOCKETS } from './delivery/http-client.ts';
 import { givenUp, Notices } from './delivery/notices.ts';
@@ -9,7 +9,7 @@ import { OutcomeStore, type DisabledWebhook } from './delivery/outcome-store.ts'
 import { createPace } from './delivery/pace.ts';
 import { Recorder } from './delivery/recorder.ts';
 import { createTestSender } from './delivery/test-send.ts';
-import { WebhookDirectory, type Target } from './delivery/webhook-directory.ts';
+import { WebhookDirectory } from './delivery/webhook-directory.ts';
 import type { LongRunning } from './lifecycle.ts';
 import { Adoption } from './maintenance/adoption.ts';
 import { Backlog } from './maintenance/backlog.ts';
@@ -151,7 +151,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
     bus.publish(updates);
     for (const update of updates) if (update.status === 'failed') notices.send(givenUp(update));
   };
-  const attempting: AttemptOptions = {
+  const send = createAttempt({
     client,
     signatureHeader: config.delivery.signatureHeader,
     userAgent: `HomeChef-Webhooks/${config.version}`,
@@ -159,9 +159,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
     signal: aborting.signal,
     now: () => stores.clock.now(),
     tracing,
-  };
-  const send = (target: Target, parts: AttemptParts, attemptNumber: number): Promise<Attempted> =>
-    attempt(attempting, target, parts, attemptNumber);
+  });
   const onDisabled = (webhook: DisabledWebhook): void => {
     bus.announceWebhook(webhook.webhookId);
     bus.notify({ ...webhook, type: 'webhook_disabled', disabledAtMs: stores.clock.now() });
@@ -188,6 +186,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
     record: (rows) => outcomes.record(rows),
     scheduler,
     publish: publishUpdates,
+    isWatched: () => bus.isHeard,
     onRetry: (delayMs) => dispatcher.wakeIn(delayMs),
     telemetry,
   });

@@ -8,7 +8,7 @@ import { MAX_LEASE_EXPIRATIONS } from '../domain/delivery.ts';
 import type { Leased, Scheduled, Scheduler, Settlement } from '../schedule/scheduler.ts';
 import type { Commit } from '../service/publisher.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { failed, type Attempted } from './attempt.ts';
+import { failed, type Attempt } from './attempt.ts';
 import type { Lane } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import type { Recorder } from './recorder.ts';
@@ -43,7 +43,7 @@ export interface DispatcherOptions {
   readonly scheduler: Scheduler;
   readonly directory: WebhookDirectory;
   readonly recorder: Recorder;
-  readonly send: (target: Target, task: Task, attemptNumber: number) => Promise<Attempted>;
+  readonly send: Attempt;
   /** Milliseconds to wait before the next request to this webhook, 0 to go ahead: its own rate limit. */
   readonly pace: (target: Target) => Promise<number> | number;
   readonly maxConcurrency: number;
@@ -269,7 +269,16 @@ export class Dispatcher implements LongRunning {
 
   async #run(lane: Lane, task: Task): Promise<void> {
     try {
-      await this.#attempt(lane, task);
+      const { directory, recorder } = this.#options;
+      const target = directory.peek(task.webhookId, task.revision) ?? (await directory.load(task.webhookId));
+      const now = this.#mayTry(lane, task, target);
+      if (target !== null && (now === true || (await now))) {
+        const { outcome, traceId } = await this.#options.send(target, task, task.attemptCount + task.lease.expirations + 1);
+        lane.learn(outcome.error, outcome.durationMs, performance.now());
+        // The webhook is about to be disabled: nothing more of it starts before that is written.
+        if (outcome.httpStatus === GONE) lane.pauseUntil(performance.now() + GONE_PAUSE_MS);
+        recorder.record(task, outcome, target, traceId);
+      }
     } catch (error) {
       this.#options.telemetry.log.error(
         { err: error, delivery_id: task.deliveryId },
@@ -299,32 +308,37 @@ export class Dispatcher implements LongRunning {
     );
   }
 
-  async #attempt(lane: Lane, task: Task): Promise<void> {
-    const { directory, recorder } = this.#options;
-    const target = directory.peek(task.webhookId, task.revision) ?? (await directory.load(task.webhookId));
-    if (target === null || !target.isOpen) {
-      await cancelDelivery(this.#options.pool, task.deliveryId);
-      return this.#release([task.lease], null);
-    }
+  /** Whether it may be tried now; else it is done with here. A promise only where something has to be asked. */
+  #mayTry(lane: Lane, task: Task, target: Target | null): boolean | Promise<boolean> {
+    if (target === null || !target.isOpen) return this.#cancel(task);
     const timeoutMs = Math.min(target.policy.timeoutMs, this.#options.maxTimeoutMs);
-    if (task.lease.expiresAt - performance.now() < timeoutMs + LEASE_MARGIN_MS) return this.#release([task.lease], 0);
-    if (target.rateLimit > 0) {
-      const waitMs = await this.#options.pace(target);
-      if (waitMs > 0) {
-        lane.pauseUntil(performance.now() + waitMs);
-        return this.#release([task.lease], waitMs);
-      }
+    if (task.lease.expiresAt - performance.now() < timeoutMs + LEASE_MARGIN_MS) {
+      this.#release([task.lease], 0);
+      return false;
     }
-    const attemptNumber = task.attemptCount + task.lease.expirations + 1;
-    if (task.lease.expirations >= MAX_LEASE_EXPIRATIONS) {
-      // It may be what kills its processes: it ends without another try.
-      return recorder.record(task, failed('lease_expired', this.#options.now()), target, '');
-    }
-    const { outcome, traceId } = await this.#options.send(target, task, attemptNumber);
-    lane.learn(outcome.error, outcome.durationMs, performance.now());
-    // The webhook is about to be disabled: nothing more of it starts before that is written.
-    if (outcome.httpStatus === GONE) lane.pauseUntil(performance.now() + GONE_PAUSE_MS);
-    recorder.record(task, outcome, target, traceId);
+    if (target.rateLimit > 0) return this.#isItsTurn(lane, task, target);
+    return !this.#isGivenUp(task, target);
+  }
+
+  async #cancel(task: Task): Promise<false> {
+    await cancelDelivery(this.#options.pool, task.deliveryId);
+    this.#release([task.lease], null);
+    return false;
+  }
+
+  async #isItsTurn(lane: Lane, task: Task, target: Target): Promise<boolean> {
+    const waitMs = await this.#options.pace(target);
+    if (waitMs === 0) return !this.#isGivenUp(task, target);
+    lane.pauseUntil(performance.now() + waitMs);
+    this.#release([task.lease], waitMs);
+    return false;
+  }
+
+  /** It may be what kills its processes: then it ends without another try. */
+  #isGivenUp(task: Task, target: Target): boolean {
+    if (task.lease.expirations < MAX_LEASE_EXPIRATIONS) return false;
+    this.#options.recorder.record(task, failed('lease_expired', this.#options.now()), target, '');
+    return true;
   }
 
   // What was fetched for a lane that closed goes back, so that its leases do not run out here.

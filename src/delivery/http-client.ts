@@ -3,11 +3,11 @@ import { createSecureContext } from 'node:tls';
 import type { AttemptError, Outcome } from '../domain/delivery.ts';
 import { ServiceError } from '../domain/errors.ts';
 import { parseRetryAfter } from '../domain/retry-policy.ts';
-import { TOKEN } from '../security/custom-headers.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
 import type { AnswerHead } from './answer-reader.ts';
 import type { Connection, Requester } from './connection.ts';
 import { ConnectionPool, type Site } from './connection-pool.ts';
+import type { HeaderLines } from './header-lines.ts';
 import { NameResolver } from './name-resolver.ts';
 
 /** What of an answer is read at most: enough for any acknowledgement, and then the socket is closed. */
@@ -20,16 +20,18 @@ const BODY_TIMEOUT_MS = 1000;
 const MAX_INFORMATIONAL = 100;
 /** Sockets open at once, idle ones included: half of the descriptors that a process usually gets. */
 export const MAX_SOCKETS = 1000;
+/** How often requests are looked at for one whose time is over: a timer for each would cost two calls and its memory. */
+const DEADLINE_CHECK_MS = 25;
 /** URLs whose parsed form is kept; parsing and checking one costs more than sending to it. */
 const MAX_KNOWN_URLS = 10_000;
 
 export interface PostRequest {
   /** As stored: the form that the egress policy returned. */
   readonly url: string;
-  /** Sent as they are, beside `Host`, `Connection` and `Content-Length`. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer | string;
-  /** For everything: resolving, connecting, sending and reading. */
+  /** Sent as they are, beside `Host`, `Connection` and `Content-Length`; null: one of them may not be sent, and nothing is. */
+  readonly headers: HeaderLines | null;
+  readonly body: Buffer;
+  /** For everything: resolving, connecting, sending and reading. It ends up to DEADLINE_CHECK_MS later. */
   readonly timeoutMs: number;
   /** Ends the attempt as `shutdown`. */
   readonly signal?: AbortSignal;
@@ -65,6 +67,7 @@ export class HttpClient {
   readonly #targets = new Map<string, Target>();
   readonly #running = new Set<Exchange>();
   readonly #signals = new WeakSet<AbortSignal>();
+  #checking: NodeJS.Timeout | null = null;
   readonly #now: () => number;
 
   constructor(options: HttpClientOptions) {
@@ -98,7 +101,9 @@ export class HttpClient {
       if (signal !== undefined && !this.#signals.has(signal)) this.#watch(signal);
       const target = this.#targets.get(request.url) ?? this.#resolveTarget(request.url);
       if (typeof target === 'string') exchange.fail(target);
-      else exchange.start(target);
+      else if (request.headers === null) exchange.fail('protocol_error');
+      else exchange.start(target, request.headers);
+      this.#checking ??= setInterval(() => this.#checkDeadlines(), DEADLINE_CHECK_MS);
     });
   }
 
@@ -106,6 +111,14 @@ export class HttpClient {
   close(): void {
     for (const exchange of this.#running) exchange.fail('shutdown');
     this.#pool.closeIdle();
+  }
+
+  #checkDeadlines(): void {
+    const now = performance.now();
+    for (const exchange of this.#running) if (exchange.endsAt <= now) exchange.fail('timeout');
+    if (this.#running.size > 0 || this.#checking === null) return;
+    clearInterval(this.#checking);
+    this.#checking = null;
   }
 
   // One listener for each signal, not for each request: thousands of requests share the one that stops the process.
@@ -148,8 +161,10 @@ class Exchange implements Requester {
   readonly #now: () => number;
   readonly #startedAtMs: number;
   readonly #startedAt = performance.now();
+  /** On `performance.now()`. */
+  endsAt: number;
   #target: Target | null = null;
-  #timer: NodeJS.Timeout | undefined;
+  #head = '';
   #giveUpDialling: (() => void) | null = null;
   #connection: Connection | null = null;
   #retried = false;
@@ -172,18 +187,19 @@ class Exchange implements Requester {
     this.#now = now;
     this.#startedAtMs = now();
     this.request = request;
+    this.endsAt = this.#startedAt + request.timeoutMs;
     this.#pool = pool;
     this.#running = running;
     this.#resolve = resolve;
   }
 
-  start(target: Target): void {
+  start(target: Target, headers: HeaderLines): void {
     this.#target = target;
+    this.#head = `${target.opening}${headers}content-length: ${this.request.body.length}\r\n\r\n`;
     this.#running.add(this);
-    this.#timer = setTimeout(endOfTime, this.request.timeoutMs, this);
     const idle = this.#pool.take(target);
     if (idle === null) this.#dial(target);
-    else this.#send(target, idle);
+    else this.#send(idle);
   }
 
   /** Ends the exchange: with the outcome that the headers decided, if they came, else with this error. */
@@ -198,16 +214,13 @@ class Exchange implements Requester {
       this.#giveUpDialling = null;
       if (this.#over) connection?.destroy();
       else if (connection === null) this.#finish(error ?? 'connection_refused', false);
-      else this.#send(target, connection);
+      else this.#send(connection);
     });
   }
 
-  #send(target: Target, connection: Connection): void {
+  #send(connection: Connection): void {
     this.#connection = connection;
-    const body = typeof this.request.body === 'string' ? Buffer.from(this.request.body) : this.request.body;
-    const head = requestHead(target, this.request.headers, body.length);
-    if (head === null) return this.fail('protocol_error');
-    connection.send(head, body, this);
+    connection.send(this.#head, this.request.body, this);
   }
 
   onInformational(): void {
@@ -235,9 +248,7 @@ class Exchange implements Requester {
   onMore(): void {
     if (this.#status === null || this.#isBodyTimed) return;
     this.#isBodyTimed = true;
-    const leftMs = this.request.timeoutMs - (performance.now() - this.#startedAt);
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(endOfTime, Math.max(0, Math.min(leftMs, BODY_TIMEOUT_MS)), this);
+    this.endsAt = Math.min(this.endsAt, performance.now() + BODY_TIMEOUT_MS);
   }
 
   onComplete(): void {
@@ -259,7 +270,6 @@ class Exchange implements Requester {
   #finish(error: AttemptError, complete: boolean): void {
     if (this.#over) return;
     this.#over = true;
-    clearTimeout(this.#timer);
     this.#running.delete(this);
     const answered = this.#status !== null;
     const truncated = answered && (!complete || this.#readBytes > this.#keptBytes);
@@ -273,47 +283,6 @@ class Exchange implements Requester {
       retryAfterMs: this.#retryAfterMs,
     });
   }
-}
-
-/** What frames the message is ours to say. */
-const FRAMING_NAMES = new Set([
-  'host',
-  'connection',
-  'content-length',
-  'transfer-encoding',
-  'te',
-  'trailer',
-  'upgrade',
-  'expect',
-]);
-/** Latin-1 without control characters (RFC 9110, 5.5): nothing that could begin another header, or request. */
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
-/** Names that were looked at and found good; users bring theirs, so they are forgotten now and then. */
-const goodNames = new Set<string>();
-const MAX_GOOD_NAMES = 1000;
-
-/** Null when a header may not be sent. Joined once: adding piece to piece leaves two kilobytes of pieces a request behind. */
-function requestHead(target: Target, headers: Readonly<Record<string, string>>, bodyBytes: number): string | null {
-  const parts = [target.opening];
-  for (const name in headers) {
-    const value = headers[name];
-    if (value === undefined || !isGoodName(name) || !VALUE.test(value)) return null;
-    parts.push(name, ': ', value, '\r\n');
-  }
-  parts.push('content-length: ', String(bodyBytes), '\r\n\r\n');
-  return parts.join('');
-}
-
-function isGoodName(name: string): boolean {
-  if (goodNames.has(name)) return true;
-  if (!TOKEN.test(name) || FRAMING_NAMES.has(name.toLowerCase())) return false;
-  if (goodNames.size >= MAX_GOOD_NAMES) goodNames.clear();
-  goodNames.add(name);
-  return true;
-}
-
-function endOfTime(exchange: Exchange): void {
-  exchange.fail('timeout');
 }
 
 function errorOfStatus(status: number): AttemptError | null {

@@ -34,7 +34,9 @@ export interface RecorderOptions {
   /** Writes a batch in one transaction; answers one state an outcome, undefined for what was fenced off. */
   readonly record: (rows: readonly OutcomeRow[]) => Promise<readonly (RecordedState | undefined)[]>;
   readonly scheduler: Scheduler;
+  /** Hears of what was given up, and of everything else while `isWatched`. */
   readonly publish: (updates: readonly StatusUpdate[]) => void;
+  readonly isWatched: () => boolean;
   /** Told of retries, so that the dispatcher's sleep ends in time. */
   readonly onRetry: (delayMs: number) => void;
   readonly telemetry: Telemetry;
@@ -137,15 +139,19 @@ export class Recorder {
   #announce(entries: readonly Entry[], results: readonly (RecordedState | undefined)[]): void {
     const settlements: Settlement[] = [];
     const updates: StatusUpdate[] = [];
+    const isWatched = this.#options.isWatched();
     for (const [index, entry] of entries.entries()) {
       const { task, target, row } = entry;
       const recorded = results[index];
       if (recorded === undefined) continue;
       const { deliveryId, webhookId, heldIn, token } = task.lease;
-      settlements.push({ deliveryId, webhookId, heldIn, token, dueAtMs: recorded.nextAttemptAtMs });
+      const dueAtMs = recorded.nextAttemptAtMs;
+      // What was held in its row and has come to an end is in no schedule.
+      if (heldIn === 'index' || dueAtMs !== null) settlements.push({ deliveryId, webhookId, heldIn, token, dueAtMs });
       if (row.delayMs !== null) this.#options.onRetry(row.delayMs);
       const attemptNumber = row.attemptCount + row.leaseExpirations + 1;
       this.#tell(entry, attemptNumber);
+      if (!isWatched && recorded.status !== 'failed') continue;
       updates.push({
         deliveryId,
         webhookId,
@@ -165,11 +171,11 @@ export class Recorder {
         errorMessage: row.errorMessage,
       });
     }
+    if (updates.length > 0) this.#options.publish(updates);
     if (settlements.length === 0) return;
     this.#options.scheduler.settle(settlements).catch((error: unknown) => {
       this.#options.telemetry.log.warn({ err: error }, 'the schedule was not told of outcomes; the reconciler will');
     });
-    this.#options.publish(updates);
   }
 
   #tell({ task, row, traceId }: Entry, attemptNumber: number): void {

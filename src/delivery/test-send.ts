@@ -1,7 +1,7 @@
 // The synchronous test send: one attempt at once, outside the schedule, so that its outcome can be answered.
 import type { TestSender } from '../service/test-sender.ts';
-import type { Attempted, AttemptParts } from './attempt.ts';
-import type { Target, WebhookDirectory } from './webhook-directory.ts';
+import type { Attempt } from './attempt.ts';
+import type { WebhookDirectory } from './webhook-directory.ts';
 
 /**
  * Somebody waits for the outcome, in a call that may take 30 s in all: a receiver that hangs must be told as `timeout` before that,
@@ -10,10 +10,7 @@ import type { Target, WebhookDirectory } from './webhook-directory.ts';
 export const MAX_TEST_MS = 25_000;
 
 /** The attempt is always made with the webhook as it is in the database now: testing is what one does after a change. */
-export function createTestSender(
-  directory: WebhookDirectory,
-  send: (target: Target, parts: AttemptParts, attemptNumber: number) => Promise<Attempted>,
-): TestSender {
+export function createTestSender(directory: WebhookDirectory, send: Attempt): TestSender {
   return {
     async send(delivery) {
       const target = await directory.load(delivery.webhookId);

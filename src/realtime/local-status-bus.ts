@@ -25,6 +25,10 @@ export class LocalStatusBus implements StatusBus {
     return this.#listeners.size > 0;
   }
 
+  get isHeard(): boolean {
+    return this.hasListeners;
+  }
+
   publish(updates: readonly StatusUpdate[]): void {
     if (this.#listeners.size === 0 || updates.length === 0) return;
     // Later, so that the engine goes on first; together, so that listeners see batches.

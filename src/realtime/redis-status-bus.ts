@@ -50,6 +50,10 @@ export class RedisStatusBus implements StatusBus {
     this.#stopControl = null;
   }
 
+  get isHeard(): boolean {
+    return this.#local.hasListeners || this.#silentUntil <= performance.now();
+  }
+
   publish(updates: readonly StatusUpdate[]): void {
     if (updates.length === 0) return;
     this.#local.publish(updates);

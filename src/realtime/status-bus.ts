@@ -16,7 +16,9 @@ export interface OwnerNotice {
  * waits; listeners are called in a later turn of the event loop.
  */
 export interface StatusBus extends LongRunning {
-  /** Tells watchers of committed changes. Cheap while nobody watches anywhere. */
+  /** Whether anybody may be watching, in whichever process: else there is nothing to put together for `publish`. */
+  readonly isHeard: boolean;
+  /** Tells watchers of committed changes. */
   publish(updates: readonly StatusUpdate[]): void;
   /** Hears of changes committed by any process until the returned function is called. */
   subscribe(listener: (updates: readonly StatusUpdate[]) => void): () => void;

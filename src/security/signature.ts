@@ -79,15 +79,23 @@ export interface ToSign {
   readonly body: Buffer | string;
   /** The moment of the attempt, not of the event: receivers refuse what is older than five minutes. */
   readonly timestampSeconds: number;
-  /** `WEBHOOK_SIGNATURE_HEADER`. */
-  readonly homechefHeaderName: string;
+}
+
+/** Values of headers. */
+export interface Signed {
+  /** Of WEBHOOK_SIGNATURE_HEADER. */
+  readonly homechef: string;
+  /** Of `webhook-timestamp`. */
+  readonly timestamp: string;
+  /** Of `webhook-signature`. */
+  readonly standard: string;
 }
 
 /**
- * The signature headers of one attempt. While a secret is being replaced, `webhook-signature` has one signature for each, newest
- * first; the HomeChef header has room for one value and carries the newest.
+ * Signs one attempt. While a secret is being replaced, `webhook-signature` has one signature for each, newest first; the HomeChef
+ * header has room for one value and carries the newest.
  */
-export function signHeaders(message: ToSign): Record<string, string> {
+export function sign(message: ToSign): Signed {
   const [newest] = message.keys;
   if (newest === undefined) throw new RangeError('a message without a signing key would go out unsigned');
   // Twice as fast as handing the string to each hash, which would encode it each time.
@@ -100,11 +108,17 @@ export function signHeaders(message: ToSign): Record<string, string> {
     if (key !== undefined)
       signatures += `${i === 0 ? '' : ' '}v1,${standardSignature(key, message.deliveryId, timestamp, body)}`;
   }
+  return { homechef: `sha256=${newest.homechef.sign('', body, 'hex')}`, timestamp, standard: signatures };
+}
+
+/** The same as headers; `homechefHeaderName` is WEBHOOK_SIGNATURE_HEADER. */
+export function signHeaders(message: ToSign & { readonly homechefHeaderName: string }): Record<string, string> {
+  const { homechef, timestamp, standard } = sign(message);
   return {
-    [message.homechefHeaderName]: `sha256=${newest.homechef.sign('', body, 'hex')}`,
+    [message.homechefHeaderName]: homechef,
     'webhook-id': message.deliveryId,
     'webhook-timestamp': timestamp,
-    'webhook-signature': signatures,
+    'webhook-signature': standard,
   };
 }
 

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Outcome } from '../../src/domain/delivery.ts';
+import { headerLines } from '../../src/delivery/header-lines.ts';
 import { HttpClient } from '../../src/delivery/http-client.ts';
 import { NameResolver } from '../../src/delivery/name-resolver.ts';
 import { EgressPolicy } from '../../src/security/egress-policy.ts';
@@ -60,7 +61,7 @@ async function tlsReceiver(options: TlsOptions): Promise<string> {
 }
 
 function post(client: HttpClient, url: string, timeoutMs = 5000): Promise<Outcome> {
-  return client.post({ url, headers: {}, body: '{}', timeoutMs });
+  return client.post({ url, headers: headerLines({}), body: Buffer.from('{}'), timeoutMs });
 }
 
 describe('a name', () => {

@@ -1,4 +1,5 @@
 // Makes ten thousand attempts at receivers whose certificates cannot be trusted, and prints what came of them and what they cost.
+import { headerLines } from '../../src/delivery/header-lines.ts';
 import { HttpClient } from '../../src/delivery/http-client.ts';
 import { EgressPolicy } from '../../src/security/egress-policy.ts';
 
@@ -24,7 +25,12 @@ async function attempts(count: number): Promise<void> {
   let next = 0;
   const one = async (): Promise<void> => {
     for (let n = next++; n < count; n = next++) {
-      const outcome = await client.post({ url: urls[n % urls.length] ?? '', headers: {}, body: '{}', timeoutMs: 10_000 });
+      const outcome = await client.post({
+        url: urls[n % urls.length] ?? '',
+        headers: headerLines({}),
+        body: Buffer.from('{}'),
+        timeoutMs: 10_000,
+      });
       codes[outcome.error ?? 'delivered'] = (codes[outcome.error ?? 'delivered'] ?? 0) + 1;
     }
   };

@@ -105,8 +105,8 @@ test('a first try that succeeds at once is written beside its row, with no entry
     );
     expect(Number(rows[0]?.written)).toBe(100);
     expect(Number(rows[0]?.beside)).toBeGreaterThanOrEqual(95);
-    await client.query('commit');
   } finally {
+    await client.query('rollback');
     client.release();
   }
 });
@@ -183,8 +183,8 @@ test('what a transaction has written that is still open is not passed over', asy
     const place = await pool.query<{ adopted_below: string }>('select adopted_below from adoption');
     expect(timeOfId(place.rows[0]?.adopted_below ?? '')).toBeLessThanOrEqual((rows[0]?.now.getTime() ?? 0) - MAX_ID_AGE_MS);
     expect(place.rows[0]?.adopted_below ?? '').toSatisfy((below: string) => below < (delivery?.deliveryId ?? ''));
-    await client.query('commit');
   } finally {
+    await client.query('rollback');
     client.release();
   }
 });

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { dial } from '../../src/delivery/dial.ts';
+import { headerLines } from '../../src/delivery/header-lines.ts';
 import { HttpClient } from '../../src/delivery/http-client.ts';
 import { NameResolver } from '../../src/delivery/name-resolver.ts';
 import { EgressPolicy } from '../../src/security/egress-policy.ts';
@@ -125,7 +126,7 @@ async function section(name: string, run: () => Promise<string[]>): Promise<void
 // A client of its own each time: nothing resolved or connected before may help.
 async function send(policy: EgressPolicy, url: string): Promise<string> {
   const client = new HttpClient({ policy, resolver: new NameResolver({ servers: [names.server], hostsPath: '/dev/null' }) });
-  const outcome = await client.post({ url, headers: {}, body: '{}', timeoutMs: 4000 });
+  const outcome = await client.post({ url, headers: headerLines({}), body: Buffer.from('{}'), timeoutMs: 4000 });
   client.close();
   return outcome.error ?? 'delivered';
 }

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { headerLines } from '../../../src/delivery/header-lines.ts';
 import { HttpClient } from '../../../src/delivery/http-client.ts';
 import { NameResolver } from '../../../src/delivery/name-resolver.ts';
 import { EgressPolicy } from '../../../src/security/egress-policy.ts';
@@ -64,7 +65,7 @@ export const cases: readonly FaultCase[] = [
       });
       const post = async (host: string) => {
         const url = `http://${host}:${new URL(world.sink.url).port}/ok`;
-        const outcome = await client.post({ url, headers: {}, body: '{}', timeoutMs: TIMEOUT_MS });
+        const outcome = await client.post({ url, headers: headerLines({}), body: Buffer.from('{}'), timeoutMs: TIMEOUT_MS });
         return { code: outcome.error ?? 'delivered', durationMs: outcome.durationMs };
       };
       const [unknown, failing] = await Promise.all([post('nx.example'), post('fail.example')]);
