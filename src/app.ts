@@ -183,7 +183,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
     telemetry,
   });
   const recorder = new Recorder({
-    record: (rows) => outcomes.record(rows),
+    record: (rows, isEachTold) => outcomes.record(rows, isEachTold),
     scheduler,
     publish: publishUpdates,
     isWatched: () => bus.isHeard,

@@ -33,10 +33,13 @@ export class OutcomeStore {
     this.#options = options;
   }
 
-  /** One statement and one commit, unless a receiver answered 410: then it is disabled in the same transaction. */
-  async record(rows: readonly OutcomeRow[]): Promise<readonly (RecordedState | undefined)[]> {
+  /**
+   * One statement and one commit, unless a receiver answered 410: then it is disabled in the same transaction.
+   * @param isEachTold see recordOutcomes
+   */
+  async record(rows: readonly OutcomeRow[], isEachTold: boolean): Promise<readonly (RecordedState | undefined)[]> {
     if (rows.some((row) => row.httpStatus === GONE)) return this.#recordGone(rows);
-    const { states, failing } = await recordOutcomes(this.#options.pool, rows);
+    const { states, failing } = await recordOutcomes(this.#options.pool, rows, isEachTold);
     for (const webhook of failing) if (this.#hasFailedTooLong(webhook)) void this.#disable(webhook.webhookId);
     return states;
   }

@@ -31,8 +31,11 @@ interface Entry {
 }
 
 export interface RecorderOptions {
-  /** Writes a batch in one transaction; answers one state an outcome, undefined for what was fenced off. */
-  readonly record: (rows: readonly OutcomeRow[]) => Promise<readonly (RecordedState | undefined)[]>;
+  /**
+   * Writes a batch in one transaction; answers one state an outcome, undefined for what was fenced off. With `isEachTold` each has the
+   * exact time of its change, which watchers go by.
+   */
+  readonly record: (rows: readonly OutcomeRow[], isEachTold: boolean) => Promise<readonly (RecordedState | undefined)[]>;
   readonly scheduler: Scheduler;
   /** Hears of what was given up, and of everything else while `isWatched`. */
   readonly publish: (updates: readonly StatusUpdate[]) => void;
@@ -120,10 +123,11 @@ export class Recorder {
     const isValid = ({ task, row }: Entry): boolean => row.status === 'delivered' || task.lease.expiresAt > now;
     const rows = entries.filter(isValid).map((entry) => entry.row);
     const write = { startedAt: now };
+    const isWatched = this.#options.isWatched();
     this.#writing.add(write);
     let states: readonly (RecordedState | undefined)[];
     try {
-      states = rows.length === 0 ? [] : await this.#options.record(rows);
+      states = rows.length === 0 ? [] : await this.#options.record(rows, isWatched);
     } finally {
       this.#writing.delete(write);
     }
@@ -131,15 +135,14 @@ export class Recorder {
     let next = 0;
     const results = entries.map((entry) => (isValid(entry) ? states[next++] : undefined));
     this.#options.telemetry.events.resultsCommitted(results.filter(Boolean).length, performance.now() - write.startedAt);
-    this.#announce(entries, results);
+    this.#announce(entries, results, isWatched);
     return results;
   }
 
   // The schedule keeps what was fenced off: whoever recorded it has settled it, or its lease will run out.
-  #announce(entries: readonly Entry[], results: readonly (RecordedState | undefined)[]): void {
+  #announce(entries: readonly Entry[], results: readonly (RecordedState | undefined)[], isWatched: boolean): void {
     const settlements: Settlement[] = [];
     const updates: StatusUpdate[] = [];
-    const isWatched = this.#options.isWatched();
     for (const [index, entry] of entries.entries()) {
       const { task, target, row } = entry;
       const recorded = results[index];

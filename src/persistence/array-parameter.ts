@@ -34,6 +34,18 @@ export function plainArray(values: readonly (number | boolean | null)[]): string
   return `{${values.map((value) => (value === null ? 'NULL' : String(value))).join(',')}}`;
 }
 
+/**
+ * A column of which most batches have nothing but the usual value: null then, which `unnest` beside other arrays fills up with nulls. To be
+ * read with `coalesce`.
+ */
+export function unlessUsual<Value>(
+  values: readonly Value[],
+  usual: Value,
+  encode: (values: readonly Value[]) => Buffer | string,
+): Buffer | string | null {
+  return values.every((value) => value === usual) ? null : encode(values);
+}
+
 /** One `text[]` as a literal, for arrays within arrays: PostgreSQL has no ragged ones. */
 export function arrayLiteral(values: readonly string[]): string {
   return `{${values.map((value) => `"${value.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`).join(',')}}`;

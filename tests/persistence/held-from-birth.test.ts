@@ -249,3 +249,43 @@ test('every change is found in its order, page by page, whether an index has it 
     }
   }
 });
+
+test('first tries that succeed at once share an answer when nobody watches; every other outcome has its own', async () => {
+  const owed = await publish(6);
+  const [quick, fenced, retried, late, failing, alsoQuick] = owed.map(({ deliveryId }) => deliveryId) as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
+  await recordOutcomes(pool, [outcome(fenced)]);
+  await pool.query(`update deliveries set created_at = created_at - interval '${QUICK_MS} milliseconds' where id = $1`, [late]);
+  const rows = [
+    outcome(quick),
+    outcome(fenced),
+    outcome(retried, failedOnce),
+    outcome(late),
+    outcome(failing, { status: 'failed', httpStatus: 500, errorCode: 'http_status' }),
+    outcome(alsoQuick),
+  ];
+  const { states, failing: webhooks } = await recordOutcomes(pool, rows, false);
+  expect(states.map((state) => state?.status)).toEqual([
+    'delivered',
+    undefined,
+    'retrying',
+    'delivered',
+    'failed',
+    'delivered',
+  ]);
+  expect(states[0]).toBe(states[5]);
+  expect(states[0]).toMatchObject({ nextAttemptAtMs: null, failedAtMs: null });
+  expect(states[2]?.nextAttemptAtMs).toBeGreaterThan(states[2]?.updatedAtMs ?? Number.NaN);
+  const stored = await pool.query<{ ms: number }>(
+    'select extract(epoch from max(updated_at))::float8 * 1000 as ms from deliveries where id = any ($1)',
+    [[quick, alsoQuick]],
+  );
+  expect(states[0]?.updatedAtMs).toBeCloseTo(stored.rows[0]?.ms ?? 0, 2);
+  expect(webhooks).toEqual([]);
+});

@@ -1,7 +1,7 @@
 // The publish statement: events, their idempotency keys and the deliveries they are owed, for a whole batch in one commit.
 import type { Pool } from 'pg';
 import { timeOfId } from '../../domain/ids.ts';
-import { arrayLiteral, plainArray, textArray } from '../array-parameter.ts';
+import { arrayLiteral, plainArray, textArray, unlessUsual } from '../array-parameter.ts';
 import { MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from './held-from-birth.ts';
 
 export interface EventRow {
@@ -55,23 +55,40 @@ export interface InsertedEvents {
  */
 export async function insertEvents(pool: Pool, events: readonly EventRow[], hold: BirthHold | null): Promise<InsertedEvents> {
   const madeAtMs = events.map((event) => timeOfId(event.id));
+  const column = <Value>(of: (event: EventRow) => Value): Value[] => events.map(of);
   const result = await pool.query<InsertedRow>({
     name: 'insert-events',
     text: statement,
     rowMode: 'array',
     values: [
-      textArray(events.map((event) => event.id)),
-      textArray(events.map((event) => event.eventType)),
-      textArray(events.map((event) => event.data)),
-      plainArray(events.map((event) => event.occurredAtMs)),
-      textArray(events.map((event) => event.publisher)),
-      textArray(events.map((event) => arrayLiteral(event.userIds))),
-      plainArray(events.map((event) => event.broadcast)),
-      textArray(events.map((event) => event.traceparent)),
-      textArray(events.map((event) => event.idempotencyKey)),
-      textArray(events.map((event) => event.requestHash)),
+      textArray(column((event) => event.id)),
+      textArray(column((event) => event.eventType)),
+      textArray(column((event) => event.data)),
+      plainArray(column((event) => event.occurredAtMs)),
+      textArray(column((event) => event.publisher)),
+      textArray(column((event) => arrayLiteral(event.userIds))),
+      unlessUsual(
+        column((event) => event.broadcast),
+        false,
+        plainArray,
+      ),
+      unlessUsual(
+        column((event) => event.traceparent),
+        null,
+        textArray,
+      ),
+      unlessUsual(
+        column((event) => event.idempotencyKey),
+        null,
+        textArray,
+      ),
+      unlessUsual(
+        column((event) => event.requestHash),
+        null,
+        textArray,
+      ),
       hold?.leaseMs ?? null,
-      plainArray(hold?.events ?? events.map(() => false)),
+      unlessUsual(hold?.events ?? column(() => false), true, plainArray),
       textArray(hold?.exceptWebhookIds ?? []),
       Math.min(...madeAtMs),
       Math.max(...madeAtMs),
@@ -112,7 +129,7 @@ type InsertedRow = [
 const statement = `
 with incoming as materialized (
   select id, event_type, data, to_timestamp(occurred_ms / 1000.0) as occurred_at, publisher, user_ids::text[] as user_ids,
-    broadcast, traceparent, key, request_hash, hold, number::integer as number
+    coalesce(broadcast, false) as broadcast, traceparent, key, request_hash, coalesce(hold, true) as hold, number::integer as number
   from unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::text[],
     $10::text[], $12::boolean[]) with ordinality
     as i(id, event_type, data, occurred_ms, publisher, user_ids, broadcast, traceparent, key, request_hash, hold, number)

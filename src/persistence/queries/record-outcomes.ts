@@ -1,7 +1,7 @@
 // The settle statement: what came of a batch of attempts, in one commit.
 import type { Pool, PoolClient } from 'pg';
 import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/delivery.ts';
-import { plainArray, textArray } from '../array-parameter.ts';
+import { plainArray, textArray, unlessUsual } from '../array-parameter.ts';
 import { QUICK_MS } from './held-from-birth.ts';
 
 export interface OutcomeRow {
@@ -52,30 +52,73 @@ export interface RecordedBatch {
  * Writes outcomes. The fence is `attempt_count`: it must still be what it was when the delivery was taken. A delivery that was
  * cancelled meanwhile keeps its status unless the receiver took it after all, and one that was delivered before stays delivered
  * whatever comes of sending it again.
+ * @param isEachTold else first tries that succeeded at once share one answer, with the time of the last of them: nobody watches
  */
-export async function recordOutcomes(client: Pool | PoolClient, outcomes: readonly OutcomeRow[]): Promise<RecordedBatch> {
+export async function recordOutcomes(
+  client: Pool | PoolClient,
+  outcomes: readonly OutcomeRow[],
+  isEachTold = true,
+): Promise<RecordedBatch> {
   // Sorted, so that two batches that share rows cannot deadlock.
   const sorted = [...outcomes.entries()].toSorted(([, a], [, b]) => (a.deliveryId < b.deliveryId ? -1 : 1));
   const rows = sorted.map(([, row]) => row);
+  const column = <Value>(of: (row: OutcomeRow) => Value): Value[] => rows.map(of);
   const result = await client.query<RecordedRow>({
     name: 'record-outcomes',
     text: statement,
     rowMode: 'array',
     values: [
       textArray(rows.map((row) => row.deliveryId)),
-      plainArray(rows.map((row) => row.attemptCount)),
-      plainArray(rows.map((row) => row.leaseExpirations)),
-      textArray(rows.map((row) => row.trigger)),
-      textArray(rows.map((row) => row.status)),
-      plainArray(rows.map((row) => row.usesRetry)),
-      plainArray(rows.map((row) => row.delayMs)),
-      plainArray(rows.map((row) => row.startedAtMs)),
-      plainArray(rows.map((row) => Math.round(row.durationMs))),
-      plainArray(rows.map((row) => row.httpStatus)),
-      textArray(rows.map((row) => row.response)),
-      plainArray(rows.map((row) => row.responseTruncated)),
-      textArray(rows.map((row) => row.errorCode)),
-      textArray(rows.map((row) => row.errorMessage)),
+      unlessUsual(
+        column((row) => row.attemptCount),
+        0,
+        plainArray,
+      ),
+      unlessUsual(
+        column((row) => row.leaseExpirations),
+        0,
+        plainArray,
+      ),
+      unlessUsual(
+        column((row) => row.trigger),
+        'automatic',
+        textArray,
+      ),
+      unlessUsual(
+        column((row) => row.status),
+        'delivered',
+        textArray,
+      ),
+      unlessUsual(
+        column((row) => row.usesRetry),
+        false,
+        plainArray,
+      ),
+      unlessUsual(
+        column((row) => row.delayMs),
+        null,
+        plainArray,
+      ),
+      plainArray(column((row) => row.startedAtMs)),
+      plainArray(column((row) => Math.round(row.durationMs))),
+      plainArray(column((row) => row.httpStatus)),
+      textArray(column((row) => row.response)),
+      unlessUsual(
+        column((row) => row.responseTruncated),
+        false,
+        plainArray,
+      ),
+      unlessUsual(
+        column((row) => row.errorCode),
+        null,
+        textArray,
+      ),
+      unlessUsual(
+        column((row) => row.errorMessage),
+        null,
+        textArray,
+      ),
+      isEachTold,
     ],
   });
   const states = Array.from<RecordedState | undefined>({ length: rows.length });
@@ -83,6 +126,11 @@ export async function recordOutcomes(client: Pool | PoolClient, outcomes: readon
   for (const [number, text, deliveredAtMs, moment, updatedAtMs] of result.rows) {
     if (number === null) {
       failing.push({ webhookId: text, consecutiveFailures: updatedAtMs, failingForMs: moment ?? 0 });
+      continue;
+    }
+    if (number === 0) {
+      const state = { status: 'delivered', nextAttemptAtMs: null, deliveredAtMs, failedAtMs: null, updatedAtMs } as const;
+      for (const quick of text.split(',')) states[sorted[Number(quick) - 1]?.[0] ?? -1] = state;
       continue;
     }
     const status = text as DeliveryStatus;
@@ -99,7 +147,8 @@ export async function recordOutcomes(client: Pool | PoolClient, outcomes: readon
 
 /**
  * One a delivery: its number in the batch, its status, when it was delivered, when it was given up or is tried next, and when the row was
- * written. One a failing webhook: null, its id, null, for how many ms it has failed, and how often.
+ * written. One for all that share an answer: 0, their numbers, when they were delivered, null, and when the last of them was written.
+ * One a failing webhook: null, its id, null, for how many ms it has failed, and how often.
  */
 type RecordedRow = [
   number: number | null,
@@ -117,7 +166,11 @@ const isQuick = `(o.status = 'delivered' and d.attempt_count + o.expirations = 0
 // Health: one success resets it; a webhook that neither failed nor was failing is not written at all.
 const statement = `
 with outcome as materialized (
-  select * from unnest($1::text[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::boolean[], $7::float8[],
+  select id, coalesce(attempt_count, 0) as attempt_count, coalesce(expirations, 0) as expirations,
+    coalesce(trigger, 'automatic') as trigger, coalesce(status, 'delivered') as status, coalesce(uses_retry, false) as uses_retry,
+    delay_ms, started_ms, duration_ms, http_status, response, coalesce(truncated, false) as truncated, error_code, error_message,
+    number
+  from unnest($1::text[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::boolean[], $7::float8[],
     $8::float8[], $9::integer[], $10::integer[], $11::text[], $12::boolean[], $13::text[], $14::text[]) with ordinality
     as o(id, attempt_count, expirations, trigger, status, uses_retry, delay_ms, started_ms, duration_ms, http_status, response,
       truncated, error_code, error_message, number)
@@ -152,7 +205,7 @@ with outcome as materialized (
   from outcome o
   where d.id = o.id and d.attempt_count = o.attempt_count and d.status <> 'delivered'
   returning o.number, o.expirations, d.id, d.webhook_id, d.attempt_count, d.attempted_at, d.duration_ms, d.http_status, d.response,
-    d.response_truncated, d.error_code, d.error_message, d.last_trigger, d.status,
+    d.response_truncated, d.error_code, d.error_message, d.last_trigger, d.status, d.changed_at is null and not $15 as shares,
     coalesce(d.changed_at, d.updated_at) as updated_at,
     d.delivered_at, case d.status when 'failed' then d.failed_at else d.next_attempt_at end as moment,
     o.error_code is null as succeeded
@@ -179,6 +232,9 @@ with outcome as materialized (
 )
 select number::integer, status, date_part('epoch', delivered_at) * 1000, date_part('epoch', moment) * 1000,
   date_part('epoch', updated_at) * 1000
-from settled
+from settled where not shares
+union all
+select 0, string_agg(number::text, ','), date_part('epoch', now()) * 1000, null, date_part('epoch', max(updated_at)) * 1000
+from settled where shares having count(*) > 0
 union all
 select null, id, null, failing_ms, consecutive_failures from health where consecutive_failures > 0`;
