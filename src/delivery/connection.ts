@@ -4,8 +4,8 @@ import type { AttemptError } from '../domain/delivery.ts';
 import { AnswerReader, type AnswerListener, type Progress } from './answer-reader.ts';
 import { attemptErrorOf } from './attempt-errors.ts';
 
-/** Bodies up to this are copied behind their head, so that a request is one write; larger ones are written as they are. */
-const MAX_COPIED_BYTES = 16_384;
+/** The bytes of a request, in few parts. */
+export type Message = readonly Buffer[];
 
 /** Who has sent a request. What it hears of ends with one call of `onComplete` or `onBroken`. */
 export interface Requester extends AnswerListener {
@@ -46,22 +46,14 @@ export class Connection {
     return this.#reader?.reusableMs ?? 0;
   }
 
-  /** Sends one request; the next only after this one is over. `head` ends with an empty line and is Latin-1. */
-  send(head: string, body: Buffer, requester: Requester): void {
+  /** Sends one request; the next only after this one is over. */
+  send(message: Message, requester: Requester): void {
     this.#requester = requester;
     this.#reader = new AnswerReader(requester);
     this.#isSilent = true;
-    if (body.length <= MAX_COPIED_BYTES) {
-      const request = Buffer.allocUnsafe(head.length + body.length);
-      request.write(head, 'latin1');
-      body.copy(request, head.length);
-      this.#socket.write(request);
-      return;
-    }
-    this.#socket.cork();
-    this.#socket.write(head, 'latin1');
-    this.#socket.write(body);
-    this.#socket.uncork();
+    if (message.length > 1) this.#socket.cork();
+    for (const part of message) this.#socket.write(part);
+    if (message.length > 1) this.#socket.uncork();
   }
 
   /** To be called with whatever arrives; the bytes may be overwritten afterwards. Answers whether to go on reading. */

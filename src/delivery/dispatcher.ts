@@ -12,7 +12,7 @@ import { failed, type Attempt } from './attempt.ts';
 import type { Lane } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import type { Recorder } from './recorder.ts';
-import type { Task } from './task.ts';
+import { BornTask, type Task } from './task.ts';
 import type { Target, WebhookDirectory } from './webhook-directory.ts';
 
 /** One claim and one load; about a millisecond of work for either store. */
@@ -131,38 +131,14 @@ export class Dispatcher implements LongRunning {
     const dueAtMs = this.#options.now();
     const later: Scheduled[] = [];
     const unwanted: Leased[] = [];
+    const birth = hold === null ? null : { createdAtMs, ...hold };
     for (const { event, owed } of events) {
-      for (const { deliveryId, webhookId, revision, isHeld } of owed) {
-        if (hold === null || !isHeld) {
-          later.push({ deliveryId, webhookId, dueAtMs });
-          continue;
-        }
-        const { untilMs: token, expiresAt } = hold;
-        const lease: Leased = { deliveryId, webhookId, heldIn: 'row', token, expirations: 0, expiresAt };
+      for (const delivery of owed) {
+        const { deliveryId, webhookId } = delivery;
+        if (birth === null || !delivery.isHeld) later.push({ deliveryId, webhookId, dueAtMs });
         // When draining began meanwhile, nobody would look at the lanes again.
-        if (!this.#isAccepting) {
-          unwanted.push(lease);
-          continue;
-        }
-        this.#lanes.push(
-          {
-            deliveryId,
-            webhookId,
-            revision,
-            eventId: event.id,
-            eventType: event.eventType,
-            data: event.data,
-            occurredAtMs: event.occurredAtMs,
-            traceparent: event.traceparent,
-            createdAtMs,
-            attemptCount: 0,
-            retriesUsed: 0,
-            trigger: 'automatic',
-            lease,
-            isDirect: true,
-          },
-          now,
-        );
+        else if (!this.#isAccepting) unwanted.push(new BornTask(delivery, event, birth));
+        else this.#lanes.push(new BornTask(delivery, event, birth), now);
       }
     }
     this.#release(unwanted, 0);
@@ -350,7 +326,9 @@ export class Dispatcher implements LongRunning {
   /** @param delayMs until they may be taken again; null: they have come to an end */
   #release(leases: readonly Leased[], delayMs: number | null): void {
     const dueAtMs = delayMs === null ? null : this.#options.now() + delayMs;
-    this.#endHolds(leases.map((lease) => ({ ...lease, dueAtMs })));
+    this.#endHolds(
+      leases.map(({ deliveryId, webhookId, heldIn, token }) => ({ deliveryId, webhookId, heldIn, token, dueAtMs })),
+    );
   }
 
   #endHolds(settlements: readonly Settlement[]): void {

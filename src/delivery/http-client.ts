@@ -5,7 +5,7 @@ import { ServiceError } from '../domain/errors.ts';
 import { parseRetryAfter } from '../domain/retry-policy.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
 import type { AnswerHead } from './answer-reader.ts';
-import type { Connection, Requester } from './connection.ts';
+import type { Connection, Message, Requester } from './connection.ts';
 import { ConnectionPool, type Site } from './connection-pool.ts';
 import type { HeaderLines } from './header-lines.ts';
 import { NameResolver } from './name-resolver.ts';
@@ -95,14 +95,14 @@ export class HttpClient {
   /** Sends one request. Never rejects: whatever goes wrong is an outcome. */
   post(request: PostRequest): Promise<Outcome> {
     return new Promise((resolve) => {
+      const { signal, headers } = request;
       const exchange = new Exchange(request, this.#pool, this.#running, this.#now, resolve);
-      const { signal } = request;
       if (signal?.aborted) return exchange.fail('shutdown');
       if (signal !== undefined && !this.#signals.has(signal)) this.#watch(signal);
       const target = this.#targets.get(request.url) ?? this.#resolveTarget(request.url);
       if (typeof target === 'string') exchange.fail(target);
-      else if (request.headers === null) exchange.fail('protocol_error');
-      else exchange.start(target, request.headers);
+      else if (headers === null) exchange.fail('protocol_error');
+      else exchange.start(target, messageOf(target, headers, request.body));
       this.#checking ??= setInterval(() => this.#checkDeadlines(), DEADLINE_CHECK_MS);
     });
   }
@@ -127,7 +127,7 @@ export class HttpClient {
     signal.addEventListener(
       'abort',
       () => {
-        for (const exchange of this.#running) if (exchange.request.signal === signal) exchange.fail('shutdown');
+        for (const exchange of this.#running) if (exchange.signal === signal) exchange.fail('shutdown');
       },
       { once: true },
     );
@@ -154,7 +154,7 @@ export class HttpClient {
 
 /** One request on its way. */
 class Exchange implements Requester {
-  readonly request: PostRequest;
+  readonly signal: AbortSignal | undefined;
   readonly #pool: ConnectionPool;
   readonly #running: Set<Exchange>;
   readonly #resolve: (outcome: Outcome) => void;
@@ -164,7 +164,8 @@ class Exchange implements Requester {
   /** On `performance.now()`. */
   endsAt: number;
   #target: Target | null = null;
-  #head = '';
+  /** Its bytes, and nothing that they were made of: what is in flight is what the garbage collector has to carry along. */
+  #message: Message | null = null;
   #giveUpDialling: (() => void) | null = null;
   #connection: Connection | null = null;
   #retried = false;
@@ -186,16 +187,16 @@ class Exchange implements Requester {
   ) {
     this.#now = now;
     this.#startedAtMs = now();
-    this.request = request;
+    this.signal = request.signal;
     this.endsAt = this.#startedAt + request.timeoutMs;
     this.#pool = pool;
     this.#running = running;
     this.#resolve = resolve;
   }
 
-  start(target: Target, headers: HeaderLines): void {
+  start(target: Target, message: Message): void {
     this.#target = target;
-    this.#head = `${target.opening}${headers}content-length: ${this.request.body.length}\r\n\r\n`;
+    this.#message = message;
     this.#running.add(this);
     const idle = this.#pool.take(target);
     if (idle === null) this.#dial(target);
@@ -220,7 +221,7 @@ class Exchange implements Requester {
 
   #send(connection: Connection): void {
     this.#connection = connection;
-    connection.send(this.#head, this.request.body, this);
+    if (this.#message !== null) connection.send(this.#message, this);
   }
 
   onInformational(): void {
@@ -283,6 +284,18 @@ class Exchange implements Requester {
       retryAfterMs: this.#retryAfterMs,
     });
   }
+}
+
+/** Bodies up to this are copied behind their head, so that a request is one write; larger ones are written as they are. */
+const MAX_COPIED_BYTES = 16_384;
+
+function messageOf(target: Target, headers: HeaderLines, body: Buffer): Message {
+  const head = `${target.opening}${headers}content-length: ${body.length}\r\n\r\n`;
+  if (body.length > MAX_COPIED_BYTES) return [Buffer.from(head, 'latin1'), body];
+  const message = Buffer.allocUnsafe(head.length + body.length);
+  message.write(head, 'latin1');
+  body.copy(message, head.length);
+  return [message];
 }
 
 function errorOfStatus(status: number): AttemptError | null {

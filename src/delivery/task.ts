@@ -1,4 +1,5 @@
 // One delivery in the hands of this process, with everything an attempt needs except the webhook itself.
+import type { EventRow, OwedDelivery } from '../persistence/queries/insert-events.ts';
 import type { LoadedDelivery } from '../persistence/queries/load-deliveries.ts';
 import type { Leased } from '../schedule/scheduler.ts';
 
@@ -8,4 +9,81 @@ export interface Task extends Omit<LoadedDelivery, 'id' | 'waitMs' | 'rowExpirat
   readonly lease: Leased;
   /** Straight from a commit of this process, not claimed from the schedule. */
   readonly isDirect: boolean;
+}
+
+/** What all deliveries of one commit have in common that were held from birth. */
+export interface Birth {
+  /** By PostgreSQL's clock, in milliseconds since 1970. */
+  readonly createdAtMs: number;
+  /** `leased_until`, by the same. */
+  readonly untilMs: number;
+  /** When this process must regard the leases as lost, on `performance.now()`. */
+  readonly expiresAt: number;
+}
+
+/**
+ * One held from birth, and its lease. A flood waits in memory by the ten thousand, and the garbage collector carries each along: what its
+ * event and its commit say for all of them is asked there.
+ */
+export class BornTask implements Task, Leased {
+  readonly deliveryId: string;
+  readonly webhookId: string;
+  readonly revision: number;
+  readonly #event: EventRow;
+  readonly #birth: Birth;
+
+  constructor(owed: OwedDelivery, event: EventRow, birth: Birth) {
+    this.deliveryId = owed.deliveryId;
+    this.webhookId = owed.webhookId;
+    this.revision = owed.revision;
+    this.#event = event;
+    this.#birth = birth;
+  }
+
+  get eventId(): string {
+    return this.#event.id;
+  }
+  get eventType(): string {
+    return this.#event.eventType;
+  }
+  get data(): string {
+    return this.#event.data;
+  }
+  get occurredAtMs(): number {
+    return this.#event.occurredAtMs;
+  }
+  get traceparent(): string | null {
+    return this.#event.traceparent;
+  }
+  get createdAtMs(): number {
+    return this.#birth.createdAtMs;
+  }
+  get attemptCount(): number {
+    return 0;
+  }
+  get retriesUsed(): number {
+    return 0;
+  }
+  get trigger(): 'automatic' {
+    return 'automatic';
+  }
+  get isDirect(): boolean {
+    return true;
+  }
+
+  get lease(): Leased {
+    return this;
+  }
+  get heldIn(): 'row' {
+    return 'row';
+  }
+  get token(): number {
+    return this.#birth.untilMs;
+  }
+  get expirations(): number {
+    return 0;
+  }
+  get expiresAt(): number {
+    return this.#birth.expiresAt;
+  }
 }

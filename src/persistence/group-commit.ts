@@ -20,12 +20,12 @@ export interface GroupCommitOptions<Item, Result> {
   readonly isItemFault: (error: unknown) => boolean;
 }
 
-type Done<Result> = (error: unknown, result: Result | undefined) => void;
+type Done<Item, Result> = (error: unknown, result: Result | undefined, item: Item) => void;
 
 interface Entry<Item, Result> {
   readonly item: Item;
   readonly bytes: number;
-  readonly done: Done<Result>;
+  readonly done: Done<Item, Result>;
 }
 
 /** Collects items into batches. Each item succeeds or fails by itself. */
@@ -51,7 +51,7 @@ export class GroupCommit<Item, Result> {
   }
 
   /** Queues one item; `done` is called once, when its batch is committed or it failed. False: refused, too much is waiting. */
-  add(item: Item, bytes: number, done: Done<Result>): boolean {
+  add(item: Item, bytes: number, done: Done<Item, Result>): boolean {
     if (this.#pendingBytes + bytes > this.#options.limits.maxPendingBytes && this.#pendingBytes > 0) return false;
     this.#pendingBytes += bytes;
     this.#waiting.push({ item, bytes, done });
@@ -115,9 +115,9 @@ export class GroupCommit<Item, Result> {
         await this.#write(entries.slice(middle));
         return;
       }
-      for (const entry of entries) entry.done(error, undefined);
+      for (const entry of entries) entry.done(error, undefined, entry.item);
       return;
     }
-    for (const [index, entry] of entries.entries()) entry.done(undefined, results[index]);
+    for (const [index, entry] of entries.entries()) entry.done(undefined, results[index], entry.item);
   }
 }
