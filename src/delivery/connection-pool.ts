@@ -3,6 +3,7 @@ import type { SecureContext } from 'node:tls';
 import type { AttemptError } from '../domain/delivery.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
 import { Connection } from './connection.ts';
+import { Departures } from './departures.ts';
 import { dial, type Dialled } from './dial.ts';
 import type { NameResolver } from './name-resolver.ts';
 
@@ -28,6 +29,7 @@ export interface PoolOptions {
 
 export class ConnectionPool {
   readonly #options: PoolOptions;
+  readonly #departures = new Departures();
   /** By origin, each with the most recently used last. */
   readonly #idle = new Map<string, Connection[]>();
   /** Open or being opened. */
@@ -65,7 +67,7 @@ export class ConnectionPool {
         this.#sockets -= 1;
         return done(error, null);
       }
-      const opened = new Connection(socket, () => this.#give(site, opened));
+      const opened = new Connection(socket, this.#departures, () => this.#give(site, opened));
       connection = opened;
       socket.once('close', () => this.#closed(site, opened));
       done(null, opened);

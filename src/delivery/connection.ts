@@ -1,6 +1,7 @@
 // One connection to a receiver: HTTP/1.1, one request at a time.
 import type { Socket } from 'node:net';
 import type { AttemptError } from '../domain/delivery.ts';
+import type { Departing, Departures } from './departures.ts';
 import { AnswerReader, type AnswerListener, type Progress } from './answer-reader.ts';
 import { attemptErrorOf } from './attempt-errors.ts';
 
@@ -17,8 +18,10 @@ export interface Requester extends AnswerListener {
   onBroken(error: AttemptError, isSilent: boolean): void;
 }
 
-export class Connection {
+export class Connection implements Departing {
   readonly #socket: Socket;
+  readonly #departures: Departures;
+  #message: Message | null = null;
   readonly #onFree: () => void;
   #requester: Requester | null = null;
   #reader: AnswerReader | null = null;
@@ -30,8 +33,9 @@ export class Connection {
   idleUntil = 0;
 
   /** @param onFree hears when a request is over and the connection can carry another; `reusableMs` says for how long it may wait */
-  constructor(socket: Socket, onFree: () => void) {
+  constructor(socket: Socket, departures: Departures, onFree: () => void) {
     this.#socket = socket;
+    this.#departures = departures;
     this.#onFree = onFree;
     socket.on('end', () => this.#ended());
     socket.on('error', (error) => this.#break(attemptErrorOf(error)));
@@ -51,6 +55,15 @@ export class Connection {
     this.#requester = requester;
     this.#reader = new AnswerReader(requester);
     this.#isSilent = true;
+    this.#message = message;
+    this.#departures.add(this);
+  }
+
+  depart(): void {
+    const message = this.#message;
+    this.#message = null;
+    // Given up meanwhile.
+    if (message === null || this.#requester === null) return;
     if (message.length > 1) this.#socket.cork();
     for (const part of message) this.#socket.write(part);
     if (message.length > 1) this.#socket.uncork();
@@ -59,8 +72,8 @@ export class Connection {
   /** To be called with whatever arrives; the bytes may be overwritten afterwards. Answers whether to go on reading. */
   take(bytes: Buffer): boolean {
     const requester = this.#requester;
-    // Nobody has asked for anything.
-    if (requester === null || this.#reader === null) {
+    // Nobody has asked for anything: not yet, when the request has not left. Its requester then hears that this was closed.
+    if (requester === null || this.#reader === null || this.#message !== null) {
       this.#socket.destroy();
       return false;
     }

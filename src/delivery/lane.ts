@@ -8,7 +8,9 @@ const FAILURES_TO_CLOSE = 5;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 10_000;
 /** Work is fetched ahead for so long at the pace of the receiver's answers: its queue moves faster than the schedule is asked. */
-const AHEAD_MS = 2000;
+const AHEAD_MS = 5000;
+/** What a receiver is taken to need for an answer before it has given one, in milliseconds. */
+const FIRST_GUESS_MS = 300;
 /** How many times its concurrency a lane may hold, however fast. */
 const MAX_AHEAD_FACTOR = 64;
 /** How long a bad experience is remembered after the last attempt, in milliseconds: else lanes of dead webhooks pile up. */
@@ -136,8 +138,9 @@ export class Lane {
 
   #capacity(): number {
     const cap = this.#allowed();
-    if (this.#latencyMs === 0 || cap < this.#maxInFlight) return cap;
-    return Math.floor(cap * Math.min(MAX_AHEAD_FACTOR, Math.max(1, AHEAD_MS / this.#latencyMs)));
+    if (cap < this.#maxInFlight) return cap;
+    const latencyMs = this.#latencyMs === 0 ? FIRST_GUESS_MS : this.#latencyMs;
+    return Math.floor(cap * Math.min(MAX_AHEAD_FACTOR, Math.max(1, AHEAD_MS / latencyMs)));
   }
 
   // After a pause one request goes ahead alone; its outcome opens the lane or closes it for longer.

@@ -12,7 +12,7 @@ const USUAL_BYTES = 2048;
  * How many times what may be in flight waits here for its first attempt straight from the commit: bursts, at any pace, and floods, at the
  * pace that this process sends at. Claimed deliveries are counted apart, so that no flood of new ones keeps retries waiting.
  */
-const BURST_FACTOR = 4;
+const BURST_FACTOR = 16;
 const FLOOD_FACTOR = 64;
 /** A flood waits here for as long as these windows take, two to four seconds: well before the end of any lease. */
 const FLOOD_WINDOWS = 20;

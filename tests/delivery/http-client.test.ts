@@ -75,6 +75,25 @@ describe('a request', () => {
     );
   });
 
+  it('that has not left yet is not answered by what comes unasked', async () => {
+    const sockets: Socket[] = [];
+    const target = await receiver((socket) => {
+      sockets.push(socket);
+      socket.write(answerOf(sockets.length === 1 ? 200 : 418));
+    });
+    const client = newClient();
+    expect((await post(client, target.url)).httpStatus).toBe(200);
+    // From here the next step of the event loop reads sockets, and only the one after it lets requests leave.
+    const outcome = await new Promise<Outcome>((resolve) => {
+      setImmediate(() => {
+        sockets[0]?.write(answerOf(200));
+        resolve(post(client, target.url));
+      });
+    });
+    expect(outcome.httpStatus).toBe(418);
+    expect(target.requests).toHaveLength(2);
+  });
+
   it('ignores a proxy named in the environment', async () => {
     const target = await receiver(answerOf(200));
     const before = { ...process.env };

@@ -89,15 +89,16 @@ describe('a lane', () => {
     expect(lane.canStart(500)).toBe(true);
   });
 
-  test('fetches ahead what its receiver answers in two seconds, and no more than so many', () => {
+  test('fetches ahead what its receiver answers in five seconds, or may be taken to, and no more than so many', () => {
     const answersIn = (ms: number): number => {
       const lane = laneWith(0);
       lane.learn(null, ms, 0);
       return lane.room(0);
     };
     expect(answersIn(1)).toBe(64 * MAX_IN_FLIGHT);
-    expect(answersIn(200)).toBe(10 * MAX_IN_FLIGHT);
-    expect(answersIn(5000)).toBe(MAX_IN_FLIGHT);
+    expect(answersIn(500)).toBe(10 * MAX_IN_FLIGHT);
+    expect(answersIn(12_000)).toBe(MAX_IN_FLIGHT);
+    expect(laneWith(0).room(0)).toBe(answersIn(300));
   });
 
   test('is forgotten only when it has nothing in hand and nothing to remember', () => {

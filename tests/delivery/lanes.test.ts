@@ -1,5 +1,6 @@
 // What may wait in one process: new deliveries straight from commits, and room left for claimed ones.
 import { expect, test } from 'vitest';
+import { Lane } from '../../src/delivery/lane.ts';
 import { Lanes } from '../../src/delivery/lanes.ts';
 import type { Task } from '../../src/delivery/task.ts';
 import { taskOf } from './tasks.ts';
@@ -15,7 +16,8 @@ const pushAll = (lanes: Lanes, tasks: readonly Task[]): void => {
 
 test('a lane whose half is filled straight from commits is no longer open to them, and is again once it has room', () => {
   const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16 });
-  pushAll(lanes, [...many(8, 'a'), ...many(7, 'b')]);
+  const half = new Lane('a', 16).directPlaces(NOW);
+  pushAll(lanes, [...many(half, 'a'), ...many(half - 1, 'b')]);
   expect(lanes.crowded(NOW)).toEqual(['a']);
   const next = lanes.next(NOW, () => undefined);
   if (next === null) throw new Error('one may be sent');
@@ -59,13 +61,13 @@ test('a flood straight from commits waits here for seconds at the pace of sendin
     for (; lanes.isOpenToCommits(NOW); taken += 1) pushAll(lanes, many(1, `webhook_${taken % 50}`));
     return taken;
   };
-  expect(fill()).toBe(32);
-  for (let n = 0; n < 5; n += 1) {
+  expect(fill()).toBe(128);
+  for (let n = 0; n < 10; n += 1) {
     const next = lanes.next(NOW, () => undefined);
     if (next !== null) lanes.finished(next.lane, next.task, NOW);
   }
-  // Twenty times what has just ended, less the 27 that are still here.
-  expect(fill()).toBe(5 * 20 - 27);
+  // Twenty times what has just ended, less the 118 that are still here.
+  expect(fill()).toBe(10 * 20 - 118);
 });
 
 test('large payloads straight from commits leave memory for those that are claimed', () => {

@@ -1,0 +1,25 @@
+// Requests leave a few at a time: each that leaves alone wakes its receiver, and on the same machine takes the core it came from.
+
+/** So many leave as soon as they are ready; fewer, as soon as nothing else is. */
+const TOGETHER = 16;
+
+/** Somebody with something to write. */
+export interface Departing {
+  depart(): void;
+}
+
+export class Departures {
+  #waiting: Departing[] = [];
+  readonly #leave = (): void => {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const departing of waiting) departing.depart();
+  };
+
+  /** `depart` is called in a later step of this turn of the event loop, or at once for the last of several. */
+  add(departing: Departing): void {
+    this.#waiting.push(departing);
+    if (this.#waiting.length === 1) setImmediate(this.#leave);
+    else if (this.#waiting.length === TOGETHER) this.#leave();
+  }
+}
