@@ -101,7 +101,7 @@ function createComposer(options: AttemptOptions) {
       timestampSeconds: Math.floor(nowMs / 1000),
     });
     const fixed = fixedLinesOf(target);
-    const lines = form.fill([
+    const lines = form.lines([
       signed.homechef,
       deliveryId,
       signed.timestamp,

@@ -23,7 +23,7 @@ export type HeaderLines = string & { readonly [isChecked]: true };
 export function headerLines(headers: Readonly<Record<string, string>>): HeaderLines | null {
   const names = Object.keys(headers);
   if (!names.every(isSendable)) return null;
-  return new HeaderForm(names).fill(Object.values(headers));
+  return new HeaderForm(names).lines(Object.values(headers));
 }
 
 /** Lines whose names are the same each time. Throws a RangeError when one of the names may not be sent. */
@@ -40,7 +40,7 @@ export class HeaderForm {
    * The lines with these values, one for each name and in their order; null when one of the values may not be sent. Joined once: adding
    * piece to piece leaves two kilobytes of pieces a request behind.
    */
-  fill(values: readonly string[]): HeaderLines | null {
+  lines(values: readonly string[]): HeaderLines | null {
     if (values.length === 0) return '' as HeaderLines;
     const parts: string[] = [];
     for (let i = 0; i < values.length; i += 1) {

@@ -5,7 +5,7 @@ import { HeaderForm, headerLines } from '../../src/delivery/header-lines.ts';
 test('each value stands behind its name, in order, and each line has its end', () => {
   expect(headerLines({ 'x-one': '1', 'X-Two': 'zw\u00f6lf' })).toBe('x-one: 1\r\nX-Two: zw\u00f6lf\r\n');
   const form = new HeaderForm(['x-one', 'x-two']);
-  expect([form.fill(['a', 'b']), form.fill(['', '2'])]).toEqual(['x-one: a\r\nx-two: b\r\n', 'x-one: \r\nx-two: 2\r\n']);
+  expect([form.lines(['a', 'b']), form.lines(['', '2'])]).toEqual(['x-one: a\r\nx-two: b\r\n', 'x-one: \r\nx-two: 2\r\n']);
   expect(headerLines({})).toBe('');
 });
 
@@ -13,7 +13,7 @@ test.each(['a\r\nHost: evil', 'a\nb', 'a\rb', 'a\0b', '\u20ac', '\u007f'])(
   'the value %j is not sent, whichever way it comes',
   (value) => {
     expect(headerLines({ 'x-one': '1', 'x-bad': value })).toBeNull();
-    expect(new HeaderForm(['x-one', 'x-bad']).fill(['1', value])).toBeNull();
+    expect(new HeaderForm(['x-one', 'x-bad']).lines(['1', value])).toBeNull();
   },
 );
 

@@ -1,9 +1,17 @@
 // Bringing the schema up to date at start.
 import { randomBytes } from 'node:crypto';
-import { Client } from 'pg';
+import { Migrator } from '@mikro-orm/migrations';
+import { MikroORM } from '@mikro-orm/postgresql';
+import { Client, Pool } from 'pg';
 import { expect, inject, test } from 'vitest';
+import { Migration20261127120000_first_tries_enter_no_index } from '../../migrations/Migration20261127120000_first_tries_enter_no_index.ts';
+import { newId } from '../../src/domain/ids.ts';
 import { migrate } from '../../src/persistence/migrate.ts';
+import { entities } from '../../src/persistence/orm.ts';
 import { connectionOptions } from '../../src/persistence/pool.ts';
+import { listChanges } from '../../src/persistence/queries/list-changes.ts';
+import { listDeliveries } from '../../src/persistence/queries/list-deliveries.ts';
+import { listScheduled } from '../../src/persistence/queries/list-scheduled.ts';
 import { administer } from '../fixtures/database.ts';
 
 const MIGRATIONS = [
@@ -46,6 +54,76 @@ test('a start waits while another process migrates', async () => {
     await migrating;
   } finally {
     await other.end();
+    await administer(server, `drop database if exists ${database.name} with (force)`);
+  }
+});
+
+test('what was there before first tries entered no index is found as before, and after going back as well', async () => {
+  const { server } = inject('database');
+  const database = { ...server, name: `webhook_migrate_${randomBytes(6).toString('hex')}` };
+  try {
+    await migrate(database);
+    const orm = await MikroORM.init({
+      entities,
+      extensions: [Migrator],
+      host: database.host,
+      port: database.port,
+      user: database.user,
+      password: database.password,
+      dbName: database.name,
+      migrations: {
+        migrationsList: [{ name: MIGRATIONS.at(-1) ?? '', class: Migration20261127120000_first_tries_enter_no_index }],
+        snapshot: false,
+        disableForeignKeys: false,
+      },
+      debug: false,
+      logger: () => {},
+    });
+    const pool = new Pool(connectionOptions(database));
+    try {
+      await orm.migrator.down();
+      const ids = Object.fromEntries(
+        ['pending', 'retrying', 'delivered', 'late', 'failed', 'cancelled'].map((name) => [
+          name,
+          newId('delivery', Date.now()),
+        ]),
+      );
+      for (const [name, id] of Object.entries(ids)) {
+        await pool.query(
+          `insert into deliveries (id, event_id, webhook_id, user_id, event_type, status, attempt_count, next_attempt_at, failed_at,
+             created_at, updated_at)
+           values ($1, 'event_1', 'webhook_1', 'alice', 'order.created', case $2::text when 'late' then 'delivered' else $2 end,
+             case when $2 in ('pending', 'cancelled') then 0 else 1 end, case when $2 in ('pending', 'retrying') then now() - interval '1 s' end,
+             case $2 when 'failed' then now() end, now() - case $2 when 'late' then interval '1 minute' else interval '1 second' end, now())`,
+          [id, name],
+        );
+      }
+      const changedIds = [ids['retrying'], ids['delivered'], ids['late'], ids['failed'], ids['cancelled']].toSorted();
+      for (let times = 0; times < 2; times += 1) {
+        await orm.migrator.up();
+        const changes = await listChanges(pool, { micros: (Date.now() - 60_000) * 1000, userIds: null, max: 100 });
+        expect(changes.map(({ id }) => id).toSorted()).toEqual(changedIds);
+        for (const status of ['pending', 'retrying', 'failed', 'cancelled'] as const) {
+          const filter = { userId: null, webhookId: null, status, eventType: null, eventId: null, fromId: null, belowId: null };
+          const page = await listDeliveries(pool, filter, { limit: 10, offset: 0, before: null });
+          expect(page.map(({ id }) => id)).toEqual([ids[status]]);
+        }
+        const { rows } = await listScheduled(pool, { after: null, limit: 10 });
+        expect(rows.map(({ deliveryId }) => deliveryId).toSorted()).toEqual([ids['pending'], ids['retrying']].toSorted());
+        if (times > 0) continue;
+        // Held from birth by the new version, it must not be lost to the old one.
+        await pool.query(`update deliveries set next_attempt_at = null, leased_until = now() where id = $1`, [ids['pending']]);
+        await orm.migrator.down();
+        const due = await pool.query(
+          `select id from deliveries where status in ('pending', 'retrying') and next_attempt_at <= now()`,
+        );
+        expect(due.rows.map(({ id }) => id).toSorted()).toEqual([ids['pending'], ids['retrying']].toSorted());
+      }
+    } finally {
+      await pool.end();
+      await orm.close(true);
+    }
+  } finally {
     await administer(server, `drop database if exists ${database.name} with (force)`);
   }
 });

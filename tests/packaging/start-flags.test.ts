@@ -1,0 +1,16 @@
+// The flags that the process is started with: the same from npm, in the image and in the benchmark, whose figures they decide.
+import { readFile } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+
+const FLAG = /--(?:max-old-space-size|heap-growing-percent)=\d+/g;
+
+test('npm start, the image and the benchmark start the service with the same flags', async () => {
+  const [manifest, image, bench] = await Promise.all(
+    ['package.json', 'Dockerfile', 'bench/world.ts'].map((path) => readFile(path, 'utf8')),
+  );
+  const { start } = (JSON.parse(manifest ?? '') as { scripts: { start: string } }).scripts;
+  const flags = start.match(FLAG);
+  expect(flags).toHaveLength(2);
+  expect(image?.match(/^CMD .*$/m)?.[0].match(FLAG)).toEqual(flags);
+  expect(bench?.match(FLAG)).toEqual(flags);
+});
