@@ -98,18 +98,19 @@ test('what was there before first tries entered no index is found as before, and
           [id, name],
         );
       }
-      const changedIds = [ids['retrying'], ids['delivered'], ids['late'], ids['failed'], ids['cancelled']].toSorted();
+      const changedIds = new Set([ids['retrying'], ids['delivered'], ids['late'], ids['failed'], ids['cancelled']]);
+      const scheduledIds = new Set([ids['pending'], ids['retrying']]);
       for (let times = 0; times < 2; times += 1) {
         await orm.migrator.up();
         const changes = await listChanges(pool, { micros: (Date.now() - 60_000) * 1000, userIds: null, max: 100 });
-        expect(changes.map(({ id }) => id).toSorted()).toEqual(changedIds);
+        expect(new Set(changes.map(({ id }) => id))).toEqual(changedIds);
         for (const status of ['pending', 'retrying', 'failed', 'cancelled'] as const) {
           const filter = { userId: null, webhookId: null, status, eventType: null, eventId: null, fromId: null, belowId: null };
           const page = await listDeliveries(pool, filter, { limit: 10, offset: 0, before: null });
           expect(page.map(({ id }) => id)).toEqual([ids[status]]);
         }
         const { rows } = await listScheduled(pool, { after: null, limit: 10 });
-        expect(rows.map(({ deliveryId }) => deliveryId).toSorted()).toEqual([ids['pending'], ids['retrying']].toSorted());
+        expect(new Set(rows.map(({ deliveryId }) => deliveryId))).toEqual(scheduledIds);
         if (times > 0) continue;
         // Held from birth by the new version, it must not be lost to the old one.
         await pool.query(`update deliveries set next_attempt_at = null, leased_until = now() where id = $1`, [ids['pending']]);
@@ -117,7 +118,7 @@ test('what was there before first tries entered no index is found as before, and
         const due = await pool.query(
           `select id from deliveries where status in ('pending', 'retrying') and next_attempt_at <= now()`,
         );
-        expect(due.rows.map(({ id }) => id).toSorted()).toEqual([ids['pending'], ids['retrying']].toSorted());
+        expect(new Set(due.rows.map(({ id }) => id))).toEqual(scheduledIds);
       }
     } finally {
       await pool.end();
