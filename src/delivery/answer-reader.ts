@@ -40,7 +40,7 @@ export type Progress = 'more' | 'complete' | AttemptError;
 type State = 'head' | 'sized' | 'unframed' | 'chunk line' | 'chunk' | 'chunk end' | 'trailers' | 'complete';
 
 export class AnswerReader {
-  readonly #listener: AnswerListener;
+  #listener: AnswerListener | null = null;
   #state: State = 'head';
   /** What has arrived of a head or a line that is not complete. */
   #rest: Buffer = EMPTY;
@@ -50,8 +50,15 @@ export class AnswerReader {
   #isKept = false;
   #idleMs = Number.POSITIVE_INFINITY;
 
-  constructor(listener: AnswerListener) {
+  /** From here on the bytes are those of another answer. */
+  begin(listener: AnswerListener): void {
     this.#listener = listener;
+    this.#state = 'head';
+    this.#rest = EMPTY;
+    this.#left = 0;
+    this.#trailerBytes = 0;
+    this.#isKept = false;
+    this.#idleMs = Number.POSITIVE_INFINITY;
   }
 
   /** After `complete`: for how many ms the other side keeps the connection open; 0 when it is of no further use. */
@@ -95,7 +102,7 @@ export class AnswerReader {
       case 'sized':
         return this.#readPart(bytes, at, 'complete');
       case 'unframed':
-        if (at < bytes.length) this.#listener.onBody(bytes.subarray(at));
+        if (at < bytes.length) this.#listener?.onBody(bytes.subarray(at));
         return bytes.length;
       case 'chunk line':
         return this.#readChunkLine(bytes, at);
@@ -131,7 +138,7 @@ export class AnswerReader {
     if (status < 200) {
       // Nobody has asked for either.
       if (status === CONTINUE || status === SWITCHING_PROTOCOLS) return 'protocol_error';
-      this.#listener.onInformational();
+      this.#listener?.onInformational();
       return null;
     }
     const { length, codings } = headers;
@@ -147,13 +154,13 @@ export class AnswerReader {
     this.#isKept = isPersistent ? !connection.includes('close') : connection.includes('keep-alive');
     const [, seconds] = /(?:^|[,; \t])timeout=(\d{1,6})/i.exec(headers.keepAlive ?? '') ?? [];
     if (seconds !== undefined) this.#idleMs = Number(seconds) * 1000;
-    this.#listener.onHead({ status, retryAfter: headers.retryAfter });
+    this.#listener?.onHead({ status, retryAfter: headers.retryAfter });
     return null;
   }
 
   #readPart(bytes: Buffer, at: number, following: State): number {
     const end = Math.min(bytes.length, at + this.#left);
-    if (end > at) this.#listener.onBody(bytes.subarray(at, end));
+    if (end > at) this.#listener?.onBody(bytes.subarray(at, end));
     this.#left -= end - at;
     if (this.#left === 0) this.#state = following;
     return end;

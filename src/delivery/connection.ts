@@ -24,7 +24,7 @@ export class Connection implements Departing {
   #message: Message | null = null;
   readonly #onFree: () => void;
   #requester: Requester | null = null;
-  #reader: AnswerReader | null = null;
+  readonly #reader = new AnswerReader();
   #isSilent = true;
   #isReading = true;
   /** Whether it has carried a request before: such a connection may have been closed by the other side unnoticed. */
@@ -47,13 +47,13 @@ export class Connection implements Departing {
   }
 
   get reusableMs(): number {
-    return this.#reader?.reusableMs ?? 0;
+    return this.#reader.reusableMs;
   }
 
   /** Sends one request; the next only after this one is over. */
   send(message: Message, requester: Requester): void {
     this.#requester = requester;
-    this.#reader = new AnswerReader(requester);
+    this.#reader.begin(requester);
     this.#isSilent = true;
     this.#message = message;
     this.#departures.add(this);
@@ -73,7 +73,7 @@ export class Connection implements Departing {
   take(bytes: Buffer): boolean {
     const requester = this.#requester;
     // Nobody has asked for anything: not yet, when the request has not left. Its requester then hears that this was closed.
-    if (requester === null || this.#reader === null || this.#message !== null) {
+    if (requester === null || this.#message !== null) {
       this.#socket.destroy();
       return false;
     }
@@ -110,7 +110,7 @@ export class Connection implements Departing {
 
   #ended(): void {
     const requester = this.#requester;
-    const progress = this.#reader?.end() ?? 'connection_reset';
+    const progress = this.#reader.end();
     if (requester !== null && progress === 'complete') this.#complete(requester);
     else this.#break('connection_reset');
   }

@@ -247,8 +247,9 @@ export class Dispatcher implements LongRunning {
     try {
       const { directory, recorder } = this.#options;
       const target = directory.peek(task.webhookId, task.revision) ?? (await directory.load(task.webhookId));
-      const now = this.#mayTry(lane, task, target);
-      if (target !== null && (now === true || (await now))) {
+      const mayTry = this.#mayTry(lane, task, target);
+      const isToTry = typeof mayTry === 'boolean' ? mayTry : await mayTry;
+      if (isToTry && target !== null) {
         const { outcome, traceId } = await this.#options.send(target, task, task.attemptCount + task.lease.expirations + 1);
         lane.learn(outcome.error, outcome.durationMs, performance.now());
         // The webhook is about to be disabled: nothing more of it starts before that is written.

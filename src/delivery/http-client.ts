@@ -173,7 +173,7 @@ class Exchange implements Requester {
   #status: number | null = null;
   #retryAfterMs: number | null = null;
   #isBodyTimed = false;
-  readonly #chunks: Buffer[] = [];
+  #chunks: Buffer[] | null = null;
   #keptBytes = 0;
   #readBytes = 0;
   #over = false;
@@ -239,9 +239,10 @@ class Exchange implements Requester {
     const room = MAX_KEPT_BYTES - this.#keptBytes;
     if (room > 0) {
       // A copy: these bytes are overwritten by what comes next.
-      const kept = Buffer.from(room < bytes.length ? bytes.subarray(0, room) : bytes);
+      const kept = Buffer.allocUnsafe(Math.min(room, bytes.length));
+      bytes.copy(kept);
       this.#keptBytes += kept.length;
-      this.#chunks.push(kept);
+      (this.#chunks ??= []).push(kept);
     }
     if (this.#readBytes > MAX_READ_BYTES) this.fail('protocol_error');
   }
@@ -278,7 +279,7 @@ class Exchange implements Requester {
       startedAtMs: this.#startedAtMs,
       durationMs: Math.round(performance.now() - this.#startedAt),
       httpStatus: this.#status,
-      response: answered ? textOf(this.#chunks, truncated) : null,
+      response: answered ? textOf(this.#chunks ?? [], truncated) : null,
       responseTruncated: truncated,
       error: this.#status === null ? error : errorOfStatus(this.#status),
       retryAfterMs: this.#retryAfterMs,

@@ -14,6 +14,17 @@ export interface BodyParts {
  * canonical, and none of the other values needs escaping (event types are of the catalogue, ids of our own alphabet).
  */
 export function deliveryBody(parts: BodyParts): string {
-  const timestamp = new Date(parts.occurredAtMs).toISOString();
+  const timestamp = isoOf(parts.occurredAtMs);
   return `{"event":"${parts.eventType}","data":${parts.data},"timestamp":"${timestamp}","webhook_id":"${parts.webhookId}","delivery_id":"${parts.deliveryId}"}`;
+}
+
+let formattedMs = Number.NaN;
+let formattedText = '';
+
+// The deliveries of one event are mostly sent one after the other, so the last text is kept.
+function isoOf(ms: number): string {
+  if (ms === formattedMs) return formattedText;
+  formattedText = new Date(ms).toISOString();
+  formattedMs = ms;
+  return formattedText;
 }

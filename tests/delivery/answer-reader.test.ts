@@ -15,13 +15,16 @@ interface Read {
   readonly reusableMs: number;
 }
 
+/** One for all, as a connection has one for all its answers: nothing of one may be left for the next. */
+const reader = new AnswerReader();
+
 /** Reads an answer that arrives in these parts, each overwritten as soon as it was taken; `isEnded`: then the connection ends. */
 function readParts(parts: readonly Buffer[], isEnded: boolean): Read {
   let status: number | null = null;
   let retryAfter: string | undefined;
   let body = '';
   let informational = 0;
-  const reader = new AnswerReader({
+  reader.begin({
     onInformational: () => void (informational += 1),
     onHead: (head) => ({ status, retryAfter } = head),
     onBody: (bytes) => void (body += bytes.toString('latin1')),

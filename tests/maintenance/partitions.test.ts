@@ -30,7 +30,7 @@ async function partitions(): Promise<string[]> {
 async function insertDelivery(madeAtMs: number, status: string): Promise<void> {
   await database.pool.query(
     `insert into deliveries (id, event_id, webhook_id, user_id, event_type, status, next_attempt_at)
-     values ($1, 'event_1', 'webhook_1', 'u', 'order.created', $2, case when $2 in ('pending', 'retrying') then now() end)`,
+     values ($1, 'event_1', 'webhook_1', 'u', 'order.created', $2::varchar, case when $2 in ('pending', 'retrying') then now() end)`,
     [newId('delivery', madeAtMs), status],
   );
 }
