@@ -10,6 +10,8 @@ const CHUNK_SIZE = /^0{0,9}([0-9A-Fa-f]{1,7})(?:;[!#$%&'*+.^_`|~0-9A-Za-z=;-]*)?
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
 const HEADER_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/;
 const LENGTH = /^\d{1,15}$/;
+/** Not to be said again behind the body (RFC 9110, 6.5.1). */
+const FRAMING_LINE = /^(?:content-length|transfer-encoding):/i;
 const BEGINNINGS = ['HTTP/1.1 ', 'HTTP/1.0 '];
 const LINE_END = '\r\n';
 const EMPTY = Buffer.alloc(0);
@@ -143,7 +145,7 @@ export class AnswerReader {
     }
     const { length, codings } = headers;
     if (length !== undefined && (codings !== undefined || !LENGTH.test(length))) return 'protocol_error';
-    const isChunked = codings !== undefined && /(?:^|[, \t])chunked$/i.test(codings);
+    const isChunked = codings !== undefined && /(?:^|,)[ \t]*chunked$/i.test(codings);
     if (status === NO_CONTENT || status === NOT_MODIFIED || (length !== undefined && Number(length) === 0))
       this.#state = 'complete';
     else if (isChunked) this.#state = 'chunk line';
@@ -189,7 +191,7 @@ export class AnswerReader {
     this.#trailerBytes += line.length + LINE_END.length;
     if (this.#trailerBytes > MAX_HEAD_BYTES) return 'response_headers_too_large';
     if (line === '') this.#state = 'complete';
-    else if (!HEADER_LINE.test(line)) return 'protocol_error';
+    else if (!HEADER_LINE.test(line) || FRAMING_LINE.test(line)) return 'protocol_error';
     return at + line.length + LINE_END.length;
   }
 }

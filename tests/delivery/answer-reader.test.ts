@@ -164,6 +164,8 @@ describe('an answer', () => {
     ['a chunk line that ends without a carriage return', '1\na\r\n0\r\n\r\n'],
     ['a chunk line without end', `1;${'x'.repeat(300)}`],
     ['a trailer that is none', '0\r\nnonsense\r\n\r\n'],
+    ['a length behind the body', '0\r\nContent-Length: 1\r\n\r\n'],
+    ['a coding behind the body', '0\r\ntransfer-encoding: chunked\r\n\r\n'],
   ])('with %s is an error', (_, chunks) => {
     const sent = `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${chunks}`;
     expect(readParts([Buffer.from(sent)], false)).toMatchObject({ progress: 'protocol_error', status: 200 });
