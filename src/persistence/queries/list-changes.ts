@@ -108,7 +108,8 @@ const youngSince = (time: string): string =>
 /** First tries that succeeded soon: tried, and not in that index. */
 const isYoung = 'changed_at is null and attempt_count > 0';
 
-// The index of changes, and the youngest ids: 5,000 changes a second are some 20 ms of it.
+// The index of changes, and the youngest ids. Measured with 10,000 deliveries a second, 2026-11-27: 65 to 85 ms for a second of changes, most
+// of it for the 120,000 ids of the time before.
 const changesStatement = `
 select id, user_id, ${micros('at')} from (
   (select id, user_id, changed_at as at from deliveries
