@@ -30,6 +30,8 @@ const OVERLOADED_RETRY_MS = 1000;
 
 /** While the database hangs a batch waits for the one before it; callers are told so before their own patience ends. */
 const MAX_WAIT_MS = 10_000;
+/** How often the calls that wait are looked at for one that has waited so long: a timer for each would cost two calls and its memory. */
+const WAIT_CHECK_MS = 250;
 
 /** What one statement committed. */
 export interface Commit {
@@ -56,8 +58,17 @@ export interface PublisherOptions {
   readonly onCommitted: (commit: Commit) => void;
 }
 
+/** A call that waits for its commit, and since when, on `performance.now()`. */
+interface Waiting {
+  readonly startedAt: number;
+  readonly giveUp: () => void;
+}
+
 export class Publisher {
   readonly #options: PublisherOptions;
+  /** In the order they came. */
+  readonly #waiting = new Set<Waiting>();
+  #checking: NodeJS.Timeout | null = null;
   readonly #commits: GroupCommit<EventRow, Published | ServiceError>;
 
   constructor(options: PublisherOptions) {
@@ -74,12 +85,12 @@ export class Publisher {
     const startedAt = performance.now();
     return new Promise((resolve, reject) => {
       // It may still be committed later: that is what idempotency keys are for.
-      const timer = setTimeout(() => reject(storeUnavailable(new Error('the commit takes too long'))), MAX_WAIT_MS);
+      const waiting = { startedAt, giveUp: () => reject(storeUnavailable(new Error('the commit takes too long'))) };
       const isTaken = this.#commits.add(
         event,
         (event.broadcast ? BROADCAST_BYTES : ROW_BYTES) + event.data.length,
         (error, result) => {
-          clearTimeout(timer);
+          this.#waiting.delete(waiting);
           if (error !== undefined) reject(storeUnavailable(error));
           else if (result instanceof ServiceError) reject(result);
           else if (result !== undefined) {
@@ -88,10 +99,22 @@ export class Publisher {
           }
         },
       );
-      if (isTaken) return;
-      clearTimeout(timer);
-      reject(overloaded());
+      if (!isTaken) return reject(overloaded());
+      this.#waiting.add(waiting);
+      this.#checking ??= setInterval(() => this.#checkWaiting(), WAIT_CHECK_MS);
     });
+  }
+
+  #checkWaiting(): void {
+    const now = performance.now();
+    for (const waiting of this.#waiting) {
+      if (now - waiting.startedAt < MAX_WAIT_MS) break;
+      this.#waiting.delete(waiting);
+      waiting.giveUp();
+    }
+    if (this.#waiting.size > 0 || this.#checking === null) return;
+    clearInterval(this.#checking);
+    this.#checking = null;
   }
 
   /** Whether who can wait had better wait. */
