@@ -23,16 +23,9 @@ export function deadline(maxMs = MAX_CALL_MS): Interceptor {
       };
       if (request.signal.aborted) return onAbort();
       request.signal.addEventListener('abort', onAbort);
-      next({ ...request, signal: controller.signal }).then(
-        (response) => {
-          finish();
-          resolve(response);
-        },
-        (error: unknown) => {
-          finish();
-          reject(error);
-        },
-      );
+      next({ ...request, signal: controller.signal })
+        .finally(finish)
+        .then(resolve, reject);
     });
   };
 }
