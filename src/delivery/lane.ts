@@ -9,6 +9,8 @@ const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 10_000;
 /** Work is fetched ahead for so long at the pace of the receiver's answers: its queue moves faster than the schedule is asked. */
 const AHEAD_MS = 5000;
+/** But for no longer than this part of a lease: what waits beyond could not be tried before its lease ends, and would go back. */
+const AHEAD_SHARE = 1 / 3;
 /** What a receiver is taken to need for an answer before it has given one, in milliseconds. */
 const FIRST_GUESS_MS = 300;
 /** How many times its concurrency a lane may hold, however fast. */
@@ -30,6 +32,7 @@ const ABSENT: ReadonlySet<AttemptError> = new Set([
 export class Lane {
   readonly webhookId: string;
   readonly #maxInFlight: number;
+  readonly #aheadMs: number;
   #queue: Task[] = [];
   #head = 0;
   #cap: number;
@@ -42,7 +45,8 @@ export class Lane {
   /** Whether the last claim was told to take fewer than usual, or none. */
   wasLimited = false;
 
-  constructor(webhookId: string, maxInFlight: number) {
+  constructor(webhookId: string, maxInFlight: number, leaseMs: number) {
+    this.#aheadMs = Math.min(AHEAD_MS, leaseMs * AHEAD_SHARE);
     this.webhookId = webhookId;
     this.#maxInFlight = maxInFlight;
     this.#cap = maxInFlight;
@@ -140,7 +144,7 @@ export class Lane {
     const cap = this.#allowed();
     if (cap < this.#maxInFlight) return cap;
     const latencyMs = this.#latencyMs === 0 ? FIRST_GUESS_MS : this.#latencyMs;
-    return Math.floor(cap * Math.min(MAX_AHEAD_FACTOR, Math.max(1, AHEAD_MS / latencyMs)));
+    return Math.floor(cap * Math.min(MAX_AHEAD_FACTOR, Math.max(1, this.#aheadMs / latencyMs)));
   }
 
   // After a pause one request goes ahead alone; its outcome opens the lane or closes it for longer.

@@ -23,6 +23,7 @@ const PACE_WINDOW_MS = 100;
 interface LanesOptions {
   readonly maxConcurrency: number;
   readonly endpointConcurrency: number;
+  readonly leaseMs: number;
 }
 
 export class Lanes {
@@ -180,7 +181,8 @@ export class Lanes {
 
   #laneOf(webhookId: string): Lane {
     let lane = this.#lanes.get(webhookId);
-    if (lane === undefined) this.#lanes.set(webhookId, (lane = new Lane(webhookId, this.#options.endpointConcurrency)));
+    if (lane === undefined)
+      this.#lanes.set(webhookId, (lane = new Lane(webhookId, this.#options.endpointConcurrency, this.#options.leaseMs)));
     return lane;
   }
 

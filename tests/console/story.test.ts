@@ -54,6 +54,8 @@ describe.skipIf(chromiumPath === null)('a day with the console', () => {
   test('a webhook is made with the keyboard alone, its URL judged as it is typed, its secret shown once', async () => {
     await page.getByRole('link', { name: 'Create a webhook' }).focus();
     await page.keyboard.press('Enter');
+    // Nobody types before the page is drawn: on a busy machine what was typed then got lost.
+    await page.getByRole('checkbox', { name: 'order.created' }).waitFor();
     await page.getByLabel('URL').focus();
     await page.keyboard.type('ftp://example.com');
     await page.getByText('Begin with https://').waitFor();

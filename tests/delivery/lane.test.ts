@@ -6,7 +6,7 @@ import { taskOf } from './tasks.ts';
 const MAX_IN_FLIGHT = 16;
 
 function laneWith(count: number): Lane {
-  const lane = new Lane('webhook_1', MAX_IN_FLIGHT);
+  const lane = new Lane('webhook_1', MAX_IN_FLIGHT, 45_000);
   for (let n = 0; n < count; n += 1) lane.push(taskOf('webhook_1', n));
   return lane;
 }
@@ -99,6 +99,10 @@ describe('a lane', () => {
     expect(answersIn(500)).toBe(10 * MAX_IN_FLIGHT);
     expect(answersIn(12_000)).toBe(MAX_IN_FLIGHT);
     expect(laneWith(0).room(0)).toBe(answersIn(300));
+    // A third of a short lease.
+    const hurried = new Lane('a', MAX_IN_FLIGHT, 3000);
+    hurried.learn(null, 500, 0);
+    expect(hurried.room(0)).toBe(2 * MAX_IN_FLIGHT);
   });
 
   test('is forgotten only when it has nothing in hand and nothing to remember', () => {

@@ -15,8 +15,8 @@ const pushAll = (lanes: Lanes, tasks: readonly Task[]): void => {
 };
 
 test('a lane whose half is filled straight from commits is no longer open to them, and is again once it has room', () => {
-  const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16 });
-  const half = new Lane('a', 16).directPlaces(NOW);
+  const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16, leaseMs: 45_000 });
+  const half = new Lane('a', 16, 45_000).directPlaces(NOW);
   pushAll(lanes, [...many(half, 'a'), ...many(half - 1, 'b')]);
   expect(lanes.crowded(NOW)).toEqual(['a']);
   const next = lanes.next(NOW, () => undefined);
@@ -27,7 +27,7 @@ test('a lane whose half is filled straight from commits is no longer open to the
 });
 
 test('a closed lane is not open to commits until its pause is over', () => {
-  const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16 });
+  const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16, leaseMs: 45_000 });
   pushAll(lanes, many(1, 'a'));
   const next = lanes.next(NOW, () => undefined);
   next?.lane.pauseUntil(NOW + 500);
@@ -37,7 +37,7 @@ test('a closed lane is not open to commits until its pause is over', () => {
 });
 
 test('a lane that is forgotten is forgotten whole, also where nobody asks who is crowded', () => {
-  const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16 });
+  const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16, leaseMs: 45_000 });
   pushAll(lanes, many(1, 'a'));
   const next = lanes.next(NOW, () => undefined);
   next?.lane.pauseUntil(NOW + 500);
@@ -47,7 +47,7 @@ test('a lane that is forgotten is forgotten whole, also where nobody asks who is
 });
 
 test('however many wait straight from commits, as many may be claimed', () => {
-  const lanes = new Lanes({ maxConcurrency: 8, endpointConcurrency: 16 });
+  const lanes = new Lanes({ maxConcurrency: 8, endpointConcurrency: 16, leaseMs: 45_000 });
   const before = lanes.claimable(NOW);
   for (let n = 0; n < 1000 && lanes.isOpenToCommits(NOW); n += 1) pushAll(lanes, many(8, `webhook_${n}`));
   expect(lanes.isOpenToCommits(NOW)).toBe(false);
@@ -55,7 +55,7 @@ test('however many wait straight from commits, as many may be claimed', () => {
 });
 
 test('a flood straight from commits waits here for seconds at the pace of sending, and no longer', () => {
-  const lanes = new Lanes({ maxConcurrency: 8, endpointConcurrency: 16 });
+  const lanes = new Lanes({ maxConcurrency: 8, endpointConcurrency: 16, leaseMs: 45_000 });
   const fill = (): number => {
     let taken = 0;
     for (; lanes.isOpenToCommits(NOW); taken += 1) pushAll(lanes, many(1, `webhook_${taken % 50}`));
@@ -71,14 +71,14 @@ test('a flood straight from commits waits here for seconds at the pace of sendin
 });
 
 test('large payloads straight from commits leave memory for those that are claimed', () => {
-  const lanes = new Lanes({ maxConcurrency: 1000, endpointConcurrency: 1000 });
+  const lanes = new Lanes({ maxConcurrency: 1000, endpointConcurrency: 1000, leaseMs: 45_000 });
   for (let n = 0; n < 1000 && lanes.isOpenToCommits(NOW); n += 1) pushAll(lanes, many(1, 'a', { data: 'x'.repeat(MEGABYTE) }));
   expect(lanes.isOpenToCommits(NOW)).toBe(false);
   expect(lanes.claimable(NOW)).toBeGreaterThan(0);
 });
 
 test('after everything was sent or taken out nothing is counted any more', () => {
-  const lanes = new Lanes({ maxConcurrency: 4, endpointConcurrency: 16 });
+  const lanes = new Lanes({ maxConcurrency: 4, endpointConcurrency: 16, leaseMs: 45_000 });
   const before = lanes.claimable(NOW);
   pushAll(lanes, [...many(8, 'a'), ...many(100, 'b', { isDirect: false })]);
   expect(lanes.claimable(NOW)).toBe(0);
@@ -94,7 +94,7 @@ test('after everything was sent or taken out nothing is counted any more', () =>
 });
 
 test('behind requests that do not end nothing is fetched ahead; behind those that do, as much as ends', () => {
-  const lanes = new Lanes({ maxConcurrency: 4, endpointConcurrency: 16 });
+  const lanes = new Lanes({ maxConcurrency: 4, endpointConcurrency: 16, leaseMs: 45_000 });
   pushAll(lanes, many(5, 'a', { isDirect: false }));
   const started = Array.from({ length: 4 }, () => lanes.next(NOW, () => undefined));
   for (const one of lanes.clearAll()) expect(one.webhookId).toBe('a');
