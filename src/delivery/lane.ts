@@ -11,7 +11,7 @@ const LONGEST_PAUSE_MS = 10_000;
 const AHEAD_MS = 5000;
 /** But for no longer than this part of a lease: what waits beyond could not be tried before its lease ends, and would go back. */
 const AHEAD_SHARE = 1 / 3;
-/** What a receiver is taken to need for an answer before it has given one, in milliseconds. */
+/** What a receiver is taken to need for its first answer when a burst comes straight from commits, in milliseconds. Claims wait for that answer. */
 const FIRST_GUESS_MS = 300;
 /** How many times its concurrency a lane may hold, however fast. */
 const MAX_AHEAD_FACTOR = 64;
@@ -78,7 +78,7 @@ export class Lane {
 
   /** How many more deliveries this lane may take in; small rests count as none, so that fetching stays batched. */
   room(now: number): number {
-    const places = this.#placesOf(this.#capacity(), now);
+    const places = this.#placesOf(this.#capacity(Number.POSITIVE_INFINITY), now);
     return this.queued + this.inFlight > 0 && places < this.#allowed() / 2 ? 0 : places;
   }
 
@@ -87,7 +87,7 @@ export class Lane {
    * deliveries leaves room for what waits in the schedule.
    */
   directPlaces(now: number): number {
-    return this.#placesOf(Math.max(1, Math.floor(this.#capacity() / 2)), now);
+    return this.#placesOf(Math.max(1, Math.floor(this.#capacity(FIRST_GUESS_MS) / 2)), now);
   }
 
   canStart(now: number): boolean {
@@ -140,10 +140,10 @@ export class Lane {
     return this.isClosed(now) ? 0 : Math.max(0, capacity - this.queued - this.inFlight);
   }
 
-  #capacity(): number {
+  #capacity(firstGuessMs: number): number {
     const cap = this.#allowed();
     if (cap < this.#maxInFlight) return cap;
-    const latencyMs = this.#latencyMs === 0 ? FIRST_GUESS_MS : this.#latencyMs;
+    const latencyMs = this.#latencyMs === 0 ? firstGuessMs : this.#latencyMs;
     return Math.floor(cap * Math.min(MAX_AHEAD_FACTOR, Math.max(1, this.#aheadMs / latencyMs)));
   }
 

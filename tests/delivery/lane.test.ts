@@ -98,7 +98,8 @@ describe('a lane', () => {
     expect(answersIn(1)).toBe(64 * MAX_IN_FLIGHT);
     expect(answersIn(500)).toBe(10 * MAX_IN_FLIGHT);
     expect(answersIn(12_000)).toBe(MAX_IN_FLIGHT);
-    expect(laneWith(0).room(0)).toBe(answersIn(300));
+    expect(laneWith(0).room(0)).toBe(MAX_IN_FLIGHT);
+    expect(laneWith(0).directPlaces(0)).toBe(Math.floor(answersIn(300) / 2));
     // A third of a short lease.
     const hurried = new Lane('a', MAX_IN_FLIGHT, 3000);
     hurried.learn(null, 500, 0);
