@@ -71,13 +71,13 @@ function createComposer(options: AttemptOptions) {
     'x-homechef-attempt',
     'traceparent',
   ];
+  const taken = new Set(ours.map((name) => name.toLowerCase()));
   const form = new HeaderForm(ours);
   const fixedLines = new WeakMap<Target, HeaderLines | null>();
 
   function fixedLinesOf(target: Target): HeaderLines | null {
     let lines = fixedLines.get(target);
     if (lines === undefined) {
-      const taken = new Set(ours.map((name) => name.toLowerCase()));
       // Refused when the webhook was written, but the name of the signature's header may have changed since.
       const custom = Object.entries(target.customHeaders).filter(([name]) => !taken.has(name.toLowerCase()));
       lines = headerLines({

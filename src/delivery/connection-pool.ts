@@ -1,6 +1,7 @@
 // The connections to receivers: kept for reuse while idle, counted and capped in all.
 import type { SecureContext } from 'node:tls';
 import type { AttemptError } from '../domain/delivery.ts';
+import { Rounds } from '../lifecycle.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
 import { Connection } from './connection.ts';
 import { Departures } from './departures.ts';
@@ -34,7 +35,7 @@ export class ConnectionPool {
   readonly #idle = new Map<string, Connection[]>();
   /** Open or being opened. */
   #sockets = 0;
-  #sweeping: NodeJS.Timeout | null = null;
+  readonly #sweeping = new Rounds(SWEEP_INTERVAL_MS, () => this.#sweep());
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -85,16 +86,14 @@ export class ConnectionPool {
     const idle = this.#idle.get(site.origin);
     if (idle === undefined) this.#idle.set(site.origin, [connection]);
     else idle.push(connection);
-    this.#sweeping ??= setInterval(() => this.#sweep(), SWEEP_INTERVAL_MS).unref();
+    this.#sweeping.begin();
   }
 
-  #sweep(): void {
+  #sweep(): boolean {
     const now = performance.now();
     const overdue = [...this.#idle.values()].flatMap((idle) => idle.filter(({ idleUntil }) => idleUntil <= now));
     for (const connection of overdue) connection.destroy();
-    if (this.#idle.size > 0 || this.#sweeping === null) return;
-    clearInterval(this.#sweeping);
-    this.#sweeping = null;
+    return this.#idle.size > 0;
   }
 
   closeIdle(): void {

@@ -3,6 +3,7 @@ import { createSecureContext } from 'node:tls';
 import type { AttemptError, Outcome } from '../domain/delivery.ts';
 import { ServiceError } from '../domain/errors.ts';
 import { parseRetryAfter } from '../domain/retry-policy.ts';
+import { Rounds } from '../lifecycle.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
 import type { AnswerHead } from './answer-reader.ts';
 import type { Connection, Message, Requester } from './connection.ts';
@@ -67,7 +68,7 @@ export class HttpClient {
   readonly #targets = new Map<string, Target>();
   readonly #running = new Set<Exchange>();
   readonly #signals = new WeakSet<AbortSignal>();
-  #checking: NodeJS.Timeout | null = null;
+  readonly #checking = new Rounds(DEADLINE_CHECK_MS, () => this.#checkDeadlines());
   readonly #now: () => number;
 
   constructor(options: HttpClientOptions) {
@@ -103,7 +104,7 @@ export class HttpClient {
       if (typeof target === 'string') exchange.fail(target);
       else if (headers === null) exchange.fail('protocol_error');
       else exchange.start(target, messageOf(target, headers, request.body));
-      this.#checking ??= setInterval(() => this.#checkDeadlines(), DEADLINE_CHECK_MS);
+      this.#checking.begin();
     });
   }
 
@@ -113,12 +114,10 @@ export class HttpClient {
     this.#pool.closeIdle();
   }
 
-  #checkDeadlines(): void {
+  #checkDeadlines(): boolean {
     const now = performance.now();
     for (const exchange of this.#running) if (exchange.endsAt <= now) exchange.fail('timeout');
-    if (this.#running.size > 0 || this.#checking === null) return;
-    clearInterval(this.#checking);
-    this.#checking = null;
+    return this.#running.size > 0;
   }
 
   // One listener for each signal, not for each request: thousands of requests share the one that stops the process.

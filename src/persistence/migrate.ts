@@ -41,9 +41,19 @@ export async function migrate(database: DatabaseConfig): Promise<string[]> {
   }
 }
 
-// Without the limits of the service's own connections: an index on a large table may take its time.
 async function runMissing(database: DatabaseConfig): Promise<string[]> {
-  const orm = await MikroORM.init({
+  const orm = await openForMigration(database);
+  try {
+    const done = await orm.migrator.up();
+    return done.map((migration) => migration.name);
+  } finally {
+    await orm.close(true);
+  }
+}
+
+/** Its `migrator` goes up and down. Without the limits of the service's own connections: an index on a large table may take its time. */
+export function openForMigration(database: DatabaseConfig) {
+  return MikroORM.init({
     entities,
     extensions: [Migrator],
     host: database.host,
@@ -57,12 +67,6 @@ async function runMissing(database: DatabaseConfig): Promise<string[]> {
     debug: false,
     logger: () => {},
   });
-  try {
-    const done = await orm.migrator.up();
-    return done.map((migration) => migration.name);
-  } finally {
-    await orm.close(true);
-  }
 }
 
 async function connect(database: DatabaseConfig): Promise<Client> {

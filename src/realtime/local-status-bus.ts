@@ -21,12 +21,8 @@ export class LocalStatusBus implements StatusBus {
     this.#deliver();
   }
 
-  get hasListeners(): boolean {
-    return this.#listeners.size > 0;
-  }
-
   get isHeard(): boolean {
-    return this.hasListeners;
+    return this.#listeners.size > 0;
   }
 
   publish(updates: readonly StatusUpdate[]): void {

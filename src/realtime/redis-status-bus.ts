@@ -51,7 +51,7 @@ export class RedisStatusBus implements StatusBus {
   }
 
   get isHeard(): boolean {
-    return this.#local.hasListeners || this.#silentUntil <= performance.now();
+    return this.#local.isHeard || this.#silentUntil <= performance.now();
   }
 
   publish(updates: readonly StatusUpdate[]): void {
@@ -76,7 +76,7 @@ export class RedisStatusBus implements StatusBus {
     }
     return () => {
       unsubscribe();
-      if (this.#local.hasListeners) return;
+      if (this.#local.isHeard) return;
       this.#stopListening?.();
       this.#stopListening = null;
     };

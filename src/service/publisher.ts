@@ -1,6 +1,7 @@
 // The publisher: gathers the events of all doors into group commits and answers each once it is on disk.
 import type { Pool } from 'pg';
 import { ServiceError } from '../domain/errors.ts';
+import { Rounds } from '../lifecycle.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
 import { findIdempotentEvents } from '../persistence/queries/find-idempotent-events.ts';
 import {
@@ -61,14 +62,14 @@ export interface PublisherOptions {
 /** A call that waits for its commit, and since when, on `performance.now()`. */
 interface Waiting {
   readonly startedAt: number;
-  readonly giveUp: () => void;
+  readonly reject: (reason: ServiceError) => void;
 }
 
 export class Publisher {
   readonly #options: PublisherOptions;
   /** In the order they came. */
   readonly #waiting = new Set<Waiting>();
-  #checking: NodeJS.Timeout | null = null;
+  readonly #checking = new Rounds(WAIT_CHECK_MS, () => this.#checkWaiting());
   readonly #commits: GroupCommit<EventRow, Published | ServiceError>;
 
   constructor(options: PublisherOptions) {
@@ -84,8 +85,7 @@ export class Publisher {
   publish(event: EventRow): Promise<Published> {
     const startedAt = performance.now();
     return new Promise((resolve, reject) => {
-      // It may still be committed later: that is what idempotency keys are for.
-      const waiting = { startedAt, giveUp: () => reject(storeUnavailable(new Error('the commit takes too long'))) };
+      const waiting = { startedAt, reject };
       const isTaken = this.#commits.add(
         event,
         (event.broadcast ? BROADCAST_BYTES : ROW_BYTES) + event.data.length,
@@ -101,20 +101,19 @@ export class Publisher {
       );
       if (!isTaken) return reject(overloaded());
       this.#waiting.add(waiting);
-      this.#checking ??= setInterval(() => this.#checkWaiting(), WAIT_CHECK_MS);
+      this.#checking.begin();
     });
   }
 
-  #checkWaiting(): void {
+  #checkWaiting(): boolean {
     const now = performance.now();
     for (const waiting of this.#waiting) {
       if (now - waiting.startedAt < MAX_WAIT_MS) break;
       this.#waiting.delete(waiting);
-      waiting.giveUp();
+      // It may still be committed later: that is what idempotency keys are for.
+      waiting.reject(storeUnavailable(new Error('the commit takes too long')));
     }
-    if (this.#waiting.size > 0 || this.#checking === null) return;
-    clearInterval(this.#checking);
-    this.#checking = null;
+    return this.#waiting.size > 0;
   }
 
   /** Whether who can wait had better wait. */

@@ -1,13 +1,9 @@
 // Bringing the schema up to date at start.
 import { randomBytes } from 'node:crypto';
-import { Migrator } from '@mikro-orm/migrations';
-import { MikroORM } from '@mikro-orm/postgresql';
 import { Client, Pool } from 'pg';
 import { expect, inject, test } from 'vitest';
-import { Migration20261127120000_first_tries_enter_no_index } from '../../migrations/Migration20261127120000_first_tries_enter_no_index.ts';
 import { newId } from '../../src/domain/ids.ts';
-import { migrate } from '../../src/persistence/migrate.ts';
-import { entities } from '../../src/persistence/orm.ts';
+import { migrate, openForMigration } from '../../src/persistence/migrate.ts';
 import { connectionOptions } from '../../src/persistence/pool.ts';
 import { listChanges } from '../../src/persistence/queries/list-changes.ts';
 import { listDeliveries } from '../../src/persistence/queries/list-deliveries.ts';
@@ -63,22 +59,7 @@ test('what was there before first tries entered no index is found as before, and
   const database = { ...server, name: `webhook_migrate_${randomBytes(6).toString('hex')}` };
   try {
     await migrate(database);
-    const orm = await MikroORM.init({
-      entities,
-      extensions: [Migrator],
-      host: database.host,
-      port: database.port,
-      user: database.user,
-      password: database.password,
-      dbName: database.name,
-      migrations: {
-        migrationsList: [{ name: MIGRATIONS.at(-1) ?? '', class: Migration20261127120000_first_tries_enter_no_index }],
-        snapshot: false,
-        disableForeignKeys: false,
-      },
-      debug: false,
-      logger: () => {},
-    });
+    const orm = await openForMigration(database);
     const pool = new Pool(connectionOptions(database));
     try {
       await orm.migrator.down();

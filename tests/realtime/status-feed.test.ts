@@ -262,9 +262,9 @@ test('refuses more watchers than a user may have, cursors of others’ making, a
 
 test('while nobody watches, PostgreSQL is not asked and the bus is not listened to', async () => {
   const reading = await watch();
-  expect(bus.hasListeners).toBe(true);
+  expect(bus.isHeard).toBe(true);
   reading.watcher.close();
-  expect(bus.hasListeners).toBe(false);
+  expect(bus.isHeard).toBe(false);
   expect(feed.status(null)).toEqual({ watchers: 0, buffered: 0, dropped: 0, lagMs: 0 });
   await eventually(() => database.pool.idleCount === database.pool.totalCount);
   let asked = 0;

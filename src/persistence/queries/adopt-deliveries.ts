@@ -1,9 +1,10 @@
 // The statement that schedules what a process held from birth and never finished.
 import type { Pool, PoolClient } from 'pg';
 import { MAX_ID_AGE_MS } from './held-from-birth.ts';
+import { horizonWithin } from './horizon.ts';
 
 /** A transaction open for longer is no publish of ours: a dump that runs for hours must not keep the dead's deliveries waiting. */
-const MAX_TRANSACTION_MS = 600_000;
+const MAX_TRANSACTION = '10 minutes';
 
 export interface AdoptionRequest {
   /** No hold lasts longer, in milliseconds. */
@@ -50,11 +51,7 @@ with place as materialized (
   cross join lateral (
     select id_floor('delivery', least(now() - $1::float8 * interval '1 millisecond', horizon) - interval '${MAX_ID_AGE_MS} milliseconds')
       collate "C" as past
-    from (
-      select greatest(coalesce(min(xact_start), now()), now() - interval '${MAX_TRANSACTION_MS} milliseconds') as horizon
-      from pg_stat_activity
-      where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
-    ) h
+    from (${horizonWithin(MAX_TRANSACTION)}) h
   ) p
   left join lateral (
     select d.id as beyond from deliveries d where d.id >= start and d.id < past order by d.id offset $2::integer limit 1

@@ -54,7 +54,7 @@ export interface InsertedEvents {
  * Nothing is held when the time in one of the ids is not about now: what is held is found by that time (see held-from-birth.ts).
  */
 export async function insertEvents(pool: Pool, events: readonly EventRow[], hold: BirthHold | null): Promise<InsertedEvents> {
-  const madeAtMs = events.map((event) => timeOfId(event.id));
+  const [oldestId, newestId] = boundsOf(events);
   const column = <Value>(of: (event: EventRow) => Value): Value[] => events.map(of);
   const result = await pool.query<InsertedRow>({
     name: 'insert-events',
@@ -90,8 +90,8 @@ export async function insertEvents(pool: Pool, events: readonly EventRow[], hold
       hold?.leaseMs ?? null,
       unlessUsual(hold?.events ?? column(() => false), true, plainArray),
       textArray(hold?.exceptWebhookIds ?? []),
-      Math.min(...madeAtMs),
-      Math.max(...madeAtMs),
+      timeOfId(oldestId),
+      timeOfId(newestId),
     ],
   });
   const owed = new Map<string, OwedDelivery[]>();
@@ -111,6 +111,17 @@ export async function insertEvents(pool: Pool, events: readonly EventRow[], hold
     if (deliveryId !== null) list.push({ deliveryId, webhookId, revision, isHeld });
   }
   return { owed, createdAtMs, heldUntilMs };
+}
+
+/** The smallest and the largest id: ids sort by the time in them. */
+function boundsOf(events: readonly EventRow[]): [string, string] {
+  let oldest = events[0]?.id ?? '';
+  let newest = oldest;
+  for (const { id } of events) {
+    if (id < oldest) oldest = id;
+    if (id > newest) newest = id;
+  }
+  return [oldest, newest];
 }
 
 /** One a delivery, one (of the number alone) an event with a key, and one of the two moments alone. */

@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import { textArray } from '../array-parameter.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 import { MAX_ID_LEAD_MS, MAX_UNINDEXED_MS } from './held-from-birth.ts';
+import { horizonWithin } from './horizon.ts';
 
 /** Of a receiver's answer: a watcher wants to recognise it, not to read it. */
 export const MAX_WATCHED_RESPONSE_CHARACTERS = 1024;
@@ -92,11 +93,7 @@ type PageRow = DeliveryRow & {
 const horizonStatement = `
 select (extract(epoch from horizon) * 1000000)::float8 as "horizonMicros",
   (extract(epoch from now() - horizon) * 1000)::float8 as "ageMs"
-from (
-  select greatest(least(now(), min(xact_start)), now() - interval '1 minute') as horizon
-  from pg_stat_activity
-  where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
-) h`;
+from (${horizonWithin('1 minute')}) h`;
 
 const moment = (parameter: string): string => `(timestamptz 'epoch' + ${parameter}::float8 * interval '1 microsecond')`;
 const micros = (time: string): string => `(extract(epoch from ${time}) * 1000000)::float8`;
