@@ -12,6 +12,7 @@ import { loadDeliveries } from '../../src/persistence/queries/load-deliveries.ts
 import { recordOutcomes, type OutcomeRow } from '../../src/persistence/queries/record-outcomes.ts';
 import { releaseLeases } from '../../src/persistence/queries/release-leases.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
+import { eventRow, outcomeRow } from './hot-rows.ts';
 
 const LEASE_MS = 45_000;
 const WEBHOOK = 'webhook_00000000000000000000000001';
@@ -35,42 +36,15 @@ beforeEach(async () => {
 
 /** Publishes as a process that sends what it commits. `ageMs`: how long before now the event's id was made. */
 async function publish(count = 1, ageMs = 0, client: Pool | PoolClient = pool): Promise<OwedDelivery[]> {
-  const events = Array.from({ length: count }, () => ({
-    id: newId('event', Date.now() - ageMs),
-    eventType: 'order.created',
-    data: '{}',
-    occurredAtMs: Date.now(),
-    publisher: 'orders',
-    userIds: ['alice'],
-    broadcast: false,
-    traceparent: null,
-    idempotencyKey: null,
-    requestHash: null,
-  }));
+  const events = Array.from({ length: count }, () => eventRow({ id: newId('event', Date.now() - ageMs), userIds: ['alice'] }));
   const hold = { leaseMs: LEASE_MS, events: events.map(() => true), exceptWebhookIds: [] };
   const { owed } = await insertEvents(client as Pool, events, hold);
   return [...owed.values()].flat();
 }
 
 function outcome(deliveryId: string, differing: Partial<OutcomeRow> = {}): OutcomeRow {
-  return {
-    deliveryId,
-    webhookId: WEBHOOK,
-    attemptCount: 0,
-    leaseExpirations: 0,
-    trigger: 'automatic',
-    status: 'delivered',
-    usesRetry: false,
-    delayMs: null,
-    startedAtMs: Date.now(),
-    durationMs: 10,
-    httpStatus: 200,
-    response: 'a receiver says in so many words that it has taken the order and thanks for it',
-    responseTruncated: false,
-    errorCode: null,
-    errorMessage: null,
-    ...differing,
-  };
+  const response = 'a receiver says in so many words that it has taken the order and thanks for it';
+  return outcomeRow(deliveryId, { webhookId: WEBHOOK, response, ...differing });
 }
 
 const failedOnce = { status: 'retrying', delayMs: 60_000, httpStatus: 500, errorCode: 'http_status' } as const;

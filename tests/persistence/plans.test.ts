@@ -2,14 +2,15 @@
 // grows with the table.
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { newId, timeOfId } from '../../src/domain/ids.ts';
+import { timeOfId } from '../../src/domain/ids.ts';
 import { batchSettings, createPool } from '../../src/persistence/pool.ts';
 import { insertEvents } from '../../src/persistence/queries/insert-events.ts';
 import { listChanges, readChangesPage } from '../../src/persistence/queries/list-changes.ts';
 import { listOverdue } from '../../src/persistence/queries/list-overdue.ts';
 import { loadDeliveries } from '../../src/persistence/queries/load-deliveries.ts';
-import { recordOutcomes, type OutcomeRow } from '../../src/persistence/queries/record-outcomes.ts';
+import { recordOutcomes } from '../../src/persistence/queries/record-outcomes.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
+import { eventRow, outcomeRow } from './hot-rows.ts';
 
 const DAYS = 30;
 const ROWS_PER_DAY = 5000;
@@ -96,44 +97,15 @@ function nodesOf(node: PlanNode | undefined): PlanNode[] {
   return node === undefined ? [] : [node, ...(node.Plans ?? []).flatMap(nodesOf)];
 }
 
-function outcomeOf(deliveryId: string): OutcomeRow {
-  return {
-    deliveryId,
-    webhookId: 'webhook_1',
-    attemptCount: 0,
-    leaseExpirations: 0,
-    trigger: 'automatic',
-    status: 'delivered',
-    usesRetry: false,
-    delayMs: null,
-    startedAtMs: Date.now(),
-    durationMs: 1,
-    httpStatus: 200,
-    response: 'ok',
-    responseTruncated: false,
-    errorCode: null,
-    errorMessage: null,
-  };
-}
-
 const statements: [string, (client: pg.Pool) => Promise<unknown>][] = [
   [
     'publish',
     (client) =>
       insertEvents(
         client,
-        Array.from({ length: BATCH }, (_, n) => ({
-          id: newId('event', Date.now()),
-          eventType: 'order.created',
-          data: '{}',
-          occurredAtMs: Date.now(),
-          publisher: 'test',
-          userIds: [`user_${1 + (n % WEBHOOKS)}`],
-          broadcast: false,
-          traceparent: null,
-          idempotencyKey: `key-${n}`,
-          requestHash: 'hash',
-        })),
+        Array.from({ length: BATCH }, (_, n) =>
+          eventRow({ userIds: [`user_${1 + (n % WEBHOOKS)}`], idempotencyKey: `key-${n}`, requestHash: 'hash' }),
+        ),
         { leaseMs: 45_000, events: Array.from({ length: BATCH }, () => true), exceptWebhookIds: ['webhook_1'] },
       ),
   ],
@@ -145,7 +117,14 @@ const statements: [string, (client: pg.Pool) => Promise<unknown>][] = [
         ids.map((deliveryId) => ({ deliveryId, token: 0 })),
       ),
   ],
-  ['settle', (client) => recordOutcomes(client, ids.map(outcomeOf))],
+  [
+    'settle',
+    (client) =>
+      recordOutcomes(
+        client,
+        ids.map((id) => outcomeRow(id)),
+      ),
+  ],
 ];
 
 describe.each(statements)('the %s statement', (_name, run) => {

@@ -1,0 +1,42 @@
+// What the publish and the settle statement are given, for tests that call them: each row differs from the usual in what it says.
+import { newId } from '../../src/domain/ids.ts';
+import type { EventRow } from '../../src/persistence/queries/insert-events.ts';
+import type { OutcomeRow } from '../../src/persistence/queries/record-outcomes.ts';
+
+export function eventRow(differing: Partial<EventRow> = {}): EventRow {
+  return {
+    id: newId('event', Date.now()),
+    eventType: 'order.created',
+    data: '{}',
+    occurredAtMs: Date.now(),
+    publisher: 'test',
+    userIds: ['user_1'],
+    broadcast: false,
+    traceparent: null,
+    idempotencyKey: null,
+    requestHash: null,
+    ...differing,
+  };
+}
+
+/** A first try that succeeded. */
+export function outcomeRow(deliveryId: string, differing: Partial<OutcomeRow> = {}): OutcomeRow {
+  return {
+    deliveryId,
+    webhookId: 'webhook_1',
+    attemptCount: 0,
+    leaseExpirations: 0,
+    trigger: 'automatic',
+    status: 'delivered',
+    usesRetry: false,
+    delayMs: null,
+    startedAtMs: Date.now(),
+    durationMs: 1,
+    httpStatus: 200,
+    response: 'ok',
+    responseTruncated: false,
+    errorCode: null,
+    errorMessage: null,
+    ...differing,
+  };
+}
