@@ -17,13 +17,20 @@ export type RedisHealth = { readonly state: 'up' } | { readonly state: 'down'; r
 /** Hears of what goes wrong without a caller: connections that break, a server set up to lose keys. */
 export type OnRedisWarning = (message: string, error?: unknown) => void;
 
+/** Who hears the broadcasts of a channel in this process. */
+export interface BroadcastListener {
+  onMessage(message: string): void;
+  /** The server has taken the subscription, at first and after every reconnect: broadcasts reach it and count it. */
+  onCounted?(): void;
+}
+
 export class RedisConnection {
   /** For commands. They reject at once while the server is away, and after half a second when it does not answer. */
   readonly commands: Redis | Cluster;
   readonly #subscriber: Redis | Cluster;
   readonly #onWarning: OnRedisWarning;
   readonly #callbacks = new Map<string, Set<(message: string) => void>>();
-  readonly #shardCallbacks = new Map<string, (message: string) => void>();
+  readonly #listeners = new Map<string, BroadcastListener>();
   #downSinceMs: number | null = Date.now();
 
   constructor(config: RedisConfig, onWarning: OnRedisWarning) {
@@ -39,12 +46,13 @@ export class RedisConnection {
       this.#downSinceMs = null;
       void this.#checkPolicy();
     });
-    this.#subscriber.on('ready', () => void this.#subscribeAgain());
+    this.#subscriber.on('ready', () => void this.#subscribeAgain([...this.#callbacks.keys()], [...this.#listeners.keys()]));
     this.#subscriber.on('message', (channel: string, message: string) => {
       for (const callback of this.#callbacks.get(channel) ?? []) callback(message);
+      this.#listeners.get(channel)?.onMessage(message);
     });
     this.#subscriber.on('smessage', (channel: string, message: string) => {
-      this.#shardCallbacks.get(channel)?.(message);
+      this.#listeners.get(channel)?.onMessage(message);
     });
   }
 
@@ -72,7 +80,7 @@ export class RedisConnection {
   subscribe(channel: string, callback: (message: string) => void): void {
     const callbacks = this.#callbacks.get(channel) ?? new Set();
     this.#callbacks.set(channel, callbacks.add(callback));
-    if (this.#subscriber.status === 'ready') void this.#subscribeAgain();
+    if (this.#subscriber.status === 'ready') void this.#subscribeAgain([channel], []);
   }
 
   /**
@@ -86,14 +94,12 @@ export class RedisConnection {
     );
   }
 
-  /** Calls back for every broadcast on a channel until the returned function is called. One listener a channel. */
-  listen(channel: string, callback: (message: string) => void): () => void {
-    const listeners = this.#subscriber instanceof Cluster ? this.#shardCallbacks : this.#callbacks;
-    if (listeners === this.#shardCallbacks) this.#shardCallbacks.set(channel, callback);
-    else this.#callbacks.set(channel, new Set([callback]));
-    if (this.#subscriber.status === 'ready') void this.#subscribeAgain();
+  /** Hears every broadcast on a channel until the returned function is called. One listener a channel. */
+  listen(channel: string, listener: BroadcastListener): () => void {
+    this.#listeners.set(channel, listener);
+    if (this.#subscriber.status === 'ready') void this.#subscribeAgain([], [channel]);
     return () => {
-      listeners.delete(channel);
+      this.#listeners.delete(channel);
       if (this.#subscriber.status !== 'ready') return;
       const left =
         this.#subscriber instanceof Cluster ? this.#subscriber.sunsubscribe(channel) : this.#subscriber.unsubscribe(channel);
@@ -113,10 +119,14 @@ export class RedisConnection {
     if (this.commands.status !== 'ready') this.#downSinceMs ??= Date.now();
   }
 
-  async #subscribeAgain(): Promise<void> {
+  async #subscribeAgain(channels: Iterable<string>, broadcasts: Iterable<string>): Promise<void> {
+    const subscriber = this.#subscriber;
     try {
-      for (const channel of this.#callbacks.keys()) await this.#subscriber.subscribe(channel);
-      for (const channel of this.#shardCallbacks.keys()) await this.#subscriber.ssubscribe(channel);
+      for (const channel of channels) await subscriber.subscribe(channel);
+      for (const channel of broadcasts) {
+        await (subscriber instanceof Cluster ? subscriber.ssubscribe(channel) : subscriber.subscribe(channel));
+        this.#listeners.get(channel)?.onCounted?.();
+      }
     } catch (error) {
       this.#onWarning('Redis did not take a subscription', error);
     }

@@ -28,6 +28,8 @@ export class RedisStatusBus implements StatusBus {
   #sending: Promise<void> | null = null;
   #silentUntil = 0;
   #stopListening: (() => void) | null = null;
+  /** Whether Redis counts this process among the listeners of updates: it does so a little after the first watcher came. */
+  #isCounted = false;
   #stopControl: (() => void) | null = null;
 
   constructor(options: { readonly redis: RedisConnection; readonly keyPrefix: string; readonly telemetry: Telemetry }) {
@@ -39,7 +41,7 @@ export class RedisStatusBus implements StatusBus {
   }
 
   start(): Promise<void> {
-    this.#stopControl ??= this.#redis.listen(this.#controlChannel, (message) => this.#obey(message));
+    this.#stopControl ??= this.#redis.listen(this.#controlChannel, { onMessage: (message) => this.#obey(message) });
     return Promise.resolve();
   }
 
@@ -68,17 +70,24 @@ export class RedisStatusBus implements StatusBus {
   subscribe(listener: (updates: readonly StatusUpdate[]) => void): () => void {
     const unsubscribe = this.#local.subscribe(listener);
     if (this.#stopListening === null) {
-      this.#stopListening = this.#redis.listen(this.#updatesChannel, (message) => {
-        const updates = this.#read(message) as StatusUpdate[] | undefined;
-        if (updates !== undefined) this.#local.publish(updates);
+      this.#stopListening = this.#redis.listen(this.#updatesChannel, {
+        onMessage: (message) => {
+          const updates = this.#read(message) as StatusUpdate[] | undefined;
+          if (updates !== undefined) this.#local.publish(updates);
+        },
+        // Not before: whoever broke its silence earlier would find nobody, and be silent again.
+        onCounted: () => {
+          this.#isCounted = true;
+          this.#send({ watching: true });
+        },
       });
-      this.#send({ watching: true });
     }
     return () => {
       unsubscribe();
       if (this.#local.isHeard) return;
       this.#stopListening?.();
       this.#stopListening = null;
+      this.#isCounted = false;
     };
   }
 
@@ -108,8 +117,7 @@ export class RedisStatusBus implements StatusBus {
       while (this.#waiting.length > 0) {
         const updates = this.#waiting.splice(0, MAX_MESSAGE_UPDATES);
         const listeners = await this.#redis.broadcast(this.#updatesChannel, this.#write(updates));
-        const ownListener = this.#stopListening === null ? 0 : 1;
-        if (listeners <= ownListener) this.#beSilent();
+        if (listeners <= (this.#isCounted ? 1 : 0)) this.#beSilent();
       }
     } catch (error) {
       this.#beSilent();

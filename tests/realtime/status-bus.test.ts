@@ -90,6 +90,22 @@ describe.each([
     expect(ofThese(heardHere)).toEqual(expected);
   });
 
+  test('a first watcher of its own does not keep a process from telling the others', async () => {
+    const [one, two] = await Promise.all([startProcess(server.config), startProcess(server.config)]);
+    const heard: StatusUpdate[] = [];
+    two.bus.subscribe((updates) => heard.push(...updates));
+    await eventually(() => {
+      one.bus.publish([update(0)]);
+      return heard.length > 0;
+    });
+    // Redis counts the new listener later than the process knows of it: its count is of the other alone.
+    one.bus.subscribe(() => undefined);
+    one.bus.publish([update(1)]);
+    await eventually(() => heard.some(({ deliveryId }) => deliveryId === update(1).deliveryId));
+    one.bus.publish([update(2)]);
+    await eventually(() => heard.some(({ deliveryId }) => deliveryId === update(2).deliveryId), { deadlineMs: 2000 });
+  });
+
   test('a changed webhook and a notice reach every process, once', async () => {
     const started = await Promise.all([1, 2, 3].map(() => startProcess(server.config)));
     const changed = started.map(({ bus }) => {
