@@ -2,8 +2,16 @@
 import type { FaultCase } from '../case.ts';
 import { latencies, quantile } from '../figures.ts';
 import { judge } from '../verdict.ts';
+import type { PublishRecord } from '../world.ts';
 
 const ANSWER_MS = 20;
+/**
+ * Rounds without and with poison, in turn; the quietest of each are compared. A disk that stalls for 300 ms, as here every ten seconds,
+ * only adds to a round's latency, whereas poison that costs the others something costs it in every round.
+ */
+const ROUNDS = 6;
+const ROUND_EVENTS = 75;
+const EVENTS_PER_SECOND = 50;
 
 export const cases: readonly FaultCase[] = [
   {
@@ -15,7 +23,9 @@ export const cases: readonly FaultCase[] = [
       world.sink.behave('/ok', { statuses: [200], delayMs: ANSWER_MS });
       await world.createWebhook('/ok');
       const processes = world.running;
-      const baseline = await world.publishMany(150, 50);
+      const quietestP95 = (rounds: readonly PublishRecord[][]): number =>
+        Math.min(...rounds.map((round) => quantile(latencies(world, '/ok', round), 0.95)));
+      const withoutPoison = [await world.publishMany(ROUND_EVENTS, EVENTS_PER_SECOND)];
       await world.settle();
       // What the row of a webhook becomes, and the code that its deliveries must end with.
       const poisons: Record<string, readonly [set: string, code: string]> = {
@@ -47,10 +57,14 @@ export const cases: readonly FaultCase[] = [
         () => false,
         () => true,
       );
-      const records = world.publishMany(150, 50);
-      for (let n = 0; n < 20; n += 1) await world.publish({ userId: 'poisoned' });
-      const beside = await records;
-      await world.settle();
+      const besidePoison = [];
+      for (let round = 0; round < ROUNDS; round += 1) {
+        if (round > 0) withoutPoison.push(await world.publishMany(ROUND_EVENTS, EVENTS_PER_SECOND));
+        const records = world.publishMany(ROUND_EVENTS, EVENTS_PER_SECOND);
+        for (let n = 0; n < 20; n += 1) await world.publish({ userId: 'poisoned' });
+        besidePoison.push(await records);
+        await world.settle();
+      }
       const rows = await world.postgres.query<{ webhook_id: string; status: string; error_code: string; n: number }>(
         `select webhook_id, status, error_code, count(*)::integer as n from deliveries
          where user_id <> 'someone' group by 1, 2, 3`,
@@ -61,10 +75,7 @@ export const cases: readonly FaultCase[] = [
         const seen = found.map((row) => `${row.status} ${row.error_code} ×${row.n}`).join(', ');
         check(what, found.length === 1 && found[0]?.status === 'failed' && found[0].error_code === code, seen);
       }
-      const [p95, p95Beside] = [baseline, beside].map((list) => quantile(latencies(world, '/ok', list), 0.95)) as [
-        number,
-        number,
-      ];
+      const [p95, p95Beside] = [quietestP95(withoutPoison), quietestP95(besidePoison)];
       const verdict = await judge(world, ['/poisoned', '/payload', 'x', '169.254.169.254/']);
       check('a status nobody knows is refused by the schema', refused, String(refused));
       check('lost', verdict.lost === 0, verdict.lost);
