@@ -1,7 +1,7 @@
 // The publisher: gathers the events of all doors into group commits and answers each once it is on disk.
 import type { Pool } from 'pg';
 import { ServiceError } from '../domain/errors.ts';
-import { Rounds } from '../lifecycle.ts';
+import { Waits } from '../lifecycle.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
 import { findIdempotentEvents } from '../persistence/queries/find-idempotent-events.ts';
 import {
@@ -31,8 +31,6 @@ const OVERLOADED_RETRY_MS = 1000;
 
 /** While the database hangs a batch waits for the one before it; callers are told so before their own patience ends. */
 const MAX_WAIT_MS = 10_000;
-/** How often the calls that wait are looked at for one that has waited so long: a timer for each would cost two calls and its memory. */
-const WAIT_CHECK_MS = 250;
 
 /** What one statement committed. */
 export interface Commit {
@@ -59,17 +57,12 @@ export interface PublisherOptions {
   readonly onCommitted: (commit: Commit) => void;
 }
 
-/** A call that waits for its commit, and since when, on `performance.now()`. */
-interface Waiting {
-  readonly startedAt: number;
-  readonly reject: (reason: ServiceError) => void;
-}
-
 export class Publisher {
   readonly #options: PublisherOptions;
-  /** In the order they came. */
-  readonly #waiting = new Set<Waiting>();
-  readonly #checking = new Rounds(WAIT_CHECK_MS, () => this.#checkWaiting());
+  /** Calls that wait for their commit. It may still come later: that is what idempotency keys are for. */
+  readonly #waits = new Waits<(reason: ServiceError) => void>(MAX_WAIT_MS, (reject) =>
+    reject(storeUnavailable(new Error('the commit takes too long'))),
+  );
   readonly #commits: GroupCommit<EventRow, Published | ServiceError>;
 
   constructor(options: PublisherOptions) {
@@ -85,12 +78,11 @@ export class Publisher {
   publish(event: EventRow): Promise<Published> {
     const startedAt = performance.now();
     return new Promise((resolve, reject) => {
-      const waiting = { startedAt, reject };
       const isTaken = this.#commits.add(
         event,
         (event.broadcast ? BROADCAST_BYTES : ROW_BYTES) + event.data.length,
         (error, result) => {
-          this.#waiting.delete(waiting);
+          this.#waits.end(reject);
           if (error !== undefined) reject(storeUnavailable(error));
           else if (result instanceof ServiceError) reject(result);
           else if (result !== undefined) {
@@ -100,20 +92,8 @@ export class Publisher {
         },
       );
       if (!isTaken) return reject(overloaded());
-      this.#waiting.add(waiting);
-      this.#checking.begin();
+      this.#waits.begin(reject, startedAt);
     });
-  }
-
-  #checkWaiting(): boolean {
-    const now = performance.now();
-    for (const waiting of this.#waiting) {
-      if (now - waiting.startedAt < MAX_WAIT_MS) break;
-      this.#waiting.delete(waiting);
-      // It may still be committed later: that is what idempotency keys are for.
-      waiting.reject(storeUnavailable(new Error('the commit takes too long')));
-    }
-    return this.#waiting.size > 0;
   }
 
   /** Whether who can wait had better wait. */

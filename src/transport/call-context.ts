@@ -1,7 +1,7 @@
 // What a call carries beside its message: who calls, through which door, and the id that ties its log lines together.
 import { randomUUID } from 'node:crypto';
-import { createContextKey, createContextValues } from '@connectrpc/connect';
-import type { ContextValues } from '@connectrpc/connect';
+import { createContextKey } from '@connectrpc/connect';
+import type { ContextKey, ContextValues } from '@connectrpc/connect';
 import { ServiceError } from '../domain/errors.ts';
 import type { Principal } from '../security/tokens.ts';
 
@@ -15,7 +15,26 @@ const principalKey = createContextKey<Principal | null>(null, { description: 'pr
 
 /** `address` is the caller's, as the listener or a trusted proxy tells it. */
 export function newCallValues(requestId: string, door: Door, address: string): ContextValues {
-  return createContextValues().set(requestIdKey, requestId).set(doorKey, door).set(addressKey, address);
+  return new CallValues().set(requestIdKey, requestId).set(doorKey, door).set(addressKey, address);
+}
+
+/** As Connect's own, without three functions made for every call. */
+class CallValues implements ContextValues {
+  [id: symbol]: unknown;
+
+  get<T>(key: ContextKey<T>): T {
+    return key.id in this ? (this[key.id] as T) : key.defaultValue;
+  }
+
+  set<T>(key: ContextKey<T>, value: T): this {
+    this[key.id] = value;
+    return this;
+  }
+
+  delete(key: ContextKey<unknown>): this {
+    Reflect.deleteProperty(this, key.id);
+    return this;
+  }
 }
 
 export function addressOf(values: ContextValues): string {

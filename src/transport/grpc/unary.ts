@@ -7,6 +7,7 @@ import type { DescMethodUnary, Message } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
 import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
 import { ServiceError } from '../../domain/errors.ts';
+import { Waits } from '../../lifecycle.ts';
 import { newCallValues, requestIdFrom, setProblem } from '../call-context.ts';
 import { READ_OPTIONS } from '../connect-options.ts';
 import { deadlineExceeded } from '../errors.ts';
@@ -36,87 +37,118 @@ export function grpcUnary(options: GrpcUnaryOptions): (stream: ServerHttp2Stream
     method,
     call: unaryCall(entry, method, options.interceptors),
   }));
+  const uploads = new Waits<ServerHttp2Stream>(options.requestTimeoutMs, (stream) => stream.close(constants.NGHTTP2_CANCEL));
   return (stream, headers) => {
     const route = find(headers);
     if (route === undefined) return false;
-    const requestId = requestIdFrom(headers['x-request-id']);
-    readMessage(stream, options, (bytes) => void answer(route, stream, headers, requestId, bytes, options));
+    new Exchange(route, stream, headers, options, uploads).begin();
     return true;
   };
 }
 
 type Read = Buffer | ServiceError;
 
-// Calls back once: with the message, or with why there is none. A stream that closes first is not answered at all.
-function readMessage(stream: ServerHttp2Stream, options: GrpcUnaryOptions, done: (read: Read) => void): void {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  let isDone = false;
-  const timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), options.requestTimeoutMs);
-  const finish = (read: Read): void => {
-    if (isDone) return;
-    isDone = true;
-    clearTimeout(timer);
-    done(read);
-  };
-  stream.on('data', (chunk: Buffer) => {
+/** One call, from the first byte of its message to its answer. A stream that closes before its message is there is not answered. */
+class Exchange {
+  readonly #route: Route;
+  readonly #stream: ServerHttp2Stream;
+  readonly #headers: IncomingHttpHeaders;
+  readonly #options: GrpcUnaryOptions;
+  readonly #uploads: Waits<ServerHttp2Stream>;
+  #chunks: Buffer[] = [];
+  #size = 0;
+  #isRead = false;
+  /** Only while the call runs. */
+  #controller: AbortController | null = null;
+
+  constructor(
+    route: Route,
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    options: GrpcUnaryOptions,
+    uploads: Waits<ServerHttp2Stream>,
+  ) {
+    this.#route = route;
+    this.#stream = stream;
+    this.#headers = headers;
+    this.#options = options;
+    this.#uploads = uploads;
+  }
+
+  begin(): void {
+    const stream = this.#stream;
+    this.#uploads.begin(stream);
+    stream.on('data', (chunk: Buffer) => this.#take(chunk));
+    stream.on('end', () => {
+      const [first] = this.#chunks;
+      this.#finish(this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks, this.#size));
+    });
+    stream.on('close', () => this.#closed());
+    stream.on('error', ignore);
+  }
+
+  #take(chunk: Buffer): void {
     // What still comes of a message that was refused is dropped, until the caller hears of it.
-    if (isDone) return;
-    size += chunk.length;
-    chunks.push(chunk);
-    if (size > options.maxMessageBytes + FRAME_HEADER_BYTES) {
-      chunks.length = 0;
-      finish(messageTooLarge());
+    if (this.#isRead) return;
+    this.#size += chunk.length;
+    this.#chunks.push(chunk);
+    if (this.#size > this.#options.maxMessageBytes + FRAME_HEADER_BYTES) this.#finish(messageTooLarge());
+  }
+
+  #finish(read: Read): void {
+    if (this.#isRead) return;
+    this.#isRead = true;
+    this.#uploads.end(this.#stream);
+    this.#chunks = [];
+    void this.#answer(read);
+  }
+
+  #closed(): void {
+    this.#isRead = true;
+    this.#uploads.end(this.#stream);
+    this.#controller?.abort(new ServiceError('canceled', 'request_canceled', 'The caller went away.'));
+  }
+
+  async #answer(read: Read): Promise<void> {
+    const headers = this.#headers;
+    const { method, call } = this.#route;
+    const requestId = requestIdFrom(headers['x-request-id']);
+    const values = newCallValues(requestId, 'grpc', addressOf(this.#stream));
+    const controller = (this.#controller = new AbortController());
+    let timer: NodeJS.Timeout | null = null;
+    let message: Message;
+    try {
+      const timeoutMs = timeoutOf(headers);
+      if (timeoutMs !== null) {
+        timer = setTimeout(() => controller.abort(deadlineExceeded()), Math.min(timeoutMs, this.#options.maxCallMs));
+      }
+      message = decode(method, read);
+    } catch (thrown) {
+      setProblem(values, toProblem(thrown));
+      message = create(method.input);
     }
-  });
-  stream.on('end', () => finish(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size)));
-  stream.on('close', () => {
-    isDone = true;
-    clearTimeout(timer);
-  });
-  // What breaks a stream is told by its close.
-  stream.on('error', () => {});
+    try {
+      const output = await call(message, callInput(headers, values, controller.signal));
+      respond(this.#stream, requestId, frame([toBinary(method.output, output)]));
+    } catch (thrown) {
+      refuse(this.#stream, requestId, thrown);
+    } finally {
+      this.#controller = null;
+      if (timer !== null) clearTimeout(timer);
+    }
+  }
 }
 
-async function answer(
-  { method, call }: Route,
-  stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
-  requestId: string,
-  read: Read,
-  options: GrpcUnaryOptions,
-): Promise<void> {
-  const controller = new AbortController();
-  const timeout = parseTimeout(
-    headers['grpc-timeout'] === undefined ? null : String(headers['grpc-timeout']),
-    Number.MAX_SAFE_INTEGER,
-  );
-  const timer =
-    timeout.timeoutMs === undefined
-      ? null
-      : setTimeout(() => controller.abort(deadlineExceeded()), Math.min(timeout.timeoutMs, options.maxCallMs));
-  let isAnswered = false;
-  stream.on('close', () => {
-    if (!isAnswered) controller.abort(new ServiceError('canceled', 'request_canceled', 'The caller went away.'));
-  });
-  const values = newCallValues(requestId, 'grpc', addressOf(stream));
-  let message: Message;
-  try {
-    if (timeout.error !== undefined) throw timeout.error;
-    message = decode(method, read);
-  } catch (thrown) {
-    setProblem(values, toProblem(thrown));
-    message = create(method.input);
-  }
-  try {
-    const output = await call(message, callInput(headers, values, controller.signal));
-    respond(stream, requestId, frame([toBinary(method.output, output)]));
-  } catch (thrown) {
-    refuse(stream, requestId, thrown);
-  } finally {
-    isAnswered = true;
-    if (timer !== null) clearTimeout(timer);
-  }
+/** What breaks a stream is told by its close. */
+function ignore(): void {}
+
+/** Milliseconds that the caller waits; null: it does not say. Throws for what is no time. */
+function timeoutOf(headers: IncomingHttpHeaders): number | null {
+  const text = headers['grpc-timeout'];
+  if (text === undefined) return null;
+  const { timeoutMs, error } = parseTimeout(String(text), Number.MAX_SAFE_INTEGER);
+  if (error !== undefined) throw error;
+  return timeoutMs ?? null;
 }
 
 function decode(method: DescMethodUnary, read: Read): Message {

@@ -1,31 +1,32 @@
 // A unary call is answered when its deadline passes or its caller goes away, whether or not the code below listens to its signal.
 import type { Interceptor } from '@connectrpc/connect';
+import { Waits } from '../../lifecycle.ts';
 import { deadlineExceeded } from '../errors.ts';
 
 /** The longest a unary call may take. Clients that ask for more are refused; those that ask for nothing get this. */
 export const MAX_CALL_MS = 30_000;
 
 export function deadline(maxMs = MAX_CALL_MS): Interceptor {
+  const waits = new Waits<(reason: unknown) => void>(maxMs, (reject) => reject(deadlineExceeded()));
   return (next) => (request) => {
     if (request.stream) return next(request);
+    const { signal } = request;
     return new Promise((resolve, reject) => {
-      const controller = new AbortController();
-      const stop = (reason: unknown): void => {
-        finish();
-        controller.abort(reason);
-        reject(reason);
+      const onAbort = (): void => reject(signal.reason);
+      if (signal.aborted) return onAbort();
+      signal.addEventListener('abort', onAbort);
+      waits.begin(reject);
+      const run = async (): Promise<void> => {
+        try {
+          resolve(await next(request));
+        } catch (error) {
+          reject(error);
+        } finally {
+          waits.end(reject);
+          signal.removeEventListener('abort', onAbort);
+        }
       };
-      const onAbort = (): void => stop(request.signal.reason);
-      const timer = setTimeout(() => stop(deadlineExceeded()), maxMs);
-      const finish = (): void => {
-        clearTimeout(timer);
-        request.signal.removeEventListener('abort', onAbort);
-      };
-      if (request.signal.aborted) return onAbort();
-      request.signal.addEventListener('abort', onAbort);
-      next({ ...request, signal: controller.signal })
-        .finally(finish)
-        .then(resolve, reject);
+      void run();
     });
   };
 }

@@ -8,9 +8,14 @@ export type CountCall = (userId: string) => Promise<void>;
 
 /** Measured 2026-11-23, Node 26, CPU a call: 0.05 to 0.09 µs for who is not counted, 0.25 µs for who is, out of what memory holds. */
 export function limitRate(countCall: CountCall): Interceptor {
-  return (next) => async (request) => {
-    const principal = findPrincipal(request.contextValues);
-    if (principal?.role === 'developer') await countCall(principal.userId);
-    return next(request);
+  return (next) => {
+    const counted = async (userId: string, request: Parameters<typeof next>[0]): ReturnType<typeof next> => {
+      await countCall(userId);
+      return next(request);
+    };
+    return (request) => {
+      const principal = findPrincipal(request.contextValues);
+      return principal?.role === 'developer' ? counted(principal.userId, request) : next(request);
+    };
   };
 }
