@@ -190,23 +190,47 @@ describe('a verified token', () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ['Date'] }));
   afterEach(() => void vi.useRealTimers());
 
-  it('is not believed beyond its end', async () => {
+  it('is recalled for a minute, by the very header', async () => {
     const verifier = new TokenVerifier(config);
-    const text = token(claims({ exp: nowSeconds() + 20 }));
-    expect(await verify(text, verifier)).toMatchObject({ userId: 'user123' });
-    vi.setSystemTime(Date.now() + 49_000);
-    expect(await verify(text, verifier)).toMatchObject({ userId: 'user123' });
-    vi.setSystemTime(Date.now() + 3000);
-    expect(await verify(text, verifier)).toBe(REFUSED);
+    const header = `Bearer ${token()}`;
+    expect(verifier.recall(header)).toBeNull();
+    const principal = await verifier.verify(header);
+    vi.setSystemTime(Date.now() + 59_000);
+    expect(verifier.recall(header)).toBe(principal);
+    expect(verifier.recall(`${header}x`)).toBeNull();
+    expect(verifier.recall(null)).toBeNull();
+    vi.setSystemTime(Date.now() + 2000);
+    expect(verifier.recall(header)).toBeNull();
   });
 
-  it('is remembered among at most ten thousand', async () => {
+  it('is not believed beyond its end', async () => {
     const verifier = new TokenVerifier(config);
-    const first = token();
-    await verify(first, verifier);
-    for (let i = 0; i < 10_050; i += 1) await verify(token(claims({ jti: i })), verifier);
+    const header = `Bearer ${token(claims({ exp: nowSeconds() + 20 }))}`;
+    await verifier.verify(header);
+    vi.setSystemTime(Date.now() + 49_000);
+    expect(verifier.recall(header)).toMatchObject({ userId: 'user123' });
+    await expect(verifier.verify(header)).resolves.toMatchObject({ userId: 'user123' });
+    vi.setSystemTime(Date.now() + 3000);
+    expect(verifier.recall(header)).toBeNull();
+    await expect(verifier.verify(header)).rejects.toMatchObject({ reason: 'token_invalid' });
+  });
+
+  it('that is refused is never recalled', async () => {
+    const verifier = new TokenVerifier(config);
+    const header = `Bearer ${token(claims({ role: 'nobody' }))}`;
+    await expect(verifier.verify(header)).rejects.toMatchObject({ reason: 'token_invalid' });
+    expect(verifier.recall(header)).toBeNull();
+  });
+
+  it('is remembered among at most ten thousand, of which the one used least recently goes', async () => {
+    const verifier = new TokenVerifier(config);
+    const headers = Array.from({ length: 10_001 }, (_, jti) => `Bearer ${token(claims({ jti }))}`);
+    for (const header of headers.slice(0, 10_000)) await verifier.verify(header);
+    expect(verifier.recall(headers[0] ?? '')).not.toBeNull();
+    await verifier.verify(headers[10_000] ?? '');
     expect(verifier.remembered).toBe(10_000);
-    expect(await verify(first, verifier)).toMatchObject({ userId: 'user123' });
+    expect(verifier.recall(headers[0] ?? '')).not.toBeNull();
+    expect(verifier.recall(headers[1] ?? '')).toBeNull();
   });
 });
 
