@@ -1,6 +1,6 @@
 // The head of every page: names the page, to the tab and to screen readers, and holds its actions.
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 
 interface PageHeadProps {
   readonly title: string;
@@ -18,7 +18,8 @@ export function PageHead({ title, heading, lead, back, children }: PageHeadProps
   useEffect(() => {
     document.title = `${title} · HomeChef Webhooks`;
   }, [title]);
-  useEffect(() => {
+  // Before the page can be seen: later it would take the focus from whoever has begun to type.
+  useLayoutEffect(() => {
     // After a move within the page, reading goes on at the new heading; on the first load the browser decides.
     if (!firstPage) element.current?.focus({ preventScroll: true });
     firstPage = false;
