@@ -9,16 +9,28 @@ const CLOSING_MS = 20_000;
 /** npm passes on the Ctrl-C that the terminal gave to us too: the same wish, heard twice within milliseconds. */
 const ECHO_MS = 500;
 
+/** As the process begins: our own last words go there as they are. */
+const { error: print } = console;
+
 try {
   const config = toConfig(readEnv());
   const app = await createApp(config);
+  printIntoLog(app);
   stopOnFatalErrors(app);
   stopOnSignals(app, config);
   await app.start();
   if (config.environment === 'development') console.log(await greeting(app, config));
 } catch (error) {
-  console.error(error instanceof ConfigError ? `Not started: ${error.message}` : error);
+  print(error instanceof ConfigError ? `Not started: ${error.message}` : error);
   process.exit(1);
+}
+
+// Libraries that print (Connect does when a watcher's socket closes under a write) get a line of the log, with nothing secret in it.
+function printIntoLog({ log }: App): void {
+  const write = (text: unknown, ...more: unknown[]): void =>
+    log.warn({ err: more.find((part) => part instanceof Error), printed: true }, String(text));
+  console.error = write;
+  console.warn = write;
 }
 
 // What nobody expected leaves the process in a state that nobody knows: it says so and ends, and its leases run out.
@@ -44,7 +56,7 @@ function stopOnSignals(app: App, config: Config): void {
     app.drain().then(
       () => process.exit(0),
       (error: unknown) => {
-        console.error(error);
+        print(error);
         process.exit(1);
       },
     );

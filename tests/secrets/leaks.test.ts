@@ -139,6 +139,32 @@ test(
   PATIENCE_MS,
 );
 
+test(
+  'what a library prints is a line of the log, without its secrets',
+  async () => {
+    const printing = `setInterval(() => console.error('a library failed', new Error('sent Bearer ' + process.env.PRINTED)), 50).unref()`;
+    const printer = await startProcess({
+      ...envOf(database.config, redis.config),
+      ENVIRONMENT: 'test',
+      NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(printing)}`,
+    });
+    try {
+      const printed = () => printer.lines.filter((line) => line.startsWith('{') && line.includes('a library failed'));
+      await eventually(() => printed().length > 0);
+      // Until the service is built, nobody minds what is printed.
+      const last = JSON.parse(printed().at(-1) ?? '') as Record<string, unknown>;
+      expect(last).toMatchObject({ level: 'warn', message: 'a library failed', printed: true });
+      expect(JSON.stringify(last)).not.toContain(credential);
+      const from = printer.lines.length;
+      await eventually(() => printer.lines.length > from + 5);
+      expect(printer.lines.slice(from).filter((line) => !line.startsWith('{'))).toEqual([]);
+    } finally {
+      await printer.kill();
+    }
+  },
+  PATIENCE_MS,
+);
+
 async function contents({ config }: TestRedis): Promise<string> {
   const client = new Redis({ host: config.host, port: config.port });
   const found: string[] = [];
