@@ -1,4 +1,5 @@
 // The service as a process: configure, build, serve, and stop in good order when told to.
+import { format } from 'node:util';
 import { createApp, type App } from './app.ts';
 import { welcome, WELCOME_SERVICE, WELCOME_USER } from './cli/welcome.ts';
 import { ConfigError, readEnv, toConfig, type Config } from './config.ts';
@@ -27,8 +28,10 @@ try {
 
 // Libraries that print (Connect does when a watcher's socket closes under a write) get a line of the log, with nothing secret in it.
 function printIntoLog({ log }: App): void {
-  const write = (text: unknown, ...more: unknown[]): void =>
-    log.warn({ err: more.find((part) => part instanceof Error), printed: true }, String(text));
+  const write = (...parts: unknown[]): void => {
+    const err = parts.find((part) => part instanceof Error);
+    log.warn({ err, printed: true }, format(...parts.filter((part) => part !== err)) || 'an error');
+  };
   console.error = write;
   console.warn = write;
 }

@@ -1,6 +1,7 @@
 // Redis: one connection for commands and one for subscriptions, tuned so that a dead or stopped server fails fast.
 import { Cluster, Redis, type ClusterNode, type ClusterOptions, type RedisOptions } from 'ioredis';
 import type { RedisConfig } from '../config.ts';
+import { pause } from '../lifecycle.ts';
 import type { Script } from './redis-script.ts';
 
 /** A command that takes longer has failed: Redis answers in a millisecond, and PostgreSQL can stand in for it. */
@@ -8,6 +9,8 @@ const COMMAND_TIMEOUT_MS = 500;
 const CONNECT_TIMEOUT_MS = 2000;
 const FIRST_RECONNECT_DELAY_MS = 50;
 const MAX_RECONNECT_DELAY_MS = 1000;
+/** Between two tries to subscribe on one connection: by then a server that stopped for a moment answers again. */
+const SUBSCRIBE_RETRY_MS = 1000;
 /** Slots move rarely and one hop follows a move; more would only prolong a failure. */
 const MAX_CLUSTER_REDIRECTIONS = 4;
 const CLUSTER_RETRY_DELAY_MS = 50;
@@ -20,7 +23,7 @@ export type OnRedisWarning = (message: string, error?: unknown) => void;
 /** Who hears the broadcasts of a channel in this process. */
 export interface BroadcastListener {
   onMessage(message: string): void;
-  /** The server has taken the subscription, at first and after every reconnect: broadcasts reach it and count it. */
+  /** The server has taken the subscription, on this connection and on each new one: broadcasts reach it and count it. */
   onCounted?(): void;
 }
 
@@ -46,7 +49,10 @@ export class RedisConnection {
       this.#downSinceMs = null;
       void this.#checkPolicy();
     });
-    this.#subscriber.on('ready', () => void this.#subscribeAgain([...this.#callbacks.keys()], [...this.#listeners.keys()]));
+    this.#subscriber.on('ready', () => {
+      for (const channel of this.#callbacks.keys()) void this.#take(channel, false);
+      for (const channel of this.#listeners.keys()) void this.#take(channel, true);
+    });
     this.#subscriber.on('message', (channel: string, message: string) => {
       for (const callback of this.#callbacks.get(channel) ?? []) callback(message);
       this.#listeners.get(channel)?.onMessage(message);
@@ -80,7 +86,7 @@ export class RedisConnection {
   subscribe(channel: string, callback: (message: string) => void): void {
     const callbacks = this.#callbacks.get(channel) ?? new Set();
     this.#callbacks.set(channel, callbacks.add(callback));
-    if (this.#subscriber.status === 'ready') void this.#subscribeAgain([channel], []);
+    void this.#take(channel, false);
   }
 
   /**
@@ -97,7 +103,7 @@ export class RedisConnection {
   /** Hears every broadcast on a channel until the returned function is called. One listener a channel. */
   listen(channel: string, listener: BroadcastListener): () => void {
     this.#listeners.set(channel, listener);
-    if (this.#subscriber.status === 'ready') void this.#subscribeAgain([], [channel]);
+    void this.#take(channel, true);
     return () => {
       this.#listeners.delete(channel);
       if (this.#subscriber.status !== 'ready') return;
@@ -119,16 +125,20 @@ export class RedisConnection {
     if (this.commands.status !== 'ready') this.#downSinceMs ??= Date.now();
   }
 
-  async #subscribeAgain(channels: Iterable<string>, broadcasts: Iterable<string>): Promise<void> {
+  /** Asks until the server has taken the subscription, the connection is another, or nobody wants it any more. */
+  async #take(channel: string, isBroadcast: boolean): Promise<void> {
     const subscriber = this.#subscriber;
-    try {
-      for (const channel of channels) await subscriber.subscribe(channel);
-      for (const channel of broadcasts) {
-        await (subscriber instanceof Cluster ? subscriber.ssubscribe(channel) : subscriber.subscribe(channel));
-        this.#listeners.get(channel)?.onCounted?.();
+    const isWanted = (): boolean => (isBroadcast ? this.#listeners : this.#callbacks).has(channel);
+    while (subscriber.status === 'ready' && isWanted()) {
+      try {
+        const isSharded = isBroadcast && subscriber instanceof Cluster;
+        await (isSharded ? subscriber.ssubscribe(channel) : subscriber.subscribe(channel));
+        if (isBroadcast) this.#listeners.get(channel)?.onCounted?.();
+        return;
+      } catch (error) {
+        this.#onWarning('Redis did not take a subscription; trying again', error);
+        await pause(SUBSCRIBE_RETRY_MS);
       }
-    } catch (error) {
-      this.#onWarning('Redis did not take a subscription', error);
     }
   }
 

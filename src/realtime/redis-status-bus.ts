@@ -28,7 +28,10 @@ export class RedisStatusBus implements StatusBus {
   #sending: Promise<void> | null = null;
   #silentUntil = 0;
   #stopListening: (() => void) | null = null;
-  /** Whether Redis counts this process among the listeners of updates: it does so a little after the first watcher came. */
+  /**
+   * Whether Redis counts this process among the listeners of updates: it does so a little after the first watcher came. Not told of a
+   * connection that broke: until the next one this process may be silent towards one other.
+   */
   #isCounted = false;
   #stopControl: (() => void) | null = null;
 

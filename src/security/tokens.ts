@@ -50,6 +50,13 @@ const REFUSED_PARAMETERS = ['crit', 'jku', 'jwk', 'x5u', 'x5c', 'b64', 'zip'];
 const BEARER = /^Bearer +(.+)$/i;
 const COMPACT = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 
+/** The usual spelling without a regular expression. One token has many spellings, so nothing is remembered by the header itself. */
+function tokenIn(authorization: string | null): string | null {
+  if (authorization === null) return null;
+  if (authorization.startsWith('Bearer ') && authorization[7] !== ' ') return authorization.slice(7) || null;
+  return BEARER.exec(authorization)?.[1] ?? null;
+}
+
 /**
  * Verifies tokens, and remembers them for a minute: then one costs a map look-up.
  * Measured 2026-11-27, Node 26: 0.2 to 0.3 µs for a remembered token, 110 to 145 µs for the first time (HS256).
@@ -58,7 +65,7 @@ export class TokenVerifier {
   readonly #config: TokenConfig;
   readonly #secret: KeyObject | null;
   readonly #keySet: JWTVerifyGetKey | null;
-  /** By Authorization header, least recently used first. */
+  /** By token, least recently used first. */
   readonly #verified = new Map<string, { readonly principal: Principal; readonly untilMs: number }>();
 
   constructor(config: TokenConfig) {
@@ -79,28 +86,26 @@ export class TokenVerifier {
     return this.#verified.size;
   }
 
-  /** Whom this Authorization header was found to name within the last minute. */
+  /** Whom the token in this Authorization header was found to name within the last minute. */
   recall(authorization: string | null): Principal | null {
-    if (authorization === null) return null;
-    const known = this.#verified.get(authorization);
-    if (known === undefined) return null;
-    this.#verified.delete(authorization);
+    const token = tokenIn(authorization);
+    const known = token === null ? undefined : this.#verified.get(token);
+    if (token === null || known === undefined) return null;
+    this.#verified.delete(token);
     if (known.untilMs <= Date.now()) return null;
-    this.#verified.set(authorization, known);
+    this.#verified.set(token, known);
     return known.principal;
   }
 
   /** Takes an Authorization header as it came. Throws `token_missing` or `token_invalid`. */
   async verify(authorization: string | null): Promise<Principal> {
-    const token = BEARER.exec(authorization ?? '')?.[1];
-    if (authorization === null || token === undefined) {
-      throw new ServiceError('unauthenticated', 'token_missing', 'This call needs a bearer token.');
-    }
+    const token = tokenIn(authorization);
+    if (token === null) throw new ServiceError('unauthenticated', 'token_missing', 'This call needs a bearer token.');
     const nowMs = Date.now();
     const principal = principalOf(await this.#payload(token), nowMs);
     const untilMs = Math.min(nowMs + VERIFIED_MS, principal.expiresAtMs + LEEWAY_SECONDS * 1000);
     if (this.#verified.size >= MAX_VERIFIED) this.#verified.delete(this.#verified.keys().next().value ?? '');
-    this.#verified.set(authorization, { principal, untilMs });
+    this.#verified.set(token, { principal, untilMs });
     return principal;
   }
 

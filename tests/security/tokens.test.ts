@@ -190,7 +190,7 @@ describe('a verified token', () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ['Date'] }));
   afterEach(() => void vi.useRealTimers());
 
-  it('is recalled for a minute, by the very header', async () => {
+  it('is recalled for a minute', async () => {
     const verifier = new TokenVerifier(config);
     const header = `Bearer ${token()}`;
     expect(verifier.recall(header)).toBeNull();
@@ -213,6 +213,15 @@ describe('a verified token', () => {
     vi.setSystemTime(Date.now() + 3000);
     expect(verifier.recall(header)).toBeNull();
     await expect(verifier.verify(header)).rejects.toMatchObject({ reason: 'token_invalid' });
+  });
+
+  it('is remembered once, however its header is spelt', async () => {
+    const verifier = new TokenVerifier(config);
+    const text = token();
+    const spellings = ['Bearer ', 'bearer ', 'BEARER ', ...Array.from({ length: 50 }, (_, n) => `Bearer${' '.repeat(n + 1)}`)];
+    for (const spelling of spellings) await verifier.verify(spelling + text);
+    expect(verifier.remembered).toBe(1);
+    for (const spelling of spellings) expect(verifier.recall(spelling + text)).toMatchObject({ userId: 'user123' });
   });
 
   it('that is refused is never recalled', async () => {
