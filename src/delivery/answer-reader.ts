@@ -51,6 +51,9 @@ export class AnswerReader {
   #trailerBytes = 0;
   #isKept = false;
   #idleMs = Number.POSITIVE_INFINITY;
+  /** The last head, and what it says: within a second a server answers with the same one. */
+  #headText = '';
+  #head: Head | null = null;
 
   /** From here on the bytes are those of another answer. */
   begin(listener: AnswerListener): void {
@@ -128,15 +131,16 @@ export class AnswerReader {
       // A line that ends without a carriage return will never be followed by the end that is waited for.
       return /(?<!\r)\n/.test(text) ? 'protocol_error' : at;
     }
-    const lines = text.slice(0, end).split(LINE_END);
-    const [, minor, status] = STATUS_LINE.exec(lines[0] ?? '') ?? [];
-    const headers = readHeaders(lines);
-    if (status === undefined || headers === null) return 'protocol_error';
-    const error = this.#begin(Number(status), minor === '1', headers);
-    return error ?? at + end + 4;
+    const head = text.slice(0, end);
+    if (head !== this.#headText) {
+      this.#head = headOf(head);
+      this.#headText = head;
+    }
+    if (this.#head === null) return 'protocol_error';
+    return this.#begin(this.#head) ?? at + end + 4;
   }
 
-  #begin(status: number, isPersistent: boolean, headers: Headers): AttemptError | null {
+  #begin({ status, isPersistent, headers }: Head): AttemptError | null {
     if (status < 200) {
       // Nobody has asked for either.
       if (status === CONTINUE || status === SWITCHING_PROTOCOLS) return 'protocol_error';
@@ -201,6 +205,21 @@ function lineAt(bytes: Buffer, at: number, maxBytes: number): string | null {
   const text = bytes.toString('latin1', at, Math.min(bytes.length, at + maxBytes + LINE_END.length));
   const end = text.indexOf(LINE_END);
   return end < 0 ? null : text.slice(0, end);
+}
+
+interface Head {
+  readonly status: number;
+  /** HTTP/1.1, where a connection is kept unless somebody says otherwise. */
+  readonly isPersistent: boolean;
+  readonly headers: Headers;
+}
+
+/** Null for what is no head. */
+function headOf(text: string): Head | null {
+  const lines = text.split(LINE_END);
+  const [, minor, status] = STATUS_LINE.exec(lines[0] ?? '') ?? [];
+  const headers = readHeaders(lines);
+  return status === undefined || headers === null ? null : { status: Number(status), isPersistent: minor === '1', headers };
 }
 
 interface Headers {

@@ -1,5 +1,6 @@
 // A lane: the deliveries of one webhook in this process, how many may be in flight, and whether it is closed for a while.
 import type { AttemptError } from '../domain/delivery.ts';
+import { Queue } from './queue.ts';
 import type { Task } from './task.ts';
 
 /** Failures in a row, of the kind that says nobody is there, after which the lane closes. */
@@ -33,8 +34,7 @@ export class Lane {
   readonly webhookId: string;
   readonly #maxInFlight: number;
   readonly #aheadMs: number;
-  #queue: Task[] = [];
-  #head = 0;
+  readonly #queue = new Queue<Task>();
   #cap: number;
   #latencyMs = 0;
   #failuresInRow = 0;
@@ -42,6 +42,8 @@ export class Lane {
   #closedUntil = 0;
   #pacedUntil = 0;
   inFlight = 0;
+  /** Whether it stands among those that may start something. */
+  isReady = false;
   /** Whether the last claim was told to take fewer than usual, or none. */
   wasLimited = false;
 
@@ -53,7 +55,7 @@ export class Lane {
   }
 
   get queued(): number {
-    return this.#queue.length - this.#head;
+    return this.#queue.length;
   }
 
   /** Nothing in hand, and nothing to remember that is not long past. */
@@ -100,23 +102,12 @@ export class Lane {
 
   /** The next delivery to attempt; undefined when there is none. */
   shift(): Task | undefined {
-    const task = this.#queue[this.#head];
-    if (task === undefined) return undefined;
-    this.#head += 1;
-    // Compacted now and then: shifting an array of thousands copies it each time.
-    if (this.#head > 64 && this.#head * 2 > this.#queue.length) {
-      this.#queue = this.#queue.slice(this.#head);
-      this.#head = 0;
-    }
-    return task;
+    return this.#queue.shift();
   }
 
   /** Takes out everything that was not started. */
   clear(): Task[] {
-    const tasks = this.#queue.slice(this.#head);
-    this.#queue = [];
-    this.#head = 0;
-    return tasks;
+    return this.#queue.clear();
   }
 
   /** Learns from an attempt: fewer at once after a timeout, slowly more again after success; closed after failures in a row. */

@@ -1,5 +1,6 @@
 // What waits in this process to be sent: a lane for each webhook, served in turn, and how much more may be taken in.
 import { Lane } from './lane.ts';
+import { Queue } from './queue.ts';
 import type { Task } from './task.ts';
 
 /** Payload in hand, queued and in flight. A hundred of the largest payloads; beyond it deliveries wait in the stores. */
@@ -29,8 +30,8 @@ interface LanesOptions {
 export class Lanes {
   readonly #options: LanesOptions;
   readonly #lanes = new Map<string, Lane>();
-  /** Lanes that may start something, in turn. */
-  readonly #ready = new Set<Lane>();
+  /** Lanes that may start something, each once, in turn. */
+  readonly #ready = new Queue<Lane>();
   /** Lanes that had no room for what comes straight from commits when last looked at. */
   readonly #crowded = new Set<Lane>();
   /** Waiting in the lanes, by where they came from. */
@@ -111,7 +112,7 @@ export class Lanes {
     else this.#claimedQueued += 1;
     this.#heldBytes += bytesOf(task);
     lane.push(task);
-    this.#ready.add(lane);
+    this.#line(lane);
     if (lane.directPlaces(now) === 0) this.#crowded.add(lane);
   }
 
@@ -121,9 +122,9 @@ export class Lanes {
    */
   next(now: number, onClosed: (lane: Lane) => void): { readonly lane: Lane; readonly task: Task } | null {
     while (this.#inFlight < this.#options.maxConcurrency) {
-      const [lane] = this.#ready;
+      const lane = this.#ready.shift();
       if (lane === undefined) return null;
-      this.#ready.delete(lane);
+      lane.isReady = false;
       if (!lane.canStart(now)) {
         // It closed while these were fetched, and with nothing of it in flight nobody would come back for them.
         if (lane.isClosed(now) && lane.queued > 0) onClosed(lane);
@@ -134,7 +135,7 @@ export class Lanes {
       this.#uncount(task);
       this.#inFlight += 1;
       lane.inFlight += 1;
-      if (lane.canStart(now)) this.#ready.add(lane);
+      if (lane.canStart(now)) this.#line(lane);
       return { lane, task };
     }
     return null;
@@ -146,7 +147,7 @@ export class Lanes {
     this.#inFlight -= 1;
     this.#heldBytes -= bytesOf(task);
     lane.inFlight -= 1;
-    if (lane.canStart(now)) this.#ready.add(lane);
+    if (lane.canStart(now)) this.#line(lane);
     if (lane.directPlaces(now) === 0) this.#crowded.add(lane);
   }
 
@@ -177,6 +178,12 @@ export class Lanes {
     this.#endedBefore = now < this.#windowEndsAt + PACE_WINDOW_MS ? this.#ended : 0;
     this.#ended = 0;
     this.#windowEndsAt = now + PACE_WINDOW_MS;
+  }
+
+  #line(lane: Lane): void {
+    if (lane.isReady) return;
+    lane.isReady = true;
+    this.#ready.push(lane);
   }
 
   #laneOf(webhookId: string): Lane {

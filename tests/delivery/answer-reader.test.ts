@@ -103,6 +103,18 @@ describe('an answer', () => {
     );
   });
 
+  test('is read by its own head, whichever heads came before it', () => {
+    const heads = [
+      ['HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok', 200, Number.POSITIVE_INFINITY],
+      ['HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\nConnection: close\r\n\r\n', 503, 0],
+      ['HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=3\r\n\r\nok', 200, 3000],
+    ] as const;
+    for (const n of [0, 0, 1, 0, 1, 1, 2, 0, 2, 1, 0]) {
+      const [bytes, status, reusableMs] = heads[n] ?? heads[0];
+      expect(readParts([Buffer.from(bytes)], false)).toMatchObject({ progress: 'complete', status, reusableMs });
+    }
+  });
+
   test('of any bytes at all is read the same in whatever parts it arrives, and never throws', () => {
     const odd = fc.constantFrom(
       '\0',

@@ -26,6 +26,17 @@ test('a lane whose half is filled straight from commits is no longer open to the
   expect(lanes.crowded(NOW)).toEqual([]);
 });
 
+test('webhooks are served in turn, however many each of them has waiting', () => {
+  const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16, leaseMs: 45_000 });
+  pushAll(lanes, [...many(4, 'a'), ...many(2, 'b'), ...many(1, 'c')]);
+  const served = Array.from({ length: 5 }, () => lanes.next(NOW, () => undefined));
+  expect(served.map((next) => next?.lane.webhookId)).toEqual(['a', 'b', 'c', 'a', 'b']);
+  for (const next of served) if (next !== null) lanes.finished(next.lane, next.task, NOW);
+  pushAll(lanes, many(1, 'b'));
+  const rest = Array.from({ length: 4 }, () => lanes.next(NOW, () => undefined)?.lane.webhookId);
+  expect(rest).toEqual(['a', 'b', 'a', undefined]);
+});
+
 test('a closed lane is not open to commits until its pause is over', () => {
   const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16, leaseMs: 45_000 });
   pushAll(lanes, many(1, 'a'));
