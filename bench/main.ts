@@ -21,6 +21,8 @@ const USERS = 64;
 const FAN_OUT_USERS = 16;
 const WAITING_DELIVERIES = flags.quick ? 200_000 : 1_000_000;
 const SETTLE_DEADLINE_MS = 120_000;
+/** Before each throughput is measured: as many requests of its kind as the code needs to be compiled. The yardstick gets as many and more. */
+const WARM_UP_DELIVERIES = 10_000;
 /** About a second. */
 const YARDSTICK_REQUESTS = 30_000;
 
@@ -129,6 +131,7 @@ async function metric(name: string): Promise<number> {
 
 async function throughput(job: Omit<PublishJob, 'grpc' | 'token'>, fanOut: number): Promise<Record<string, number>> {
   const deliveries = job.events * fanOut;
+  await warmUp(job, fanOut);
   const yardstickBefore = await yardstickRate(job.paddingBytes);
   const before = await snapshot(world);
   const startedAt = performance.now();
@@ -156,6 +159,13 @@ async function throughput(job: Omit<PublishJob, 'grpc' | 'token'>, fanOut: numbe
     commits_per_1000: perDelivery(after.commits - before.commits) * 1000,
     rss_mb: peakRss,
   };
+}
+
+async function warmUp(job: Omit<PublishJob, 'grpc' | 'token'>, fanOut: number): Promise<void> {
+  await world.resetReceiver();
+  const published = await publish({ ...job, events: WARM_UP_DELIVERIES / fanOut });
+  await settled(WARM_UP_DELIVERIES);
+  await verify(`${job.mode} ×${fanOut}, warming up`, published, WARM_UP_DELIVERIES);
 }
 
 async function snapshot(from: World) {
