@@ -8,6 +8,7 @@ const layers = [
   'domain',
   'config',
   'lifecycle',
+  'rounds',
   'telemetry',
   'security',
   'persistence',

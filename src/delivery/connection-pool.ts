@@ -1,7 +1,7 @@
 // The connections to receivers: kept for reuse while idle, counted and capped in all.
 import type { SecureContext } from 'node:tls';
 import type { AttemptError } from '../domain/delivery.ts';
-import { Rounds } from '../lifecycle.ts';
+import { Rounds } from '../rounds.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
 import { Connection } from './connection.ts';
 import { Departures } from './departures.ts';

@@ -3,7 +3,7 @@ import { createSecureContext } from 'node:tls';
 import type { AttemptError, Outcome } from '../domain/delivery.ts';
 import { ServiceError } from '../domain/errors.ts';
 import { parseRetryAfter } from '../domain/retry-policy.ts';
-import { Rounds } from '../lifecycle.ts';
+import { Rounds } from '../rounds.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
 import type { AnswerHead } from './answer-reader.ts';
 import type { Connection, Message, Requester } from './connection.ts';

@@ -112,7 +112,7 @@ export class Lanes {
     else this.#claimedQueued += 1;
     this.#heldBytes += bytesOf(task);
     lane.push(task);
-    this.#line(lane);
+    this.#lineUp(lane);
     if (lane.directPlaces(now) === 0) this.#crowded.add(lane);
   }
 
@@ -135,7 +135,7 @@ export class Lanes {
       this.#uncount(task);
       this.#inFlight += 1;
       lane.inFlight += 1;
-      if (lane.canStart(now)) this.#line(lane);
+      if (lane.canStart(now)) this.#lineUp(lane);
       return { lane, task };
     }
     return null;
@@ -147,7 +147,7 @@ export class Lanes {
     this.#inFlight -= 1;
     this.#heldBytes -= bytesOf(task);
     lane.inFlight -= 1;
-    if (lane.canStart(now)) this.#line(lane);
+    if (lane.canStart(now)) this.#lineUp(lane);
     if (lane.directPlaces(now) === 0) this.#crowded.add(lane);
   }
 
@@ -180,7 +180,7 @@ export class Lanes {
     this.#windowEndsAt = now + PACE_WINDOW_MS;
   }
 
-  #line(lane: Lane): void {
+  #lineUp(lane: Lane): void {
     if (lane.isReady) return;
     lane.isReady = true;
     this.#ready.push(lane);

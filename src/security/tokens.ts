@@ -89,8 +89,9 @@ export class TokenVerifier {
   /** Whom the token in this Authorization header was found to name within the last minute. */
   recall(authorization: string | null): Principal | null {
     const token = tokenIn(authorization);
-    const known = token === null ? undefined : this.#verified.get(token);
-    if (token === null || known === undefined) return null;
+    if (token === null) return null;
+    const known = this.#verified.get(token);
+    if (known === undefined) return null;
     this.#verified.delete(token);
     if (known.untilMs <= Date.now()) return null;
     this.#verified.set(token, known);

@@ -7,7 +7,7 @@ import type { DescMethodUnary, Message } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
 import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
 import { ServiceError } from '../../domain/errors.ts';
-import { Waits } from '../../lifecycle.ts';
+import { Waits } from '../../rounds.ts';
 import { newCallValues, requestIdFrom, setProblem } from '../call-context.ts';
 import { READ_OPTIONS } from '../connect-options.ts';
 import { deadlineExceeded } from '../errors.ts';

@@ -1,6 +1,6 @@
 // A unary call is answered when its deadline passes or its caller goes away, whether or not the code below listens to its signal.
 import type { Interceptor } from '@connectrpc/connect';
-import { Waits } from '../../lifecycle.ts';
+import { Waits } from '../../rounds.ts';
 import { deadlineExceeded } from '../errors.ts';
 
 /** The longest a unary call may take. Clients that ask for more are refused; those that ask for nothing get this. */

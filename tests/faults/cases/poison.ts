@@ -1,5 +1,5 @@
 // F28: rows that cannot be delivered, whatever is tried.
-import { pause } from '../../../src/lifecycle.ts';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { FaultCase } from '../case.ts';
 import { latencies, quantile } from '../figures.ts';
 import { judge } from '../verdict.ts';
@@ -66,7 +66,7 @@ export const cases: readonly FaultCase[] = [
         if (round > 0) withoutPoison.push(await world.publishMany(ROUND_EVENTS, EVENTS_PER_SECOND));
         const records = world.publishMany(ROUND_EVENTS, EVENTS_PER_SECOND);
         for (let n = 0; n < ROUND_POISONED; n += 1) {
-          await Promise.all([world.publish({ userId: 'poisoned' }), pause(POISON_INTERVAL_MS)]);
+          await Promise.all([world.publish({ userId: 'poisoned' }), wait(POISON_INTERVAL_MS)]);
         }
         besidePoison.push(await records);
         await world.settle();

@@ -1,6 +1,6 @@
 // Waits of one length: told in order and once, and at no cost while nobody waits.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Waits } from '../src/lifecycle.ts';
+import { Waits } from '../src/rounds.ts';
 
 const LATE_MS = 250;
 
