@@ -1,6 +1,7 @@
 // The synchronous test send: one attempt at once, outside the schedule, so that its outcome can be answered.
 import type { TestSender } from '../service/test-sender.ts';
 import type { Attempt } from './attempt.ts';
+import { TestBudget } from './test-budget.ts';
 import type { WebhookDirectory } from './webhook-directory.ts';
 
 /**
@@ -9,15 +10,24 @@ import type { WebhookDirectory } from './webhook-directory.ts';
  */
 export const MAX_TEST_MS = 25_000;
 
-/** The attempt is always made with the webhook as it is in the database now: testing is what one does after a change. */
+/**
+ * The attempt is always made with the webhook as it is in the database now: testing is what one does after a change. Rejects with
+ * `test_limit_reached` while too many tests are under way.
+ */
 export function createTestSender(directory: WebhookDirectory, send: Attempt): TestSender {
+  const budget = new TestBudget();
   return {
     async send(delivery) {
       const target = await directory.load(delivery.webhookId);
       if (target === null || !target.isOpen) return null;
       const policy = { ...target.policy, timeoutMs: Math.min(target.policy.timeoutMs, MAX_TEST_MS) };
-      const { outcome } = await send({ ...target, policy }, { ...delivery, traceparent: null }, 1);
-      return outcome;
+      const giveBack = budget.take(target.id, target.userId);
+      try {
+        const { outcome } = await send({ ...target, policy }, { ...delivery, traceparent: null }, 1);
+        return outcome;
+      } finally {
+        giveBack();
+      }
     },
   };
 }

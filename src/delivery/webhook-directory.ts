@@ -6,8 +6,14 @@ import { loadWebhooks, type StoredWebhook } from '../persistence/queries/load-we
 import type { SecretBox } from '../security/secret-box.ts';
 import { signingKey, type SigningKey } from '../security/signature.ts';
 
-/** Some 2 kB each: 20 MB for the busiest ten thousand. The least recently loaded goes first. */
+/** The busiest ten thousand. The least recently loaded goes first. */
 const MAX_TARGETS = 10_000;
+/** All of them together, in bytes: ten thousand with a few headers each, or two thousand with as many as a webhook may have. */
+export const MAX_DIRECTORY_BYTES = 32 * 1024 * 1024;
+/** What a webhook without headers takes, in bytes. */
+const TARGET_BYTES = 2048;
+/** Headers are kept as they are stored, and again as the lines of a request. */
+const HEADER_COPIES = 2;
 
 export interface Target {
   readonly id: string;
@@ -37,6 +43,7 @@ export class WebhookDirectory {
   readonly #box: SecretBox;
   readonly #defaults: RetryPolicy;
   readonly #targets = new Map<string, Target>();
+  #bytes = 0;
   #waiting: Waiting[] = [];
 
   constructor(pool: Pool, box: SecretBox, defaults: RetryPolicy) {
@@ -61,7 +68,15 @@ export class WebhookDirectory {
 
   /** To be called when a webhook was changed: the next attempt reads it anew. */
   forget(id: string): void {
+    const target = this.#targets.get(id);
+    if (target === undefined) return;
     this.#targets.delete(id);
+    this.#bytes -= bytesOf(target);
+  }
+
+  /** What is in memory: how many webhooks, and how many bytes they take. */
+  get size(): { readonly targets: number; readonly bytes: number } {
+    return { targets: this.#targets.size, bytes: this.#bytes };
   }
 
   async #loadWaiting(): Promise<void> {
@@ -78,11 +93,13 @@ export class WebhookDirectory {
   }
 
   #keep(target: Target): void {
-    this.#targets.delete(target.id);
+    this.forget(target.id);
     this.#targets.set(target.id, target);
-    if (this.#targets.size <= MAX_TARGETS) return;
-    const [oldest] = this.#targets.keys();
-    if (oldest !== undefined) this.#targets.delete(oldest);
+    this.#bytes += bytesOf(target);
+    for (const oldest of this.#targets.keys()) {
+      if (this.#targets.size <= MAX_TARGETS && this.#bytes <= MAX_DIRECTORY_BYTES) return;
+      this.forget(oldest);
+    }
   }
 
   // A webhook that cannot be opened fails its own deliveries, with a code, and nobody else's.
@@ -117,4 +134,11 @@ export class WebhookDirectory {
       return { ...common, keys: [], customHeaders: {}, fault: 'decrypt_failed' };
     }
   }
+}
+
+// Characters, not bytes: that is what the text costs in memory, give or take.
+function bytesOf({ url, customHeaders }: Target): number {
+  let headers = 0;
+  for (const name in customHeaders) headers += name.length + (customHeaders[name]?.length ?? 0);
+  return TARGET_BYTES + url.length + HEADER_COPIES * headers;
 }

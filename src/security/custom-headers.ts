@@ -5,6 +5,8 @@ export const MAX_CUSTOM_HEADERS = 50;
 const MAX_NAME_CHARACTERS = 128;
 /** Most receivers stop reading at 8 or 16 KiB of headers in all. */
 const MAX_VALUE_BYTES = 4096;
+/** Names and values of all headers together. Many receivers read no more, and a process keeps them for thousands of webhooks. */
+export const MAX_HEADERS_BYTES = 8192;
 /** How much of a refused name is repeated in the error. */
 const SHOWN_NAME_CHARACTERS = 64;
 
@@ -33,7 +35,8 @@ const FORBIDDEN_PREFIXES = ['content-', 'proxy-', 'webhook-', 'x-homechef-'];
 
 /**
  * Checks the headers a user wants sent with every request; `signatureHeaderName` is WEBHOOK_SIGNATURE_HEADER. Throws
- * `header_forbidden`, naming the header and never its value: values are often credentials.
+ * `header_forbidden`, naming the header and never its value: values are often credentials. Called when headers are written, not when
+ * they are read: those stored under earlier rules stay in use.
  */
 export function checkCustomHeaders(headers: Readonly<Record<string, string>>, signatureHeaderName: string): void {
   const names = Object.keys(headers);
@@ -41,6 +44,7 @@ export function checkCustomHeaders(headers: Readonly<Record<string, string>>, si
     throw invalid('header_forbidden', 'custom_headers', `must be at most ${MAX_CUSTOM_HEADERS} headers`);
   }
   const seen = new Set<string>();
+  let bytes = 0;
   for (const name of names) {
     if (!TOKEN.test(name) || name.length > MAX_NAME_CHARACTERS) throw refused(name, 'is not a valid header name');
     const lower = name.toLowerCase();
@@ -56,6 +60,10 @@ export function checkCustomHeaders(headers: Readonly<Record<string, string>>, si
     const value = headers[name] ?? '';
     if (value.length > MAX_VALUE_BYTES) throw refused(name, `must have a value of at most ${MAX_VALUE_BYTES} bytes`);
     if (!VALUE.test(value)) throw refused(name, 'must have a value of visible Latin-1 characters');
+    bytes += name.length + value.length;
+  }
+  if (bytes > MAX_HEADERS_BYTES) {
+    throw invalid('header_forbidden', 'custom_headers', `must be at most ${MAX_HEADERS_BYTES} bytes in all, names included`);
   }
 }
 

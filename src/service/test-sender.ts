@@ -12,6 +12,9 @@ export interface TestDelivery {
 }
 
 export interface TestSender {
-  /** Makes one signed attempt at once; never rejects. Null when the webhook does not exist or is disabled. Writes nothing. */
+  /**
+   * Makes one signed attempt at once. Null when the webhook does not exist or is disabled. Writes nothing. Rejects with
+   * `test_limit_reached` while too many are under way; whatever goes wrong with the attempt itself is an outcome.
+   */
   send(delivery: TestDelivery): Promise<Outcome | null>;
 }

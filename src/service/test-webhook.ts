@@ -27,7 +27,11 @@ export interface TestResult {
   readonly attempt: AttemptView;
 }
 
-/** Not a published event: nobody else gets it, it is not retried, and the webhook's health does not suffer from it. */
+/**
+ * Not a published event: nobody else gets it, it is not retried, and the webhook's health does not suffer from it.
+ * Errors: `not_found`, `invalid_argument` (event_type_unknown), `failed_precondition` (webhook_inactive), `resource_exhausted`
+ * (test_limit_reached).
+ */
 export async function testWebhook(
   context: ManagementContext,
   principal: Principal,

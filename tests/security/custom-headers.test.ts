@@ -84,6 +84,12 @@ it('fifty custom headers are accepted, fifty-one refused', () => {
   expect(check(headers(51))).toBe('invalid_argument header_forbidden custom_headers');
 });
 
+it('custom headers of 8,192 bytes in all are accepted, one byte more is refused', () => {
+  const headers = (bytes: number) => ({ 'x-a': 'v'.repeat(4093), 'x-b': 'v'.repeat(bytes - 4096 - 3) });
+  expect(check(headers(8192))).toBe('accepted');
+  expect(check(headers(8193))).toBe('invalid_argument header_forbidden custom_headers');
+});
+
 it('a header from a hostile prototype name is an ordinary header', () => {
   expect(check(JSON.parse('{"__proto__":"x","constructor":"y"}'))).toBe('accepted');
 });

@@ -33,6 +33,7 @@ const codes: Record<Reason, ErrorCode> = {
   idempotency_key_reused: 'already_exists',
   webhook_limit_reached: 'failed_precondition',
   watcher_limit_reached: 'resource_exhausted',
+  test_limit_reached: 'resource_exhausted',
   webhook_inactive: 'failed_precondition',
   rate_limited: 'resource_exhausted',
   overloaded: 'resource_exhausted',

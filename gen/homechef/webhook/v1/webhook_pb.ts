@@ -358,7 +358,7 @@ export type CreateWebhookRequest = Message<"homechef.webhook.v1.CreateWebhookReq
   scope: WebhookScope;
 
   /**
-   * Headers to send with every request. Names that carry the protocol or the signature are refused.
+   * Headers to send with every request, 8,192 bytes in all. Names that carry the protocol or the signature are refused.
    *
    * @generated from field: map<string, string> custom_headers = 7;
    */
@@ -915,6 +915,7 @@ export const WebhookService: GenService<{
   },
   /**
    * Sends one signed sample event at once and answers with what came of it. Logged as a delivery, never retried.
+   * Two at a time for a webhook and eight for a user; more are answered RESOURCE_EXHAUSTED.
    *
    * @generated from rpc homechef.webhook.v1.WebhookService.TestWebhook
    */
