@@ -3,7 +3,8 @@ import type { Pool } from 'pg';
 import { repeat, type LongRunning } from '../lifecycle.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { cancelDeliveries } from '../persistence/queries/cancel-deliveries.ts';
-import { createPartitions, dropOldPartitions } from './partitions.ts';
+import { createPartitions } from './partitions.ts';
+import { dropPastDays } from './retention.ts';
 
 /** Partitions are made days ahead and keys live for a day: once a minute is soon enough for all of it. */
 const INTERVAL_MS = 60_000;
@@ -32,11 +33,11 @@ export class Housekeeper implements LongRunning {
   }
 
   start(): Promise<void> {
-    const { pool, isLeading, retentionDays, now, log } = this.#options;
+    const { isLeading, log } = this.#options;
     this.#loop = repeat(
       async () => {
         if (!isLeading()) return;
-        for (const [name, job] of jobs(pool, now(), retentionDays)) {
+        for (const [name, job] of jobs(this.#options)) {
           // Each by itself: one that cannot be done must not keep the others from being done.
           await job().then(
             (done) => done > 0 && log.info({ job: name, count: done }, 'housekeeping'),
@@ -58,10 +59,11 @@ export class Housekeeper implements LongRunning {
 }
 
 /** Each can be done at any time, by any process, again and again; each answers how much it did. */
-function jobs(pool: Pool, nowMs: number, retentionDays: number): [string, () => Promise<number>][] {
+function jobs(options: HousekeeperOptions): [string, () => Promise<number>][] {
+  const { pool, now } = options;
   return [
-    ['partitions made', () => createPartitions(pool, nowMs)],
-    ['partitions dropped', async () => (await dropOldPartitions(pool, nowMs, retentionDays)).length],
+    ['partitions made', () => createPartitions(pool, now())],
+    ['partitions dropped', async () => (await dropPastDays(options)).length],
     ['idempotency keys expired', () => expireIdempotencyKeys(pool)],
     ['old secrets expired', () => expireOldSecrets(pool)],
     ['deliveries of closed webhooks cancelled', () => cancelAbandoned(pool)],

@@ -1,7 +1,7 @@
-// Partitions come ahead of time, go past retention, and never take a delivery with them that is still owed.
+// Partitions come ahead of time, and a row in their way keeps no other day from its own.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { newId } from '../../src/domain/ids.ts';
-import { createPartitions, dropOldPartitions } from '../../src/maintenance/partitions.ts';
+import { createPartitions } from '../../src/maintenance/partitions.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 
 const DAY_MS = 86_400_000;
@@ -49,34 +49,4 @@ test('a row of a coming day in the default partition keeps no other day from its
   const names = await partitions();
   expect(names).not.toContain(nameOf('deliveries', nowMs + 20 * DAY_MS));
   expect(names).toContain(nameOf('deliveries', nowMs + 21 * DAY_MS));
-});
-
-test('days past retention are dropped, younger ones are not', async () => {
-  await insertDelivery(nowMs - 40 * DAY_MS, 'delivered');
-  await insertDelivery(nowMs - 40 * DAY_MS, 'failed');
-  await dropOldPartitions(database.pool, nowMs, 38);
-  const names = await partitions();
-  expect(names).not.toContain(nameOf('deliveries', nowMs - 40 * DAY_MS));
-  expect(names).not.toContain(nameOf('events', nowMs - 40 * DAY_MS));
-  expect(names).toContain(nameOf('deliveries', nowMs - 38 * DAY_MS));
-});
-
-test('a day that still owes something is kept until it does not', async () => {
-  await insertDelivery(nowMs - 40 * DAY_MS, 'retrying');
-  await dropOldPartitions(database.pool, nowMs, 38);
-  expect(await partitions()).toContain(nameOf('deliveries', nowMs - 40 * DAY_MS));
-  await database.pool.query(`update deliveries set status = 'failed', next_attempt_at = null, failed_at = now()`);
-  await dropOldPartitions(database.pool, nowMs, 38);
-  expect(await partitions()).not.toContain(nameOf('deliveries', nowMs - 40 * DAY_MS));
-});
-
-test('somebody who reads for long is waited for but briefly, and holds up nobody else', async () => {
-  const reader = await database.pool.connect();
-  await reader.query('begin');
-  await reader.query('select count(*) from deliveries');
-  await expect(dropOldPartitions(database.pool, nowMs, 38)).rejects.toMatchObject({ code: '55P03' });
-  await insertDelivery(nowMs, 'pending');
-  await reader.query('rollback');
-  reader.release();
-  expect(await dropOldPartitions(database.pool, nowMs, 38)).not.toEqual([]);
 });
