@@ -3,13 +3,14 @@ import type { Pool } from 'pg';
 import type { Config, DatabaseConfig } from './config.ts';
 import { createAttempt } from './delivery/attempt.ts';
 import { Dispatcher } from './delivery/dispatcher.ts';
-import { HttpClient, MAX_SOCKETS } from './delivery/http-client.ts';
+import { DELIVERY_SHARE, HttpClient, MAX_SOCKETS } from './delivery/http-client.ts';
 import { givenUp, Notices } from './delivery/notices.ts';
 import { OutcomeStore, type DisabledWebhook } from './delivery/outcome-store.ts';
 import { createPace } from './delivery/pace.ts';
 import { Recorder } from './delivery/recorder.ts';
 import { createTestSender } from './delivery/test-send.ts';
 import { WebhookDirectory } from './delivery/webhook-directory.ts';
+import { divideDescriptors, readDescriptorLimit, type DescriptorBudget } from './descriptor-budget.ts';
 import type { LongRunning } from './lifecycle.ts';
 import { Adoption } from './maintenance/adoption.ts';
 import { Backlog } from './maintenance/backlog.ts';
@@ -48,12 +49,17 @@ import { createGrpcServer } from './transport/grpc/server.ts';
 import { createHttpServer } from './transport/http-server.ts';
 import { openApiRoutes } from './transport/openapi.ts';
 import { services } from './transport/router.ts';
+import { DEFAULT_LIMITS } from './transport/server-limits.ts';
 import { webSocketRoutes } from './transport/websocket.ts';
 
 /** Connections for the batch statements: two publishes in flight, a claim, a load, and some for the reconciler. */
 const BATCH_CONNECTIONS = 6;
 /** Two batches of outcomes in flight, and the transactions that disable webhooks. */
 const OUTCOME_CONNECTIONS = 4;
+/** Connections of callers over gRPC: some for each process of a large mesh. */
+const GRPC_CONNECTIONS = 4000;
+/** Sockets of a part that this process has no use for: a worker's listener answers probes, an API's client sends tests. */
+const SPARE_SOCKETS = 64;
 /** What calls in flight get at least when deliveries have used up the grace of a shutdown, in milliseconds. */
 const MIN_CLOSING_MS = 2000;
 /** What must be left of a lease when an attempt ends, in milliseconds. */
@@ -69,13 +75,27 @@ export interface App extends LongRunning {
 /** Builds the service and connects it to its stores; nothing is served before `start`. */
 export async function createApp(config: Config): Promise<App> {
   const telemetry = createTelemetry(config);
+  const budget = divide(config, telemetry);
   const embedded = config.database === null ? await startEmbeddedPostgres(config.dataDir) : null;
   const database = config.database ?? embedded?.config;
   if (database === undefined) throw new Error('there is neither a configured nor an embedded database');
   const stores = await openStores(config, database, telemetry);
-  const engine = createEngine(config, stores, telemetry);
-  const doors = createDoors(config, stores, engine, telemetry);
+  const engine = createEngine(config, stores, telemetry, budget);
+  const doors = createDoors(config, stores, engine, telemetry, budget);
   return assemble(config, telemetry, database, { embedded, stores, engine, doors });
+}
+
+function divide(config: Config, { log }: Telemetry): DescriptorBudget {
+  const { role, delivery } = config;
+  const forDeliveries = Math.max(MAX_SOCKETS, Math.ceil(delivery.maxConcurrency / DELIVERY_SHARE));
+  const budget = divideDescriptors(readDescriptorLimit(), {
+    outbound: role === 'api' ? SPARE_SOCKETS : forDeliveries,
+    http: role === 'worker' ? SPARE_SOCKETS : DEFAULT_LIMITS.maxConnections,
+    grpc: role === 'worker' ? 0 : GRPC_CONNECTIONS,
+  });
+  if (budget.isReduced)
+    log.warn(budget, 'this process may open few files and sockets (ulimit -n); each part gets a share of them');
+  return budget;
 }
 
 type Stores = Awaited<ReturnType<typeof openStores>>;
@@ -130,13 +150,13 @@ function createSchedule(config: Config, stores: Stores, { log, events }: Telemet
   return { scheduler: failover as Scheduler, index, isRedisAway: () => failover.isDegraded };
 }
 
-function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
+function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budget: DescriptorBudget) {
   const { events, log, tracing } = telemetry;
   const secretBox = new SecretBox(loadOrCreateKeys(config));
   const policy = new EgressPolicy(config);
   const client = new HttpClient({
     policy,
-    maxSockets: Math.max(MAX_SOCKETS, config.delivery.maxConcurrency),
+    maxSockets: budget.outbound,
     now: () => stores.clock.now(),
   });
   const { scheduler, index, isRedisAway } = createSchedule(config, stores, telemetry);
@@ -197,7 +217,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
     recorder,
     send,
     pace: createPace(stores.redis, config.redis?.keyPrefix ?? ''),
-    maxConcurrency: config.delivery.maxConcurrency,
+    maxConcurrency: Math.min(config.delivery.maxConcurrency, Math.floor(budget.outbound * DELIVERY_SHARE)),
     endpointConcurrency: config.delivery.endpointConcurrency,
     leaseMs: config.delivery.leaseMs,
     maxTimeoutMs,
@@ -231,7 +251,13 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry) {
   };
 }
 
-function createDoors(config: Config, stores: Stores, engine: Engine, { log, events, tracing }: Telemetry) {
+function createDoors(
+  config: Config,
+  stores: Stores,
+  engine: Engine,
+  { log, events, tracing }: Telemetry,
+  budget: DescriptorBudget,
+) {
   const tokens = new GuardedTokens(new TokenVerifier(config.tokens));
   const verifyToken = (authorization: string | null, address: string) => tokens.verify(authorization, address);
   const keyPrefix = config.redis?.keyPrefix ?? '';
@@ -291,8 +317,12 @@ function createDoors(config: Config, stores: Stores, engine: Engine, { log, even
     health,
     extensions: [openApiRoutes, consolePage(config), webSocketRoutes({ config, context, bus: engine.bus, verifyToken, log })],
     onError,
+    limits: { maxConnections: budget.http },
   });
-  const grpc = config.role === 'worker' ? null : createGrpcServer({ config, entries, interceptors, onError });
+  const grpc =
+    config.role === 'worker'
+      ? null
+      : createGrpcServer({ config, entries, interceptors, onError, limits: { maxConnections: budget.grpc } });
   return { http, grpc, health, stopping };
 }
 

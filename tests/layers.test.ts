@@ -9,6 +9,7 @@ const layers = [
   'config',
   'lifecycle',
   'rounds',
+  'descriptor-budget',
   'telemetry',
   'security',
   'persistence',

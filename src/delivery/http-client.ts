@@ -19,8 +19,10 @@ const MAX_KEPT_BYTES = 16_384;
 const BODY_TIMEOUT_MS = 1000;
 /** Answers such as `103 Early Hints` that are listened to before the real one; a flood of them waits unread for the deadline. */
 const MAX_INFORMATIONAL = 100;
-/** Sockets open at once, idle ones included: half of the descriptors that a process usually gets. */
+/** Sockets open at once, idle ones included, where the descriptors of the process allow it. */
 export const MAX_SOCKETS = 1000;
+/** What of them may carry deliveries at a time: the rest is for tests, for idle connections, and for racing the addresses of a name. */
+export const DELIVERY_SHARE = 5 / 8;
 /** How often requests are looked at for one whose time is over: a timer for each would cost two calls and its memory. */
 const DEADLINE_CHECK_MS = 25;
 /** URLs whose parsed form is kept; parsing and checking one costs more than sending to it. */

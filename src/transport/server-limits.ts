@@ -9,7 +9,7 @@ export interface ServerLimits {
   readonly checkIntervalMs: number;
   /** Longer than the 60 s after which most load balancers drop an idle connection, so that they and not we decide. */
   readonly keepAliveTimeoutMs: number;
-  /** Sockets of the HTTP/1.1 listener: enough for 10,000 watching browsers, few enough to stay within a usual fd limit. */
+  /** Sockets of a listener: enough for 10,000 watching browsers. The descriptors of the process may allow fewer. */
   readonly maxConnections: number;
   readonly maxCallMs: number;
   /** How often certificates are looked at: a renewed one is in use long before the old one ends. */

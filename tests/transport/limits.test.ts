@@ -1,4 +1,5 @@
 // What callers send to break a listener: each is answered and closed, and costs next to nothing.
+import { once } from 'node:events';
 import { connect as connectHttp2, constants } from 'node:http2';
 import type { ClientHttp2Session } from 'node:http2';
 import { connect } from 'node:net';
@@ -280,4 +281,26 @@ test('resets, pings and a thousand streams leave another connection answering', 
   crowd.destroy();
   other.destroy();
   await eventually(async () => (await rest(doors, 'GET', '/livez')).status === 200);
+});
+
+test('a connection beyond what a listener may have is closed, over either, and those before it go on', async () => {
+  const few = await openDoors({ http: { limits: { maxConnections: 2 } } });
+  try {
+    for (const port of [few.httpPort, few.grpcPort]) {
+      const closed: number[] = [];
+      const sockets = await Promise.all(
+        [0, 1, 2].map(async (n) => {
+          const socket = connect(port, '127.0.0.1');
+          socket.on('error', () => {}).on('close', () => closed.push(n));
+          await once(socket, 'connect');
+          return socket;
+        }),
+      );
+      await eventually(() => closed.length > 0, { what: 'the last connection closed' });
+      expect(closed).toHaveLength(1);
+      for (const socket of sockets) socket.destroy();
+    }
+  } finally {
+    await few.close(0);
+  }
 });

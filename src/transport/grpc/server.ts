@@ -84,6 +84,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     others.emit('stream', stream, headers, flags, rawHeaders);
   });
 
+  server.maxConnections = limits.maxConnections;
   const connections = new GrpcConnections();
   server.on('connection', (socket: Socket) => connections.addSocket(socket));
   server.on('session', (session: ServerHttp2Session) => {
