@@ -25,6 +25,7 @@ import { migrate } from './persistence/migrate.ts';
 import { createOrm, type Orm } from './persistence/orm.ts';
 import { cancelDeliveries } from './persistence/queries/cancel-deliveries.ts';
 import { batchSettings, connectionOptions, createPool, outcomeSettings } from './persistence/pool.ts';
+import { createReports } from './persistence/reports.ts';
 import { RedisConnection } from './persistence/redis.ts';
 import { createStatusBus } from './realtime/create-status-bus.ts';
 import { StatusFeed } from './realtime/status-feed.ts';
@@ -38,6 +39,7 @@ import { GuardedTokens } from './security/failed-tokens.ts';
 import { RateLimit } from './security/rate-limit.ts';
 import { loadOrCreateKeys, SecretBox } from './security/secret-box.ts';
 import { TokenVerifier } from './security/tokens.ts';
+import { createChangeQueue } from './service/change-queue.ts';
 import type { ServiceContext } from './service/context.ts';
 import { toStatusUpdates } from './service/delivery-view.ts';
 import { Publisher } from './service/publisher.ts';
@@ -52,7 +54,10 @@ import { services } from './transport/router.ts';
 import { DEFAULT_LIMITS } from './transport/server-limits.ts';
 import { webSocketRoutes } from './transport/websocket.ts';
 
-/** Connections for the batch statements: two publishes in flight, a claim, a load, and some for the reconciler. */
+/**
+ * Connections of the way from publish to outcome, which no call for anything else can take: two publishes in flight, a claim, a load,
+ * one for webhooks that are not in memory, for the clock and for health, and one for the reconciler.
+ */
 const BATCH_CONNECTIONS = 6;
 /** Two batches of outcomes in flight, and the transactions that disable webhooks. */
 const OUTCOME_CONNECTIONS = 4;
@@ -107,11 +112,12 @@ async function openStores(config: Config, database: DatabaseConfig, { log, event
   const onError = (error: Error): void => events.storeFailed('database', error);
   const orm: Orm = await createOrm(database, onError);
   const pool: Pool = createPool(database, onError);
+  const reports = createReports(database, onError);
   const batchPool = createPool(database, onError, { max: BATCH_CONNECTIONS, settings: batchSettings });
   const outcomePool = createPool(database, onError, { max: OUTCOME_CONNECTIONS, settings: outcomeSettings });
   let skewMs = 0;
   const clock = new DatabaseClock({
-    pool,
+    pool: batchPool,
     onSkew: (measured) => {
       skewMs = measured;
       events.clockSkew(measured);
@@ -122,7 +128,7 @@ async function openStores(config: Config, database: DatabaseConfig, { log, event
     config.redis === null
       ? null
       : new RedisConnection(config.redis, (message, error) => log.warn({ err: error, store: 'redis' }, message));
-  return { database, orm, pool, batchPool, outcomePool, clock, clockSkewMs: () => skewMs, redis };
+  return { database, orm, pool, reports, batchPool, outcomePool, clock, clockSkewMs: () => skewMs, redis };
 }
 
 function createSchedule(config: Config, stores: Stores, { log, events }: Telemetry) {
@@ -160,12 +166,13 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
     now: () => stores.clock.now(),
   });
   const { scheduler, index, isRedisAway } = createSchedule(config, stores, telemetry);
-  const directory = new WebhookDirectory(stores.pool, secretBox, config.delivery.retry);
+  const directory = new WebhookDirectory(stores.batchPool, secretBox, config.delivery.retry);
   const notices = new Notices(config.notificationUrl, log);
   const aborting = new AbortController();
   const maxTimeoutMs = Math.max(config.delivery.retry.timeoutMs, config.delivery.leaseMs - LEASE_RESERVE_MS);
   const bus = createStatusBus({ redis: stores.redis, keyPrefix: config.redis?.keyPrefix ?? '', telemetry });
-  const feed = new StatusFeed({ bus, pool: stores.pool, telemetry, maxWatchersPerUser: config.maxWatchersPerUser });
+  const { pool, reports } = stores;
+  const feed = new StatusFeed({ bus, pool, reports, telemetry, maxWatchersPerUser: config.maxWatchersPerUser });
   bus.onWebhookChanged((webhookId) => directory.forget(webhookId));
   const publishUpdates = (updates: readonly StatusUpdate[]): void => {
     bus.publish(updates);
@@ -266,6 +273,8 @@ function createDoors(
     config,
     orm: stores.orm,
     pool: stores.pool,
+    reports: stores.reports,
+    changes: createChangeQueue(),
     secretBox: engine.secretBox,
     scheduler: engine.scheduler,
     publisher: engine.publisher,
@@ -281,7 +290,7 @@ function createDoors(
     log,
   };
   const health = new Health({
-    pool: stores.pool,
+    pool: stores.batchPool,
     isRedisAway: engine.isRedisAway,
     claimAgeMs: config.role === 'api' ? null : () => engine.dispatcher.claimAgeMs,
     clockSkewMs: stores.clockSkewMs,
@@ -413,7 +422,8 @@ function assemble(
     await doors.health.drain();
     await stores.clock.drain();
     stores.redis?.close();
-    await Promise.all([stores.orm.close(true), stores.pool.end(), stores.batchPool.end(), stores.outcomePool.end()]);
+    const pools = [stores.pool, stores.batchPool, stores.outcomePool];
+    await Promise.all([stores.orm.close(true), stores.reports.close(), ...pools.map((pool) => pool.end())]);
     await embedded?.stop();
     await telemetry.server.drain();
     await telemetry.shutdown();

@@ -52,7 +52,7 @@ export const reasons = {
   test_limit_reached: 'As many test sends are under way as may be; try again when one has ended.',
   webhook_inactive: 'The webhook is disabled, so nothing can be sent to it.',
   rate_limited: 'Too many calls; try again later.',
-  overloaded: 'The service holds as much unwritten work as it may; try again later.',
+  overloaded: 'As much is waiting already, of the service or of this user, as may wait; try again later.',
   store_unavailable: 'The database does not answer; try again later.',
   deadline_exceeded: 'The deadline passed before the answer was ready.',
   request_canceled: 'The caller went away.',

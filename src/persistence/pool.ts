@@ -2,8 +2,8 @@
 import { Client, type ClientConfig, Pool } from 'pg';
 import type { DatabaseConfig } from '../config.ts';
 
-/** Connections of one process for hand-written statements: the batches need two or three, reads the rest. */
-const MAX_CONNECTIONS = 12;
+/** Connections of one process for short statements by hand: the live feed, cancelling, housekeeping. Whatever can be slow has its own. */
+const MAX_CONNECTIONS = 6;
 /** A server that does not take a connection in this time is down: callers get `unavailable` rather than a long wait. */
 const CONNECT_TIMEOUT_MS = 5000;
 /** The server ends a statement that runs longer: no statement here needs a tenth of it. */

@@ -11,6 +11,7 @@ import {
   readChangesPage,
   readHorizon,
 } from '../persistence/queries/list-changes.ts';
+import type { Reports } from '../persistence/reports.ts';
 import { storeUnavailable } from '../persistence/store-errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { StatusBus } from './status-bus.ts';
@@ -29,8 +30,6 @@ const MAX_LOADED = 500;
 const MAX_SELECTED_USERS = 20;
 /** Changes that one page of a watcher's past looks at. At 10,000 a second a page costs 50 ms, most of it for the ten seconds before it. */
 const PAGE_CHANGES = 4000;
-/** Pages being read at once, over all watchers: a crowd that reconnects must not take all connections. */
-const MAX_READERS = 3;
 /** How far back a watcher may resume. Who was away for longer reads the list of deliveries. */
 const MAX_PAST_MS = 86_400_000;
 /** Watchers of one process: each costs some 20 kB with its socket. */
@@ -39,6 +38,8 @@ const MAX_WATCHERS = 10_000;
 export interface FeedOptions {
   readonly bus: StatusBus;
   readonly pool: Pool;
+  /** For the past of watchers: a crowd that reconnects must not take all connections, nor one user the others' turns. */
+  readonly reports: Reports;
   readonly telemetry: Telemetry;
   /** Streams and WebSockets of one user on this process. */
   readonly maxWatchersPerUser: number;
@@ -62,7 +63,6 @@ export class StatusFeed implements LongRunning, WatcherFeed {
   readonly #everyone = new Set<Watcher>();
   readonly #byUser = new Map<string, Set<Watcher>>();
   readonly #perCaller = new Map<string, number>();
-  readonly #readers = new Turns(MAX_READERS);
   #running: { readonly controller: AbortController; readonly unsubscribe: () => void; readonly ready: Promise<void> } | null =
     null;
   /** The latest change told of each delivery, for as long as PostgreSQL may still show it as news. */
@@ -140,14 +140,16 @@ export class StatusFeed implements LongRunning, WatcherFeed {
   async *readPast(range: PastRange): AsyncIterable<readonly DeliveryRow[]> {
     let page: ChangesPage = { rows: [], next: { micros: range.fromMicros, id: '' } };
     while (page.next !== null) {
-      page = await this.#readPage({ from: page.next, untilMicros: range.untilMicros, userId: range.userId, max: PAGE_CHANGES });
+      const { untilMicros, userId } = range;
+      page = await this.#readPage(range.caller, { from: page.next, untilMicros, userId, max: PAGE_CHANGES });
       yield page.rows;
     }
   }
 
-  async #readPage(range: Parameters<typeof readChangesPage>[1]): Promise<ChangesPage> {
+  // Patient: there are no more of them than watchers, and each asks for its next page when it has told the last.
+  async #readPage(caller: string, range: Parameters<typeof readChangesPage>[1]): Promise<ChangesPage> {
     try {
-      return await this.#readers.run(() => readChangesPage(this.#options.pool, range));
+      return await this.#options.reports.run(caller, (pool) => readChangesPage(pool, range), { isPatient: true });
     } catch (error) {
       throw storeUnavailable(error);
     }
@@ -270,28 +272,6 @@ export class StatusFeed implements LongRunning, WatcherFeed {
 
   #beat(): void {
     for (const watcher of this.#watchers()) watcher.beat();
-  }
-}
-
-/** Lets a few run at once; the others wait for their turn. */
-class Turns {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async run<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#free -= 1;
-    try {
-      return await task();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
-    }
   }
 }
 

@@ -39,6 +39,8 @@ export interface PastRange {
   /** Exclusive; null: to the end. */
   readonly untilMicros: number | null;
   readonly userId: string | null;
+  /** Who watches. */
+  readonly caller: string;
 }
 
 export class Watcher {
@@ -150,16 +152,17 @@ export class Watcher {
    */
   async *#readPast(fromMicros: number): AsyncGenerator<FeedMessage, void> {
     const { userId } = this.filter;
+    const { caller } = this;
     let from = fromMicros;
     while (this.#feed.horizonMicros - from > NEAR_MICROS) {
       const until = this.#feed.horizonMicros;
-      yield* this.#tellPast({ fromMicros: from, untilMicros: until, userId }, () => {});
+      yield* this.#tellPast({ fromMicros: from, untilMicros: until, userId, caller }, () => {});
       from = until;
     }
     this.#fromMicros = null;
     this.#isLive = true;
     this.#replayed = new Map();
-    yield* this.#tellPast({ fromMicros: from, untilMicros: null, userId }, ({ update, micros }) =>
+    yield* this.#tellPast({ fromMicros: from, untilMicros: null, userId, caller }, ({ update, micros }) =>
       this.#replayed.set(update.deliveryId, micros),
     );
     this.#heartbeatDue = true;

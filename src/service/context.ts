@@ -1,6 +1,8 @@
 // What the service functions need of the world; app.ts builds it once.
 import type { Config } from '../config.ts';
+import type { FairQueue } from '../persistence/fair-queue.ts';
 import type { Orm } from '../persistence/orm.ts';
+import type { Reports } from '../persistence/reports.ts';
 import type { Pool } from 'pg';
 import type { StatusFeed } from '../realtime/status-feed.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
@@ -24,8 +26,12 @@ export interface ServiceContext extends ManagementContext {
 export interface ManagementContext {
   readonly config: Pick<Config, 'delivery' | 'maxWebhooksPerUser'>;
   readonly orm: Orm;
-  /** For hand-written statements. */
+  /** For hand-written statements whose cost does not grow with the log. */
   readonly pool: Pool;
+  /** For those whose cost does. */
+  readonly reports: Reports;
+  /** Whoever locks rows waits for a turn here before taking a connection. */
+  readonly changes: FairQueue;
   readonly secretBox: SecretBox;
   readonly scheduler: Pick<Scheduler, 'enqueue'>;
   readonly testSender: TestSender;

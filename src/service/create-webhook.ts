@@ -44,33 +44,35 @@ export async function createWebhook(
   const secret = makeSecret(context.secretBox, owner);
 
   const manager = entityManagerOf(context.orm, { userId });
-  const webhook = await manager.transactional(async (transaction) => {
-    // One at a time per user: two that both see room for one more would both take it.
-    await transaction.execute(`select pg_advisory_xact_lock(hashtextextended('webhooks of ' || ?, 0))`, [userId]);
-    const count = await transaction.count(WebhookEndpoint, { deletedAt: null });
-    if (count >= context.config.maxWebhooksPerUser) {
-      const message = `A user may have ${context.config.maxWebhooksPerUser} webhooks; delete one first.`;
-      throw new ServiceError('resource_exhausted', 'webhook_limit_reached', message);
-    }
-    const created = transaction.create(WebhookEndpoint, {
-      id,
-      userId,
-      url,
-      events: [...input.events],
-      secret: secret.sealed,
-      secretHint: secret.hint,
-      previousSecrets: [],
-      description: input.description,
-      retryPolicy: mergeRetryPolicy({}, input.retryPolicy),
-      scope: input.scope,
-      ...headers,
-      rateLimit: input.rateLimit,
-      createdAt: now,
-      updatedAt: now,
-    });
-    await transaction.persist(created).flush();
-    return created;
-  });
+  const webhook = await context.changes.run(principal.userId, () =>
+    manager.transactional(async (transaction) => {
+      // One at a time per user: two that both see room for one more would both take it.
+      await transaction.execute(`select pg_advisory_xact_lock(hashtextextended('webhooks of ' || ?, 0))`, [userId]);
+      const count = await transaction.count(WebhookEndpoint, { deletedAt: null });
+      if (count >= context.config.maxWebhooksPerUser) {
+        const message = `A user may have ${context.config.maxWebhooksPerUser} webhooks; delete one first.`;
+        throw new ServiceError('resource_exhausted', 'webhook_limit_reached', message);
+      }
+      const created = transaction.create(WebhookEndpoint, {
+        id,
+        userId,
+        url,
+        events: [...input.events],
+        secret: secret.sealed,
+        secretHint: secret.hint,
+        previousSecrets: [],
+        description: input.description,
+        retryPolicy: mergeRetryPolicy({}, input.retryPolicy),
+        scope: input.scope,
+        ...headers,
+        rateLimit: input.rateLimit,
+        createdAt: now,
+        updatedAt: now,
+      });
+      await transaction.persist(created).flush();
+      return created;
+    }),
+  );
   context.onWebhookChanged(id);
   return webhookView(webhook, context.config.delivery.retry, secret.secret);
 }

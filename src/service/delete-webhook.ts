@@ -8,15 +8,17 @@ import { ownerOf } from './owner.ts';
 
 export async function deleteWebhook(context: ManagementContext, principal: Principal, webhookId: string): Promise<void> {
   const manager = entityManagerOf(context.orm, ownerOf(principal));
-  await manager.transactional(async (transaction) => {
-    const webhook = await findWebhook(transaction, webhookId, { lock: true });
-    const now = new Date();
-    webhook.deletedAt = now;
-    webhook.isActive = false;
-    webhook.updatedAt = now;
-    webhook.revision += 1;
-    await transaction.flush();
-  });
+  await context.changes.run(principal.userId, () =>
+    manager.transactional(async (transaction) => {
+      const webhook = await findWebhook(transaction, webhookId, { lock: true });
+      const now = new Date();
+      webhook.deletedAt = now;
+      webhook.isActive = false;
+      webhook.updatedAt = now;
+      webhook.revision += 1;
+      await transaction.flush();
+    }),
+  );
   context.onWebhookChanged(webhookId);
-  await cancelWaiting(context, webhookId);
+  await cancelWaiting(context, principal, webhookId);
 }

@@ -51,7 +51,7 @@ export async function getWebhookStats(
   const starts = bucketStarts(sinceMs, untilMs, bucketSeconds * 1000);
   // The first bucket begins on its round time, but counts from `since` on.
   const bounds = [sinceMs, ...starts.slice(1), untilMs].map((ms) => idFloor('delivery', ms));
-  const rows = await webhookStats(context.pool, webhook.id, bounds);
+  const rows = await context.reports.run(principal.userId, (pool) => webhookStats(pool, webhook.id, bounds));
   const buckets = starts.map((startMs, index) => ({ startMs, counts: countsOf(rows, index) }));
   const counts = countsOf(rows);
   const ended = counts.delivered + counts.failed;

@@ -3,11 +3,19 @@ import type { DeliveryStatus } from '../domain/delivery.ts';
 import { invalid } from '../domain/errors.ts';
 import { idFloor, isId } from '../domain/ids.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
-import { countDeliveries, type DeliveryFilter, listDeliveries as listRows } from '../persistence/queries/list-deliveries.ts';
+import type { DeliveryFilter } from '../persistence/queries/delivery-filter.ts';
+import { countDeliveries, listDeliveries as listRows } from '../persistence/queries/list-deliveries.ts';
+import { lookDown } from '../persistence/queries/look-down.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import { listedOwner } from './owner.ts';
 import { MAX_COUNTED, pageBounds, type PageOf, type PageRequest, toPage } from './page.ts';
+
+/**
+ * Index entries that a page looks at: 5 to 60 ms of PostgreSQL's time, by how much of the row the filter needs. A million, for a filter
+ * that nothing passed, took 0.2 to 0.6 s.
+ */
+const MAX_LOOKED_AT = 50_000;
 
 /** Empty strings and nulls do not narrow. */
 export interface ListDeliveriesInput extends PageRequest {
@@ -22,21 +30,42 @@ export interface ListDeliveriesInput extends PageRequest {
   readonly userId: string;
 }
 
+/**
+ * Pages of what the filter names. A page looks at `maxLookedAt` deliveries at most: one that found fewer than it may hold by then, or
+ * none, says with its token where to read on.
+ */
 export async function listDeliveries(
   context: ManagementContext,
   principal: Principal,
   input: ListDeliveriesInput,
+  { maxLookedAt = MAX_LOOKED_AT } = {},
 ): Promise<PageOf<DeliveryRow>> {
   const bounds = pageBounds('delivery', input);
   const filter = toFilter(principal, input);
-  // A page by number is reached by stepping over all before it: beyond what is counted, a token is the way.
-  const total = await countDeliveries(context.pool, filter, MAX_COUNTED + 1);
-  if (bounds.offset >= MAX_COUNTED && total > MAX_COUNTED) {
-    throw invalid('field_invalid', 'page', `reaches beyond ${MAX_COUNTED} deliveries; read on with page_token`);
-  }
-  if (bounds.offset >= total && bounds.before === null) return toPage(bounds, [], total);
-  const rows = await listRows(context.pool, filter, { limit: bounds.limit + 1, offset: bounds.offset, before: bounds.before });
-  return toPage(bounds, rows, total);
+  return context.reports.run(principal.userId, async (pool) => {
+    const top = await lookDown(pool, filter, maxLookedAt);
+    // A page by number is reached by stepping over all before it: beyond what is counted, a token is the way.
+    const total = await countDeliveries(pool, from(filter, top), MAX_COUNTED + 1);
+    if (bounds.offset >= MAX_COUNTED && total > MAX_COUNTED) {
+      throw invalid('field_invalid', 'page', `reaches beyond ${MAX_COUNTED} deliveries; read on with page_token`);
+    }
+    const isCounted = { counted: total, countedAll: top === null };
+    if (bounds.offset >= total && bounds.before === null) return toPage(bounds, [], { ...isCounted, lookedTo: top });
+    const below = bounds.before === null ? filter : { ...filter, belowId: lower(filter.belowId, bounds.before) };
+    const lookedTo = bounds.before === null ? top : await lookDown(pool, below, maxLookedAt);
+    const window = { limit: bounds.limit + 1, offset: bounds.offset, before: bounds.before };
+    const rows = await listRows(pool, from(filter, lookedTo), window);
+    return toPage(bounds, rows, { ...isCounted, lookedTo });
+  });
+}
+
+/** Only what is at or above an id; null: all. */
+function from(filter: DeliveryFilter, id: string | null): DeliveryFilter {
+  return id === null ? filter : { ...filter, fromId: id };
+}
+
+function lower(one: string | null, other: string): string {
+  return one !== null && one < other ? one : other;
 }
 
 function toFilter(principal: Principal, input: ListDeliveriesInput): DeliveryFilter {

@@ -27,5 +27,5 @@ export async function listWebhooks(
     { orderBy: { id: 'desc' }, limit: bounds.limit + 1, offset: bounds.offset },
   );
   const views = webhooks.map((webhook) => webhookView(webhook, context.config.delivery.retry));
-  return toPage(bounds, views, total);
+  return toPage(bounds, views, { counted: total, countedAll: true, lookedTo: null });
 }

@@ -32,7 +32,7 @@ export interface PageOf<T> {
   readonly limit: number;
   readonly total: number;
   readonly totalIsExact: boolean;
-  /** Empty on the last page. */
+  /** Empty on the last page. A page that looked at as much as it may has one, however few it found. */
   readonly nextPageToken: string;
 }
 
@@ -45,22 +45,32 @@ export function pageBounds(kind: IdKind, request: PageRequest): PageBounds {
   return { page, limit, offset: (page - 1) * limit, before: null };
 }
 
+/** How a page was found. */
+export interface Finding {
+  readonly counted: number;
+  /** False: there may be more than was counted, further down. */
+  readonly countedAll: boolean;
+  /** The lowest id that was looked at; null: all of them were. */
+  readonly lookedTo: string | null;
+}
+
 /** `rows` holds one more than the limit when there is a next page. */
-export function toPage<T extends { readonly id: string }>(bounds: PageBounds, rows: readonly T[], counted: number): PageOf<T> {
+export function toPage<T extends { readonly id: string }>(bounds: PageBounds, rows: readonly T[], found: Finding): PageOf<T> {
   const items = rows.slice(0, bounds.limit);
   const last = items.at(-1);
   return {
     items,
     page: bounds.page,
     limit: bounds.limit,
-    total: Math.min(counted, MAX_COUNTED),
-    totalIsExact: counted <= MAX_COUNTED,
-    nextPageToken: rows.length > bounds.limit && last !== undefined ? makeToken(last.id) : '',
+    total: Math.min(found.counted, MAX_COUNTED),
+    totalIsExact: found.countedAll && found.counted <= MAX_COUNTED,
+    nextPageToken: makeToken(rows.length > bounds.limit && last !== undefined ? last.id : found.lookedTo),
   };
 }
 
 // A token only says where to read on; what may be read is decided anew by whoever brings it, so it needs no signature.
-function makeToken(id: string): string {
+function makeToken(id: string | null): string {
+  if (id === null) return '';
   return Buffer.from(`${TOKEN_VERSION}:${id}`).toString('base64url');
 }
 

@@ -19,14 +19,16 @@ export async function retryDelivery(
 ): Promise<DeliveryRow> {
   if (!isId('delivery', deliveryId)) throw notFound('delivery');
   const manager = entityManagerOf(context.orm, ownerOf(principal));
-  const row = await manager.transactional(async (transaction) => {
-    const delivery = await transaction.findOne(Delivery, { id: deliveryId });
-    if (delivery === null) throw notFound('delivery');
-    // Not locked: should it be disabled a moment later, the attempt's own check cancels what became due here.
-    const webhook = await transaction.findOne(WebhookEndpoint, { id: delivery.webhookId, isActive: true, deletedAt: null });
-    if (webhook === null) throw webhookInactive();
-    return makeDue(transaction, deliveryId);
-  });
+  const row = await context.changes.run(principal.userId, () =>
+    manager.transactional(async (transaction) => {
+      const delivery = await transaction.findOne(Delivery, { id: deliveryId });
+      if (delivery === null) throw notFound('delivery');
+      // Not locked: should it be disabled a moment later, the attempt's own check cancels what became due here.
+      const webhook = await transaction.findOne(WebhookEndpoint, { id: delivery.webhookId, isActive: true, deletedAt: null });
+      if (webhook === null) throw webhookInactive();
+      return makeDue(transaction, deliveryId);
+    }),
+  );
   if (row === undefined) throw notFound('delivery');
   await schedule(context, row);
   context.publishUpdates(toStatusUpdates([row]));

@@ -33,22 +33,24 @@ export async function updateWebhook(
   const url = input.url === undefined ? undefined : context.checkUrl(input.url);
   checkEventTypes(input.events);
   const manager = entityManagerOf(context.orm, ownerOf(principal));
-  const webhook = await manager.transactional(async (transaction) => {
-    const found = await findWebhook(transaction, input.webhookId, { lock: true });
-    if (url !== undefined) found.url = url;
-    if (input.events.length > 0) found.events = [...input.events];
-    if (input.description !== undefined) found.description = input.description;
-    if (input.rateLimit !== undefined) found.rateLimit = input.rateLimit;
-    found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy);
-    changeHeaders(context, found, input);
-    if (input.isActive !== undefined) setActive(found, input.isActive);
-    found.revision += 1;
-    found.updatedAt = new Date();
-    await transaction.flush();
-    return found;
-  });
+  const webhook = await context.changes.run(principal.userId, () =>
+    manager.transactional(async (transaction) => {
+      const found = await findWebhook(transaction, input.webhookId, { lock: true });
+      if (url !== undefined) found.url = url;
+      if (input.events.length > 0) found.events = [...input.events];
+      if (input.description !== undefined) found.description = input.description;
+      if (input.rateLimit !== undefined) found.rateLimit = input.rateLimit;
+      found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy);
+      changeHeaders(context, found, input);
+      if (input.isActive !== undefined) setActive(found, input.isActive);
+      found.revision += 1;
+      found.updatedAt = new Date();
+      await transaction.flush();
+      return found;
+    }),
+  );
   context.onWebhookChanged(webhook.id);
-  if (input.isActive === false) await cancelWaiting(context, webhook.id);
+  if (input.isActive === false) await cancelWaiting(context, principal, webhook.id);
   return webhookView(webhook, context.config.delivery.retry);
 }
 

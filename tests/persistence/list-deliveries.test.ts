@@ -3,12 +3,9 @@ import type { Pool } from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { idFloor } from '../../src/domain/ids.ts';
 import { createPool } from '../../src/persistence/pool.ts';
-import {
-  countDeliveries,
-  type DeliveryFilter,
-  type DeliveryWindow,
-  listDeliveries,
-} from '../../src/persistence/queries/list-deliveries.ts';
+import type { DeliveryFilter } from '../../src/persistence/queries/delivery-filter.ts';
+import { countDeliveries, type DeliveryWindow, listDeliveries } from '../../src/persistence/queries/list-deliveries.ts';
+import { lookDown } from '../../src/persistence/queries/look-down.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 
 const ROWS = 50_000;
@@ -77,6 +74,7 @@ test.each<[string, Partial<DeliveryFilter>]>([
   for (const plan of [
     await planOf((explaining) => listDeliveries(explaining, filter, firstPage)),
     await planOf((explaining) => countDeliveries(explaining, filter, 10_001)),
+    await planOf((explaining) => lookDown(explaining, filter, 10_000)),
   ]) {
     // An empty partition is rightly read whole; one that holds rows is not.
     expect(plan).not.toMatch(/Seq Scan on deliveries_\S+ \S+ \(actual rows=(?!0(\.00)? )/);
@@ -96,6 +94,31 @@ test('a page in the middle of the log fetches little more than itself', async ()
   );
   expect(read).toBeGreaterThan(20);
   expect(read).toBeLessThan(400);
+});
+
+test.each<[string, Partial<DeliveryFilter>]>([
+  ['a type that nothing has', { userId: 'user1', eventType: 'chef.approved' }],
+  ['a type of one webhook that nothing has', { userId: 'user1', webhookId: BUSY, eventType: 'chef.approved' }],
+  ['a type that nothing of everyone has', { eventType: 'chef.approved' }],
+  ['delivered ones of a type that nothing has', { userId: 'user1', status: 'delivered', eventType: 'chef.approved' }],
+])('a page of %s looks at no more than it may', async (_name, narrowed) => {
+  const max = 1000;
+  const filter = { ...everything, ...narrowed };
+  const reach = await lookDown(pool, filter, max);
+  expect(reach).not.toBeNull();
+  for (const plan of [
+    await planOf((explaining) => lookDown(explaining, filter, max)),
+    await planOf((explaining) => listDeliveries(explaining, { ...filter, fromId: reach }, firstPage)),
+  ]) {
+    const read = [
+      ...plan.matchAll(/on deliveries_20\d+ \S+ \(actual rows=([\d.]+) loops=(\d+)\)[^>]*?(?:Rows Removed by Filter: (\d+))?/g),
+    ];
+    const looked = read.reduce(
+      (sum, [, rows, loops, removed]) => sum + (Number(rows) + Number(removed ?? 0)) * Number(loops),
+      0,
+    );
+    expect(looked).toBeLessThanOrEqual(max + 20);
+  }
 });
 
 test('the total is counted no further than asked', async () => {

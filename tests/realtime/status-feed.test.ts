@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { PoolClient } from 'pg';
 import { newId } from '../../src/domain/ids.ts';
 import { loadChanged } from '../../src/persistence/queries/list-changes.ts';
+import { Reports } from '../../src/persistence/reports.ts';
 import { resumeFrom } from '../../src/realtime/cursor.ts';
 import { pause } from '../../src/lifecycle.ts';
 import { LocalStatusBus } from '../../src/realtime/local-status-bus.ts';
@@ -32,7 +33,14 @@ afterEach(async () => {
 
 function newFeed(): StatusFeed {
   const telemetry = quietTelemetry();
-  const made = new StatusFeed({ bus, pool: database.pool, telemetry, maxWatchersPerUser: 5, heartbeatIntervalMs: 100 });
+  const made = new StatusFeed({
+    bus,
+    pool: database.pool,
+    reports: new Reports(database.pool),
+    telemetry,
+    maxWatchersPerUser: 5,
+    heartbeatIntervalMs: 100,
+  });
   feeds.push(made);
   return made;
 }

@@ -4,11 +4,13 @@ import { toConfig } from '../../src/config.ts';
 import type { DeliveryStatus, Outcome } from '../../src/domain/delivery.ts';
 import { newId } from '../../src/domain/ids.ts';
 import { createOrm } from '../../src/persistence/orm.ts';
+import { Reports } from '../../src/persistence/reports.ts';
 import type { Scheduled } from '../../src/schedule/scheduler.ts';
 import { EgressPolicy } from '../../src/security/egress-policy.ts';
 import { SecretBox } from '../../src/security/secret-box.ts';
 import type { Principal } from '../../src/security/tokens.ts';
 import type { ManagementContext } from '../../src/service/context.ts';
+import { createChangeQueue } from '../../src/service/change-queue.ts';
 import { createWebhook, type CreateWebhookInput } from '../../src/service/create-webhook.ts';
 import type { StatusUpdate } from '../../src/realtime/status-update.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
@@ -47,6 +49,8 @@ export async function startManagement(env: Record<string, string> = {}): Promise
       config,
       orm,
       pool: database.pool,
+      reports: new Reports(database.pool),
+      changes: createChangeQueue(),
       secretBox: box,
       scheduler: { enqueue: async (items) => management.scheduled.push(...items) },
       testSender: {

@@ -44,7 +44,14 @@ export function DeliveryListPage() {
       </div>
       <Loaded from={page} lines={10}>
         {(data) =>
-          data.deliveries.length === 0 ? (
+          data.deliveries.length === 0 && data.nextPageToken !== '' ? (
+            <>
+              <Empty title="None so far">
+                <p>The newest part of the log has no delivery that matches. Older ones may.</p>
+              </Empty>
+              <Pager nextToken={data.nextPageToken} />
+            </>
+          ) : data.deliveries.length === 0 ? (
             <Empty title={filtered ? 'No delivery matches these filters' : 'No deliveries yet'}>
               {filtered ? (
                 <a href="/deliveries">Show all deliveries</a>

@@ -315,14 +315,15 @@ export type ListDeliveriesResponse = Message<"homechef.webhook.v1.ListDeliveries
   total: number;
 
   /**
-   * False when there are more than `total` says.
+   * False when there are, or may be, more than `total` says.
    *
    * @generated from field: bool total_is_exact = 5;
    */
   totalIsExact: boolean;
 
   /**
-   * Give it back to read on; empty on the last page.
+   * Give it back to read on; empty on the last page. A page looks at 50,000 deliveries at most: one that finds few matches among them,
+   * or none, is short or empty and has a token all the same.
    *
    * @generated from field: string next_page_token = 6;
    */
