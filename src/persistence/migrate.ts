@@ -5,6 +5,7 @@ import { Client, escapeIdentifier } from 'pg';
 import { Migration20261123000000_initial } from '../../migrations/Migration20261123000000_initial.ts';
 import { Migration20261127000000_untried_deliveries_have_not_changed } from '../../migrations/Migration20261127000000_untried_deliveries_have_not_changed.ts';
 import { Migration20261127120000_first_tries_enter_no_index } from '../../migrations/Migration20261127120000_first_tries_enter_no_index.ts';
+import { Migration20261128060000_read_the_view_in_parallel_plans } from '../../migrations/Migration20261128060000_read_the_view_in_parallel_plans.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -18,6 +19,10 @@ const migrations = [
     class: Migration20261127000000_untried_deliveries_have_not_changed,
   },
   { name: 'Migration20261127120000_first_tries_enter_no_index', class: Migration20261127120000_first_tries_enter_no_index },
+  {
+    name: 'Migration20261128060000_read_the_view_in_parallel_plans',
+    class: Migration20261128060000_read_the_view_in_parallel_plans,
+  },
 ];
 
 /** Any number, the same in every process: it is the name of the lock. */
