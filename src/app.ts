@@ -379,7 +379,10 @@ function assemble(
     isLeading: () => leader.isLeading,
     intervalMs: config.reconcileIntervalMs,
     leaseMs: config.delivery.leaseMs,
+    now: () => stores.clock.now(),
     onAdopted: (count) => log.warn({ count }, 'deliveries of a process that died are due'),
+    onBroughtForward: (count) =>
+      log.warn({ count }, 'deliveries were put off by a clock that was ahead; they are due when they were meant to be'),
     onError: (error) => events.storeFailed('database', error),
   });
   const maintenance: LongRunning[] = [leader, housekeeper, backlog, adoption, ...(reconciler === null ? [] : [reconciler])];

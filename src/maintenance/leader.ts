@@ -6,14 +6,25 @@ import { pause, type LongRunning } from '../lifecycle.ts';
 const CHECK_INTERVAL_MS = 2000;
 /** A check that takes longer counts as a lost connection: a stopped backend would never answer. */
 const CHECK_TIMEOUT_MS = 5000;
+/**
+ * The server ends a leader's session that has sent nothing for so long, in milliseconds: a frozen process answers keepalives, as its kernel
+ * does that. Several checks may be late before.
+ */
+const IDLE_LIMIT_MS = 10_000;
+/**
+ * Leadership holds for so long after a check was sent, in milliseconds: the server has counted its silence since then at the earliest, so
+ * this ends before the server gives the lock to another process. A process that was frozen finds it over when it goes on.
+ */
+const BELIEF_MS = 8000;
 /** The server notices within some eleven seconds that the leader's machine is gone, instead of after two hours. */
 const KEEPALIVE = '-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3';
 /** Any number, as long as nothing else in this database locks by it. */
 const LOCK_KEY = 0x686f6d65;
 
 /**
- * The lock belongs to the session, so it ends with the connection: a leader that dies is replaced as soon as the server notices.
- * Two processes may both believe to lead for the moments before the first one notices: jobs must be harmless when done twice.
+ * The lock belongs to the session, so it ends with the connection: a leader that dies is replaced as soon as the server notices, and one that
+ * is frozen within IDLE_LIMIT_MS and the next check of another process.
+ * A statement that was sent before may still run when another process leads: every job must be harmless when two processes do it at once.
  */
 export class Leader implements LongRunning {
   readonly name = 'leader';
@@ -21,7 +32,10 @@ export class Leader implements LongRunning {
   readonly #onError: (error: unknown) => void;
   readonly #stopping = new AbortController();
   #client: Client | undefined;
-  #isLeading = false;
+  /** Whether this session has the lock, as far as is known. */
+  #hasLock = false;
+  /** By the monotonic clock, when the last check was sent that the server answered. */
+  #confirmedAt = Number.NEGATIVE_INFINITY;
   #loop: Promise<void> = Promise.resolve();
 
   constructor(connection: ClientConfig, onError: (error: unknown) => void) {
@@ -29,8 +43,9 @@ export class Leader implements LongRunning {
     this.#onError = onError;
   }
 
+  /** Asked by every job before each of its statements, so that one that was frozen sends none. */
   get isLeading(): boolean {
-    return this.#isLeading;
+    return this.#hasLock && performance.now() < this.#confirmedAt + BELIEF_MS;
   }
 
   /** Resolves after the first try, whatever came of it. */
@@ -57,11 +72,13 @@ export class Leader implements LongRunning {
   async #check(): Promise<void> {
     try {
       const client = this.#client ?? (await this.#connect());
-      if (this.#isLeading) await client.query('select 1');
+      const sentAt = performance.now();
+      if (this.#hasLock) await client.query('select 1');
       else {
         const { rows } = await client.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [LOCK_KEY]);
-        this.#isLeading = this.#client === client && rows[0]?.locked === true;
+        this.#hasLock = this.#client === client && rows[0]?.locked === true;
       }
+      this.#confirmedAt = sentAt;
     } catch (error) {
       this.#onError(error);
       await this.#lose();
@@ -76,11 +93,15 @@ export class Leader implements LongRunning {
     client.on('end', ended);
     this.#client = client;
     await client.connect();
+    // Not a setting of the connection: a server before PostgreSQL 14 does not know it, and would refuse the connection for it.
+    await client.query(
+      `select set_config(name, '${IDLE_LIMIT_MS}', false) from pg_settings where name = 'idle_session_timeout'`,
+    );
     return client;
   }
 
   async #lose(): Promise<void> {
-    this.#isLeading = false;
+    this.#hasLock = false;
     const client = this.#client;
     this.#client = undefined;
     // A connection that is stuck does not end in good order either.

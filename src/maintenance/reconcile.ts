@@ -71,10 +71,16 @@ export class Reconciler implements LongRunning {
     await this.#loop;
   }
 
+  /** Asked before each statement: leadership may be lost in the middle of a sweep. */
+  #mayGoOn(): boolean {
+    return this.#options.isLeading() && !this.#stopping.signal.aborted;
+  }
+
   async #tick(): Promise<void> {
-    if (!this.#options.isLeading()) return;
+    if (!this.#mayGoOn()) return;
     try {
       const state = await this.#options.index.indexState();
+      if (!this.#mayGoOn()) return;
       if (state !== 'complete' || this.#wasAway) await this.rebuild(state === 'complete' || state === 'outdated');
     } catch (error) {
       this.#wasAway = true;
@@ -102,7 +108,7 @@ export class Reconciler implements LongRunning {
     await (hasKeys ? index.beginRefill(mark) : index.beginBuild(mark));
     let page: SchedulePage | null = await this.#page(null);
     try {
-      while (page !== null && !this.#stopping.signal.aborted) {
+      while (page !== null && this.#mayGoOn()) {
         // The next page is read while this one is put in.
         const following: Promise<SchedulePage> | null = page.next === null ? null : this.#page(page.next);
         const [added] = await Promise.all([this.#putBack(page.rows), following]);
@@ -112,7 +118,7 @@ export class Reconciler implements LongRunning {
     } finally {
       this.#report();
     }
-    if (page === null && (await index.completeBuild(mark))) {
+    if (page === null && this.#mayGoOn() && (await index.completeBuild(mark))) {
       this.#wasAway = false;
       this.#incompleteSinceMs = null;
     }
@@ -131,7 +137,7 @@ export class Reconciler implements LongRunning {
   async #sweepOverdue(): Promise<void> {
     const { pool, intervalMs } = this.#options;
     let webhookId: string | null = '';
-    while (webhookId !== null && !this.#stopping.signal.aborted) {
+    while (webhookId !== null && this.#mayGoOn()) {
       const page: Awaited<ReturnType<typeof listOverdue>> = await listOverdue(pool, {
         afterWebhookId: webhookId,
         maxWebhooks: OVERDUE_WEBHOOKS_PER_PAGE,
@@ -148,13 +154,14 @@ export class Reconciler implements LongRunning {
 
   async #sweepOn(): Promise<void> {
     const endsAt = performance.now() + this.#options.intervalMs * SWEEP_SHARE;
+    if (!this.#mayGoOn()) return;
     do {
       // Before the page is read: what becomes due now may be sent and over by the time that it was.
       const nowMs = this.#options.now();
       const page = await this.#page(this.#cursor);
       await this.#putBackMissing(page.rows.filter(({ dueAtMs }) => Math.abs(dueAtMs - nowMs) > MIN_OVERDUE_MS));
       this.#cursor = page.next;
-    } while (this.#cursor !== null && performance.now() < endsAt && !this.#stopping.signal.aborted);
+    } while (this.#cursor !== null && performance.now() < endsAt && this.#mayGoOn());
   }
 
   #page(after: ScheduleCursor | null): Promise<SchedulePage> {

@@ -34,6 +34,8 @@ test('the leader schedules it, wakes who sends, and the lost try is counted', as
     isLeading: () => isLeading,
     intervalMs: 20,
     leaseMs: LEASE_MS,
+    now: Date.now,
+    onBroughtForward: () => undefined,
     onAdopted: (count) => adopted.push(count),
     onError: (error) => errors.push(error),
   });

@@ -1,5 +1,5 @@
 // Leadership: one of many, and handed on when its connection breaks.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { Leader } from '../../src/maintenance/leader.ts';
 import { connectionOptions } from '../../src/persistence/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
@@ -40,5 +40,17 @@ test('a leader whose connection is cut knows it at once, and can lead again', as
   await killTheHolder();
   await eventually(() => !leader.isLeading, { deadlineMs: 1000 });
   await eventually(() => leader.isLeading);
+  await leader.drain();
+});
+
+test('a process that was frozen for eight seconds does not lead when it goes on, until the server says that it still does', async () => {
+  const leader = newLeader();
+  await leader.start();
+  expect(leader.isLeading).toBe(true);
+  const now = performance.now.bind(performance);
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + 8000);
+  expect(leader.isLeading).toBe(false);
+  await eventually(() => leader.isLeading);
+  clock.mockRestore();
   await leader.drain();
 });

@@ -21,7 +21,8 @@ export interface Adopted {
 
 /**
  * Goes on from where the last one ended, up to what may still be held. Whoever holds a delivery that is scheduled all the same loses
- * nothing: it says in its row until when, and nobody takes it before.
+ * nothing: it says in its row until when, and nobody takes it before. When the database's clock was set back, the
+ * place goes back with it; until then nothing is leased on insert (see insert-events.ts).
  */
 export async function adoptDeliveries(client: Pool | PoolClient, request: AdoptionRequest): Promise<Adopted> {
   const result = await client.query<[string | null, string | null, number, boolean]>({
@@ -46,7 +47,7 @@ const statement = `
 with place as materialized (
   select adopted_below as start from adoption for update
 ), bound as materialized (
-  select start, greatest(start, coalesce(beyond, past)) as stop, beyond is not null as is_full
+  select start, coalesce(beyond, past) as stop, beyond is not null as is_full
   from place
   cross join lateral (
     select id_floor('delivery', least(now() - $1::float8 * interval '1 millisecond', horizon) - interval '${MAX_ID_AGE_MS} milliseconds')
@@ -61,7 +62,7 @@ with place as materialized (
   where d.id >= (select start from bound) and d.id < (select stop from bound) and d.status = 'pending' and d.next_attempt_at is null
   returning d.id, d.webhook_id, d.next_attempt_at, d.leased_until
 ), moved as (
-  update adoption set adopted_below = bound.stop from bound where adoption.adopted_below < bound.stop
+  update adoption set adopted_below = bound.stop from bound where adoption.adopted_below <> bound.stop
 )
 select id, webhook_id, ceil(extract(epoch from greatest(next_attempt_at, leased_until)) * 1000)::float8, false from adopted
 union all

@@ -1,6 +1,6 @@
 // The publish statement: events, their idempotency keys and the deliveries they are owed, for a whole batch in one commit.
 import type { Pool } from 'pg';
-import { timeOfId } from '../../domain/ids.ts';
+import { idFloor, timeOfId } from '../../domain/ids.ts';
 import { arrayLiteral, plainArray, textArray, unlessUsual } from '../array-parameter.ts';
 import { MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from './held-from-birth.ts';
 
@@ -51,7 +51,8 @@ export interface InsertedEvents {
  * The fan-out is a join in the same statement, so a webhook committed a moment ago gets the event. A delivery's id is the time
  * of its event followed by a hash of (event, webhook): unique, in the event's partition, and found again without an index.
  *
- * Nothing is held when the time in one of the ids is not about now: what is held is found by that time (see held-from-birth.ts).
+ * Nothing is held when the time in one of the ids is not about now: what is held is found by that time (see held-from-birth.ts). Nor is it
+ * below `adopted_below`, where nobody looks for it any more: a database whose clock was set back gets there.
  */
 export async function insertEvents(pool: Pool, events: readonly EventRow[], hold: BirthHold | null): Promise<InsertedEvents> {
   const [oldestId, newestId] = boundsOf(events);
@@ -92,6 +93,7 @@ export async function insertEvents(pool: Pool, events: readonly EventRow[], hold
       textArray(hold?.exceptWebhookIds ?? []),
       timeOfId(oldestId),
       timeOfId(newestId),
+      idFloor('delivery', timeOfId(oldestId)),
     ],
   });
   const owed = new Map<string, OwedDelivery[]>();
@@ -154,8 +156,8 @@ with incoming as materialized (
 ), fresh as materialized (
   select * from incoming where key is null or id in (select event_id from taken)
 ), clock as (
-  select $14::float8 > now_ms - ${MAX_ID_AGE_MS} and $15::float8 < now_ms + ${MAX_ID_LEAD_MS} as is_now
-  from (select date_part('epoch', now()) * 1000 as now_ms) n
+  select $14::float8 > now_ms - ${MAX_ID_AGE_MS} and $15::float8 < now_ms + ${MAX_ID_LEAD_MS} and $16::text >= adopted_below as is_now
+  from (select date_part('epoch', now()) * 1000 as now_ms) n cross join adoption
 ), targets as (
   select f.number, f.id as event_id, f.event_type, f.hold, w.id as webhook_id, w.user_id, w.revision
   from fresh f cross join lateral (
