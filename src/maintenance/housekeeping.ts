@@ -60,9 +60,9 @@ export class Housekeeper implements LongRunning {
 
 /** Each can be done at any time, by any process, again and again; each answers how much it did. */
 function jobs(options: HousekeeperOptions): [string, () => Promise<number>][] {
-  const { pool, now } = options;
+  const { pool, now, log } = options;
   return [
-    ['partitions made', () => createPartitions(pool, now())],
+    ['partitions made', () => createPartitions(pool, now(), (message) => log.warn({ job: 'partitions made' }, message))],
     ['partitions dropped', async () => (await dropPastDays(options)).length],
     ['idempotency keys expired', () => expireIdempotencyKeys(pool)],
     ['old secrets expired', () => expireOldSecrets(pool)],

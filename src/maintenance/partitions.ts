@@ -8,12 +8,21 @@ const DAYS_AHEAD = 8;
 const LOCK_TIMEOUT_MS = 300;
 const PARENTS = ['attempts', 'deliveries', 'events'] as const;
 
-/** Makes the partitions of the coming days. Answers how many were missing. */
-export async function createPartitions(pool: Pool, nowMs: number): Promise<number> {
+/**
+ * Makes the partitions of the coming days. Answers how many were missing. Rows in a default partition, from a clock that was far off, are moved to
+ * the partition of their day; `onMoved` hears the server's sentence about it.
+ */
+export async function createPartitions(pool: Pool, nowMs: number, onMoved: (message: string) => void): Promise<number> {
   const firstDay = new Date(nowMs).toISOString().slice(0, 10);
-  const { rows } = await inShortTransaction(pool, (client) =>
-    client.query<{ made: number }>('select ensure_partitions($1::date, $2) as made', [firstDay, DAYS_AHEAD]),
-  );
+  const { rows } = await inShortTransaction(pool, async (client) => {
+    const hear = (notice: { readonly message?: string | undefined }): void => onMoved(notice.message ?? '');
+    client.on('notice', hear);
+    try {
+      return await client.query<{ made: number }>('select ensure_partitions($1::date, $2) as made', [firstDay, DAYS_AHEAD]);
+    } finally {
+      client.off('notice', hear);
+    }
+  });
   return rows[0]?.made ?? 0;
 }
 

@@ -15,6 +15,7 @@ const MIGRATIONS = [
   'Migration20261127000000_untried_deliveries_have_not_changed',
   'Migration20261127120000_first_tries_enter_no_index',
   'Migration20261128060000_read_the_view_in_parallel_plans',
+  'Migration20261128080000_move_rows_in_the_way_of_a_partition',
 ];
 
 test('processes that start together migrate once, and create the database when it is missing', async () => {
