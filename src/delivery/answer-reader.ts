@@ -1,5 +1,8 @@
-// Reads the answer to one request (RFC 9112) from the bytes of its connection, and takes nothing that could be read in two ways.
+// Reads the answer to one request (RFC 9112) from the bytes of its connection. A whole status line is the receiver's verdict, whatever
+// follows; but a connection on which anything could be read in two ways is never used again.
 import type { AttemptError } from '../domain/delivery.ts';
+import type { ResponseOddity } from '../domain/response-oddity.ts';
+import { endOfHead, readHead, readStatus, type Framing, type ResponseHead } from './response-head.ts';
 
 /** Status line and headers of one answer, and the trailers after its chunks. */
 const MAX_HEAD_BYTES = 16_384;
@@ -7,31 +10,26 @@ const MAX_HEAD_BYTES = 16_384;
 const MAX_CHUNK_LINE_BYTES = 256;
 /** Some servers fill the size up with zeros to a fixed width. The extensions behind it mean nothing to anybody. */
 const CHUNK_SIZE = /^0{0,9}([0-9A-Fa-f]{1,7})(?:;[!#$%&'*+.^_`|~0-9A-Za-z=;-]*)?$/;
-const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
-const HEADER_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/;
-const LENGTH = /^\d{1,15}$/;
+const TRAILER_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*$/;
 /** Not to be said again behind the body (RFC 9110, 6.5.1). */
 const FRAMING_LINE = /^(?:content-length|transfer-encoding):/i;
-const BEGINNINGS = ['HTTP/1.1 ', 'HTTP/1.0 '];
 const LINE_END = '\r\n';
 const EMPTY = Buffer.alloc(0);
 
-const CONTINUE = 100;
+/** Nobody asked for another protocol, and what follows is none of HTTP: it is the last word on its connection. */
 const SWITCHING_PROTOCOLS = 101;
-const NO_CONTENT = 204;
-const NOT_MODIFIED = 304;
 
 /** What of an answer's head somebody wants to know. */
-export interface AnswerHead {
-  readonly status: number;
-  /** The value of `Retry-After`, when there is exactly one. */
-  readonly retryAfter: string | undefined;
-}
+export type AnswerHead = Pick<ResponseHead, 'status' | 'retryAfter'>;
 
 export interface AnswerListener {
-  /** An answer such as `103 Early Hints`, which comes before the real one. */
+  /** An answer such as `100 Continue`, which comes before the real one. */
   onInformational(): void;
+  /** The status line of the real answer is whole; told only when its headers do not come with it. */
+  onStatus(status: number): void;
   onHead(head: AnswerHead): void;
+  /** The first thing about the answer that is odd, if anything is. The connection is not reusable then. */
+  onOddity(oddity: ResponseOddity): void;
   /** A part of the body; the bytes are good for the duration of the call. */
   onBody(bytes: Buffer): void;
 }
@@ -41,6 +39,15 @@ export type Progress = 'more' | 'complete' | AttemptError;
 
 type State = 'head' | 'sized' | 'unframed' | 'chunk line' | 'chunk' | 'chunk end' | 'trailers' | 'complete';
 
+/** What comes behind a head, and null where that cannot be known. */
+const STATES: Record<Framing, State | null> = {
+  none: 'complete',
+  sized: 'sized',
+  chunked: 'chunk line',
+  'until the end': 'unframed',
+  unknown: null,
+};
+
 export class AnswerReader {
   #listener: AnswerListener | null = null;
   #state: State = 'head';
@@ -49,11 +56,12 @@ export class AnswerReader {
   /** Bytes of the body, or of the present chunk, that are still to come. */
   #left = 0;
   #trailerBytes = 0;
-  #isKept = false;
-  #idleMs = Number.POSITIVE_INFINITY;
+  #reusableMs = 0;
+  #isOdd = false;
+  #isStatusTold = false;
   /** The last head, and what it says: within a second a server answers with the same one. */
   #headText = '';
-  #head: Head | null = null;
+  #head: ResponseHead | null = null;
 
   /** From here on the bytes are those of another answer. */
   begin(listener: AnswerListener): void {
@@ -62,13 +70,14 @@ export class AnswerReader {
     this.#rest = EMPTY;
     this.#left = 0;
     this.#trailerBytes = 0;
-    this.#isKept = false;
-    this.#idleMs = Number.POSITIVE_INFINITY;
+    this.#reusableMs = 0;
+    this.#isOdd = false;
+    this.#isStatusTold = false;
   }
 
   /** After `complete`: for how many ms the other side keeps the connection open; 0 when it is of no further use. */
   get reusableMs(): number {
-    return this.#isKept ? this.#idleMs : 0;
+    return this.#isOdd ? 0 : this.#reusableMs;
   }
 
   read(chunk: Buffer): Progress {
@@ -80,7 +89,7 @@ export class AnswerReader {
       if (typeof next !== 'number') return next;
       if (this.#state === 'complete') {
         // Nobody has asked for what comes after it.
-        if (next < bytes.length) this.#isKept = false;
+        if (next < bytes.length) this.#odd('bytes_after_end');
         return 'complete';
       }
       // Nothing was used up: it takes more. What came is the caller's own, and may be overwritten.
@@ -124,44 +133,47 @@ export class AnswerReader {
 
   #readHead(bytes: Buffer, at: number): number | AttemptError {
     const text = bytes.toString('latin1', at, Math.min(bytes.length, at + MAX_HEAD_BYTES));
-    if (!BEGINNINGS.some((beginning) => text.startsWith(beginning.slice(0, text.length)))) return 'protocol_error';
-    const end = text.indexOf('\r\n\r\n');
-    if (end < 0) {
-      if (text.length === MAX_HEAD_BYTES) return 'response_headers_too_large';
-      // A line that ends without a carriage return will never be followed by the end that is waited for.
-      return /(?<!\r)\n/.test(text) ? 'protocol_error' : at;
+    const seen = this.#head;
+    if (seen !== null && text.startsWith(this.#headText)) return this.#begin(seen) ?? at + this.#headText.length;
+    const end = endOfHead(text);
+    if (end !== null) {
+      const head = readHead(text.slice(0, end));
+      if (head === null) return 'protocol_error';
+      this.#headText = text.slice(0, end);
+      this.#head = head;
+      return this.#begin(head) ?? at + end;
     }
-    const head = text.slice(0, end);
-    if (head !== this.#headText) {
-      this.#head = headOf(head);
-      this.#headText = head;
-    }
-    if (this.#head === null) return 'protocol_error';
-    return this.#begin(this.#head) ?? at + end + 4;
+    const status = readStatus(text);
+    if (status === 'invalid') return 'protocol_error';
+    if (status !== null && isFinal(status)) this.#tellStatus(status);
+    if (text.length < MAX_HEAD_BYTES) return at;
+    if (status !== null) this.#odd('headers_too_large');
+    return 'response_headers_too_large';
   }
 
-  #begin({ status, isPersistent, headers }: Head): AttemptError | null {
-    if (status < 200) {
-      // Nobody has asked for either.
-      if (status === CONTINUE || status === SWITCHING_PROTOCOLS) return 'protocol_error';
+  #tellStatus(status: number): void {
+    if (!this.#isStatusTold) this.#listener?.onStatus(status);
+    this.#isStatusTold = true;
+  }
+
+  #begin(head: ResponseHead): AttemptError | null {
+    if (head.oddity !== null) this.#odd(head.oddity);
+    if (!isFinal(head.status)) {
       this.#listener?.onInformational();
       return null;
     }
-    const { length, codings } = headers;
-    if (length !== undefined && (codings !== undefined || !LENGTH.test(length))) return 'protocol_error';
-    const isChunked = codings !== undefined && /(?:^|,)[ \t]*chunked$/i.test(codings);
-    if (status === NO_CONTENT || status === NOT_MODIFIED || (length !== undefined && Number(length) === 0))
-      this.#state = 'complete';
-    else if (isChunked) this.#state = 'chunk line';
-    else if (length !== undefined) this.#state = 'sized';
-    else this.#state = 'unframed';
-    this.#left = Number(length ?? 0);
-    const connection = headers.connection?.toLowerCase().split(/[, \t]+/) ?? [];
-    this.#isKept = isPersistent ? !connection.includes('close') : connection.includes('keep-alive');
-    const [, seconds] = /(?:^|[,; \t])timeout=(\d{1,6})/i.exec(headers.keepAlive ?? '') ?? [];
-    if (seconds !== undefined) this.#idleMs = Number(seconds) * 1000;
-    this.#listener?.onHead({ status, retryAfter: headers.retryAfter });
+    this.#listener?.onHead(head);
+    const state = STATES[head.framing];
+    if (state === null) return 'protocol_error';
+    this.#state = state;
+    this.#left = head.length;
+    this.#reusableMs = head.status === SWITCHING_PROTOCOLS ? 0 : head.reusableMs;
     return null;
+  }
+
+  #odd(oddity: ResponseOddity): void {
+    if (!this.#isOdd) this.#listener?.onOddity(oddity);
+    this.#isOdd = true;
   }
 
   #readPart(bytes: Buffer, at: number, following: State): number {
@@ -174,9 +186,9 @@ export class AnswerReader {
 
   #readChunkLine(bytes: Buffer, at: number): number | AttemptError {
     const line = lineAt(bytes, at, MAX_CHUNK_LINE_BYTES);
-    if (line === null) return bytes.length - at > MAX_CHUNK_LINE_BYTES ? 'protocol_error' : at;
+    if (line === null) return bytes.length - at > MAX_CHUNK_LINE_BYTES ? this.#broken('chunk_malformed') : at;
     const [, size] = CHUNK_SIZE.exec(line) ?? [];
-    if (size === undefined) return 'protocol_error';
+    if (size === undefined) return this.#broken('chunk_malformed');
     this.#left = Number.parseInt(size, 16);
     this.#state = this.#left === 0 ? 'trailers' : 'chunk';
     return at + line.length + LINE_END.length;
@@ -184,20 +196,31 @@ export class AnswerReader {
 
   #readChunkEnd(bytes: Buffer, at: number): number | AttemptError {
     if (bytes.length - at < LINE_END.length) return at;
-    if (bytes.toString('latin1', at, at + LINE_END.length) !== LINE_END) return 'protocol_error';
+    if (bytes.toString('latin1', at, at + LINE_END.length) !== LINE_END) return this.#broken('chunk_malformed');
     this.#state = 'chunk line';
     return at + LINE_END.length;
   }
 
   #readTrailer(bytes: Buffer, at: number): number | AttemptError {
     const line = lineAt(bytes, at, MAX_HEAD_BYTES);
-    if (line === null) return bytes.length - at > MAX_HEAD_BYTES ? 'response_headers_too_large' : at;
+    if (line === null) return bytes.length - at > MAX_HEAD_BYTES ? this.#broken('trailer_malformed') : at;
     this.#trailerBytes += line.length + LINE_END.length;
-    if (this.#trailerBytes > MAX_HEAD_BYTES) return 'response_headers_too_large';
+    if (this.#trailerBytes > MAX_HEAD_BYTES) return this.#broken('trailer_malformed');
     if (line === '') this.#state = 'complete';
-    else if (!HEADER_LINE.test(line) || FRAMING_LINE.test(line)) return 'protocol_error';
+    else if (!TRAILER_LINE.test(line) || FRAMING_LINE.test(line)) return this.#broken('trailer_malformed');
     return at + line.length + LINE_END.length;
   }
+
+  /** Nothing behind this can be told from the next response. */
+  #broken(oddity: ResponseOddity): AttemptError {
+    this.#odd(oddity);
+    return 'protocol_error';
+  }
+}
+
+/** Whether no other answer follows: any other 1xx comes before the real one (RFC 9110, 15.2). */
+function isFinal(status: number): boolean {
+  return status >= 200 || status === SWITCHING_PROTOCOLS;
 }
 
 /** A line without its end; null while that has not come within `maxBytes`. */
@@ -206,60 +229,3 @@ function lineAt(bytes: Buffer, at: number, maxBytes: number): string | null {
   const end = text.indexOf(LINE_END);
   return end < 0 ? null : text.slice(0, end);
 }
-
-interface Head {
-  readonly status: number;
-  /** HTTP/1.1, where a connection is kept unless somebody says otherwise. */
-  readonly isPersistent: boolean;
-  readonly headers: Headers;
-}
-
-/** Null for what is no head. */
-function headOf(text: string): Head | null {
-  const lines = text.split(LINE_END);
-  const [, minor, status] = STATUS_LINE.exec(lines[0] ?? '') ?? [];
-  const headers = readHeaders(lines);
-  return status === undefined || headers === null ? null : { status: Number(status), isPersistent: minor === '1', headers };
-}
-
-interface Headers {
-  length?: string;
-  codings?: string;
-  connection?: string;
-  keepAlive?: string;
-  retryAfter?: string;
-}
-
-/** What decides how the answer is read, and is asked for; null when a line is no header or there are two lengths. */
-function readHeaders(lines: readonly string[]): Headers | null {
-  const headers: Headers = {};
-  let retryAfters = 0;
-  for (let i = 1; i < lines.length; i += 1) {
-    const [, name, value] = HEADER_LINE.exec(lines[i] ?? '') ?? [];
-    if (name === undefined || value === undefined) return null;
-    switch (name.toLowerCase()) {
-      case 'content-length':
-        if (headers.length !== undefined) return null;
-        headers.length = value.trimEnd();
-        break;
-      case 'transfer-encoding':
-        headers.codings = joined(headers.codings, value);
-        break;
-      case 'connection':
-        headers.connection = joined(headers.connection, value);
-        break;
-      case 'keep-alive':
-        headers.keepAlive = joined(headers.keepAlive, value);
-        break;
-      case 'retry-after':
-        retryAfters += 1;
-        headers.retryAfter = value;
-        break;
-    }
-  }
-  if (retryAfters > 1) delete headers.retryAfter;
-  return headers;
-}
-
-const joined = (before: string | undefined, value: string): string =>
-  before === undefined ? value.trimEnd() : `${before}, ${value.trimEnd()}`;

@@ -129,6 +129,7 @@ export function failed(error: AttemptError, nowMs: number): Outcome {
     httpStatus: null,
     response: null,
     responseTruncated: false,
+    responseOddity: null,
     error,
     retryAfterMs: null,
   };

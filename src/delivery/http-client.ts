@@ -2,6 +2,7 @@
 import { createSecureContext } from 'node:tls';
 import type { AttemptError, Outcome } from '../domain/delivery.ts';
 import { ServiceError } from '../domain/errors.ts';
+import type { ResponseOddity } from '../domain/response-oddity.ts';
 import { parseRetryAfter } from '../domain/retry-policy.ts';
 import { Rounds } from '../rounds.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
@@ -15,10 +16,13 @@ import { NameResolver } from './name-resolver.ts';
 const MAX_READ_BYTES = 65_536;
 /** What of it is kept, for the owner to see. */
 const MAX_KEPT_BYTES = 16_384;
-/** The outcome stands with the headers; the body gets this much longer. */
+/** The outcome stands with the status line; headers and body get this much longer. */
 const BODY_TIMEOUT_MS = 1000;
-/** Answers such as `103 Early Hints` that are listened to before the real one; a flood of them waits unread for the deadline. */
-const MAX_INFORMATIONAL = 100;
+/**
+ * Answers such as `102 Processing` that are listened to before the real one: one every 30 ms for the default timeout. A flood of them
+ * waits unread for the deadline.
+ */
+const MAX_INFORMATIONAL = 1000;
 /** Sockets open at once, idle ones included, where the descriptors of the process allow it. */
 export const MAX_SOCKETS = 1000;
 /** What of them may carry deliveries at a time: the rest is for tests, for idle connections, and for racing the addresses of a name. */
@@ -172,6 +176,8 @@ class Exchange implements Requester {
   #retried = false;
   #informational = 0;
   #status: number | null = null;
+  #hasHead = false;
+  #oddity: ResponseOddity | null = null;
   #retryAfterMs: number | null = null;
   #isBodyTimed = false;
   #chunks: Buffer[] | null = null;
@@ -204,7 +210,7 @@ class Exchange implements Requester {
     else this.#send(idle);
   }
 
-  /** Ends the exchange: with the outcome that the headers decided, if they came, else with this error. */
+  /** Ends the exchange: with the outcome that the status line decided, if it came, else with this error. */
   fail(error: AttemptError): void {
     this.#giveUpDialling?.();
     this.#connection?.destroy();
@@ -230,8 +236,17 @@ class Exchange implements Requester {
     if (this.#informational === MAX_INFORMATIONAL) this.#connection?.stopReading();
   }
 
+  onStatus(status: number): void {
+    this.#status = status;
+  }
+
+  onOddity(oddity: ResponseOddity): void {
+    this.#oddity = oddity;
+  }
+
   onHead({ status, retryAfter }: AnswerHead): void {
     this.#status = status;
+    this.#hasHead = true;
     if (status === 429 || status === 503) this.#retryAfterMs = parseRetryAfter(retryAfter, this.#now());
   }
 
@@ -276,12 +291,14 @@ class Exchange implements Requester {
     this.#running.delete(this);
     const answered = this.#status !== null;
     const truncated = answered && (!complete || this.#readBytes > this.#keptBytes);
+    if (answered && !this.#hasHead) this.#oddity ??= 'headers_incomplete';
     this.#resolve({
       startedAtMs: this.#startedAtMs,
       durationMs: Math.round(performance.now() - this.#startedAt),
       httpStatus: this.#status,
       response: answered ? textOf(this.#chunks ?? [], truncated) : null,
       responseTruncated: truncated,
+      responseOddity: this.#oddity,
       error: this.#status === null ? error : errorOfStatus(this.#status),
       retryAfterMs: this.#retryAfterMs,
     });
@@ -300,9 +317,12 @@ function messageOf(target: Target, headers: HeaderLines, body: Buffer): Message 
   return [message];
 }
 
+/** The only 3xx that sends nobody anywhere (RFC 9110, 15.4.5). */
+const NOT_MODIFIED = 304;
+
 function errorOfStatus(status: number): AttemptError | null {
-  if (status < 300) return null;
-  return status < 400 ? 'redirect_not_followed' : 'http_status';
+  if (status >= 200 && status < 300) return null;
+  return status >= 300 && status < 400 && status !== NOT_MODIFIED ? 'redirect_not_followed' : 'http_status';
 }
 
 /** What is not UTF-8 becomes U+FFFD, and NUL is left out: PostgreSQL's text cannot hold it. */

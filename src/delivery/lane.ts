@@ -22,13 +22,8 @@ const MEMORY_MS = 300_000;
 const LATENCY_WEIGHT = 0.2;
 
 /** Errors that mean nobody took the request: they close the lane. An answer, even 500, shows that somebody is there. */
-const ABSENT: ReadonlySet<AttemptError> = new Set([
-  'timeout',
-  'connection_refused',
-  'connection_reset',
-  'dns_error',
-  'tls_error',
-]);
+const ABSENT: ReadonlySet<AttemptError> = new Set(['timeout', 'connection_refused', 'connection_reset', 'dns_error']);
+const isAbsence = (error: AttemptError): boolean => ABSENT.has(error) || error.startsWith('tls_');
 
 export class Lane {
   readonly webhookId: string;
@@ -114,7 +109,7 @@ export class Lane {
   learn(error: AttemptError | null, durationMs: number, now: number): void {
     this.#learnedAt = now;
     this.#latencyMs = this.#latencyMs === 0 ? durationMs : this.#latencyMs + LATENCY_WEIGHT * (durationMs - this.#latencyMs);
-    if (error === null || !ABSENT.has(error)) {
+    if (error === null || !isAbsence(error)) {
       this.#failuresInRow = 0;
       this.#closedUntil = 0;
       this.#cap = Math.min(this.#maxInFlight, this.#cap + 1 / this.#cap);

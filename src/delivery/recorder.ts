@@ -220,6 +220,7 @@ function toRow(task: Task, outcome: Outcome, { policy }: Target): OutcomeRow {
     httpStatus: outcome.httpStatus,
     response: outcome.response,
     responseTruncated: outcome.responseTruncated,
+    responseOddity: outcome.responseOddity,
     errorCode: outcome.error,
     errorMessage: outcome.error === null ? null : attemptErrorMessage(outcome.error, outcome.httpStatus),
   };

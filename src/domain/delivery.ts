@@ -1,4 +1,5 @@
 // Deliveries and attempts: their states, and the one rule that decides what an outcome leads to.
+import type { ResponseOddity } from './response-oddity.ts';
 import { nextRetryDelayMs, type RetryPolicy } from './retry-policy.ts';
 
 export const deliveryStatuses = ['pending', 'retrying', 'delivered', 'failed', 'cancelled'] as const;
@@ -12,9 +13,19 @@ export const attemptErrors = {
   connection_refused: 'The connection was refused or could not be made.',
   connection_reset: 'The connection was closed before the answer was complete.',
   timeout: 'The answer did not come in time.',
+  // Whoever does not know one of these can go by its beginning.
+  tls_certificate_expired: 'The certificate has expired.',
+  tls_certificate_not_yet_valid: 'The certificate is not valid yet.',
+  tls_certificate_wrong_name: 'The certificate is for another host name.',
+  tls_certificate_self_signed: 'The certificate is signed by itself.',
+  tls_certificate_unknown_issuer:
+    'The issuer of the certificate is unknown: its chain is incomplete, or its authority is not a public one.',
+  tls_version_too_old: 'The receiver speaks no TLS from 1.2 on.',
+  tls_not_spoken: 'The receiver does not speak TLS: it may be plain HTTP behind an https URL.',
+  tls_client_certificate_required: 'The receiver asks for a client certificate, and the service has none.',
   tls_error: 'The TLS connection could not be made or trusted.',
-  protocol_error: 'The answer was not valid HTTP.',
-  response_headers_too_large: 'The headers of the answer were too large.',
+  protocol_error: 'The answer did not begin with a status line of HTTP.',
+  response_headers_too_large: 'The answer had no status line within 16 KiB.',
   redirect_not_followed: 'The receiver answered with a redirect; redirects are not followed.',
   http_status: 'The receiver answered with a status other than 2xx.',
   ssrf_blocked: 'The address is one that webhooks may not reach.',
@@ -35,6 +46,8 @@ export interface Outcome {
   /** At most 16 KiB of the answer, as text. */
   readonly response: string | null;
   readonly responseTruncated: boolean;
+  /** What of the response broke HTTP's grammar; null when nothing did. */
+  readonly responseOddity: ResponseOddity | null;
   /** Null exactly when the receiver answered 2xx. */
   readonly error: AttemptError | null;
   /** What the receiver asked for with Retry-After on 429 or 503. */

@@ -1,4 +1,5 @@
 // When a failed delivery is tried again.
+import { parseHttpDate } from './http-date.ts';
 
 export interface RetryPolicy {
   /** Attempts after the first one. */
@@ -47,12 +48,13 @@ export function nextRetryDelayMs(
   return Math.max(jittered, Math.min(outcome.retryAfterMs ?? 0, MAX_RETRY_AFTER_MS));
 }
 
-/** Reads a Retry-After value (digits or an HTTP-date); null for anything else. Past dates give 0. */
+/**
+ * Reads a Retry-After value (RFC 9110, 10.2.3: digits or an HTTP-date), bounded by MAX_RETRY_AFTER_MS; null for anything else. Past dates
+ * give 0.
+ */
 export function parseRetryAfter(value: string | undefined, nowMs: number): number | null {
   if (value === undefined) return null;
   const text = value.trim();
-  if (/^\d{1,10}$/.test(text)) return Number(text) * 1000;
-  if (!/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text)) return null;
-  const at = Date.parse(text);
-  return Number.isNaN(at) ? null : Math.max(0, at - nowMs);
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : (parseHttpDate(text, nowMs) ?? Number.NaN) - nowMs;
+  return Number.isNaN(ms) ? null : Math.min(Math.max(0, ms), MAX_RETRY_AFTER_MS);
 }

@@ -5,6 +5,7 @@ import { Client, escapeIdentifier } from 'pg';
 import { Migration20261123000000_initial } from '../../migrations/Migration20261123000000_initial.ts';
 import { Migration20261127000000_untried_deliveries_have_not_changed } from '../../migrations/Migration20261127000000_untried_deliveries_have_not_changed.ts';
 import { Migration20261127120000_first_tries_enter_no_index } from '../../migrations/Migration20261127120000_first_tries_enter_no_index.ts';
+import { Migration20261128050000_add_response_oddity } from '../../migrations/Migration20261128050000_add_response_oddity.ts';
 import { Migration20261128060000_read_the_view_in_parallel_plans } from '../../migrations/Migration20261128060000_read_the_view_in_parallel_plans.ts';
 import { Migration20261128080000_move_rows_in_the_way_of_a_partition } from '../../migrations/Migration20261128080000_move_rows_in_the_way_of_a_partition.ts';
 import type { DatabaseConfig } from '../config.ts';
@@ -20,6 +21,7 @@ const migrations = [
     class: Migration20261127000000_untried_deliveries_have_not_changed,
   },
   { name: 'Migration20261127120000_first_tries_enter_no_index', class: Migration20261127120000_first_tries_enter_no_index },
+  { name: 'Migration20261128050000_add_response_oddity', class: Migration20261128050000_add_response_oddity },
   {
     name: 'Migration20261128060000_read_the_view_in_parallel_plans',
     class: Migration20261128060000_read_the_view_in_parallel_plans,

@@ -18,6 +18,7 @@ export interface AttemptView {
   readonly httpStatus: number | null;
   readonly response: string | null;
   readonly responseTruncated: boolean;
+  readonly responseOddity: string | null;
   readonly errorCode: string | null;
   readonly errorMessage: string | null;
   readonly trigger: AttemptTrigger;

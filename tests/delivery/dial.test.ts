@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Outcome } from '../../src/domain/delivery.ts';
+import type { AttemptError, Outcome } from '../../src/domain/delivery.ts';
 import { headerLines } from '../../src/delivery/header-lines.ts';
 import { HttpClient } from '../../src/delivery/http-client.ts';
 import { NameResolver } from '../../src/delivery/name-resolver.ts';
@@ -213,43 +213,42 @@ describe('a TLS receiver', () => {
     expect(asked).toEqual(['receiver.example', false]);
   });
 
-  it.each<[string, TlsOptions]>([
-    ['signed by itself', { cert: certificate('self-signed.pem') }],
-    ['of another host', { cert: certificate('wrong-host.pem') }],
-    ['that has expired', { cert: certificate('expired.pem') }],
+  it.each<[string, AttemptError, TlsOptions]>([
+    ['with a certificate signed by itself', 'tls_certificate_self_signed', { cert: certificate('self-signed.pem') }],
+    ['with a certificate of another host', 'tls_certificate_wrong_name', { cert: certificate('wrong-host.pem') }],
+    ['with a certificate that has expired', 'tls_certificate_expired', { cert: certificate('expired.pem') }],
     [
-      'but only TLS 1.1',
+      'that speaks only TLS 1.1',
+      'tls_version_too_old',
       { cert: certificate('good.pem'), minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' },
     ],
-  ])('with a certificate %s is not', async (_, options) => {
+    [
+      'that demands a client certificate',
+      'tls_client_certificate_required',
+      { cert: certificate('good.pem'), ca: certificate('ca.pem'), requestCert: true, rejectUnauthorized: true },
+    ],
+    // An anonymous one, which no client accepts: a failure of TLS that has no code of its own.
+    ['without a certificate', 'tls_error', { key: undefined, ciphers: 'ADH-AES128-SHA256@SECLEVEL=0', maxVersion: 'TLSv1.2' }],
+  ])('%s is told as %s', async (_, error, options) => {
     const url = await tlsReceiver(options);
-    expect(await post(newClient(), url)).toMatchObject({ error: 'tls_error', httpStatus: null, response: null });
+    expect(await post(newClient(), url)).toMatchObject({ error, httpStatus: null, response: null });
   });
 
   it('of an authority that only tests know is not trusted by default, whatever the environment says', async () => {
     const url = await tlsReceiver({ cert: certificate('good.pem') });
     process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
     cleanups.push(() => delete process.env['NODE_TLS_REJECT_UNAUTHORIZED']);
-    expect((await post(newClient(undefined, null), url)).error).toBe('tls_error');
+    expect((await post(newClient(undefined, null), url)).error).toBe('tls_certificate_unknown_issuer');
   });
 
-  it('that speaks plain HTTP is a tls_error', async () => {
-    const receiver = await socketReceiver((socket) =>
-      socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')),
-    );
-    cleanups.push(() => receiver.close());
-    expect((await post(newClient(), `https://localhost:${receiver.port}/`)).error).toBe('tls_error');
-  });
-
-  it('that demands a client certificate is a tls_error or a closed connection, not a crash', async () => {
-    const url = await tlsReceiver({
-      cert: certificate('good.pem'),
-      ca: certificate('ca.pem'),
-      requestCert: true,
-      rejectUnauthorized: true,
-    });
-    expect((await post(newClient(), url)).error).toMatch(/^(tls_error|connection_reset)$/);
-  });
+  it.each(['HTTP/1.1 400 Bad Request\r\n\r\n', 'SSH-2.0-OpenSSH_9.9\r\n', '220 mail.example ESMTP\r\n'])(
+    'that speaks plain %j is told so',
+    async (greeting) => {
+      const receiver = await socketReceiver((socket) => socket.once('data', () => socket.end(greeting)));
+      cleanups.push(() => receiver.close());
+      expect((await post(newClient(), `https://localhost:${receiver.port}/`)).error).toBe('tls_not_spoken');
+    },
+  );
 
   it('that says nothing in the handshake holds the attempt until its deadline, and leaves no socket', async () => {
     const receiver = await socketReceiver(() => {});

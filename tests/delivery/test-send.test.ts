@@ -105,6 +105,7 @@ function outcomeOf(durationMs: number): Outcome {
     httpStatus: null,
     response: null,
     responseTruncated: false,
+    responseOddity: null,
     error: 'timeout',
     retryAfterMs: null,
   };

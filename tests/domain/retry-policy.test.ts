@@ -1,7 +1,7 @@
 // The retry schedule: doubling, jitter, Retry-After.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { JITTER, MAX_DELAY_MS, nextRetryDelayMs, parseRetryAfter } from '../../src/domain/retry-policy.ts';
+import { JITTER, MAX_DELAY_MS, MAX_RETRY_AFTER_MS, nextRetryDelayMs, parseRetryAfter } from '../../src/domain/retry-policy.ts';
 
 const policy = { maxRetries: 3, retryDelayMs: 60_000, timeoutMs: 30_000 };
 const nowMs = Date.parse('2026-01-01T00:00:00Z');
@@ -43,7 +43,17 @@ describe('Retry-After', () => {
     ['-5', null],
     ['1.5', null],
     ['soon', null],
-    ['99999999999', null],
+    ['99999999999', MAX_RETRY_AFTER_MS],
+    ['9'.repeat(400), MAX_RETRY_AFTER_MS],
+    ['Thursday, 01-Jan-26 00:01:00 GMT', 60_000],
+    ['Thu Jan  1 00:01:00 2026', 60_000],
+    ['Sunday, 06-Nov-94 08:49:37 GMT', 0],
+    ['Sun, 31 Feb 2027 00:00:00 GMT', null],
+    ['Thu, 29 Feb 2027 00:00:00 GMT', null],
+    ['Thu, 01 Jan 2026 24:00:00 GMT', null],
+    ['Thu, 01 Foo 2026 00:00:00 GMT', null],
+    ['Thu, 00 Jan 2026 00:00:00 GMT', null],
+    ['Fri, 31 Dec 9999 23:59:59 GMT', MAX_RETRY_AFTER_MS],
     ['', null],
     ['2026-01-01', null],
     [undefined, null],

@@ -1,5 +1,6 @@
 // From a publish to the end of a delivery, over real sockets, on both schedules.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { rawReceiver } from '../delivery/raw-receiver.ts';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
@@ -57,6 +58,35 @@ describe.each([
   }
 
   const retire = (webhook: { id: string }) => developer('DELETE', `/api/v1/webhooks/${webhook.id}`);
+
+  test('what is odd about an answer never decides its outcome, and is kept with its attempt, the first one included', async () => {
+    const odd = await rawReceiver((socket, { head }) => {
+      if (head.startsWith('POST /mends')) {
+        const isFirst = /^x-homechef-attempt: 1$/im.test(head);
+        socket.write(isFirst ? 'HTTP/1.1 503 No\r\nx: a\r\n b\r\n\r\n' : 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
+      } else socket.write('HTTP/1.1 200 OK\ncontent-length: 2\n\nok');
+    });
+    const webhooks = [];
+    for (const path of ['takes', 'mends']) {
+      const url = `http://127.0.0.1:${odd.port}/${path}`;
+      const policy = { max_retries: 3, retry_delay: 1 };
+      const created = await developer('POST', '/api/v1/webhooks', { url, events: ['order.created'], retry_policy: policy });
+      webhooks.push((created.body as { id: string }).id);
+    }
+    await publish();
+    const [taken, mended] = [
+      await deliveryOf(webhooks[0] ?? '', 'delivered'),
+      await deliveryOf(webhooks[1] ?? '', 'delivered'),
+    ];
+    const told = (delivery: any) => delivery.attempts.map((attempt: any) => [attempt.http_status, attempt.response_oddity]);
+    expect(told(taken)).toEqual([[200, 'bare_line_feed']]);
+    expect(told(mended)).toEqual([
+      [503, 'folded_line'],
+      [200, undefined],
+    ]);
+    for (const id of webhooks) await retire({ id });
+    await odd.close();
+  });
 
   test('500, 500, 200 ends delivered with three attempts whose delays double within the jitter', async () => {
     receiver.script('/mends', 500, 500, 200);

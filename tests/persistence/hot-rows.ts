@@ -35,6 +35,7 @@ export function outcomeRow(deliveryId: string, differing: Partial<OutcomeRow> = 
     httpStatus: 200,
     response: 'ok',
     responseTruncated: false,
+    responseOddity: null,
     errorCode: null,
     errorMessage: null,
     ...differing,

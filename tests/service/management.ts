@@ -78,6 +78,7 @@ const delivered: Outcome = {
   httpStatus: 200,
   response: 'ok',
   responseTruncated: false,
+  responseOddity: null,
   error: null,
   retryAfterMs: null,
 };

@@ -63,6 +63,9 @@ function AttemptItem({ attempt, longestMs, isLast }: { attempt: Attempt; longest
           </svg>
         )}
         {!ok && isLast && <p class="hint">{cause.advice || attempt.errorMessage}</p>}
+        {attempt.responseOddity !== undefined && (
+          <p class="hint">The answer was not quite HTTP: {attempt.responseOddity.replaceAll('_', ' ')}.</p>
+        )}
         {response !== '' && (
           <details class="attempt-response" open={isLast}>
             <summary>Response{attempt.responseTruncated ? ' (its beginning)' : ''}</summary>

@@ -13,6 +13,7 @@ export const Attempt = defineEntity({
     httpStatus: p.integer().nullable(),
     response: p.text().nullable(),
     responseTruncated: p.boolean().default(false),
+    responseOddity: p.string().length(40).nullable(),
     errorCode: p.string().length(40).nullable(),
     errorMessage: p.text().nullable(),
     trigger: p.string().$type<AttemptTrigger>(),

@@ -25,6 +25,7 @@ export const Delivery = defineEntity({
     httpStatus: p.integer().nullable(),
     response: p.text().nullable(),
     responseTruncated: p.boolean().default(false),
+    responseOddity: p.string().length(40).nullable(),
     errorCode: p.string().length(40).nullable(),
     errorMessage: p.text().nullable(),
     lastTrigger: p.string().$type<AttemptTrigger>().nullable(),

@@ -1,6 +1,7 @@
 // The settle statement: what came of a batch of attempts, in one commit.
 import type { Pool, PoolClient } from 'pg';
 import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/delivery.ts';
+import type { ResponseOddity } from '../../domain/response-oddity.ts';
 import { plainArray, textArray, unlessUsual } from '../array-parameter.ts';
 import { QUICK_MS } from './held-from-birth.ts';
 
@@ -22,6 +23,7 @@ export interface OutcomeRow {
   readonly httpStatus: number | null;
   readonly response: string | null;
   readonly responseTruncated: boolean;
+  readonly responseOddity: ResponseOddity | null;
   readonly errorCode: AttemptError | null;
   readonly errorMessage: string | null;
 }
@@ -119,6 +121,11 @@ export async function recordOutcomes(
         textArray,
       ),
       isEachTold,
+      unlessUsual(
+        column((row) => row.responseOddity),
+        null,
+        textArray,
+      ),
     ],
   });
   const states = Array.from<RecordedState | undefined>({ length: rows.length });
@@ -169,11 +176,11 @@ with outcome as materialized (
   select id, coalesce(attempt_count, 0) as attempt_count, coalesce(expirations, 0) as expirations,
     coalesce(trigger, 'automatic') as trigger, coalesce(status, 'delivered') as status, coalesce(uses_retry, false) as uses_retry,
     delay_ms, started_ms, duration_ms, http_status, response, coalesce(truncated, false) as truncated, error_code, error_message,
-    number
+    oddity, number
   from unnest($1::text[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::boolean[], $7::float8[],
-    $8::float8[], $9::integer[], $10::integer[], $11::text[], $12::boolean[], $13::text[], $14::text[]) with ordinality
+    $8::float8[], $9::integer[], $10::integer[], $11::text[], $12::boolean[], $13::text[], $14::text[], $16::text[]) with ordinality
     as o(id, attempt_count, expirations, trigger, status, uses_retry, delay_ms, started_ms, duration_ms, http_status, response,
-      truncated, error_code, error_message, number)
+      truncated, error_code, error_message, oddity, number)
 ), settled as (
   update deliveries d set
     status = case
@@ -193,6 +200,7 @@ with outcome as materialized (
     http_status = o.http_status,
     response = o.response,
     response_truncated = o.truncated,
+    response_oddity = o.oddity,
     error_code = o.error_code,
     error_message = o.error_message,
     last_trigger = o.trigger,
@@ -205,19 +213,20 @@ with outcome as materialized (
   from outcome o
   where d.id = o.id and d.attempt_count = o.attempt_count and d.status <> 'delivered'
   returning o.number, o.expirations, d.id, d.webhook_id, d.attempt_count, d.attempted_at, d.duration_ms, d.http_status, d.response,
-    d.response_truncated, d.error_code, d.error_message, d.last_trigger, d.status, d.changed_at is null and not $15 as shares,
+    d.response_truncated, d.response_oddity, d.error_code, d.error_message, d.last_trigger, d.status, d.changed_at is null and not $15 as shares,
     coalesce(d.changed_at, d.updated_at) as updated_at,
     d.delivered_at, case d.status when 'failed' then d.failed_at else d.next_attempt_at end as moment,
     o.error_code is null as succeeded
 ), logged as (
   insert into attempts
-    (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger)
+    (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger,
+      response_oddity)
   select id, attempt_count, attempted_at, duration_ms, http_status, response, response_truncated, error_code, error_message,
-    last_trigger
+    last_trigger, response_oddity
   from settled where attempt_count > 1 or not succeeded
   union all
   select id, attempt_count - expirations + n - 1, attempted_at, 0, null, null, false, 'lease_expired',
-    'The process that made this attempt died before it could record the outcome.', 'automatic'
+    'The process that made this attempt died before it could record the outcome.', 'automatic', null
   from settled cross join lateral generate_series(1, expirations) n
 ), health as (
   update webhook_endpoints w set

@@ -19,9 +19,10 @@ with present as materialized (
   from deliveries where id = ? for update
 ), kept as (
   insert into attempts
-    (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger)
+    (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger,
+      response_oddity)
   select id, attempt_count, attempted_at, coalesce(duration_ms, 0), http_status, response, response_truncated, error_code,
-    error_message, coalesce(last_trigger, 'automatic')
+    error_message, coalesce(last_trigger, 'automatic'), response_oddity
   from present where attempt_count > 0 and attempted_at is not null
   on conflict (delivery_id, number) do nothing
 ), d as (

@@ -76,6 +76,7 @@ export function attemptMessage(attempt: AttemptView): Attempt {
     ...(attempt.response === null ? {} : { response: attempt.response }),
     ...(attempt.errorCode === null ? {} : { errorCode: attempt.errorCode }),
     ...(attempt.errorMessage === null ? {} : { errorMessage: attempt.errorMessage }),
+    ...(attempt.responseOddity === null ? {} : { responseOddity: attempt.responseOddity }),
   });
 }
 
