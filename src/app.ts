@@ -24,9 +24,10 @@ import { startEmbeddedPostgres, type EmbeddedPostgres } from './persistence/embe
 import { migrate } from './persistence/migrate.ts';
 import { createOrm, type Orm } from './persistence/orm.ts';
 import { cancelDeliveries } from './persistence/queries/cancel-deliveries.ts';
-import { batchSettings, connectionOptions, createPool, outcomeSettings } from './persistence/pool.ts';
+import { connectionOptions, createPool } from './persistence/pool.ts';
 import { createReports } from './persistence/reports.ts';
 import { RedisConnection } from './persistence/redis.ts';
+import { batchSettings, outcomeSettings } from './persistence/session.ts';
 import { createStatusBus } from './realtime/create-status-bus.ts';
 import { StatusFeed } from './realtime/status-feed.ts';
 import type { StatusUpdate } from './realtime/status-update.ts';

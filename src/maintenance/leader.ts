@@ -39,7 +39,7 @@ export class Leader implements LongRunning {
   #loop: Promise<void> = Promise.resolve();
 
   constructor(connection: ClientConfig, onError: (error: unknown) => void) {
-    this.#connection = { ...connection, query_timeout: CHECK_TIMEOUT_MS, options: KEEPALIVE };
+    this.#connection = { ...connection, query_timeout: CHECK_TIMEOUT_MS, options: `${connection.options} ${KEEPALIVE}` };
     this.#onError = onError;
   }
 

@@ -10,7 +10,9 @@ import { Migration20261128060000_read_the_view_in_parallel_plans } from '../../m
 import { Migration20261128080000_move_rows_in_the_way_of_a_partition } from '../../migrations/Migration20261128080000_move_rows_in_the_way_of_a_partition.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
+import { connectionRefusal, databaseRefusal, requireUsableDatabase } from './database-refusal.ts';
 import { connectionOptions } from './pool.ts';
+import { sessionOptions } from './session.ts';
 import { sqlState } from './store-errors.ts';
 
 /** In the order they run. Named here, not found by a glob: the list is part of the program. */
@@ -36,20 +38,28 @@ const migrations = [
 const MIGRATION_LOCK = 7_241_963_001;
 
 const UNDEFINED_DATABASE = '3D000';
+/** What PostgreSQL answers when the locale of the cluster goes with another encoding than UTF-8 (invalid_parameter_value). */
+const ENCODING_OF_LOCALE = '22023';
 const DUPLICATE_DATABASE = new Set(['42P04', '23505']);
 
 /**
  * Runs the migrations that are missing, after creating the database if it does not exist. Processes that start together wait for
  * each other on a session lock; if the one that holds it dies, the server frees it. Returns the names of the migrations run.
+ * @throws ConfigError, in one sentence, when the service cannot work in this database
  */
 export async function migrate(database: DatabaseConfig): Promise<string[]> {
-  const lock = await connect(database);
   try {
-    await lock.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
-    return await runMissing(database);
-  } finally {
-    // Ending the session frees the lock.
-    await lock.end();
+    const lock = await connect(database);
+    try {
+      await requireUsableDatabase(lock, database);
+      await lock.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
+      return await runMissing(database);
+    } finally {
+      // Ending the session frees the lock.
+      await lock.end();
+    }
+  } catch (error) {
+    throw databaseRefusal(error, database);
   }
 }
 
@@ -74,7 +84,12 @@ export function openForMigration(database: DatabaseConfig) {
     password: database.password,
     dbName: database.name,
     pool: { min: 0, max: 1 },
-    driverOptions: { ssl: connectionOptions(database).ssl, application_name: 'homechef-webhooks migration', keepAlive: true },
+    driverOptions: {
+      ssl: connectionOptions(database).ssl,
+      application_name: 'homechef-webhooks migration',
+      options: sessionOptions(),
+      keepAlive: true,
+    },
     migrations: { migrationsList: migrations, snapshot: false, disableForeignKeys: false },
     debug: false,
     logger: () => {},
@@ -91,10 +106,15 @@ async function connect(database: DatabaseConfig): Promise<Client> {
   return open(database);
 }
 
+// From the bare template, as the other one may be in another encoding.
 async function createDatabase(database: DatabaseConfig): Promise<void> {
   const client = await open({ ...database, name: 'postgres' });
+  const create = `create database ${escapeIdentifier(database.name)} template template0 encoding 'UTF8'`;
   try {
-    await client.query(`create database ${escapeIdentifier(database.name)}`);
+    await client.query(create).catch((error: unknown) => {
+      if (sqlState(error) !== ENCODING_OF_LOCALE) throw error;
+      return client.query(`${create} locale 'C'`);
+    });
   } catch (error) {
     // Another process was faster.
     if (!DUPLICATE_DATABASE.has(sqlState(error) ?? '')) throw error;
@@ -107,6 +127,10 @@ async function open(database: DatabaseConfig): Promise<Client> {
   const client = new Client(connectionOptions(database));
   // A connection that breaks while idle must not end the process; whoever uses it next gets the error.
   client.on('error', () => {});
-  await client.connect();
+  try {
+    await client.connect();
+  } catch (error) {
+    throw connectionRefusal(error, database);
+  }
   return client;
 }

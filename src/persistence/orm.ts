@@ -18,7 +18,7 @@ export type Orm = MikroORM;
 
 /** Connects and checks the server: one that confirms commits before they are on disk is refused. */
 export async function createOrm(database: DatabaseConfig, onError: OnPoolError): Promise<Orm> {
-  const { ssl, application_name, options, connectionTimeoutMillis, keepAlive } = connectionOptions(database);
+  const { ssl, application_name, connectionTimeoutMillis, keepAlive } = connectionOptions(database);
   const orm = await MikroORM.init({
     entities,
     host: database.host,
@@ -30,7 +30,7 @@ export async function createOrm(database: DatabaseConfig, onError: OnPoolError):
     // Timestamps without a zone are UTC, whatever the zone of this machine or of the server.
     forceUtcTimezone: true,
     pool: { min: 0, max: MAX_CONNECTIONS },
-    driverOptions: { ssl, application_name, options, connectionTimeoutMillis, keepAlive, ...boundedOptions() },
+    driverOptions: { ssl, application_name, connectionTimeoutMillis, keepAlive, ...boundedOptions() },
     logger: (message) => onError(new Error(message)),
     debug: false,
   });

@@ -1,6 +1,7 @@
 // The connections for hand-written statements, and how every connection to PostgreSQL is bounded.
 import { Client, type ClientConfig, Pool } from 'pg';
 import type { DatabaseConfig } from '../config.ts';
+import { sessionOptions, type ServerSettings } from './session.ts';
 
 /** Connections of one process for short statements by hand: the live feed, cancelling, housekeeping. Whatever can be slow has its own. */
 const MAX_CONNECTIONS = 6;
@@ -10,38 +11,16 @@ const CONNECT_TIMEOUT_MS = 5000;
 const STATEMENT_TIMEOUT_MS = 10_000;
 /** When the server does not even end it (a stopped backend), this side gives up: without it the query would pend for ever. */
 const QUERY_TIMEOUT_MS = 12_000;
+/** A transaction that this process leaves open for longer is of a process that hangs, and its locks hold others up: the server ends it. */
+const IDLE_IN_TRANSACTION_MS = 30_000;
 const IDLE_TIMEOUT_MS = 30_000;
 
 export type OnPoolError = (error: Error) => void;
-
-/** Compiling a plan over forty partitions takes up to a second, and saves a few milliseconds: measured on the delivery log. */
-const SESSION_OPTIONS = '-c jit=off';
 
 export interface ConnectionLimits {
   readonly statementTimeoutMs: number;
   readonly queryTimeoutMs: number;
 }
-
-/** Settings of the server for every statement of a pool. */
-export type ServerSettings = Readonly<Record<string, string>>;
-
-/**
- * For the batch statements: they look rows up by key from an array, so a nested loop that prunes to one partition is right however
- * many rows the planner expects, and one plan serves every batch.
- */
-export const batchSettings: ServerSettings = {
-  enable_hashjoin: 'off',
-  enable_mergejoin: 'off',
-  enable_seqscan: 'off',
-  plan_cache_mode: 'force_generic_plan',
-  jit: 'off',
-};
-
-/**
- * For outcomes. On disk like publishes: a delivered row that a crash of the server made pending again would be sent again, with no
- * lease to tell of it.
- */
-export const outcomeSettings: ServerSettings = { ...batchSettings, synchronous_commit: 'on' };
 
 const defaultLimits: ConnectionLimits = { statementTimeoutMs: STATEMENT_TIMEOUT_MS, queryTimeoutMs: QUERY_TIMEOUT_MS };
 
@@ -53,18 +32,11 @@ export function createPool(
 ): Pool {
   const pool = new Pool({
     ...connectionOptions(database),
-    ...boundedOptions(options.limits ?? defaultLimits),
-    ...(options.settings === undefined ? {} : { options: settingsText(options.settings) }),
+    ...boundedOptions(options.limits, options.settings),
     max: options.max ?? MAX_CONNECTIONS,
   });
   pool.on('error', onError);
   return pool;
-}
-
-function settingsText(settings: ServerSettings): string {
-  return Object.entries(settings)
-    .map(([name, value]) => `-c ${name}=${value}`)
-    .join(' ');
 }
 
 /** How to reach the database: for connections of their own (migration, advisory locks, listening). */
@@ -77,16 +49,20 @@ export function connectionOptions(database: DatabaseConfig): ClientConfig {
     database: database.name,
     ssl: database.ssl === 'disable' ? false : { rejectUnauthorized: database.ssl === 'verify-full' },
     application_name: 'homechef-webhooks',
-    options: SESSION_OPTIONS,
+    options: sessionOptions(),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
   };
 }
 
-/** What bounds the statements of a pool. */
-export function boundedOptions(limits: ConnectionLimits = defaultLimits) {
+/** What bounds the statements of a pool, and what its sessions set beside. */
+export function boundedOptions(limits: ConnectionLimits = defaultLimits, settings: ServerSettings = {}) {
   return {
-    statement_timeout: limits.statementTimeoutMs,
+    options: sessionOptions({
+      ...settings,
+      statement_timeout: String(limits.statementTimeoutMs),
+      idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_MS),
+    }),
     query_timeout: limits.queryTimeoutMs,
     idleTimeoutMillis: IDLE_TIMEOUT_MS,
     Client: BoundedClient,

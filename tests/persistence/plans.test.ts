@@ -3,7 +3,8 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { timeOfId } from '../../src/domain/ids.ts';
-import { batchSettings, createPool } from '../../src/persistence/pool.ts';
+import { createPool } from '../../src/persistence/pool.ts';
+import { batchSettings } from '../../src/persistence/session.ts';
 import { insertEvents } from '../../src/persistence/queries/insert-events.ts';
 import { listChanges, readChangesPage } from '../../src/persistence/queries/list-changes.ts';
 import { listOverdue } from '../../src/persistence/queries/list-overdue.ts';

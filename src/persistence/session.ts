@@ -1,0 +1,74 @@
+// What every session with PostgreSQL sets for itself, whatever was set for the role, the database or the server before.
+
+/** Settings of the server, by name. */
+export type ServerSettings = Readonly<Record<string, string>>;
+
+/**
+ * All that our statements, or the driver that reads their results, rely on. Not `default_transaction_read_only`: an operator closes a
+ * server for a failover with it. Not `lc_messages`, which only a superuser sets: errors are told apart by their codes.
+ */
+const everySession: ServerSettings = {
+  array_nulls: 'on',
+  bytea_output: 'hex',
+  client_encoding: 'UTF8',
+  client_min_messages: 'warning',
+  DateStyle: 'ISO',
+  default_transaction_deferrable: 'off',
+  default_transaction_isolation: 'read committed',
+  exit_on_error: 'off',
+  extra_float_digits: '1',
+  gin_fuzzy_search_limit: '0',
+  idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0',
+  IntervalStyle: 'postgres',
+  // Compiling a plan over forty partitions takes up to a second, and saves a few milliseconds: measured on the delivery log.
+  jit: 'off',
+  lock_timeout: '0',
+  row_security: 'on',
+  search_path: 'public',
+  standard_conforming_strings: 'on',
+  statement_timeout: '0',
+  TimeZone: 'UTC',
+  transform_null_equals: 'off',
+};
+
+/**
+ * For the batch statements: they look rows up by key from an array, so a nested loop that prunes to one partition is right however
+ * many rows the planner expects, and one plan serves every batch.
+ */
+export const batchSettings: ServerSettings = {
+  enable_hashjoin: 'off',
+  enable_indexscan: 'on',
+  enable_mergejoin: 'off',
+  enable_nestloop: 'on',
+  enable_partition_pruning: 'on',
+  enable_seqscan: 'off',
+  plan_cache_mode: 'force_generic_plan',
+};
+
+/**
+ * For outcomes. On disk like publishes: a delivered row that a crash of the server made pending again would be sent again, with no
+ * lease to tell of it.
+ */
+export const outcomeSettings: ServerSettings = { ...batchSettings, synchronous_commit: 'on' };
+
+/**
+ * The start-up parameter `options`, with the settings of every session and these. They come with the connection: no round trip, and
+ * they are stronger than those of role, database and server.
+ */
+export function sessionOptions(settings: ServerSettings = {}): string {
+  return Object.entries({ ...everySession, ...settings })
+    .map(([name, value]) => `-c ${name}=${value.replaceAll(/[\\ ]/g, String.raw`\$&`)}`)
+    .join(' ');
+}
+
+export const sessionSettingNames: readonly string[] = Object.keys(everySession);
+
+/** Which settings of every session are reported otherwise than they were sent: a pooler has dropped them on the way. */
+export function lostSettings(reported: ServerSettings): string[] {
+  return sessionSettingNames.filter((name) => {
+    const value = reported[name];
+    // DateStyle says the order of day and month as well.
+    return value !== everySession[name] && value?.split(',')[0] !== everySession[name];
+  });
+}
