@@ -9,7 +9,7 @@ import type { Leased, Scheduled, Scheduler, Settlement } from '../schedule/sched
 import type { Commit } from '../service/publisher.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { failed, type Attempt } from './attempt.ts';
-import type { Lane } from './lane.ts';
+import type { Lane, Started } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import type { Recorder } from './recorder.ts';
 import { BornTask, type Task } from './task.ts';
@@ -31,8 +31,8 @@ const LEASE_MARGIN_MS = 1000;
  * fill more than the lane of a receiver that answers fast.
  */
 const MAX_HELD_OF_USER = 64;
-/** With more webhooks than this that have no room, a commit would spend its time on comparing; nothing is held then. */
-const MAX_CROWDED_WEBHOOKS = 100;
+/** With more webhooks and users than this that have no room, a commit would spend its time on comparing; nothing is held then. */
+const MAX_CROWDED = 100;
 
 const GONE = 410;
 /** Longer than writing an outcome takes, in milliseconds. */
@@ -111,15 +111,20 @@ export class Dispatcher implements LongRunning {
   holdAtBirth(events: readonly EventRow[]): BirthHold | null {
     const now = performance.now();
     if (!this.#isAccepting || this.#options.recorder.isStalled || !this.#lanes.isOpenToCommits(now)) return null;
-    const exceptWebhookIds = this.#lanes.crowded(now);
-    if (exceptWebhookIds.length > MAX_CROWDED_WEBHOOKS) return null;
+    const crowded = this.#lanes.crowded(now);
+    if (crowded.webhookIds.length + crowded.userIds.length > MAX_CROWDED) return null;
     const eventsOf = new Map<string, number>();
     const isHeld = (event: EventRow): boolean => {
       if (event.broadcast) return false;
       for (const userId of event.userIds) eventsOf.set(userId, (eventsOf.get(userId) ?? 0) + 1);
       return event.userIds.every((userId) => (eventsOf.get(userId) ?? 0) <= MAX_HELD_OF_USER);
     };
-    return { leaseMs: this.#options.leaseMs, events: events.map(isHeld), exceptWebhookIds };
+    return {
+      leaseMs: this.#options.leaseMs,
+      events: events.map(isHeld),
+      exceptWebhookIds: crowded.webhookIds,
+      exceptUserIds: crowded.userIds,
+    };
   }
 
   /**
@@ -138,7 +143,7 @@ export class Dispatcher implements LongRunning {
         if (birth === null || !delivery.isHeld) later.push({ deliveryId, webhookId, dueAtMs });
         // When draining began meanwhile, nobody would look at the lanes again.
         else if (!this.#isAccepting) unwanted.push(new BornTask(delivery, event, birth));
-        else this.#lanes.push(new BornTask(delivery, event, birth), now);
+        else this.#lanes.push(new BornTask(delivery, event, birth), delivery.userId, now);
       }
     }
     this.#release(unwanted, 0);
@@ -169,6 +174,7 @@ export class Dispatcher implements LongRunning {
     const { scheduler, recorder, endpointConcurrency } = this.#options;
     if (recorder.isStalled) return FAILURE_SLEEP_MS;
     this.#pump();
+    for (const lane of this.#lanes.overShare(performance.now())) this.#handBack(lane, performance.now());
     const max = Math.min(MAX_CLAIM, this.#lanes.claimable(performance.now()));
     if (max === 0) {
       // Nobody looked, so something may be due: a free place asks again.
@@ -224,7 +230,8 @@ export class Dispatcher implements LongRunning {
         // Redis knows nothing of holds in rows.
         const expirations = lease.expirations + row.rowExpirations;
         if (row.rowExpirations > 0) expiredInRows += 1;
-        this.#lanes.push({ ...row, lease: { ...lease, expirations }, isDirect: false, deliveryId: row.id }, now);
+        const task = { ...row, lease: { ...lease, expirations }, isDirect: false, deliveryId: row.id };
+        if (!this.#lanes.push(task, row.userId, now)) settlements.push({ ...lease, dueAtMs: this.#options.now() });
       }
     }
     events.junkRemoved(junk);
@@ -239,11 +246,12 @@ export class Dispatcher implements LongRunning {
     const now = performance.now();
     const onClosed = (lane: Lane): void => this.#handBack(lane, now);
     for (let next = this.#lanes.next(now, onClosed); next !== null; next = this.#lanes.next(now, onClosed)) {
-      void this.#run(next.lane, next.task);
+      void this.#run(next);
     }
   }
 
-  async #run(lane: Lane, task: Task): Promise<void> {
+  async #run(started: Started): Promise<void> {
+    const { lane, task } = started;
     try {
       const { directory, recorder } = this.#options;
       const target = directory.peek(task.webhookId, task.revision) ?? (await directory.load(task.webhookId));
@@ -264,10 +272,10 @@ export class Dispatcher implements LongRunning {
       this.#release([task.lease], FAILURE_SLEEP_MS);
     } finally {
       const now = performance.now();
-      this.#lanes.finished(lane, task, now);
+      this.#lanes.finished(started, now);
       if (lane.isClosed(now) && lane.queued > 0) this.#handBack(lane, now);
       this.#pump();
-      if (lane.wasLimited && lane.room(now) > 0) this.#hasRegained = true;
+      if (this.#lanes.hasRegained(lane, now)) this.#hasRegained = true;
       if (this.#isMoreDue && this.#lanes.isLow) this.#nudge();
       this.#comeBack();
     }
@@ -321,7 +329,7 @@ export class Dispatcher implements LongRunning {
   // What was fetched for a lane that closed goes back, so that its leases do not run out here.
   #handBack(lane: Lane, now: number): void {
     const leases = this.#lanes.clear(lane).map((task) => task.lease);
-    this.#release(leases, Math.ceil(lane.closedUntil - now));
+    this.#release(leases, Math.max(0, Math.ceil(lane.closedUntil - now)));
   }
 
   /** @param delayMs until they may be taken again; null: they have come to an end */

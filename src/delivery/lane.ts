@@ -1,7 +1,8 @@
-// A lane: the deliveries of one webhook in this process, how many may be in flight, and whether it is closed for a while.
+// A lane: the deliveries of one webhook in this process, how many may be in flight, whether its receiver answers fast, and whether it is closed.
 import type { AttemptError } from '../domain/delivery.ts';
 import { Queue } from './queue.ts';
 import type { Task } from './task.ts';
+import { Waiting, type UserLanes } from './user-lanes.ts';
 
 /** Failures in a row, of the kind that says nobody is there, after which the lane closes. */
 const FAILURES_TO_CLOSE = 5;
@@ -20,31 +21,55 @@ const MAX_AHEAD_FACTOR = 64;
 const MEMORY_MS = 300_000;
 /** Weight of the newest answer in the moving average. */
 const LATENCY_WEIGHT = 0.2;
+/** A receiver that answers within this is fast, in milliseconds: a place that it has is soon free again. */
+export const FAST_MS = 1000;
+/** A receiver that needs longer than this has fewer places, in proportion, in milliseconds. At 2 s all sixteen of them make eight requests a second. */
+const FULL_ROOM_MS = 2000;
+/** But never fewer than this: one that hangs, and one that may not. */
+const MIN_ROOM = 2;
 
 /** Errors that mean nobody took the request: they close the lane. An answer, even 500, shows that somebody is there. */
 const ABSENT: ReadonlySet<AttemptError> = new Set(['timeout', 'connection_refused', 'connection_reset', 'dns_error']);
 const isAbsence = (error: AttemptError): boolean => ABSENT.has(error) || error.startsWith('tls_');
 
+/** A request in flight. */
+export interface Started {
+  readonly lane: Lane;
+  readonly task: Task;
+  /** On `performance.now()`. */
+  readonly atMs: number;
+  /** Whether its receiver was known to be fast when it started. */
+  readonly isFast: boolean;
+}
+
 export class Lane {
   readonly webhookId: string;
+  readonly user: UserLanes;
   readonly #maxInFlight: number;
   readonly #aheadMs: number;
   readonly #queue = new Queue<Task>();
+  /** In the order in which they started. */
+  readonly #started = new Set<Started>();
   #cap: number;
   #latencyMs = 0;
   #failuresInRow = 0;
-  #learnedAt = 0;
+  /** When the last attempt ended; null: there was none. */
+  #learnedAt: number | null = null;
   #closedUntil = 0;
   #pacedUntil = 0;
-  inFlight = 0;
-  /** Whether it stands among those that may start something. */
-  isReady = false;
+  /** How much of its queue came from where. */
+  readonly waiting = new Waiting();
+  /** Whether what waits here is counted as waiting for a fast receiver. */
+  isCountedFast = false;
+  /** Among which it stands to start something; null: not at all. */
+  readyAs: 'fast' | 'slow' | null = null;
   /** Whether the last claim was told to take fewer than usual, or none. */
   wasLimited = false;
 
-  constructor(webhookId: string, maxInFlight: number, leaseMs: number) {
+  constructor(webhookId: string, user: UserLanes, maxInFlight: number, leaseMs: number) {
     this.#aheadMs = Math.min(AHEAD_MS, leaseMs * AHEAD_SHARE);
     this.webhookId = webhookId;
+    this.user = user;
     this.#maxInFlight = maxInFlight;
     this.#cap = maxInFlight;
   }
@@ -53,11 +78,33 @@ export class Lane {
     return this.#queue.length;
   }
 
-  /** Nothing in hand, and nothing to remember that is not long past. */
+  get inFlight(): number {
+    return this.#started.size;
+  }
+
+  /** How fast it has been answering, in milliseconds; null: not known. */
+  get latencyMs(): number | null {
+    return this.#learnedAt === null ? null : this.#latencyMs;
+  }
+
+  /** Takes over what was known of the receiver when its lane was last forgotten. */
+  recall(latencyMs: number): void {
+    this.#learnedAt = 0;
+    this.#latencyMs = latencyMs;
+  }
+
+  /** Whether its receiver has been answering fast and has left nothing unanswered for longer. One that was never asked is not. */
+  isFast(now: number): boolean {
+    if (this.#learnedAt === null || this.#latencyMs > FAST_MS) return false;
+    for (const oldest of this.#started) return now - oldest.atMs <= FAST_MS;
+    return true;
+  }
+
+  /** Nothing in hand, and nothing bad to remember that is not long past. */
   isIdle(now: number): boolean {
     if (this.queued + this.inFlight > 0) return false;
-    const isWell = this.#failuresInRow === 0 && this.#cap >= this.#maxInFlight;
-    return isWell ? !this.isClosed(now) : now > Math.max(this.#learnedAt, this.closedUntil) + MEMORY_MS;
+    const isWell = this.#failuresInRow === 0 && this.#allowed() >= this.#maxInFlight;
+    return isWell ? !this.isClosed(now) : now > Math.max(this.#learnedAt ?? 0, this.closedUntil) + MEMORY_MS;
   }
 
   isClosed(now: number): boolean {
@@ -100,12 +147,20 @@ export class Lane {
     return this.#queue.shift();
   }
 
+  start(started: Started): void {
+    this.#started.add(started);
+  }
+
+  end(started: Started): void {
+    this.#started.delete(started);
+  }
+
   /** Takes out everything that was not started. */
   clear(): Task[] {
     return this.#queue.clear();
   }
 
-  /** Learns from an attempt: fewer at once after a timeout, slowly more again after success; closed after failures in a row. */
+  /** Learns from an attempt: fewer at once after a timeout, slowly more again after success; fewer while it is slow; closed after failures in a row. */
   learn(error: AttemptError | null, durationMs: number, now: number): void {
     this.#learnedAt = now;
     this.#latencyMs = this.#latencyMs === 0 ? durationMs : this.#latencyMs + LATENCY_WEIGHT * (durationMs - this.#latencyMs);
@@ -135,6 +190,8 @@ export class Lane {
 
   // After a pause one request goes ahead alone; its outcome opens the lane or closes it for longer.
   #allowed(): number {
-    return this.#failuresInRow >= FAILURES_TO_CLOSE ? 1 : Math.max(1, Math.floor(this.#cap));
+    if (this.#failuresInRow >= FAILURES_TO_CLOSE) return 1;
+    const room = this.#latencyMs <= FULL_ROOM_MS ? this.#maxInFlight : (this.#maxInFlight * FULL_ROOM_MS) / this.#latencyMs;
+    return Math.max(1, Math.floor(Math.min(this.#cap, Math.max(MIN_ROOM, room))));
   }
 }

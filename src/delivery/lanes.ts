@@ -1,7 +1,8 @@
-// What waits in this process to be sent: a lane for each webhook, served in turn, and how much more may be taken in.
-import { Lane } from './lane.ts';
-import { Queue } from './queue.ts';
+// What waits in this process to be sent: a lane for each webhook, and how many places and how much memory each user may have.
+import { Lane, type Started } from './lane.ts';
 import type { Task } from './task.ts';
+import { Turns } from './turns.ts';
+import { UserLanes, Waiting } from './user-lanes.ts';
 
 /** Payload in hand, queued and in flight. A hundred of the largest payloads; beyond it deliveries wait in the stores. */
 const MAX_HELD_BYTES = 128 * 1024 * 1024;
@@ -21,24 +22,57 @@ const FLOOD_WINDOWS = 20;
 /** What ended within this time, or twice it, says how fast places become free, in milliseconds. */
 const PACE_WINDOW_MS = 100;
 
+/**
+ * A user may hold so many times what is free, so something is free for whoever comes next, however many hold all they may. With receivers
+ * that are slow, or were never asked, a third: one such user ends with a quarter of all, six of them leave a third to others. The same
+ * share bounds what waits here for such receivers, in deliveries and in bytes.
+ */
+const SLOW_SHARE = 1 / 3;
+/** With receivers that answer fast three times: one such user ends with three quarters, and gives them back within a second. */
+const FAST_SHARE = 3;
+/** This part of all places is kept for receivers that answer fast. */
+const KEPT_FOR_FAST = 1 / 8;
+/** With more webhooks than this that have no room for commits, the user is named instead of each of them. */
+const MAX_CROWDED_OF_USER = 8;
+/** How many receivers are remembered as fast after their lane is empty, a hundred bytes each; the one longest ago goes first. */
+const MAX_REMEMBERED = 10_000;
+
 interface LanesOptions {
   readonly maxConcurrency: number;
   readonly endpointConcurrency: number;
   readonly leaseMs: number;
 }
 
+/** What a commit had better leave to the schedule. */
+export interface Crowded {
+  readonly webhookIds: readonly string[];
+  readonly userIds: readonly string[];
+}
+
 export class Lanes {
   readonly #options: LanesOptions;
+  readonly #maxSlow: number;
   readonly #lanes = new Map<string, Lane>();
-  /** Lanes that may start something, each once, in turn. */
-  readonly #ready = new Queue<Lane>();
+  readonly #users = new Map<string, UserLanes>();
+  readonly #fast = new Turns();
+  readonly #slow = new Turns();
+  /** Both take turns, so that neither kind of receiver waits for all of the other. */
+  #isFastNext = true;
+  /** How fast receivers were whose lane is gone, in milliseconds, by webhook. */
+  readonly #remembered = new Map<string, number>();
   /** Lanes that had no room for what comes straight from commits when last looked at. */
   readonly #crowded = new Set<Lane>();
-  /** Waiting in the lanes, by where they came from. */
-  #claimedQueued = 0;
-  #directQueued = 0;
+  /** Users who had none. */
+  readonly #crowdedUsers = new Set<UserLanes>();
+  readonly #waiting = new Waiting();
+  /** For receivers that are not known to be fast. */
+  readonly #slowWaiting = new Waiting();
   #inFlight = 0;
+  /** Those in flight whose receivers were not known to be fast. */
+  #slowInFlight = 0;
   #heldBytes = 0;
+  /** What of it came straight from commits. */
+  #directBytes = 0;
   /** Of the payloads of the last claim. */
   #averageBytes = USUAL_BYTES;
   /** Requests that ended in the present window, and in the one before. */
@@ -48,6 +82,7 @@ export class Lanes {
 
   constructor(options: LanesOptions) {
     this.#options = options;
+    this.#maxSlow = options.maxConcurrency - Math.floor(options.maxConcurrency * KEPT_FOR_FAST);
   }
 
   /** Deliveries being sent at this moment. */
@@ -57,7 +92,7 @@ export class Lanes {
 
   /** Whether so little of what was claimed is left that another claim is worth its cost: asked at half, claims stay batched under load. */
   get isLow(): boolean {
-    return this.#claimedQueued <= this.#options.maxConcurrency / 2;
+    return this.#waiting.claimed <= this.#options.maxConcurrency / 2;
   }
 
   /** How many a claim may take; 0 when it should not be made. */
@@ -65,40 +100,98 @@ export class Lanes {
     if (!this.isLow) return 0;
     const { maxConcurrency } = this.#options;
     const affordable = Math.floor((MAX_HELD_BYTES - this.#heldBytes) / this.#averageBytes);
-    const places = maxConcurrency - this.#claimedQueued - this.#inFlight + Math.min(maxConcurrency, this.#endedLately(now));
+    const places = maxConcurrency - this.#waiting.claimed - this.#inFlight + Math.min(maxConcurrency, this.#endedLately(now));
     return Math.max(0, Math.min(places, affordable));
   }
 
   /** Whether deliveries that are about to be committed may come here at once. What commits that are under way bring comes on top. */
   isOpenToCommits(now: number): boolean {
-    const { maxConcurrency } = this.#options;
-    const pace = this.#endedLately(now);
-    if (this.#inFlight >= maxConcurrency && pace === 0) return false;
-    const flood = Math.min(maxConcurrency * FLOOD_FACTOR, pace * FLOOD_WINDOWS);
-    return this.#directQueued < Math.max(maxConcurrency * BURST_FACTOR, flood) && this.#heldBytes <= MAX_DIRECT_BYTES;
+    if (this.#inFlight >= this.#options.maxConcurrency && this.#endedLately(now) === 0) return false;
+    return (
+      this.#waiting.direct < this.#maxDirect(now) && this.#directBytes <= MAX_DIRECT_BYTES && this.#heldBytes <= MAX_HELD_BYTES
+    );
   }
 
-  /** The webhooks that have no room for what comes straight from commits. */
-  crowded(now: number): string[] {
-    const webhookIds: string[] = [];
+  /** The webhooks, and the users with all their webhooks, that have no room for what comes straight from commits. */
+  crowded(now: number): Crowded {
+    const lanes = new Map<UserLanes, string[]>();
     for (const lane of this.#crowded) {
-      if (lane.directPlaces(now) === 0) webhookIds.push(lane.webhookId);
-      else this.#crowded.delete(lane);
+      if (lane.directPlaces(now) > 0) this.#crowded.delete(lane);
+      else if (!this.#crowdedUsers.has(lane.user)) {
+        const ofUser = lanes.get(lane.user);
+        if (ofUser === undefined) lanes.set(lane.user, [lane.webhookId]);
+        else ofUser.push(lane.webhookId);
+      }
     }
-    return webhookIds;
+    const webhookIds: string[] = [];
+    const userIds: string[] = [];
+    for (const user of this.#crowdedUsers) {
+      if (this.#hasDirectShare(user, now)) this.#crowdedUsers.delete(user);
+      else userIds.push(user.userId);
+    }
+    for (const [user, ofUser] of lanes) {
+      if (ofUser.length > MAX_CROWDED_OF_USER) userIds.push(user.userId);
+      else webhookIds.push(...ofUser);
+    }
+    return { webhookIds, userIds };
   }
 
   /** For a claim: the webhooks that have less room than usual. Forgets lanes that have nothing to remember. */
   room(now: number): Map<string, number> {
     const room = new Map<string, number>();
-    for (const lane of this.#lanes.values()) {
-      const places = lane.room(now);
-      if (lane.isIdle(now)) this.#forget(lane);
-      // More than the usual need not be said.
-      else if (places < this.#options.endpointConcurrency) room.set(lane.webhookId, places);
-      lane.wasLimited = room.has(lane.webhookId);
+    for (const user of this.#users.values()) {
+      let left = this.#claimShare(user);
+      // Lanes are how those webhooks are known that are not to be claimed.
+      const mayForget = user.slowInFlight + user.slowWaiting.claimed === 0;
+      user.wasLimited = left === 0;
+      const served: Lane[] = [];
+      for (const lane of user.lanes) {
+        let places = lane.room(now);
+        if (places > 0 && !this.#classify(lane, now)) {
+          user.wasLimited ||= places > left;
+          places = Math.min(places, left);
+          left -= places;
+          if (places > 0) served.push(lane);
+        }
+        if (mayForget && lane.isIdle(now)) this.#forget(lane, now);
+        // More than the usual need not be said.
+        else if (places < this.#options.endpointConcurrency) room.set(lane.webhookId, places);
+        lane.wasLimited = room.has(lane.webhookId);
+      }
+      // Next time the others come first.
+      if (!user.wasLimited) continue;
+      for (const lane of served) if (user.lanes.delete(lane)) user.lanes.add(lane);
     }
     return room;
+  }
+
+  /** Whether there is room again for something that the last claim may have left behind, now that a request of this lane has ended. */
+  hasRegained(lane: Lane, now: number): boolean {
+    const { user } = lane;
+    if (!lane.wasLimited && !user.wasLimited) return false;
+    const hasShare = this.#claimShare(user) > 0;
+    if (user.wasLimited && hasShare) return true;
+    return lane.wasLimited && lane.room(now) > 0 && (hasShare || lane.isFast(now));
+  }
+
+  /**
+   * Lanes whose receivers are not known to be fast any more and in which so much waits that nothing else can be taken in. It is to go
+   * back: behind a receiver that hangs it would wait for the timeouts, and everybody else with it.
+   */
+  overShare(now: number): Lane[] {
+    const isFullOfClaims = !this.isLow;
+    const isFullOfCommits = this.#waiting.direct >= this.#maxDirect(now) || this.#directBytes > MAX_DIRECT_BYTES;
+    if (!isFullOfClaims && !isFullOfCommits) return [];
+    for (const lane of this.#lanes.values()) this.#classify(lane, now);
+    const over: Lane[] = [];
+    for (const user of this.#users.values()) {
+      const { claimed, direct } = user.slowWaiting;
+      const hasTooMuch =
+        (isFullOfClaims && claimed > 0 && this.#claimShare(user) === 0) ||
+        (isFullOfCommits && direct > 0 && !this.#hasDirectShare(user, now));
+      if (hasTooMuch) for (const lane of user.lanes) if (!lane.isCountedFast && lane.queued > 0) over.push(lane);
+    }
+    return over;
   }
 
   /** Tells what the payloads of a claim weighed, for the next. */
@@ -106,48 +199,71 @@ export class Lanes {
     if (claimed > 0) this.#averageBytes = Math.max(1, bytes / claimed);
   }
 
-  push(task: Task, now: number): void {
-    const lane = this.#laneOf(task.webhookId);
-    if (task.isDirect) this.#directQueued += 1;
-    else this.#claimedQueued += 1;
-    this.#heldBytes += bytesOf(task);
+  /** Takes a delivery in. False: it was claimed beyond its user's share, and has to go back. What was committed for this process always stays. */
+  push(task: Task, userId: string, now: number): boolean {
+    const lane = this.#laneOf(task.webhookId, userId);
+    const { user } = lane;
+    const isFast = this.#classify(lane, now);
+    if (!task.isDirect && !isFast && this.#claimShare(user) === 0) return false;
+    this.#count(lane, task, 1);
+    this.#countBytes(lane, task, 1);
     lane.push(task);
-    this.#lineUp(lane);
+    this.#lineUp(lane, now);
+    if (!task.isDirect) return true;
     if (lane.directPlaces(now) === 0) this.#crowded.add(lane);
+    if (!isFast && !this.#hasDirectShare(user, now)) this.#crowdedUsers.add(user);
+    return true;
   }
 
   /**
-   * Takes out the next to be sent, one of each webhook in turn; null when nothing may start. It counts as in flight until it is
-   * `finished`. A lane found closed with something in it is left to `onClosed`.
+   * Takes out the next to be sent: users in turn, of each user the webhooks in turn; null when nothing may start. It counts as in flight
+   * until it is `finished`. A lane found closed with something in it is left to `onClosed`.
    */
-  next(now: number, onClosed: (lane: Lane) => void): { readonly lane: Lane; readonly task: Task } | null {
+  next(now: number, onClosed: (lane: Lane) => void): Started | null {
     while (this.#inFlight < this.#options.maxConcurrency) {
-      const lane = this.#ready.shift();
+      const lane = this.#nextLane();
       if (lane === undefined) return null;
-      lane.isReady = false;
+      const isFast = lane.readyAs === 'fast';
+      lane.readyAs = null;
       if (!lane.canStart(now)) {
         // It closed while these were fetched, and with nothing of it in flight nobody would come back for them.
         if (lane.isClosed(now) && lane.queued > 0) onClosed(lane);
         continue;
       }
+      if (this.#classify(lane, now) !== isFast) {
+        this.#lineUp(lane, now);
+        continue;
+      }
       const task = lane.shift();
       if (task === undefined) continue;
-      this.#uncount(task);
+      const started: Started = { lane, task, atMs: now, isFast };
+      this.#count(lane, task, -1);
       this.#inFlight += 1;
-      lane.inFlight += 1;
-      if (lane.canStart(now)) this.#lineUp(lane);
-      return { lane, task };
+      lane.user.inFlight += 1;
+      if (!isFast) {
+        this.#slowInFlight += 1;
+        lane.user.slowInFlight += 1;
+      }
+      lane.start(started);
+      if (lane.canStart(now)) this.#lineUp(lane, now);
+      return started;
     }
     return null;
   }
 
-  finished(lane: Lane, task: Task, now: number): void {
+  finished(started: Started, now: number): void {
+    const { lane, task, isFast } = started;
     this.#turnWindow(now);
     this.#ended += 1;
     this.#inFlight -= 1;
-    this.#heldBytes -= bytesOf(task);
-    lane.inFlight -= 1;
-    if (lane.canStart(now)) this.#lineUp(lane);
+    lane.user.inFlight -= 1;
+    if (!isFast) {
+      this.#slowInFlight -= 1;
+      lane.user.slowInFlight -= 1;
+    }
+    this.#countBytes(lane, task, -1);
+    lane.end(started);
+    if (lane.canStart(now)) this.#lineUp(lane, now);
     if (lane.directPlaces(now) === 0) this.#crowded.add(lane);
   }
 
@@ -155,8 +271,8 @@ export class Lanes {
   clear(lane: Lane): Task[] {
     const tasks = lane.clear();
     for (const task of tasks) {
-      this.#uncount(task);
-      this.#heldBytes -= bytesOf(task);
+      this.#count(lane, task, -1);
+      this.#countBytes(lane, task, -1);
     }
     return tasks;
   }
@@ -180,28 +296,103 @@ export class Lanes {
     this.#windowEndsAt = now + PACE_WINDOW_MS;
   }
 
-  #lineUp(lane: Lane): void {
-    if (lane.isReady) return;
-    lane.isReady = true;
-    this.#ready.push(lane);
+  #maxDirect(now: number): number {
+    const { maxConcurrency } = this.#options;
+    const flood = Math.min(maxConcurrency * FLOOD_FACTOR, this.#endedLately(now) * FLOOD_WINDOWS);
+    return Math.max(maxConcurrency * BURST_FACTOR, flood);
   }
 
-  #laneOf(webhookId: string): Lane {
-    let lane = this.#lanes.get(webhookId);
-    if (lane === undefined)
-      this.#lanes.set(webhookId, (lane = new Lane(webhookId, this.#options.endpointConcurrency, this.#options.leaseMs)));
+  /** How many more deliveries may be claimed for receivers of this user that are not known to be fast. */
+  #claimShare(user: UserLanes): number {
+    if (user.bytes >= (MAX_HELD_BYTES - this.#heldBytes) * SLOW_SHARE) return 0;
+    const free = this.#options.maxConcurrency - this.#slowInFlight - this.#slowWaiting.claimed;
+    return shareOf(free, SLOW_SHARE, user.slowInFlight + user.slowWaiting.claimed);
+  }
+
+  /** Whether more may come straight from commits for receivers of this user that are not known to be fast. */
+  #hasDirectShare(user: UserLanes, now: number): boolean {
+    if (user.bytes >= (MAX_DIRECT_BYTES - this.#directBytes) * SLOW_SHARE) return false;
+    return shareOf(this.#maxDirect(now) - this.#slowWaiting.direct, SLOW_SHARE, user.slowWaiting.direct) > 0;
+  }
+
+  #nextLane(): Lane | undefined {
+    const free = this.#options.maxConcurrency - this.#inFlight;
+    const slowLimit = this.#slowInFlight < this.#maxSlow ? free * SLOW_SHARE : 0;
+    this.#isFastNext = !this.#isFastNext;
+    if (this.#isFastNext) return this.#fast.next(free * FAST_SHARE) ?? this.#slow.next(slowLimit);
+    return this.#slow.next(slowLimit) ?? this.#fast.next(free * FAST_SHARE);
+  }
+
+  #lineUp(lane: Lane, now: number): void {
+    if (lane.readyAs !== null) return;
+    const isFast = this.#classify(lane, now);
+    lane.readyAs = isFast ? 'fast' : 'slow';
+    if (isFast) this.#fast.add(lane.user.fast, lane);
+    else this.#slow.add(lane.user.slow, lane);
+  }
+
+  /** Whether its receiver is fast; what waits for it is counted accordingly from now on. */
+  #classify(lane: Lane, now: number): boolean {
+    const isFast = lane.isFast(now);
+    if (isFast === lane.isCountedFast) return isFast;
+    lane.isCountedFast = isFast;
+    for (const from of ['claimed', 'direct'] as const) {
+      const by = isFast ? -lane.waiting[from] : lane.waiting[from];
+      this.#slowWaiting[from] += by;
+      lane.user.slowWaiting[from] += by;
+    }
+    return isFast;
+  }
+
+  #laneOf(webhookId: string, userId: string): Lane {
+    const known = this.#lanes.get(webhookId);
+    if (known !== undefined) return known;
+    let user = this.#users.get(userId);
+    if (user === undefined) this.#users.set(userId, (user = new UserLanes(userId)));
+    const lane = new Lane(webhookId, user, this.#options.endpointConcurrency, this.#options.leaseMs);
+    const latencyMs = this.#remembered.get(webhookId);
+    if (latencyMs !== undefined) lane.recall(latencyMs);
+    this.#remembered.delete(webhookId);
+    this.#lanes.set(webhookId, lane);
+    user.lanes.add(lane);
     return lane;
   }
 
-  #forget(lane: Lane): void {
-    this.#lanes.delete(lane.webhookId);
+  #forget(lane: Lane, now: number): void {
+    const { webhookId, user, latencyMs } = lane;
+    this.#lanes.delete(webhookId);
     this.#crowded.delete(lane);
+    user.lanes.delete(lane);
+    if (user.lanes.size === 0) {
+      this.#users.delete(user.userId);
+      this.#crowdedUsers.delete(user);
+    }
+    if (latencyMs === null || !lane.isFast(now)) return;
+    this.#remembered.set(webhookId, latencyMs);
+    if (this.#remembered.size > MAX_REMEMBERED) this.#remembered.delete(this.#remembered.keys().next().value ?? '');
   }
 
-  #uncount({ isDirect }: Task): void {
-    if (isDirect) this.#directQueued -= 1;
-    else this.#claimedQueued -= 1;
+  /** Counts a delivery that begins to wait (1) or waits no more (-1). */
+  #count({ waiting, user, isCountedFast }: Lane, { isDirect }: Task, by: 1 | -1): void {
+    const from = isDirect ? 'direct' : 'claimed';
+    waiting[from] += by;
+    this.#waiting[from] += by;
+    if (isCountedFast) return;
+    this.#slowWaiting[from] += by;
+    user.slowWaiting[from] += by;
   }
+
+  #countBytes({ user }: Lane, task: Task, by: 1 | -1): void {
+    const bytes = by * bytesOf(task);
+    this.#heldBytes += bytes;
+    user.bytes += bytes;
+    if (task.isDirect) this.#directBytes += bytes;
+  }
+}
+
+/** How much more may be taken by who holds so much, when what is free shrinks with it. */
+function shareOf(free: number, share: number, held: number): number {
+  return Math.max(0, Math.ceil((free * share - held) / (1 + share)));
 }
 
 // Characters, not bytes: that is what the text costs in memory, give or take.

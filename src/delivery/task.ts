@@ -4,7 +4,7 @@ import type { LoadedDelivery } from '../persistence/queries/load-deliveries.ts';
 import type { Leased } from '../schedule/scheduler.ts';
 
 /** Its `revision` says how old a copy of the webhook may be: an older one must not be used. */
-export interface Task extends Omit<LoadedDelivery, 'id' | 'waitMs' | 'rowExpirations'> {
+export interface Task extends Omit<LoadedDelivery, 'id' | 'userId' | 'waitMs' | 'rowExpirations'> {
   readonly deliveryId: string;
   readonly lease: Leased;
   /** Straight from a commit of this process, not claimed from the schedule. */

@@ -1,25 +1,37 @@
 // A lane keeps one webhook from taking more than its share, and from being asked while nobody is there.
 import { describe, expect, test } from 'vitest';
-import { Lane } from '../../src/delivery/lane.ts';
+import { Lane, type Started } from '../../src/delivery/lane.ts';
+import { UserLanes } from '../../src/delivery/user-lanes.ts';
 import { taskOf } from './tasks.ts';
 
 const MAX_IN_FLIGHT = 16;
 
 function laneWith(count: number): Lane {
-  const lane = new Lane('webhook_1', MAX_IN_FLIGHT, 45_000);
+  const lane = new Lane('webhook_1', new UserLanes('alice'), MAX_IN_FLIGHT, 45_000);
   for (let n = 0; n < count; n += 1) lane.push(taskOf('webhook_1', n));
   return lane;
 }
 
 /** Starts whatever may be started at `now`; answers how many. */
 function startAll(lane: Lane, now: number): number {
-  let started = 0;
+  return start(lane, now).length;
+}
+
+function start(lane: Lane, now: number): Started[] {
+  const all: Started[] = [];
   while (lane.canStart(now)) {
-    lane.shift();
-    lane.inFlight += 1;
-    started += 1;
+    const task = lane.shift();
+    if (task === undefined) break;
+    const started = { lane, task, atMs: now, isFast: false };
+    lane.start(started);
+    all.push(started);
   }
-  return started;
+  return all;
+}
+
+function endAll(all: readonly Started[]): number {
+  for (const started of all) started.lane.end(started);
+  return all.length;
 }
 
 describe('a lane', () => {
@@ -43,11 +55,9 @@ describe('a lane', () => {
     const lane = laneWith(1000);
     lane.learn('timeout', 2000, 0);
     lane.learn('timeout', 2000, 0);
-    expect(startAll(lane, 0)).toBe(4);
-    lane.inFlight = 0;
+    expect(endAll(start(lane, 0))).toBe(4);
     for (let n = 0; n < 20; n += 1) lane.learn(null, 10, 0);
-    expect(startAll(lane, 0)).toBeGreaterThan(4);
-    lane.inFlight = 0;
+    expect(endAll(start(lane, 0))).toBeGreaterThan(4);
     for (let n = 0; n < 1000; n += 1) lane.learn(null, 10, 0);
     expect(startAll(lane, 0)).toBe(MAX_IN_FLIGHT);
   });
@@ -97,13 +107,36 @@ describe('a lane', () => {
     };
     expect(answersIn(1)).toBe(64 * MAX_IN_FLIGHT);
     expect(answersIn(500)).toBe(10 * MAX_IN_FLIGHT);
-    expect(answersIn(12_000)).toBe(MAX_IN_FLIGHT);
+    expect(answersIn(12_000)).toBe(2);
     expect(laneWith(0).room(0)).toBe(MAX_IN_FLIGHT);
     expect(laneWith(0).directPlaces(0)).toBe(Math.floor(answersIn(300) / 2));
     // A third of a short lease.
-    const hurried = new Lane('a', MAX_IN_FLIGHT, 3000);
+    const hurried = new Lane('a', new UserLanes('alice'), MAX_IN_FLIGHT, 3000);
     hurried.learn(null, 500, 0);
     expect(hurried.room(0)).toBe(2 * MAX_IN_FLIGHT);
+  });
+
+  test('is fast once its receiver has answered within a second, and no longer when one is left unanswered for more', () => {
+    const lane = laneWith(2);
+    expect(lane.isFast(0)).toBe(false);
+    lane.learn(null, 900, 0);
+    expect(lane.isFast(0)).toBe(true);
+    const all = start(lane, 0);
+    expect(lane.isFast(1000)).toBe(true);
+    expect(lane.isFast(1001)).toBe(false);
+    endAll(all);
+    expect(lane.isFast(1001)).toBe(true);
+    for (let n = 0; n < 10; n += 1) lane.learn(null, 1500, 0);
+    expect(lane.isFast(0)).toBe(false);
+  });
+
+  test('has fewer in flight the slower its receiver answers, though it never fails', () => {
+    const inFlightAt = (ms: number): number => {
+      const lane = laneWith(100);
+      for (let n = 0; n < 50; n += 1) lane.learn(null, ms, 0);
+      return startAll(lane, 0);
+    };
+    expect([10, 2000, 4000, 9000, 27_000].map(inFlightAt)).toEqual([16, 16, 8, 3, 2]);
   });
 
   test('is forgotten only when it has nothing in hand and nothing to remember', () => {
@@ -111,6 +144,9 @@ describe('a lane', () => {
     expect(lane.isIdle(0)).toBe(false);
     lane.shift();
     expect(lane.isIdle(0)).toBe(true);
+    lane.learn(null, 9000, 0);
+    expect(lane.isIdle(299_000)).toBe(false);
+    expect(lane.isIdle(301_000)).toBe(true);
     lane.learn('timeout', 2000, 0);
     expect(lane.isIdle(299_000)).toBe(false);
     expect(lane.isIdle(301_000)).toBe(true);

@@ -1,64 +1,100 @@
-// What may wait in one process: new deliveries straight from commits, and room left for claimed ones.
-import { expect, test } from 'vitest';
-import { Lane } from '../../src/delivery/lane.ts';
+// What may wait and be in flight in one process: new deliveries straight from commits, room left for claimed ones, and a share for each user.
+import { describe, expect, test } from 'vitest';
+import { Lane, type Started } from '../../src/delivery/lane.ts';
 import { Lanes } from '../../src/delivery/lanes.ts';
 import type { Task } from '../../src/delivery/task.ts';
+import { UserLanes } from '../../src/delivery/user-lanes.ts';
 import { taskOf } from './tasks.ts';
 
 const NOW = 1000;
 const MEGABYTE = 1024 * 1024;
+const TIMEOUT_MS = 10_000;
 
+const lanesOf = (maxConcurrency: number, endpointConcurrency = 16): Lanes =>
+  new Lanes({ maxConcurrency, endpointConcurrency, leaseMs: 45_000 });
 const many = (count: number, webhookId: string, own: Partial<Task> = {}): Task[] =>
   Array.from({ length: count }, (_, n) => taskOf(webhookId, n, own));
-const pushAll = (lanes: Lanes, tasks: readonly Task[]): void => {
-  for (const one of tasks) lanes.push(one, NOW);
-};
+/** Each webhook belongs to the user whose name stands before the dot. */
+const userOf = (webhookId: string): string => webhookId.split('.')[0] ?? '';
+const pushAll = (lanes: Lanes, tasks: readonly Task[], now = NOW): Task[] =>
+  tasks.filter((task) => !lanes.push(task, userOf(task.webhookId), now));
+
+/** Starts whatever may start. */
+function startAll(lanes: Lanes, now = NOW): Started[] {
+  const all: Started[] = [];
+  for (let next = lanes.next(now, () => undefined); next !== null; next = lanes.next(now, () => undefined)) all.push(next);
+  return all;
+}
+
+/** Ends requests as the dispatcher does. */
+function endAll(lanes: Lanes, all: readonly Started[], now: number, error: 'timeout' | null = null): void {
+  for (const started of all) {
+    started.lane.learn(error, now - started.atMs, now);
+    lanes.finished(started, now);
+  }
+}
+
+/** Lets these receivers answer once within 10 ms. */
+function makeFast(lanes: Lanes, webhookIds: readonly string[], now = NOW): void {
+  for (const webhookId of webhookIds) {
+    pushAll(lanes, many(1, webhookId), now - 10);
+    endAll(lanes, startAll(lanes, now - 10), now);
+  }
+}
 
 test('a lane whose half is filled straight from commits is no longer open to them, and is again once it has room', () => {
-  const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16, leaseMs: 45_000 });
-  const half = new Lane('a', 16, 45_000).directPlaces(NOW);
+  const lanes = lanesOf(64);
+  const half = new Lane('a', new UserLanes('a'), 16, 45_000).directPlaces(NOW);
   pushAll(lanes, [...many(half, 'a'), ...many(half - 1, 'b')]);
-  expect(lanes.crowded(NOW)).toEqual(['a']);
+  expect(lanes.crowded(NOW)).toEqual({ webhookIds: ['a'], userIds: [] });
   const next = lanes.next(NOW, () => undefined);
   if (next === null) throw new Error('one may be sent');
-  expect(lanes.crowded(NOW)).toEqual(['a']);
-  lanes.finished(next.lane, next.task, NOW);
-  expect(lanes.crowded(NOW)).toEqual([]);
+  expect(lanes.crowded(NOW).webhookIds).toEqual(['a']);
+  lanes.finished(next, NOW);
+  expect(lanes.crowded(NOW).webhookIds).toEqual([]);
 });
 
-test('webhooks are served in turn, however many each of them has waiting', () => {
-  const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16, leaseMs: 45_000 });
-  pushAll(lanes, [...many(4, 'a'), ...many(2, 'b'), ...many(1, 'c')]);
+test('webhooks of a user are served in turn, however many each of them has waiting', () => {
+  const lanes = lanesOf(64);
+  pushAll(lanes, [...many(4, 'u.a'), ...many(2, 'u.b'), ...many(1, 'u.c')]);
   const served = Array.from({ length: 5 }, () => lanes.next(NOW, () => undefined));
-  expect(served.map((next) => next?.lane.webhookId)).toEqual(['a', 'b', 'c', 'a', 'b']);
-  for (const next of served) if (next !== null) lanes.finished(next.lane, next.task, NOW);
-  pushAll(lanes, many(1, 'b'));
+  expect(served.map((next) => next?.lane.webhookId)).toEqual(['u.a', 'u.b', 'u.c', 'u.a', 'u.b']);
+  for (const next of served) if (next !== null) lanes.finished(next, NOW);
+  pushAll(lanes, many(1, 'u.b'));
   const rest = Array.from({ length: 4 }, () => lanes.next(NOW, () => undefined)?.lane.webhookId);
-  expect(rest).toEqual(['a', 'b', 'a', undefined]);
+  expect(rest).toEqual(['u.a', 'u.b', 'u.a', undefined]);
+});
+
+test('users are served in turn, however many webhooks each of them has', () => {
+  const lanes = lanesOf(64);
+  const ofMany = Array.from({ length: 20 }, (_, n) => many(2, `many.${n}`)).flat();
+  pushAll(lanes, [...ofMany, ...many(3, 'one.a'), ...many(1, 'other.a')]);
+  const served = Array.from({ length: 6 }, () => lanes.next(NOW, () => undefined)?.lane.webhookId);
+  expect(served).toEqual(['many.0', 'one.a', 'other.a', 'many.1', 'one.a', 'many.2']);
 });
 
 test('a closed lane is not open to commits until its pause is over', () => {
-  const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16, leaseMs: 45_000 });
+  const lanes = lanesOf(64);
   pushAll(lanes, many(1, 'a'));
   const next = lanes.next(NOW, () => undefined);
   next?.lane.pauseUntil(NOW + 500);
-  if (next !== null) lanes.finished(next.lane, next.task, NOW);
-  expect(lanes.crowded(NOW)).toEqual(['a']);
-  expect(lanes.crowded(NOW + 500)).toEqual([]);
+  if (next !== null) lanes.finished(next, NOW);
+  expect(lanes.crowded(NOW).webhookIds).toEqual(['a']);
+  expect(lanes.crowded(NOW + 500).webhookIds).toEqual([]);
 });
 
 test('a lane that is forgotten is forgotten whole, also where nobody asks who is crowded', () => {
-  const lanes = new Lanes({ maxConcurrency: 64, endpointConcurrency: 16, leaseMs: 45_000 });
+  const lanes = lanesOf(64);
   pushAll(lanes, many(1, 'a'));
   const next = lanes.next(NOW, () => undefined);
   next?.lane.pauseUntil(NOW + 500);
-  if (next !== null) lanes.finished(next.lane, next.task, NOW);
+  if (next !== null) lanes.finished(next, NOW);
   lanes.room(NOW + 500);
-  expect(lanes.crowded(NOW)).toEqual([]);
+  expect(lanes.crowded(NOW)).toEqual({ webhookIds: [], userIds: [] });
 });
 
 test('however many wait straight from commits, as many may be claimed', () => {
-  const lanes = new Lanes({ maxConcurrency: 8, endpointConcurrency: 16, leaseMs: 45_000 });
+  const lanes = lanesOf(8);
   const before = lanes.claimable(NOW);
   for (let n = 0; n < 1000 && lanes.isOpenToCommits(NOW); n += 1) pushAll(lanes, many(8, `webhook_${n}`));
   expect(lanes.isOpenToCommits(NOW)).toBe(false);
@@ -66,7 +102,7 @@ test('however many wait straight from commits, as many may be claimed', () => {
 });
 
 test('a flood straight from commits waits here for seconds at the pace of sending, and no longer', () => {
-  const lanes = new Lanes({ maxConcurrency: 8, endpointConcurrency: 16, leaseMs: 45_000 });
+  const lanes = lanesOf(8);
   const fill = (): number => {
     let taken = 0;
     for (; lanes.isOpenToCommits(NOW); taken += 1) pushAll(lanes, many(1, `webhook_${taken % 50}`));
@@ -75,44 +111,163 @@ test('a flood straight from commits waits here for seconds at the pace of sendin
   expect(fill()).toBe(128);
   for (let n = 0; n < 10; n += 1) {
     const next = lanes.next(NOW, () => undefined);
-    if (next !== null) lanes.finished(next.lane, next.task, NOW);
+    if (next !== null) lanes.finished(next, NOW);
   }
   // Twenty times what has just ended, less the 118 that are still here.
   expect(fill()).toBe(10 * 20 - 118);
 });
 
 test('large payloads straight from commits leave memory for those that are claimed', () => {
-  const lanes = new Lanes({ maxConcurrency: 1000, endpointConcurrency: 1000, leaseMs: 45_000 });
+  const lanes = lanesOf(1000, 1000);
   for (let n = 0; n < 1000 && lanes.isOpenToCommits(NOW); n += 1) pushAll(lanes, many(1, 'a', { data: 'x'.repeat(MEGABYTE) }));
   expect(lanes.isOpenToCommits(NOW)).toBe(false);
   expect(lanes.claimable(NOW)).toBeGreaterThan(0);
 });
 
 test('after everything was sent or taken out nothing is counted any more', () => {
-  const lanes = new Lanes({ maxConcurrency: 4, endpointConcurrency: 16, leaseMs: 45_000 });
-  const before = lanes.claimable(NOW);
-  pushAll(lanes, [...many(8, 'a'), ...many(100, 'b', { isDirect: false })]);
+  const lanes = lanesOf(16);
+  makeFast(lanes, ['u.b']);
+  pushAll(lanes, [...many(8, 'u.a'), ...many(100, 'u.b', { isDirect: false })]);
   expect(lanes.claimable(NOW)).toBe(0);
-  for (let n = 0; n < 4; n += 1) {
-    const next = lanes.next(NOW, () => undefined);
-    if (next === null) throw new Error('four may be sent at once');
-    if (n > 1) lanes.finished(next.lane, next.task, NOW);
-  }
+  const started = startAll(lanes);
+  endAll(lanes, started.slice(2), NOW);
   expect(lanes.inFlight).toBe(2);
-  expect(lanes.clearAll().length).toBe(104);
-  expect(lanes.claimable(NOW + 1000)).toBe(before - 2);
-  expect(lanes.crowded(NOW)).toEqual([]);
+  lanes.clearAll();
+  expect(lanes.claimable(NOW + 1000)).toBe(16 - 2);
+  expect(lanes.crowded(NOW)).toEqual({ webhookIds: [], userIds: [] });
+  expect(lanes.overShare(NOW)).toEqual([]);
 });
 
 test('behind requests that do not end nothing is fetched ahead; behind those that do, as much as ends', () => {
-  const lanes = new Lanes({ maxConcurrency: 4, endpointConcurrency: 16, leaseMs: 45_000 });
-  pushAll(lanes, many(5, 'a', { isDirect: false }));
-  const started = Array.from({ length: 4 }, () => lanes.next(NOW, () => undefined));
-  for (const one of lanes.clearAll()) expect(one.webhookId).toBe('a');
+  const lanes = lanesOf(4);
+  makeFast(lanes, ['a', 'b', 'c', 'd'], 0);
+  pushAll(lanes, [...many(2, 'a'), ...many(2, 'b'), ...many(2, 'c'), ...many(2, 'd')]);
+  const started = startAll(lanes);
+  expect(started).toHaveLength(4);
+  lanes.clearAll();
   expect(lanes.claimable(NOW)).toBe(0);
   expect(lanes.isOpenToCommits(NOW)).toBe(false);
-  for (const one of started.slice(0, 2)) if (one !== null) lanes.finished(one.lane, one.task, NOW);
+  for (const one of started.slice(0, 2)) lanes.finished(one, NOW);
   expect(lanes.claimable(NOW)).toBe(4);
   expect(lanes.isOpenToCommits(NOW)).toBe(true);
   expect(lanes.claimable(NOW + 1000)).toBe(2);
+});
+
+describe('with 512 places', () => {
+  const PLACES = 512;
+  /** A hundred webhooks with twenty deliveries each. */
+  const crowdOf = (user: string, own: Partial<Task> = {}): Task[] =>
+    Array.from({ length: 100 }, (_, n) => many(20, `${user}.${n}`, own)).flat();
+  const heldBy = (all: readonly Started[], user: string): number => all.filter(({ lane }) => lane.user.userId === user).length;
+
+  test('a user whose receivers are not known to be fast holds a quarter', () => {
+    const lanes = lanesOf(PLACES);
+    pushAll(lanes, crowdOf('slow'));
+    expect(startAll(lanes)).toHaveLength(PLACES / 4);
+  });
+
+  test('six such users leave a third to whoever comes next', () => {
+    const lanes = lanesOf(PLACES);
+    for (let n = 0; n < 6; n += 1) pushAll(lanes, crowdOf(`slow${n}`));
+    const held = startAll(lanes);
+    expect(held.length).toBeLessThan((PLACES * 7) / 10);
+    pushAll(lanes, many(16, 'healthy.a'));
+    expect(startAll(lanes)).toHaveLength(16);
+  });
+
+  test('a hundred such users leave an eighth to receivers that answer fast', () => {
+    const lanes = lanesOf(PLACES);
+    makeFast(lanes, ['healthy.a']);
+    for (let n = 0; n < 200; n += 1) pushAll(lanes, many(16, `slow${n}.a`));
+    const held = startAll(lanes);
+    expect(held.length).toBeLessThanOrEqual((PLACES * 7) / 8);
+    pushAll(lanes, many(16, 'healthy.a'));
+    expect(startAll(lanes).map(({ lane }) => lane.webhookId)).toEqual(Array.from({ length: 16 }, () => 'healthy.a'));
+  });
+
+  test('a user whose receivers answer fast has three quarters, and a quarter again once they hang', () => {
+    const lanes = lanesOf(PLACES);
+    const webhookIds = Array.from({ length: 100 }, (_, n) => `fast.${n}`);
+    makeFast(lanes, webhookIds);
+    pushAll(lanes, crowdOf('fast'));
+    const started = startAll(lanes);
+    expect(started).toHaveLength((PLACES * 3) / 4);
+    // They hang. Whoever comes next finds places, and they get none back that they held.
+    const later = NOW + 2000;
+    pushAll(lanes, many(16, 'healthy.a'), later);
+    expect(heldBy(startAll(lanes, later), 'healthy')).toBe(16);
+    endAll(lanes, started.slice(0, 200), NOW + TIMEOUT_MS, 'timeout');
+    expect(startAll(lanes, NOW + TIMEOUT_MS)).toEqual([]);
+  });
+
+  test('what is claimed beyond the share of such a user goes back, and is not claimed again', () => {
+    const lanes = lanesOf(PLACES);
+    const claimed = crowdOf('slow', { isDirect: false }).slice(0, 500);
+    expect(pushAll(lanes, claimed)).toHaveLength(500 - PLACES / 4);
+    startAll(lanes);
+    const room = lanes.room(NOW);
+    expect(new Set(claimed.map(({ webhookId }) => webhookId))).toEqual(new Set(room.keys()));
+    expect(new Set(room.values())).toEqual(new Set([0]));
+    expect(lanes.claimable(NOW)).toBe((PLACES * 3) / 4);
+    expect(pushAll(lanes, many(16, 'healthy.a', { isDirect: false }))).toEqual([]);
+  });
+
+  test('a user who had no room for claims has some again once requests have ended', () => {
+    const lanes = lanesOf(PLACES);
+    pushAll(lanes, crowdOf('slow', { isDirect: false }));
+    const started = startAll(lanes);
+    lanes.room(NOW);
+    const [first, ...others] = started;
+    if (first === undefined) throw new Error('something has started');
+    expect(lanes.hasRegained(first.lane, NOW)).toBe(false);
+    endAll(lanes, [first, ...others.slice(0, 50)], NOW + 5000);
+    expect(lanes.hasRegained(first.lane, NOW + 5000)).toBe(true);
+    const places = [...lanes.room(NOW + 5000).values()].reduce((sum, each) => sum + each, 0);
+    expect(places).toBeGreaterThan(0);
+    expect(places).toBeLessThanOrEqual(PLACES / 4);
+  });
+
+  test('what was claimed for receivers that hang since then goes back before it keeps others from being claimed', () => {
+    const lanes = lanesOf(PLACES);
+    makeFast(
+      lanes,
+      Array.from({ length: 100 }, (_, n) => `fast.${n}`),
+    );
+    expect(pushAll(lanes, crowdOf('fast', { isDirect: false }).slice(0, 1000))).toEqual([]);
+    startAll(lanes);
+    expect(lanes.overShare(NOW)).toEqual([]);
+    expect(lanes.claimable(NOW)).toBe(0);
+    for (const lane of lanes.overShare(NOW + 2000)) lanes.clear(lane);
+    expect(lanes.claimable(NOW + 2000)).toBe(PLACES / 4);
+  });
+
+  test('a user with webhooks that have no room leaves the others’ commits what they had', () => {
+    const lanes = lanesOf(PLACES);
+    pushAll(lanes, crowdOf('slow'));
+    endAll(lanes, startAll(lanes), NOW + TIMEOUT_MS, 'timeout');
+    startAll(lanes, NOW + TIMEOUT_MS);
+    pushAll(lanes, crowdOf('slow'), NOW + TIMEOUT_MS);
+    expect(lanes.isOpenToCommits(NOW + TIMEOUT_MS)).toBe(true);
+    expect(lanes.crowded(NOW + TIMEOUT_MS)).toEqual({ webhookIds: [], userIds: ['slow'] });
+  });
+
+  test('large payloads for receivers that hang leave three quarters of the memory to others', () => {
+    const lanes = lanesOf(PLACES);
+    const large = { isDirect: false, data: 'x'.repeat(MEGABYTE) };
+    expect(pushAll(lanes, crowdOf('slow', large)).length).toBeGreaterThan(0);
+    startAll(lanes);
+    expect(lanes.claimable(NOW)).toBeGreaterThan(64);
+    expect(lanes.isOpenToCommits(NOW)).toBe(true);
+    expect(pushAll(lanes, many(8, 'healthy.a', large))).toEqual([]);
+  });
+
+  test('a receiver is remembered as fast after its lane is gone', () => {
+    const lanes = lanesOf(PLACES);
+    makeFast(lanes, ['healthy.a']);
+    lanes.room(NOW);
+    for (let n = 0; n < 200; n += 1) pushAll(lanes, many(16, `slow${n}.a`));
+    startAll(lanes);
+    pushAll(lanes, many(1, 'healthy.a'));
+    expect(startAll(lanes).map(({ isFast }) => isFast)).toEqual([true]);
+  });
 });

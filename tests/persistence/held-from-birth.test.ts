@@ -37,7 +37,7 @@ beforeEach(async () => {
 /** Publishes as a process that sends what it commits. `ageMs`: how long before now the event's id was made. */
 async function publish(count = 1, ageMs = 0, client: Pool | PoolClient = pool): Promise<OwedDelivery[]> {
   const events = Array.from({ length: count }, () => eventRow({ id: newId('event', Date.now() - ageMs), userIds: ['alice'] }));
-  const hold = { leaseMs: LEASE_MS, events: events.map(() => true), exceptWebhookIds: [] };
+  const hold = { leaseMs: LEASE_MS, events: events.map(() => true), exceptWebhookIds: [], exceptUserIds: [] };
   const { owed } = await insertEvents(client as Pool, events, hold);
   return [...owed.values()].flat();
 }

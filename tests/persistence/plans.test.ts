@@ -107,7 +107,12 @@ const statements: [string, (client: pg.Pool) => Promise<unknown>][] = [
         Array.from({ length: BATCH }, (_, n) =>
           eventRow({ userIds: [`user_${1 + (n % WEBHOOKS)}`], idempotencyKey: `key-${n}`, requestHash: 'hash' }),
         ),
-        { leaseMs: 45_000, events: Array.from({ length: BATCH }, () => true), exceptWebhookIds: ['webhook_1'] },
+        {
+          leaseMs: 45_000,
+          events: Array.from({ length: BATCH }, () => true),
+          exceptWebhookIds: ['webhook_1'],
+          exceptUserIds: ['user_1'],
+        },
       ),
   ],
   [
@@ -129,9 +134,9 @@ const statements: [string, (client: pg.Pool) => Promise<unknown>][] = [
 ];
 
 describe.each(statements)('the %s statement', (_name, run) => {
-  test('reads no table sequentially', async () => {
+  test('reads no table sequentially but the one that has a single row', async () => {
     const scans = (await explain(run)).filter((node) => node['Node Type'] === 'Seq Scan' && node['Actual Loops'] > 0);
-    expect(scans).toEqual([]);
+    expect(scans.filter((node) => node['Relation Name'] !== 'adoption')).toEqual([]);
   });
 
   test('touches no partition but the one its rows are in', async () => {

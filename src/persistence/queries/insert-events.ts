@@ -21,6 +21,8 @@ export interface EventRow {
 export interface OwedDelivery {
   readonly deliveryId: string;
   readonly webhookId: string;
+  /** Whose webhook it is. */
+  readonly userId: string;
   /** The webhook's revision at that moment. */
   readonly revision: number;
   /** Whether its row says that the caller's process is about to try it. */
@@ -32,8 +34,9 @@ export interface BirthHold {
   readonly leaseMs: number;
   /** For each event, whether its deliveries are held. */
   readonly events: readonly boolean[];
-  /** Those of these webhooks are not. */
+  /** Those of these webhooks are not, nor those of these users. */
   readonly exceptWebhookIds: readonly string[];
+  readonly exceptUserIds: readonly string[];
 }
 
 export interface InsertedEvents {
@@ -94,6 +97,7 @@ export async function insertEvents(pool: Pool, events: readonly EventRow[], hold
       timeOfId(oldestId),
       timeOfId(newestId),
       idFloor('delivery', timeOfId(oldestId)),
+      textArray(hold?.exceptUserIds ?? []),
     ],
   });
   const owed = new Map<string, OwedDelivery[]>();
@@ -101,16 +105,18 @@ export async function insertEvents(pool: Pool, events: readonly EventRow[], hold
   let heldUntilMs: number | null = null;
   // What has no key cannot be refused, so it need not be told of: an answer a delivery is all there is to send.
   for (const event of events) if (event.idempotencyKey === null) owed.set(event.id, []);
-  for (const [number, deliveryId, webhookId, revision, isHeld, createdMs, heldMs] of result.rows) {
+  for (const [number, deliveryId, webhookId, otherUserId, revision, isHeld, createdMs, heldMs] of result.rows) {
     if (number === null) {
       createdAtMs = createdMs;
       heldUntilMs = heldMs;
       continue;
     }
-    const eventId = events[number - 1]?.id ?? '';
+    const event = events[number - 1];
+    const eventId = event?.id ?? '';
     let list = owed.get(eventId);
     if (list === undefined) owed.set(eventId, (list = []));
-    if (deliveryId !== null) list.push({ deliveryId, webhookId, revision, isHeld });
+    if (deliveryId !== null)
+      list.push({ deliveryId, webhookId, userId: otherUserId ?? event?.userIds[0] ?? '', revision, isHeld });
   }
   return { owed, createdAtMs, heldUntilMs };
 }
@@ -131,6 +137,8 @@ type InsertedRow = [
   number: number | null,
   deliveryId: string | null,
   webhookId: string,
+  /** Null: the first of the event's own, who is not sent back with each delivery. */
+  otherUserId: string | null,
   revision: number,
   isHeld: boolean,
   createdMs: number,
@@ -159,7 +167,7 @@ with incoming as materialized (
   select $14::float8 > now_ms - ${MAX_ID_AGE_MS} and $15::float8 < now_ms + ${MAX_ID_LEAD_MS} and $16::text >= adopted_below as is_now
   from (select date_part('epoch', now()) * 1000 as now_ms) n cross join adoption
 ), targets as (
-  select f.number, f.id as event_id, f.event_type, f.hold, w.id as webhook_id, w.user_id, w.revision
+  select f.number, f.id as event_id, f.event_type, f.hold, f.user_ids[1] as first_user_id, w.id as webhook_id, w.user_id, w.revision
   from fresh f cross join lateral (
     select id, user_id, revision from webhook_endpoints
     where user_id = any (f.user_ids) and is_active and deleted_at is null and scope = 'user' and f.event_type = any (event_types)
@@ -167,7 +175,7 @@ with incoming as materialized (
   ) w
   where not f.broadcast
   union all
-  select f.number, f.id, f.event_type, f.hold, w.id, w.user_id, w.revision
+  select f.number, f.id, f.event_type, f.hold, f.user_ids[1], w.id, w.user_id, w.revision
   from fresh f cross join lateral (
     select id, user_id, revision from webhook_endpoints
     where event_types @> array[f.event_type] and is_active and deleted_at is null and scope = 'user'
@@ -175,7 +183,7 @@ with incoming as materialized (
   ) w
   where f.broadcast
   union all
-  select f.number, f.id, f.event_type, f.hold, w.id, w.user_id, w.revision
+  select f.number, f.id, f.event_type, f.hold, f.user_ids[1], w.id, w.user_id, w.revision
   from fresh f cross join lateral (
     select id, user_id, revision from webhook_endpoints
     where f.event_type = any (event_types) and is_active and deleted_at is null and scope = 'platform'
@@ -184,7 +192,9 @@ with incoming as materialized (
 ), owed as materialized (
   select 'delivery_' || substr(event_id, 7, 10)
       || encode(substr(sha256(convert_to(event_id || webhook_id, 'UTF8')), 1, 8), 'hex') as id,
-    number, event_id, event_type, webhook_id, user_id, revision, hold and is_now and webhook_id <> all ($13::text[]) as is_held
+    number, event_id, event_type, webhook_id, user_id, revision, hold and is_now and webhook_id <> all ($13::text[])
+      and user_id <> all ($17::text[]) as is_held,
+    nullif(user_id, first_user_id) as other_user_id
   from targets cross join clock
 ), stored as (
   insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent)
@@ -195,9 +205,9 @@ with incoming as materialized (
     case when is_held then date_trunc('milliseconds', now() + $11::float8 * interval '1 millisecond') end
   from owed
 )
-select number, id, webhook_id, revision, is_held, null::float8, null::float8 from owed
+select number, id, webhook_id, other_user_id, revision, is_held, null::float8, null::float8 from owed
 union all
-select number, null, null, null, null, null, null from fresh where key is not null
+select number, null, null, null, null, null, null, null from fresh where key is not null
 union all
-select null, null, null, null, null, date_part('epoch', now()) * 1000,
+select null, null, null, null, null, null, date_part('epoch', now()) * 1000,
   date_part('epoch', date_trunc('milliseconds', now() + $11::float8 * interval '1 millisecond')) * 1000`;

@@ -6,6 +6,7 @@ import { plainArray, textArray } from '../array-parameter.ts';
 export interface LoadedDelivery {
   readonly id: string;
   readonly webhookId: string;
+  readonly userId: string;
   readonly revision: number;
   readonly eventId: string;
   readonly eventType: string;
@@ -37,6 +38,7 @@ export async function loadDeliveries(
     [
       string,
       string,
+      string,
       number,
       string,
       string,
@@ -60,6 +62,7 @@ export async function loadDeliveries(
     ([
       id,
       webhookId,
+      userId,
       revision,
       eventId,
       eventType,
@@ -75,6 +78,7 @@ export async function loadDeliveries(
     ]) => ({
       id,
       webhookId,
+      userId,
       revision,
       eventId,
       eventType,
@@ -93,7 +97,7 @@ export async function loadDeliveries(
 
 // A nested loop from the ids: each look-up prunes to the one partition that can hold it.
 const statement = `
-select d.id, d.webhook_id, coalesce(w.revision, 0), d.event_id, d.event_type,
+select d.id, d.webhook_id, d.user_id, coalesce(w.revision, 0), d.event_id, d.event_type,
   case when left(e.data, 1) = '{' and right(e.data, 1) = '}' then e.data end,
   coalesce((extract(epoch from e.occurred_at) * 1000)::float8, 0), e.traceparent,
   (extract(epoch from d.created_at) * 1000)::float8, d.attempt_count, d.retries_used, d.next_trigger,

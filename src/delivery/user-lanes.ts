@@ -1,0 +1,36 @@
+// What one user has in this process: the lanes of the user's webhooks, and what of all places and queues they hold.
+import type { Lane } from './lane.ts';
+import { Queue } from './queue.ts';
+
+/** Deliveries that wait, by where they came from. */
+export class Waiting {
+  claimed = 0;
+  direct = 0;
+}
+
+/** The lanes of one user that may start something, in turn. */
+export interface Turn {
+  readonly user: UserLanes;
+  readonly lanes: Queue<Lane>;
+}
+
+export class UserLanes {
+  readonly userId: string;
+  readonly lanes = new Set<Lane>();
+  /** Lanes that may start something: those whose receivers answer fast, and the others. */
+  readonly fast: Turn = { user: this, lanes: new Queue() };
+  readonly slow: Turn = { user: this, lanes: new Queue() };
+  /** For receivers that are not known to be fast. */
+  readonly slowWaiting = new Waiting();
+  inFlight = 0;
+  /** Those of them whose receivers were not known to be fast when they started. */
+  slowInFlight = 0;
+  /** Payload, waiting and in flight. */
+  bytes = 0;
+  /** Whether the last claim was told to take less than the lanes had room for. */
+  wasLimited = false;
+
+  constructor(userId: string) {
+    this.userId = userId;
+  }
+}
