@@ -126,9 +126,7 @@ async function openStores(config: Config, database: DatabaseConfig, { log, event
     onError: (error) => events.storeFailed('database', error),
   });
   const redis =
-    config.redis === null
-      ? null
-      : new RedisConnection(config.redis, (message, error) => log.warn({ err: error, store: 'redis' }, message));
+    config.redis === null ? null : new RedisConnection(config.redis, (message) => log.warn({ store: 'redis' }, message));
   return { database, orm, pool, reports, batchPool, outcomePool, clock, clockSkewMs: () => skewMs, redis };
 }
 
@@ -150,7 +148,7 @@ function createSchedule(config: Config, stores: Stores, { log, events }: Telemet
     postgres,
     leaseMs,
     isWorker: config.role !== 'api',
-    onDegraded: (degraded) => events.schedulerDegraded(degraded),
+    onDegraded: (degraded, why) => events.schedulerDegraded(degraded, why),
     onError: (message, error) => log.warn({ err: error }, message),
     onFailure: (error) => events.storeFailed('redis', error),
   });

@@ -151,6 +151,9 @@ export function toConfig(env: Env): Config {
   }
   const redisHost = read.text('REDIS_HOST');
   const clusterNodes = read.list('REDIS_CLUSTER_NODES');
+  const redisDb = read.whole('REDIS_DB', 0, { min: 0, max: 1023 });
+  if (clusterNodes.length > 0 && redisDb !== 0)
+    throw new ConfigError('REDIS_DB must be 0 with REDIS_CLUSTER_NODES: a cluster has no other');
   const databaseHost = read.text('DB_HOST');
   const tlsCert = read.text('TLS_CERT_FILE');
   const tlsKey = read.text('TLS_KEY_FILE');
@@ -183,7 +186,7 @@ export function toConfig(env: Env): Config {
             port: read.port('REDIS_PORT', 6379),
             username: read.text('REDIS_USERNAME'),
             password: read.text('REDIS_PASSWORD'),
-            db: read.whole('REDIS_DB', 0, { min: 0, max: 1023 }),
+            db: redisDb,
             tls: read.flag('REDIS_TLS', false),
             clusterNodes,
             keyPrefix: read.text('REDIS_KEY_PREFIX') ?? '',

@@ -60,3 +60,7 @@ describe('WEBHOOK_SECRET_KEYS', () => {
     for (const secret of value.split(/[:,]/).filter((part) => part.length > 8)) expect(told).not.toContain(secret);
   });
 });
+
+test('a database number is refused with a cluster, which has no other than 0', () => {
+  expect(refusal({ REDIS_CLUSTER_NODES: 'redis-a:6379', REDIS_DB: '1' })).toMatch(/^REDIS_DB must be 0/);
+});

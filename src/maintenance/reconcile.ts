@@ -5,7 +5,7 @@ import { pause, repeat, type LongRunning } from '../lifecycle.ts';
 import { textArray } from '../persistence/array-parameter.ts';
 import { listOverdue } from '../persistence/queries/list-overdue.ts';
 import { listScheduled, type ScheduleCursor, type SchedulePage } from '../persistence/queries/list-scheduled.ts';
-import type { RedisScheduler } from '../schedule/redis-scheduler.ts';
+import type { IndexState, RedisScheduler } from '../schedule/redis-scheduler.ts';
 
 /** How soon an emptied Redis is noticed; the check reads one key a shard. */
 const CHECK_INTERVAL_MS = 1000;
@@ -78,18 +78,35 @@ export class Reconciler implements LongRunning {
 
   async #tick(): Promise<void> {
     if (!this.#mayGoOn()) return;
+    const state = await this.#look();
+    if (state === null || !this.#mayGoOn()) return;
     try {
-      const state = await this.#options.index.indexState();
-      if (!this.#mayGoOn()) return;
       if (state !== 'complete' || this.#wasAway) await this.rebuild(state === 'complete' || state === 'outdated');
     } catch (error) {
-      this.#wasAway = true;
-      this.#incompleteSinceMs ??= this.#options.now();
+      this.#noteAway();
       throw error;
     }
     if (performance.now() < this.#nextSweepAt) return;
     await this.sweep();
     this.#nextSweepAt = performance.now() + this.#options.intervalMs;
+  }
+
+  /** Null while Redis cannot do what the schedule needs: one that only reads lacks afterwards what one that was away lacks. */
+  async #look(): Promise<IndexState | null> {
+    const { index } = this.#options;
+    try {
+      const [state] = await Promise.all([index.indexState(), index.checkWritable()]);
+      return state;
+    } catch {
+      // The schedule says what is wrong.
+      this.#noteAway();
+      return null;
+    }
+  }
+
+  #noteAway(): void {
+    this.#wasAway = true;
+    this.#incompleteSinceMs ??= this.#options.now();
   }
 
   /**

@@ -1,7 +1,8 @@
 // Redis: one connection for commands and one for subscriptions, tuned so that a dead or stopped server fails fast.
-import { Cluster, Redis, type ClusterNode, type ClusterOptions, type RedisOptions } from 'ioredis';
+import { Cluster, Redis, type ClusterNode, type RedisOptions } from 'ioredis';
 import type { RedisConfig } from '../config.ts';
 import { pause } from '../lifecycle.ts';
+import { explainRedisError, isForbidden, isRefusal } from './redis-refusal.ts';
 import type { Script } from './redis-script.ts';
 
 /** A command that takes longer has failed: Redis answers in a millisecond, and PostgreSQL can stand in for it. */
@@ -11,14 +12,21 @@ const FIRST_RECONNECT_DELAY_MS = 50;
 const MAX_RECONNECT_DELAY_MS = 1000;
 /** Between two tries to subscribe on one connection: by then a server that stopped for a moment answers again. */
 const SUBSCRIBE_RETRY_MS = 1000;
+/** What the keys of the limits of callers and of webhooks begin with, behind the prefix. */
+const LIMITERS = ['wh-rate', 'wh-pace'] as const;
+/** Between two new connections for the reason that the old one led to a replica: a failover takes seconds. */
+const LEAVE_REPLICA_INTERVAL_MS = 500;
 /** Slots move rarely and one hop follows a move; more would only prolong a failure. */
 const MAX_CLUSTER_REDIRECTIONS = 4;
 const CLUSTER_RETRY_DELAY_MS = 50;
 
 export type RedisHealth = { readonly state: 'up' } | { readonly state: 'down'; readonly sinceMs: number };
 
-/** Hears of what goes wrong without a caller: connections that break, a server set up to lose keys. */
-export type OnRedisWarning = (message: string, error?: unknown) => void;
+/** Receives a sentence when something goes wrong without a caller: a connection that breaks, a command that is forbidden. */
+export type OnRedisWarning = (message: string) => void;
+
+/** What is reported apart, each as one sentence until it works again. */
+type Topic = 'connection' | 'policy' | 'publish' | 'limits' | `subscribe ${string}`;
 
 /** Who hears the broadcasts of a channel in this process. */
 export interface BroadcastListener {
@@ -32,22 +40,40 @@ export class RedisConnection {
   readonly commands: Redis | Cluster;
   readonly #subscriber: Redis | Cluster;
   readonly #onWarning: OnRedisWarning;
+  readonly #keyPrefix: string;
+  /** Whose present connection the server did not accept: the user, or the database. */
+  readonly #refused = new Set<Redis | Cluster>();
+  #mayLeaveReplicaAt = 0;
+  readonly #reported = new Map<Topic, string>();
   readonly #callbacks = new Map<string, Set<(message: string) => void>>();
   readonly #listeners = new Map<string, BroadcastListener>();
   #downSinceMs: number | null = Date.now();
 
   constructor(config: RedisConfig, onWarning: OnRedisWarning) {
     this.#onWarning = onWarning;
-    this.commands = createClient(config);
-    this.#subscriber = createClient(config, { shardedSubscribers: true });
+    this.#keyPrefix = config.keyPrefix;
+    this.commands = createClient(config, {
+      subscribes: false,
+      leavesReplica: () => this.#leaveReplica(),
+      wasRefused: () => this.#refused.has(this.commands),
+    });
+    this.#subscriber = createClient(config, {
+      subscribes: true,
+      leavesReplica: () => false,
+      wasRefused: () => this.#refused.has(this.#subscriber),
+    });
     for (const client of [this.commands, this.#subscriber]) {
-      // Errors repeat with every attempt to reconnect: the first tells it, health() tells the rest.
-      client.on('error', (error: Error) => this.#down(error));
-      client.on('close', () => this.#down());
+      client.on('error', (error: Error) => this.#down(client, error));
+      client.on('close', () => {
+        this.#refused.delete(client);
+        this.#down(client);
+      });
     }
     this.commands.on('ready', () => {
+      if (this.#refused.has(this.commands)) return;
       this.#downSinceMs = null;
-      void this.#checkPolicy();
+      this.#report('connection', null);
+      void this.#checkExtras();
     });
     this.#subscriber.on('ready', () => {
       for (const channel of this.#callbacks.keys()) void this.#take(channel, false);
@@ -120,9 +146,33 @@ export class RedisConnection {
     this.#subscriber.disconnect();
   }
 
-  #down(error?: Error): void {
-    if (this.#downSinceMs === null && error !== undefined) this.#onWarning('the connection to Redis broke', error);
+  // A master that was demoted keeps its connections, and behind its address there may be another by now.
+  #leaveReplica(): boolean {
+    const nowMs = performance.now();
+    if (nowMs < this.#mayLeaveReplicaAt) return false;
+    this.#mayLeaveReplicaAt = nowMs + LEAVE_REPLICA_INTERVAL_MS;
+    if (this.#subscriber instanceof Redis) this.#subscriber.disconnect(true);
+    return true;
+  }
+
+  #down(client: Redis | Cluster, error?: Error): void {
+    if (client instanceof Redis && client.status === 'connect' && isRefusal(error)) {
+      // The client goes on with database 0 where the server refuses another: nothing may be sent over this connection.
+      this.#refused.add(client);
+      client.disconnect(true);
+    }
+    // Errors repeat with every attempt to reconnect.
+    if (error !== undefined) this.#report('connection', explainRedisError(error));
     if (this.commands.status !== 'ready') this.#downSinceMs ??= Date.now();
+  }
+
+  /** Warns when this topic has another sentence than before; null: it works. */
+  #report(topic: Topic, sentence: string | null): void {
+    if (sentence === null) this.#reported.delete(topic);
+    else if (this.#reported.get(topic) !== sentence) {
+      this.#reported.set(topic, sentence);
+      this.#onWarning(sentence);
+    }
   }
 
   /** Asks until the server has taken the subscription, the connection is another, or nobody wants it any more. */
@@ -133,31 +183,75 @@ export class RedisConnection {
       try {
         const isSharded = isBroadcast && subscriber instanceof Cluster;
         await (isSharded ? subscriber.ssubscribe(channel) : subscriber.subscribe(channel));
+        this.#report(`subscribe ${channel}`, null);
         if (isBroadcast) this.#listeners.get(channel)?.onCounted?.();
         return;
       } catch (error) {
-        this.#onWarning('Redis did not take a subscription; trying again', error);
+        this.#report(
+          `subscribe ${channel}`,
+          `${explainRedisError(error)}. Without the subscription to ${channel} this process reads changes of others from PostgreSQL, later`,
+        );
         await pause(SUBSCRIBE_RETRY_MS);
       }
     }
   }
 
+  // Deliveries go on without any of these, so only a line tells that they are missing.
+  async #checkExtras(): Promise<void> {
+    const { commands } = this;
+    const channel = `${this.#keyPrefix}wh:probe`;
+    await this.#checkExtra('policy', 'Its memory policy is not checked', () => this.#checkPolicy());
+    await this.#checkExtra('publish', 'Processes do not wake each other, and watchers see changes of others later', () =>
+      commands instanceof Cluster ? commands.spublish(channel, '') : commands.publish(channel, ''),
+    );
+    await this.#checkExtra('limits', 'Each process counts calls and requests for itself', () => this.#checkLimits());
+  }
+
+  async #checkExtra(topic: Topic, without: string, call: () => Promise<unknown>): Promise<void> {
+    try {
+      await call();
+      this.#report(topic, null);
+    } catch (error) {
+      // Anything else than a refusal is told of by whoever needs Redis; this is asked again with the next connection.
+      if (isForbidden(error)) this.#report(topic, `${explainRedisError(error)}. ${without}`);
+    }
+  }
+
   // Evicted members are found by the reconciler alone, as late as its sweep comes to them.
   async #checkPolicy(): Promise<void> {
-    try {
-      const policy = /^maxmemory_policy:(\S+)/m.exec(await this.commands.info('memory'))?.[1];
-      if (policy !== undefined && policy !== 'noeviction') {
-        this.#onWarning(`Redis may evict the schedule: maxmemory-policy is ${policy}, and should be noeviction`);
-      }
-    } catch {
-      // Asked again with the next connection.
+    const policy = /^maxmemory_policy:(\S+)/m.exec(await this.commands.info('memory'))?.[1];
+    if (policy !== undefined && policy !== 'noeviction') {
+      this.#onWarning(`Redis may evict the schedule: maxmemory-policy is ${policy}, and should be noeviction`);
+    }
+  }
+
+  // What the limiters' script does (rate-limiter-flexible), one command at a time: a refusal within a script does not name its command.
+  async #checkLimits(): Promise<void> {
+    for (const limiter of LIMITERS) {
+      const key = `${this.#keyPrefix}${limiter}:probe`;
+      await this.commands.set(key, '0', 'EX', 1);
+      await this.commands.incrby(key, 1);
+      await this.commands.pttl(key);
+      // Which ends it, too.
+      await this.commands.expire(key, 0);
     }
   }
 }
 
-function createClient(config: RedisConfig, forCluster: ClusterOptions = {}): Redis | Cluster {
+interface ClientOptions {
+  /** Sharded channels need connections of their own in a cluster. */
+  readonly subscribes: boolean;
+  /** Whether to leave a server that answers that it is a replica. */
+  readonly leavesReplica: () => boolean;
+  /** Whether the connection that just ended was one that the server did not accept. */
+  readonly wasRefused: () => boolean;
+}
+
+function createClient(config: RedisConfig, { subscribes, leavesReplica, wasRefused }: ClientOptions): Redis | Cluster {
   const retryStrategy = (times: number): number =>
-    Math.min(FIRST_RECONNECT_DELAY_MS * 2 ** Math.min(times, 10), MAX_RECONNECT_DELAY_MS);
+    wasRefused()
+      ? MAX_RECONNECT_DELAY_MS
+      : Math.min(FIRST_RECONNECT_DELAY_MS * 2 ** Math.min(times, 10), MAX_RECONNECT_DELAY_MS);
   const options = {
     ...(config.username === null ? {} : { username: config.username }),
     ...(config.password === null ? {} : { password: config.password }),
@@ -169,6 +263,8 @@ function createClient(config: RedisConfig, forCluster: ClusterOptions = {}): Red
     maxRetriesPerRequest: 0,
     autoResubscribe: false,
     lazyConnect: true,
+    // A command more that a user would have to be granted, for a name in a list.
+    disableClientInfo: true,
   } satisfies RedisOptions;
   if (config.clusterNodes.length === 0) {
     return new Redis({
@@ -177,11 +273,14 @@ function createClient(config: RedisConfig, forCluster: ClusterOptions = {}): Red
       port: config.port,
       db: config.db,
       enableOfflineQueue: false,
+      // It asks INFO, which a user may be forbidden; the schedule finds out by itself what the server can do.
+      enableReadyCheck: false,
       retryStrategy,
+      reconnectOnError: (error) => error.message.includes('READONLY') && leavesReplica(),
     });
   }
   return new Cluster(config.clusterNodes.map(clusterNode), {
-    ...forCluster,
+    shardedSubscribers: subscribes,
     lazyConnect: true,
     enableOfflineQueue: false,
     clusterRetryStrategy: retryStrategy,

@@ -1,11 +1,14 @@
 // The schedule in Redis while it answers, in PostgreSQL while it does not.
 import { pause } from '../lifecycle.ts';
+import { explainRedisError, isRefusal } from '../persistence/redis-refusal.ts';
 import type { PostgresScheduler } from './postgres-scheduler.ts';
 import { SHUT_MS, type RedisScheduler } from './redis-scheduler.ts';
 import type { Claim, ClaimRequest, Scheduled, Scheduler, Settlement } from './scheduler.ts';
 import { Untold } from './untold.ts';
 
-/** One failure may be a command that a broken connection took with it; two in a row are worth a question. */
+/** While Redis serves, it is asked this often whether it can still do all that is needed: within two seconds PostgreSQL takes over. */
+const WATCH_INTERVAL_MS = 1000;
+/** One failure may be a command that a broken connection took with it; two in a row are worth a question. A refusal is worth one at once. */
 const MAX_FAILURES = 2;
 /** After each answer, until it is asked again whether Redis is back; SHUT_MS counts on it. */
 const PROBE_INTERVAL_MS = 250;
@@ -24,7 +27,8 @@ export interface FailoverOptions {
   readonly leaseMs: number;
   /** Whether this process ever claims: one that only publishes is in nobody's way. */
   readonly isWorker: boolean;
-  readonly onDegraded: (degraded: boolean) => void;
+  /** @param why a sentence that says what is wrong with Redis; null when it is new and has to be filled first, or is back */
+  readonly onDegraded: (degraded: boolean, why: string | null) => void;
   readonly onError: (message: string, error: unknown) => void;
   /** Hears of each call that Redis failed, whether it is left for that or not. */
   readonly onFailure?: (error: unknown) => void;
@@ -55,6 +59,9 @@ export class FailoverScheduler implements Scheduler {
   #isConfirming = false;
   readonly #stopping = new AbortController();
   #probing: Promise<void> = Promise.resolve();
+  #watching: Promise<void> = Promise.resolve();
+  /** What was said to be wrong since Redis serves no more; each sentence once. */
+  readonly #saidWhy = new Set<string | null>();
   readonly #wakeCallbacks: (() => void)[] = [];
 
   constructor(options: FailoverOptions) {
@@ -68,18 +75,16 @@ export class FailoverScheduler implements Scheduler {
   }
 
   async start(): Promise<void> {
-    const { redis, postgres, onDegraded } = this.#options;
+    const { redis, postgres } = this.#options;
     await Promise.all([redis.start(), postgres.start()]);
     // Nothing was taken from PostgreSQL yet, so there is nothing to shut Redis for.
-    if (!(await this.#returnAfter(() => redis.checkWritable()))) {
-      onDegraded(true);
-      this.#probing = this.#probeUntilBack();
-    }
+    if (!(await this.#returnAfter(() => redis.checkWritable()))) this.#probing = this.#probeUntilBack();
+    this.#watching = this.#watch();
   }
 
   async drain(): Promise<void> {
     this.#stopping.abort();
-    await this.#probing;
+    await Promise.all([this.#probing, this.#watching]);
     await Promise.all([this.#options.redis.drain(), this.#options.postgres.drain()]);
   }
 
@@ -201,39 +206,62 @@ export class FailoverScheduler implements Scheduler {
     } catch (error) {
       this.#failures += 1;
       this.#options.onFailure?.(error);
-      if (this.#failures >= MAX_FAILURES || isTimeout(error)) void this.#confirmAway();
+      if (this.#failures >= MAX_FAILURES || isTimeout(error) || isRefusal(error)) void this.#confirmAway(error);
       return undefined;
     }
   }
 
   // A process that got no processor for a while sees its commands time out although Redis is well: hence one more question.
-  async #confirmAway(): Promise<void> {
+  async #confirmAway(first: unknown): Promise<void> {
     if (this.#isConfirming || this.#awaySince !== null) return;
     this.#isConfirming = true;
     try {
       await this.#options.redis.checkWritable();
       this.#failures = 0;
     } catch (error) {
-      this.#leaveRedis('Redis does not answer', error);
+      // What a replica answers ends its connection, too, and then says more than that there is none.
+      this.#leaveRedis(explainRedisError(isRefusal(first) ? first : error));
     } finally {
       this.#isConfirming = false;
     }
   }
 
-  #leaveRedis(reason: string, error?: unknown): void {
+  // A Redis that answers reads and refuses writes looks well as long as nothing is due.
+  async #watch(): Promise<void> {
+    const { signal } = this.#stopping;
+    for (;;) {
+      await pause(WATCH_INTERVAL_MS, signal);
+      if (signal.aborted) return;
+      if (this.#awaySince !== null) continue;
+      await this.#options.redis.checkWritable().catch((error: unknown) => {
+        this.#options.onFailure?.(error);
+        return this.#confirmAway(error);
+      });
+    }
+  }
+
+  #leaveRedis(why: string): void {
     if (this.#awaySince !== null) return;
     this.#awaySince = performance.now();
     this.#shutAt = Number.NEGATIVE_INFINITY;
     this.#shutOut = null;
-    this.#options.onError(`${reason}; PostgreSQL serves the schedule`, error);
-    this.#options.onDegraded(true);
+    this.#sayWhy(why);
     this.#probing = this.#probeUntilBack();
     for (const callback of this.#wakeCallbacks) callback();
   }
 
+  #sayWhy(why: string | null): void {
+    if (this.#saidWhy.has(why)) return;
+    this.#saidWhy.add(why);
+    this.#options.onDegraded(true, why);
+  }
+
   async #probeUntilBack(): Promise<void> {
     const { signal } = this.#stopping;
-    const question = (): Promise<void> => (this.#options.isWorker ? this.#shut() : this.#options.redis.checkWritable());
+    const { redis, isWorker } = this.#options;
+    const question = async (): Promise<void> => {
+      await Promise.all([isWorker ? this.#shut() : null, redis.checkWritable()]);
+    };
     while (!signal.aborted && !(await this.#returnAfter(question))) await pause(PROBE_INTERVAL_MS, signal);
   }
 
@@ -255,13 +283,18 @@ export class FailoverScheduler implements Scheduler {
       const [, state] = await Promise.all([question(), redis.indexState()]);
       // Also while Redis is being filled: the pages already read do not hold what came meanwhile.
       void this.#untold.tell();
-      if (state !== 'complete' && state !== 'outdated') return false;
-    } catch {
+      if (state !== 'complete' && state !== 'outdated') {
+        this.#sayWhy(null);
+        return false;
+      }
+    } catch (error) {
+      if (isRefusal(error) || this.#saidWhy.size === 0) this.#sayWhy(explainRedisError(error));
       return false;
     }
     this.#awaySince = null;
     this.#failures = 0;
-    this.#options.onDegraded(false);
+    this.#saidWhy.clear();
+    this.#options.onDegraded(false, null);
     void this.#reopen();
     return true;
   }

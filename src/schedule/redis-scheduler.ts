@@ -20,6 +20,10 @@ const enqueueScript = loadScript('enqueue-2');
 const claimScript = loadScript('claim-4');
 const settleScript = loadScript('settle-2');
 const shutScript = loadScript('shut-4');
+const checkScript = loadScript('check-4');
+
+/** The keys of a check are gone at its end; should they be left behind, they expire. */
+const PROBE_MS = 1000;
 
 /** What the marks of an index that is being filled begin with; `complete:` is what gives out (shard.lua). */
 const BUILDING = 'building:';
@@ -69,7 +73,6 @@ interface Shard {
   readonly webhookPrefix: string;
   readonly epochKey: string;
   readonly shutKey: string;
-  readonly probeKey: string;
   /** Where the last claim stopped, for want of room with everything it saw. */
   rank: number;
   takenSinceFirstRank: number;
@@ -106,7 +109,6 @@ export class RedisScheduler implements Scheduler {
         webhookPrefix: `${prefix}:ep:`,
         epochKey: epoch,
         shutKey: shut,
-        probeKey: `${prefix}:probe`,
         rank: 0,
         takenSinceFirstRank: 0,
         isLimited: false,
@@ -184,9 +186,11 @@ export class RedisScheduler implements Scheduler {
     return this.release(settlements);
   }
 
-  /** Rejects while Redis takes no writes: away, out of memory, or a replica. */
+  /** Rejects while the schedule cannot do all it may have to: Redis is away, full, a replica, or forbids a command. */
   async checkWritable(): Promise<void> {
-    await Promise.all(this.#shards.map(({ probeKey }) => this.#redis.commands.set(probeKey, '', 'PX', 1000)));
+    await Promise.all(
+      this.#shards.map(({ givingKeys, webhookPrefix }) => this.#redis.run(checkScript, givingKeys, [webhookPrefix, PROBE_MS])),
+    );
   }
 
   /**

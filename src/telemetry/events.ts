@@ -164,15 +164,20 @@ export function createEvents(log: Logger, metrics: Metrics) {
       log.warn({ webhook_id: endpoint.webhookId, user_id: endpoint.userId, reason: endpoint.reason }, 'webhook disabled');
     },
 
-    /** Redis went away, or came back. */
-    schedulerDegraded(degraded: boolean): void {
-      if (degraded) log.warn('Redis is away: PostgreSQL serves the schedule');
-      else log.info('Redis serves the schedule');
+    /**
+     * Redis cannot do what the schedule needs, or can again.
+     * @param why a sentence about Redis; null when it is only new or emptied, and is being filled
+     */
+    schedulerDegraded(degraded: boolean, why: string | null): void {
+      if (!degraded) log.info('Redis serves the schedule');
+      else if (why === null) log.info('PostgreSQL serves the schedule until Redis is filled');
+      else log.warn({ store: 'redis' }, `${why}; PostgreSQL serves the schedule`);
     },
 
-    /** A call to a store failed; the caller has dealt with it. */
+    /** A call to a store failed; the caller has dealt with it. What is wrong with Redis, its connection and the schedule say once. */
     storeFailed(store: 'database' | 'redis', err: unknown): void {
       metrics.count('store_errors_total', 1, store);
+      if (store === 'redis') return;
       const now = performance.now();
       if (now - (lastStoreLineAt.get(store) ?? Number.NEGATIVE_INFINITY) < STORE_LINE_INTERVAL_MS) return;
       lastStoreLineAt.set(store, now);

@@ -65,7 +65,7 @@ const gauges = {
   scheduler_degraded:
     '1 while PostgreSQL serves the schedule: Redis is away, being filled, or shut by another worker for long.',
   database_up: '1 while PostgreSQL answers.',
-  redis_up: '1 while Redis answers.',
+  redis_up: '1 while Redis serves the schedule.',
 } as const;
 
 export type CounterName = keyof typeof counters;

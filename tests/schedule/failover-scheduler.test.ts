@@ -53,7 +53,7 @@ const createSchedule = (of: RedisScheduler, options: Partial<FailoverOptions> = 
     postgres: new PostgresScheduler(database.pool, { leaseMs: LEASE_MS }),
     leaseMs: LEASE_MS,
     isWorker: true,
-    onDegraded: (now) => degraded.push(now),
+    onDegraded: (now) => void (degraded.at(-1) === now || degraded.push(now)),
     onError: () => undefined,
     ...options,
   });
