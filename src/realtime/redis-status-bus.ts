@@ -119,8 +119,10 @@ export class RedisStatusBus implements StatusBus {
     try {
       while (this.#waiting.length > 0) {
         const updates = this.#waiting.splice(0, MAX_MESSAGE_UPDATES);
+        // As it was when this message left: a subscription that was taken since then is not among those that got it.
+        const own = this.#isCounted ? 1 : 0;
         const listeners = await this.#redis.broadcast(this.#updatesChannel, this.#write(updates));
-        if (listeners <= (this.#isCounted ? 1 : 0)) this.#beSilent();
+        if (listeners <= own) this.#beSilent();
       }
     } catch (error) {
       this.#beSilent();
