@@ -23,7 +23,6 @@ import { DatabaseClock } from './persistence/database-clock.ts';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './persistence/embedded-postgres.ts';
 import { migrate } from './persistence/migrate.ts';
 import { createOrm, type Orm } from './persistence/orm.ts';
-import { cancelDeliveries } from './persistence/queries/cancel-deliveries.ts';
 import { connectionOptions, createPool } from './persistence/pool.ts';
 import { createReports } from './persistence/reports.ts';
 import { RedisConnection } from './persistence/redis.ts';
@@ -41,8 +40,8 @@ import { RateLimit } from './security/rate-limit.ts';
 import { loadOrCreateKeys, SecretBox } from './security/secret-box.ts';
 import { TokenVerifier } from './security/tokens.ts';
 import { createChangeQueue } from './service/change-queue.ts';
+import { CloseWebhook } from './service/close-webhook.ts';
 import type { ServiceContext } from './service/context.ts';
-import { toStatusUpdates } from './service/delivery-view.ts';
 import { Publisher } from './service/publisher.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
@@ -186,16 +185,19 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
     now: () => stores.clock.now(),
     tracing,
   });
+  const closing = new CloseWebhook({
+    pool: stores.pool,
+    isWatched: () => bus.isHeard,
+    publish: publishUpdates,
+    onCancelled: (count) => events.deliveriesCancelled(count),
+    log,
+  });
   const onDisabled = (webhook: DisabledWebhook): void => {
     bus.announceWebhook(webhook.webhookId);
     bus.notify({ ...webhook, type: 'webhook_disabled', disabledAtMs: stores.clock.now() });
     events.endpointDisabled(webhook);
     const { webhookId, userId, reason } = webhook;
-    cancelDeliveries(stores.pool, webhookId, (rows) => publishUpdates(toStatusUpdates(rows))).then(
-      (count) => events.deliveriesCancelled(count),
-      (error: unknown) =>
-        log.warn({ err: error, webhook_id: webhookId }, 'not every delivery was cancelled; housekeeping will'),
-    );
+    void closing.endWaiting(webhookId);
     notices.send({
       type: 'webhook.disabled',
       data: { webhook_id: webhookId, user_id: userId, reason },
@@ -222,6 +224,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
     directory,
     recorder,
     send,
+    cancel: (deliveryId) => closing.endOne(deliveryId),
     pace: createPace(stores.redis, config.redis?.keyPrefix ?? ''),
     maxConcurrency: Math.min(config.delivery.maxConcurrency, Math.floor(budget.outbound * DELIVERY_SHARE)),
     endpointConcurrency: config.delivery.endpointConcurrency,
@@ -254,6 +257,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
     bus,
     feed,
     publishUpdates,
+    closing,
   };
 }
 
@@ -282,10 +286,8 @@ function createDoors(
     testSender: engine.testSender,
     checkUrl: (url) => engine.policy.checkUrl(url),
     onWebhookChanged: (webhookId) => engine.bus.announceWebhook(webhookId),
-    publishUpdates: (updates) => {
-      events.deliveriesCancelled(updates.filter(({ status }) => status === 'cancelled').length);
-      engine.publishUpdates(updates);
-    },
+    endWaiting: (webhookId) => engine.closing.endWaiting(webhookId),
+    publishUpdates: engine.publishUpdates,
     log,
   };
   const health = new Health({
@@ -349,6 +351,7 @@ function assemble(
     pool: stores.pool,
     isLeading: () => leader.isLeading,
     retentionDays: config.retentionDays,
+    endWaiting: (webhookId) => engine.closing.endWaiting(webhookId),
     now: () => stores.clock.now(),
     log,
   });
@@ -418,6 +421,7 @@ function assemble(
     await Promise.all([doors.http.close(closingMs), doors.grpc?.close(closingMs)]);
     await engine.publisher.idle();
     for (const part of maintenance.toReversed()) await part.drain();
+    await engine.closing.drain();
     await engine.bus.drain();
     await engine.scheduler.drain();
     await engine.notices.drain();

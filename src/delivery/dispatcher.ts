@@ -1,7 +1,6 @@
 // The dispatcher: takes due deliveries from the schedule, or straight from a commit, and keeps as many in flight as may be.
 import type { Pool } from 'pg';
 import { pause, type LongRunning } from '../lifecycle.ts';
-import { cancelDelivery } from '../persistence/queries/cancel-delivery.ts';
 import type { BirthHold, EventRow } from '../persistence/queries/insert-events.ts';
 import { loadDeliveries } from '../persistence/queries/load-deliveries.ts';
 import { MAX_LEASE_EXPIRATIONS } from '../domain/delivery.ts';
@@ -43,6 +42,8 @@ export interface DispatcherOptions {
   readonly scheduler: Scheduler;
   readonly directory: WebhookDirectory;
   readonly recorder: Recorder;
+  /** Cancels a delivery whose webhook was closed. */
+  readonly cancel: (deliveryId: string) => Promise<void>;
   readonly send: Attempt;
   /** Milliseconds to wait before the next request to this webhook, 0 to go ahead: its own rate limit. */
   readonly pace: (target: Target) => Promise<number> | number;
@@ -306,7 +307,7 @@ export class Dispatcher implements LongRunning {
   }
 
   async #cancel(task: Task): Promise<false> {
-    await cancelDelivery(this.#options.pool, task.deliveryId);
+    await this.#options.cancel(task.deliveryId);
     this.#release([task.lease], null);
     return false;
   }

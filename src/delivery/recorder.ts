@@ -51,7 +51,8 @@ export class Recorder {
   /** When each write in flight began. */
   readonly #writing = new Set<{ readonly startedAt: number }>();
   #unwritten = 0;
-  #isStalled = false;
+  /** When a write failed last, while none that began after it has succeeded. */
+  #failedAt: number | null = null;
   #idleCallbacks: (() => void)[] = [];
 
   constructor(options: RecorderOptions) {
@@ -65,7 +66,7 @@ export class Recorder {
 
   /** True while outcomes cannot be written: nothing more should be sent, since it could not be recorded either. */
   get isStalled(): boolean {
-    if (this.#isStalled) return true;
+    if (this.#failedAt !== null) return true;
     for (const { startedAt } of this.#writing) if (performance.now() - startedAt > STALLED_WRITE_MS) return true;
     return false;
   }
@@ -100,7 +101,10 @@ export class Recorder {
   #done(stale: number): void {
     this.#options.telemetry.events.staleResult(stale);
     this.#unwritten -= 1;
-    if (this.#unwritten === 0) for (const callback of this.#idleCallbacks.splice(0)) callback();
+    if (this.#unwritten > 0) return;
+    // Nothing is left to find out by whether writing works: the next outcome does.
+    this.#failedAt = null;
+    for (const callback of this.#idleCallbacks.splice(0)) callback();
   }
 
   async #retry(entry: Entry, error: unknown): Promise<void> {
@@ -113,9 +117,9 @@ export class Recorder {
       if (entry.row.response === null) return this.#done(1);
       return this.#add({ ...entry, row: { ...entry.row, response: null } });
     }
-    if (!this.#isStalled)
+    if (this.#failedAt === null)
       this.#options.telemetry.log.error({ err: error }, 'outcomes cannot be written; sending pauses until they can');
-    this.#isStalled = true;
+    this.#failedAt = performance.now();
     await pause(RETRY_WRITE_MS);
     this.#add(entry);
   }
@@ -134,7 +138,8 @@ export class Recorder {
     } finally {
       this.#writing.delete(write);
     }
-    this.#isStalled = false;
+    // One that began before may have been written before, and one without a row has written nothing.
+    if (rows.length > 0 && this.#failedAt !== null && now > this.#failedAt) this.#failedAt = null;
     let next = 0;
     const results = entries.map((entry) => (isValid(entry) ? states[next++] : undefined));
     this.#options.telemetry.events.resultsCommitted(results.filter(Boolean).length, performance.now() - write.startedAt);

@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import { repeat, type LongRunning } from '../lifecycle.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { cancelDeliveries } from '../persistence/queries/cancel-deliveries.ts';
+import { findClosedWebhooks } from '../persistence/queries/find-closed-webhooks.ts';
 import { createPartitions } from './partitions.ts';
 import { dropPastDays } from './retention.ts';
 
@@ -12,6 +12,8 @@ const INTERVAL_MS = 60_000;
 const MAX_EXPIRED_KEYS = 5000;
 /** Looked after in one round. */
 const MAX_CLOSED_WEBHOOKS = 100;
+/** Closed longer ago than this, in milliseconds, a webhook is not looked at: what is left of it is cancelled when its turn comes. */
+const CLOSED_WITHIN_MS = 86_400_000;
 
 export interface HousekeeperOptions {
   readonly pool: Pool;
@@ -20,6 +22,8 @@ export interface HousekeeperOptions {
   /** Milliseconds since 1970 by the database's clock. */
   readonly now: () => number;
   readonly log: Logger;
+  /** Ends what waits for a closed webhook. */
+  readonly endWaiting: (webhookId: string) => Promise<void>;
 }
 
 export class Housekeeper implements LongRunning {
@@ -36,8 +40,8 @@ export class Housekeeper implements LongRunning {
     const { isLeading, log } = this.#options;
     this.#loop = repeat(
       async () => {
-        if (!isLeading()) return;
         for (const [name, job] of jobs(this.#options)) {
+          if (!isLeading()) return;
           // Each by itself: one that cannot be done must not keep the others from being done.
           await job().then(
             (done) => done > 0 && log.info({ job: name, count: done }, 'housekeeping'),
@@ -64,37 +68,31 @@ function jobs(options: HousekeeperOptions): [string, () => Promise<number>][] {
   return [
     ['partitions made', () => createPartitions(pool, now(), (message) => log.warn({ job: 'partitions made' }, message))],
     ['partitions dropped', async () => (await dropPastDays(options)).length],
-    ['idempotency keys expired', () => expireIdempotencyKeys(pool)],
+    ['idempotency keys expired', () => expireIdempotencyKeys(options)],
     ['old secrets expired', () => expireOldSecrets(pool)],
-    ['deliveries of closed webhooks cancelled', () => cancelAbandoned(pool)],
+    ['closed webhooks with deliveries that waited', () => endAbandoned(options)],
   ];
 }
 
 // Left behind by a process that died between closing a webhook and cancelling, or by a publish that raced with the closing.
-async function cancelAbandoned(pool: Pool): Promise<number> {
-  const closed = await pool.query<{ id: string }>(
-    `select w.id from webhook_endpoints w
-     where (not w.is_active or w.deleted_at is not null)
-       and exists (select 1 from deliveries d where d.webhook_id = w.id and d.status in ('pending', 'retrying'))
-     limit $1`,
-    [MAX_CLOSED_WEBHOOKS],
-  );
-  let cancelled = 0;
-  for (const { id } of closed.rows) cancelled += await cancelDeliveries(pool, id, () => undefined);
-  return cancelled;
+async function endAbandoned({ pool, isLeading, endWaiting }: HousekeeperOptions): Promise<number> {
+  const webhookIds = await findClosedWebhooks(pool, { closedWithinMs: CLOSED_WITHIN_MS, max: MAX_CLOSED_WEBHOOKS });
+  for (const webhookId of webhookIds) if (isLeading()) await endWaiting(webhookId);
+  return webhookIds.length;
 }
 
-async function expireIdempotencyKeys(pool: Pool): Promise<number> {
+async function expireIdempotencyKeys({ pool, isLeading }: HousekeeperOptions): Promise<number> {
   let expired = 0;
-  for (;;) {
+  while (isLeading()) {
     const result = await pool.query(
       `delete from idempotency_keys where ctid = any (array(
          select ctid from idempotency_keys where expires_at < now() limit $1 for update skip locked))`,
       [MAX_EXPIRED_KEYS],
     );
     expired += result.rowCount ?? 0;
-    if ((result.rowCount ?? 0) < MAX_EXPIRED_KEYS) return expired;
+    if ((result.rowCount ?? 0) < MAX_EXPIRED_KEYS) break;
   }
+  return expired;
 }
 
 // A secret that no longer signs need not be kept, sealed or not.

@@ -39,6 +39,8 @@ export interface ManagementContext {
   readonly checkUrl: (url: string) => string;
   /** To be called after a committed change that attempts must see. */
   readonly onWebhookChanged: (webhookId: string) => void;
+  /** To be called after a commit that closed a webhook: ends what waits for it. Resolves after a part of a large backlog; never rejects. */
+  readonly endWaiting: (webhookId: string) => Promise<void>;
   /** Tells watchers of committed changes of deliveries. */
   readonly publishUpdates: (updates: readonly StatusUpdate[]) => void;
   readonly log: Logger;

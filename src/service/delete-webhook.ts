@@ -1,7 +1,6 @@
 // Removes a webhook: its row stays, unseen, because the log of its deliveries stays readable.
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
-import { cancelWaiting } from './cancel-waiting.ts';
 import type { ManagementContext } from './context.ts';
 import { findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
@@ -20,5 +19,6 @@ export async function deleteWebhook(context: ManagementContext, principal: Princ
     }),
   );
   context.onWebhookChanged(webhookId);
-  await cancelWaiting(context, principal, webhookId);
+  // Takes its turn like a change; patient, because each is part of one call.
+  await context.changes.run(principal.userId, () => context.endWaiting(webhookId), { isPatient: true });
 }

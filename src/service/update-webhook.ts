@@ -2,7 +2,6 @@
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import type { Principal } from '../security/tokens.ts';
-import { cancelWaiting } from './cancel-waiting.ts';
 import type { ManagementContext } from './context.ts';
 import { checkEventTypes, findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
@@ -50,7 +49,9 @@ export async function updateWebhook(
     }),
   );
   context.onWebhookChanged(webhook.id);
-  if (input.isActive === false) await cancelWaiting(context, principal, webhook.id);
+  // Takes its turn like a change; patient, because each is part of one call.
+  if (input.isActive === false)
+    await context.changes.run(principal.userId, () => context.endWaiting(webhook.id), { isPatient: true });
   return webhookView(webhook, context.config.delivery.retry);
 }
 

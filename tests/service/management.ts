@@ -9,6 +9,7 @@ import type { Scheduled } from '../../src/schedule/scheduler.ts';
 import { EgressPolicy } from '../../src/security/egress-policy.ts';
 import { SecretBox } from '../../src/security/secret-box.ts';
 import type { Principal } from '../../src/security/tokens.ts';
+import { CloseWebhook } from '../../src/service/close-webhook.ts';
 import type { ManagementContext } from '../../src/service/context.ts';
 import { createChangeQueue } from '../../src/service/change-queue.ts';
 import { createWebhook, type CreateWebhookInput } from '../../src/service/create-webhook.ts';
@@ -37,6 +38,13 @@ export async function startManagement(env: Record<string, string> = {}): Promise
   const config = toConfig({ ENVIRONMENT: 'test', ...env });
   const egress = new EgressPolicy(config);
   const box = new SecretBox([`k1:${randomBytes(32).toString('base64')}`]);
+  const closing = new CloseWebhook({
+    pool: database.pool,
+    isWatched: () => true,
+    publish: (updates) => void management.updates.push(...updates),
+    onCancelled: () => undefined,
+    log: silentLogger,
+  });
   const management: Management = {
     database,
     box,
@@ -61,10 +69,12 @@ export async function startManagement(env: Record<string, string> = {}): Promise
       },
       checkUrl: (url) => egress.checkUrl(url),
       onWebhookChanged: (id) => void management.changed.push(id),
+      endWaiting: (webhookId) => closing.endWaiting(webhookId),
       publishUpdates: (updates) => void management.updates.push(...updates),
       log: silentLogger,
     },
     async close() {
+      await closing.drain();
       await orm.close(true);
       await database.drop();
     },

@@ -1,8 +1,11 @@
 // Cancels one delivery whose webhook was closed while the event was being published.
 import type { Pool } from 'pg';
+import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 
-export async function cancelDelivery(pool: Pool, deliveryId: string): Promise<void> {
-  await pool.query({ name: 'cancel-delivery', text: statement, values: [deliveryId] });
+/** Returns it as it stands now; undefined when it had come to its end before. */
+export async function cancelDelivery(pool: Pool, deliveryId: string): Promise<DeliveryRow | undefined> {
+  const { rows } = await pool.query<DeliveryRow>({ name: 'cancel-delivery', text: statement, values: [deliveryId] });
+  return rows[0];
 }
 
 /** What was delivered before and was only being sent again stays delivered. */
@@ -13,5 +16,6 @@ export const toCancelled = `
   changed_at = clock_timestamp()`;
 
 const statement = `
-update deliveries set ${toCancelled}
-where id = $1 and status in ('pending', 'retrying')`;
+update deliveries d set ${toCancelled}
+where d.id = $1 and d.status in ('pending', 'retrying')
+returning ${deliveryColumns}`;

@@ -1,0 +1,89 @@
+// Ending what waits for a webhook that was disabled or deleted: one way for calls, for the engine and for housekeeping.
+import type { Pool } from 'pg';
+import type { LongRunning } from '../lifecycle.ts';
+import { cancelDeliveries, MAX_CANCELLED_AT_ONCE } from '../persistence/queries/cancel-deliveries.ts';
+import { cancelDelivery } from '../persistence/queries/cancel-delivery.ts';
+import type { StatusUpdate } from '../realtime/status-update.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { toStatusUpdates } from './delivery-view.ts';
+
+/** Webhooks whose waiting deliveries are still being cancelled by this process. What does not fit is left to housekeeping. */
+const MAX_WEBHOOKS = 10_000;
+
+export interface CloseWebhookOptions {
+  readonly pool: Pool;
+  /** Whether anybody may be watching: else only their number is read. */
+  readonly isWatched: () => boolean;
+  readonly publish: (updates: readonly StatusUpdate[]) => void;
+  readonly onCancelled: (count: number) => void;
+  readonly log: Logger;
+}
+
+/**
+ * To be told after the commit that closed a webhook: from then on nothing of it is sent anyway. A caller waits for the first batch alone; the
+ * rest goes on behind it, a batch of each webhook in turn, one statement at a time. Each batch is counted and announced. Never rejects: what
+ * is left over is cancelled by housekeeping, or by the attempt's own check.
+ */
+export class CloseWebhook implements LongRunning {
+  readonly name = 'close-webhook';
+  readonly #options: CloseWebhookOptions;
+  readonly #unfinished = new Set<string>();
+  #isStopping = false;
+  #loop: Promise<void> | undefined;
+
+  constructor(options: CloseWebhookOptions) {
+    this.#options = options;
+  }
+
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async drain(): Promise<void> {
+    this.#isStopping = true;
+    await this.#loop;
+  }
+
+  /** Resolves after the first batch. */
+  async endWaiting(webhookId: string): Promise<void> {
+    const count = await this.#cancelBatch(webhookId);
+    if (count < MAX_CANCELLED_AT_ONCE || this.#unfinished.size >= MAX_WEBHOOKS) return;
+    this.#unfinished.add(webhookId);
+    this.#loop ??= this.#run();
+  }
+
+  /** Cancels one delivery that was about to be sent. Rejects when that could not be written: it is then claimed again. */
+  async endOne(deliveryId: string): Promise<void> {
+    const row = await cancelDelivery(this.#options.pool, deliveryId);
+    if (row === undefined) return;
+    this.#options.onCancelled(1);
+    this.#options.publish(toStatusUpdates([row]));
+  }
+
+  async #run(): Promise<void> {
+    for (const webhookId of this.#unfinished) {
+      if (this.#isStopping) break;
+      const count = await this.#cancelBatch(webhookId);
+      this.#unfinished.delete(webhookId);
+      // Behind the others: a set goes on with what is added while it is gone through.
+      if (count === MAX_CANCELLED_AT_ONCE) this.#unfinished.add(webhookId);
+    }
+    this.#loop = undefined;
+  }
+
+  async #cancelBatch(webhookId: string): Promise<number> {
+    const { pool, isWatched, publish, onCancelled, log } = this.#options;
+    try {
+      const { count, rows } = await cancelDeliveries(pool, webhookId, isWatched());
+      onCancelled(count);
+      if (rows.length > 0) publish(toStatusUpdates(rows));
+      return count;
+    } catch (error) {
+      log.warn(
+        { err: error, webhook_id: webhookId },
+        'not every delivery of a closed webhook was cancelled; housekeeping will',
+      );
+      return 0;
+    }
+  }
+}
