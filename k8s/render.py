@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Renders the chart into k8s/manifests with Helm's own engine, for clusters that are not run with Helm.
 
-Needs `pip install helm-python-sdk` (Helm as a library); `helm template webhook-service <chart> -n homechef` gives the same.
+Without the migration job: a Job cannot be changed, so applying the manifests again with another image would fail, and each process migrates
+as it starts, under a lock and before it serves. Needs `pip install helm-python-sdk` (Helm as a library);
+`helm template webhook-service <chart> -n homechef --set migration.enabled=false` gives the same.
 """
 import hashlib
 import pathlib
@@ -25,7 +27,7 @@ def main() -> None:
     chart = helm_python.Chart.load(str(CHART))
     problems = helm_python.lint(str(CHART))
     print(problems, file=sys.stderr)
-    rendered = chart.render({}, name="webhook-service", namespace="homechef", is_install=True)
+    rendered = chart.render({"migration": {"enabled": False}}, name="webhook-service", namespace="homechef", is_install=True)
     target = HERE / "manifests"
     for old in target.glob("*.yaml"):
         old.unlink()

@@ -18,23 +18,85 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
-{{/* What every container of the service has in common. */}}
+{{/* The environment of every process, as the data of a ConfigMap. */}}
+{{- define "webhooks.environment" -}}
+{{- range $name, $value := .Values.config }}
+{{ $name }}: {{ $value | quote }}
+{{- end }}
+SERVER_PORT: "8080"
+GRPC_PORT: "9090"
+METRICS_PORT: "9464"
+{{- if .Values.networkPolicy.allowedCidrs }}
+WEBHOOK_ALLOWED_CIDRS: {{ join "," .Values.networkPolicy.allowedCidrs | quote }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The name carries a hash of the content: another environment is another ConfigMap, so pods of the previous version keep theirs until they
+are gone, and a rollback finds the one it knows.
+*/}}
+{{- define "webhooks.configName" -}}
+{{ include "webhooks.name" . }}-{{ include "webhooks.environment" . | sha256sum | trunc 10 }}
+{{- end -}}
+
+{{/* Not the release's own name: up to chart 1.0 a hook made an account of that name, which no release can take over. */}}
+{{- define "webhooks.accountName" -}}
+{{ include "webhooks.name" . }}-runtime
+{{- end -}}
+
+{{/*
+Pods are replaced when the Secret changes. Its content can be read only while an installation is made, by somebody who may; else the
+Secret's name stands for it.
+*/}}
+{{- define "webhooks.secretChecksum" -}}
+{{- $secret := lookup "v1" "Secret" .Release.Namespace .Values.secretName -}}
+{{- toJson (dict "name" .Values.secretName "data" (default dict (get ($secret | default dict) "data"))) | sha256sum -}}
+{{- end -}}
+
+{{/* A quantity of memory in MiB: 768Mi, 1Gi, 1G, 500M, or bytes. */}}
+{{- define "webhooks.mebibytes" -}}
+{{- $text := toString . -}}
+{{- if hasSuffix "Gi" $text -}}{{ mulf (trimSuffix "Gi" $text | float64) 1024 | int }}
+{{- else if hasSuffix "Mi" $text -}}{{ trimSuffix "Mi" $text | float64 | int }}
+{{- else if hasSuffix "G" $text -}}{{ mulf (trimSuffix "G" $text | float64) 953.67 | int }}
+{{- else if hasSuffix "M" $text -}}{{ mulf (trimSuffix "M" $text | float64) 0.95367 | int }}
+{{- else if regexMatch "^[0-9]+$" $text -}}{{ div ($text | int64) 1048576 }}
+{{- else -}}{{ fail (printf "resources.limits.memory: %s is not a quantity that this chart reads; use Mi or Gi" $text) }}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The heap gets two thirds of the memory that the pod may use, and never more than the 1,024 MB that the image starts with: what is left is
+for buffers, code and stacks. Beyond its heap the process collects garbage; beyond its memory the kernel kills it.
+*/}}
+{{- define "webhooks.heapMegabytes" -}}
+{{- $memory := dig "limits" "memory" "" .resources -}}
+{{- if $memory -}}{{ min 1024 (div (mul (include "webhooks.mebibytes" $memory | int) 2) 3) }}{{- else -}}1024{{- end -}}
+{{- end -}}
+
+{{/* What every container of the service has in common; called with the root and the name of its ConfigMap. */}}
 {{- define "webhooks.container" -}}
-image: {{ include "webhooks.image" . }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- $ := .root -}}
+image: {{ include "webhooks.image" $ }}
+imagePullPolicy: {{ $.Values.image.pullPolicy }}
 envFrom:
-  - configMapRef: { name: {{ include "webhooks.name" . }} }
-  - secretRef: { name: {{ .Values.secretName }} }
+  - configMapRef: { name: {{ .configName }} }
+  - secretRef: { name: {{ $.Values.secretName }} }
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities: { drop: [ALL] }
 volumeMounts:
   - { name: tmp, mountPath: /tmp }
+  {{- with $.Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
+{{/* What every pod has in common; called with the root and the name of its ServiceAccount. */}}
 {{- define "webhooks.pod" -}}
-serviceAccountName: {{ include "webhooks.name" . }}
+{{- $ := .root -}}
+serviceAccountName: {{ .accountName }}
 automountServiceAccountToken: false
 securityContext:
   runAsNonRoot: true
@@ -42,15 +104,60 @@ securityContext:
   runAsGroup: 1000
   fsGroup: 1000
   seccompProfile: { type: RuntimeDefault }
-{{- with .Values.imagePullSecrets }}
+{{- with $.Values.imagePullSecrets }}
 imagePullSecrets: {{ toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.nodeSelector }}
+{{- with $.Values.nodeSelector }}
 nodeSelector: {{ toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.tolerations }}
+{{- with $.Values.tolerations }}
 tolerations: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with $.Values.affinity }}
+affinity: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with $.Values.priorityClassName }}
+priorityClassName: {{ . }}
 {{- end }}
 volumes:
   - { name: tmp, emptyDir: { sizeLimit: 64Mi } }
+  {{- with $.Values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* Where DNS is answered: every pod needs it. */}}
+{{- define "webhooks.dnsEgress" -}}
+- to: [{ namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: kube-system } } }]
+  ports: [{ port: 53, protocol: UDP }, { port: 53, protocol: TCP }]
+{{- end -}}
+
+{{- define "webhooks.databaseEgress" -}}
+- to: {{ toJson .Values.networkPolicy.database }}
+  ports: [{ port: {{ index .Values.config "DB_PORT" | default "5432" | int }} }]
+{{- end -}}
+
+{{/* REDIS_PORT, and with a cluster the port of each of its nodes. */}}
+{{- define "webhooks.redisPorts" -}}
+{{- $ports := list (index .Values.config "REDIS_PORT" | default "6379" | int) -}}
+{{- range splitList "," (index .Values.config "REDIS_CLUSTER_NODES" | default "") -}}
+{{- $port := regexFind ":[0-9]+$" (trim .) | trimPrefix ":" -}}
+{{- if $port }}{{ $ports = append $ports ($port | int) }}{{ end -}}
+{{- end -}}
+{{- $list := list -}}
+{{- range uniq $ports }}{{ $list = append $list (dict "port" .) }}{{ end -}}
+{{- toJson $list -}}
+{{- end -}}
+
+{{/* The ports of the services that the configuration names by URL: notices, keys of tokens, and those of the health answer. */}}
+{{- define "webhooks.dependencyPorts" -}}
+{{- $list := list -}}
+{{- range list "NOTIFICATION_SERVICE_URL" "USER_SERVICE_URL" "ORDER_SERVICE_URL" "PAYMENT_SERVICE_URL" "JWT_JWKS_URL" -}}
+{{- with index $.Values.config . -}}
+{{- $url := urlParse . -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) -}}
+{{- $list = append $list (dict "port" ($port | int)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson (uniq $list) -}}
 {{- end -}}
