@@ -1,30 +1,12 @@
-// The service's own notices to NOTIFICATION_SERVICE_URL: a webhook was disabled, a delivery was given up.
+// The service's own notices to NOTIFICATION_SERVICE_URL: a webhook was disabled, deliveries were given up.
 import { setTimeout as wait } from 'node:timers/promises';
-import { request } from 'undici';
+import { Agent, request } from 'undici';
 import type { LongRunning } from '../lifecycle.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { NoticeQueue, type Notice, type TimedNotice } from './notice-queue.ts';
 
-export type Notice =
-  | {
-      readonly type: 'webhook.disabled';
-      readonly data: { webhook_id: string; user_id: string; reason: string };
-    }
-  | {
-      readonly type: 'delivery.given_up';
-      readonly data: {
-        delivery_id: string;
-        webhook_id: string;
-        user_id: string;
-        event_id: string;
-        event_type: string;
-        error_code: string | null;
-        attempts: number;
-      };
-    };
-
-/** Notices waiting while the notification service is away; older ones are worth less than newer ones, so the oldest goes. */
-const MAX_WAITING = 1000;
+/** For one try, from the dial to the end of the response, in milliseconds. */
 const TIMEOUT_MS = 5000;
 const TRIES = 3;
 const RETRY_DELAY_MS = 1000;
@@ -35,7 +17,9 @@ export class Notices implements LongRunning {
   readonly #url: string | null;
   readonly #log: Logger;
   readonly #stopping = new AbortController();
-  #waiting: (Notice & { readonly timestamp: string })[] = [];
+  readonly #agent = new Agent({ connect: { timeout: TIMEOUT_MS }, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
+  readonly #waiting = new NoticeQueue();
+  #dropped = 0;
   #sending: Promise<void> | null = null;
 
   constructor(url: string | null, log: Logger) {
@@ -47,37 +31,42 @@ export class Notices implements LongRunning {
     return Promise.resolve();
   }
 
+  /** Ends at once, whatever the notification service does: what waits is lost with the process. */
   async drain(): Promise<void> {
     this.#stopping.abort();
+    // Aborting a request leaves one that is still being dialled waiting for its dial.
+    await this.#agent.destroy();
     await this.#sending;
   }
 
   send(notice: Notice): void {
     if (this.#url === null || this.#stopping.signal.aborted) return;
-    if (this.#waiting.length === MAX_WAITING) this.#waiting.shift();
-    this.#waiting.push({ ...notice, timestamp: new Date().toISOString() });
+    this.#dropped += this.#waiting.add({ ...notice, timestamp: new Date().toISOString() });
     this.#sending ??= this.#sendAll(this.#url).finally(() => (this.#sending = null));
   }
 
   async #sendAll(url: string): Promise<void> {
-    for (let notice = this.#waiting.shift(); notice !== undefined; notice = this.#waiting.shift()) {
-      if (!(await this.#trySend(url, JSON.stringify(notice)))) {
+    const { signal } = this.#stopping;
+    for (let notice = this.#waiting.next(); notice !== undefined && !signal.aborted; notice = this.#waiting.next()) {
+      const isTaken = await this.#trySend(url, notice);
+      if (!isTaken && !signal.aborted) {
         this.#log.warn({ type: notice.type }, 'a notice was not taken by the notification service');
       }
+      if (this.#dropped > 0) this.#log.warn({ count: this.#dropped }, 'notices were dropped: too many wait');
+      this.#dropped = 0;
     }
   }
 
-  async #trySend(url: string, body: string): Promise<boolean> {
+  async #trySend(url: string, notice: TimedNotice): Promise<boolean> {
     const { signal } = this.#stopping;
     for (let tries = 0; tries < TRIES && !signal.aborted; tries += 1) {
       try {
         const answer = await request(url, {
           method: 'POST',
           headers: { 'content-type': 'application/json' },
-          body,
-          headersTimeout: TIMEOUT_MS,
-          bodyTimeout: TIMEOUT_MS,
-          signal,
+          body: JSON.stringify(notice),
+          dispatcher: this.#agent,
+          signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
         });
         await answer.body.dump();
         if (answer.statusCode < 300) return true;
@@ -102,6 +91,7 @@ export function givenUp(update: StatusUpdate): Notice {
       event_type: update.eventType,
       error_code: update.errorCode,
       attempts: update.attemptCount,
+      count: 1,
     },
   };
 }
