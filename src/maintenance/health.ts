@@ -4,16 +4,20 @@ import { request } from 'undici';
 import { repeat, type LongRunning } from '../lifecycle.ts';
 
 const CHECK_INTERVAL_MS = 1000;
-/** A database that takes longer for `select 1` is as good as away. */
+/** A database that takes longer for a `select` is as good as away. */
 const DATABASE_TIMEOUT_MS = 2000;
 /** A worker that has not been able to ask for work for so long takes no part in delivering (rule 68). */
 const MAX_CLAIM_AGE_MS = 30_000;
 /** Receivers refuse signatures that are five minutes off; a minute leaves room for theirs. */
 const MAX_CLOCK_SKEW_MS = 60_000;
+/** Also true of a standby. */
+const READ_ONLY = `select current_setting('transaction_read_only') = 'on' as "isReadOnly"`;
 const DEPENDENCY_INTERVAL_MS = 30_000;
 const DEPENDENCY_TIMEOUT_MS = 2000;
 
 type CheckState = 'ok' | 'degraded' | 'down';
+/** A database that is read-only (a failover is in progress, or an operator has closed it) takes no publish and no outcome. */
+type DatabaseState = 'ok' | 'read_only' | 'down';
 
 export interface HealthOptions {
   readonly pool: Pool;
@@ -30,7 +34,7 @@ export class Health implements LongRunning {
   readonly #options: HealthOptions;
   readonly #stopping = new AbortController();
   readonly #dependencies = new Map<string, CheckState>();
-  #database: CheckState = 'down';
+  #database: DatabaseState = 'down';
   #isServing = false;
   #loops: Promise<unknown> = Promise.resolve();
 
@@ -72,13 +76,13 @@ export class Health implements LongRunning {
     return true;
   }
 
-  report(): { readonly ready: boolean; readonly checks: Readonly<Record<string, CheckState>> } {
+  report(): { readonly ready: boolean; readonly checks: Readonly<Record<string, CheckState | DatabaseState>> } {
     const { isRedisAway, claimAgeMs, clockSkewMs } = this.#options;
-    const checks: Record<string, CheckState> = { database: this.#database };
+    const checks: Record<string, CheckState | DatabaseState> = { database: this.#database };
     if (isRedisAway !== null) checks['redis'] = isRedisAway() ? 'degraded' : 'ok';
     if (claimAgeMs !== null) checks['worker'] = claimAgeMs() < MAX_CLAIM_AGE_MS ? 'ok' : 'down';
     checks['clock'] = Math.abs(clockSkewMs()) < MAX_CLOCK_SKEW_MS ? 'ok' : 'down';
-    return { ready: this.#isServing && !Object.values(checks).includes('down'), checks };
+    return { ready: this.#isServing && this.#database === 'ok' && !Object.values(checks).includes('down'), checks };
   }
 
   dependencies(): Readonly<Record<string, CheckState>> {
@@ -86,10 +90,10 @@ export class Health implements LongRunning {
   }
 
   async #checkDatabase(): Promise<void> {
-    const late = new Promise<CheckState>((resolve) => setTimeout(resolve, DATABASE_TIMEOUT_MS, 'down').unref());
-    const answered = this.#options.pool.query('select 1').then(
-      (): CheckState => 'ok',
-      (): CheckState => 'down',
+    const late = new Promise<DatabaseState>((resolve) => setTimeout(resolve, DATABASE_TIMEOUT_MS, 'down').unref());
+    const answered = this.#options.pool.query<{ isReadOnly: boolean }>(READ_ONLY).then(
+      ({ rows }): DatabaseState => (rows[0]?.isReadOnly === true ? 'read_only' : 'ok'),
+      (): DatabaseState => 'down',
     );
     this.#database = await Promise.race([answered, late]);
   }

@@ -7,7 +7,7 @@ import { Delivery } from './entities/delivery.ts';
 import { Event } from './entities/event.ts';
 import type { Owner } from './entities/owner.ts';
 import { WebhookEndpoint } from './entities/webhook-endpoint.ts';
-import { boundedOptions, connectionOptions, type OnPoolError } from './pool.ts';
+import { boundedOptions, connectionOptions, replaceReadOnly, type OnPoolError } from './pool.ts';
 
 /** Management calls are few and short; hot statements have a pool of their own. */
 const MAX_CONNECTIONS = 6;
@@ -30,7 +30,14 @@ export async function createOrm(database: DatabaseConfig, onError: OnPoolError):
     // Timestamps without a zone are UTC, whatever the zone of this machine or of the server.
     forceUtcTimezone: true,
     pool: { min: 0, max: MAX_CONNECTIONS },
-    driverOptions: { ssl, application_name, connectionTimeoutMillis, keepAlive, ...boundedOptions() },
+    driverOptions: {
+      ssl,
+      application_name,
+      connectionTimeoutMillis,
+      keepAlive,
+      ...boundedOptions(),
+      onPoolCreated: replaceReadOnly,
+    },
     logger: (message) => onError(new Error(message)),
     debug: false,
   });

@@ -36,7 +36,18 @@ export function createPool(
     max: options.max ?? MAX_CONNECTIONS,
   });
   pool.on('error', onError);
+  replaceReadOnly(pool);
   return pool;
+}
+
+/**
+ * Closes sessions that can write nothing as they come back: opened while their database was closed to writes, or on a server that became
+ * a standby, they would stay so.
+ */
+export function replaceReadOnly(pool: Pool): void {
+  pool.on('release', (_error, client) => {
+    if (client instanceof BoundedClient && client.isReadOnly) void client.end();
+  });
 }
 
 /** How to reach the database: for connections of their own (migration, advisory locks, listening). */
@@ -69,16 +80,26 @@ export function boundedOptions(limits: ConnectionLimits = defaultLimits, setting
   };
 }
 
+/** The server tells a client of these at once, and again when they change. */
+const READ_ONLY_REPORTS = new Set(['default_transaction_read_only', 'in_hot_standby']);
+
 /**
  * A connection that is cut when a query times out on this side. pg itself reports the timeout and keeps the connection, with
  * the query still on it: a rollback would queue behind it, and the pool would hand the connection out again.
  */
 class BoundedClient extends Client {
+  readonly #readOnlyReasons = new Set<string>();
+
   constructor(options?: ClientConfig) {
     super(options);
     // While a caller holds the connection the pool does not listen, and an error without a listener ends the process. The
     // caller hears of it from its queries; idle ones report to the pool.
     this.on('error', () => {});
+    this.connection.on('parameterStatus', ({ parameterName: name, parameterValue: value }: ParameterStatus) => {
+      if (!READ_ONLY_REPORTS.has(name)) return;
+      if (value === 'on') this.#readOnlyReasons.add(name);
+      else this.#readOnlyReasons.delete(name);
+    });
     const query: (...parameters: unknown[]) => unknown = this.query.bind(this);
     const cut = (error: unknown): void => {
       if (error instanceof Error && error.message === 'Query read timeout') this.connection.stream.destroy();
@@ -91,4 +112,14 @@ class BoundedClient extends Client {
     };
     this.query = bounded as Client['query'];
   }
+
+  /** Whether nothing can be written in this session, as far as the server has said. */
+  get isReadOnly(): boolean {
+    return this.#readOnlyReasons.size > 0;
+  }
+}
+
+interface ParameterStatus {
+  readonly parameterName: string;
+  readonly parameterValue: string;
 }

@@ -1,6 +1,6 @@
 // What probes are told. Whoever implements it answers from memory: a probe must get its answer while every store hangs.
 
-export type CheckState = 'ok' | 'degraded' | 'down';
+export type CheckState = 'ok' | 'degraded' | 'read_only' | 'down';
 
 export interface HealthReport {
   /** Whether this process wants traffic; false while it starts, stops, or lacks what it cannot work without. */

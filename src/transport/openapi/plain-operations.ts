@@ -2,6 +2,8 @@
 import type { Schema } from './schema.ts';
 
 const checkState = { type: 'string', enum: ['ok', 'degraded', 'down'] };
+/** Of a store, which may refuse writes alone. */
+const storeState = { type: 'string', enum: ['ok', 'degraded', 'read_only', 'down'] };
 
 function probe(operationId: string, summary: string, schema: Schema, example: object): Schema {
   const content = { 'application/json': { schema, example } };
@@ -31,7 +33,7 @@ export const plainOperations: Readonly<Record<string, Record<string, Schema>>> =
         type: 'object',
         required: ['status'],
         properties: { status: { type: 'string', enum: ['ready', 'not_ready'] } },
-        additionalProperties: checkState,
+        additionalProperties: storeState,
       },
       { status: 'ready', database: 'ok', redis: 'degraded' },
     ),
@@ -49,7 +51,7 @@ export const plainOperations: Readonly<Record<string, Record<string, Schema>>> =
             service: { type: 'string' },
             version: { type: 'string' },
             timestamp: { type: 'string', format: 'date-time' },
-            checks: { type: 'object', additionalProperties: checkState, description: 'Admins only.' },
+            checks: { type: 'object', additionalProperties: storeState, description: 'Admins only.' },
             dependencies: { type: 'object', additionalProperties: checkState, description: 'Admins only.' },
           },
         },
