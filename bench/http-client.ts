@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { Pool, type Dispatcher } from 'undici';
+import { hasBegun } from '../src/domain/delivery.ts';
 import { headerLines } from '../src/delivery/header-lines.ts';
 import { HttpClient } from '../src/delivery/http-client.ts';
 import { EgressPolicy } from '../src/security/egress-policy.ts';
@@ -38,8 +39,8 @@ async function compare(seconds: number, inFlight: number): Promise<void> {
       (resolve, reject) => void pool.dispatch({ method: 'POST', path: '/', headers, body }, bareHandler(resolve, reject)),
     );
   const guarded = async () => {
-    const outcome = await client.post({ url: `${origin}/`, headers: headerLines(headers), body, timeoutMs: 30_000 });
-    if (outcome.error !== null) throw new Error(outcome.error);
+    const posted = await client.post({ url: `${origin}/`, headers: headerLines(headers), body, timeoutMs: 30_000 });
+    if (!hasBegun(posted) || posted.error !== null) throw new Error(JSON.stringify(posted));
   };
   await perSecond(bare, 1, inFlight);
   await perSecond(guarded, 1, inFlight);

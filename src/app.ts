@@ -161,6 +161,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
   const client = new HttpClient({
     policy,
     maxSockets: budget.outbound,
+    onShortage: (shortage) => events.localShortage(shortage),
     now: () => stores.clock.now(),
   });
   const { scheduler, index, isRedisAway } = createSchedule(config, stores, telemetry);
@@ -245,6 +246,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
   return {
     secretBox,
     policy,
+    client,
     scheduler,
     index,
     isRedisAway,
@@ -295,6 +297,7 @@ function createDoors(
     isRedisAway: engine.isRedisAway,
     claimAgeMs: config.role === 'api' ? null : () => engine.dispatcher.claimAgeMs,
     clockSkewMs: stores.clockSkewMs,
+    isShort: () => engine.client.isShort,
     dependencies: config.dependencies,
   });
   const stopping = new AbortController();
@@ -419,6 +422,8 @@ function assemble(
     if (isWorker) await engine.dispatcher.drain();
     const closingMs = Math.max(MIN_CLOSING_MS, graceEndsAt - performance.now());
     await Promise.all([doors.http.close(closingMs), doors.grpc?.close(closingMs)]);
+    // Deliveries and tests are over: what is left are idle connections.
+    engine.client.close();
     await engine.publisher.idle();
     for (const part of maintenance.toReversed()) await part.drain();
     await engine.closing.drain();
@@ -459,6 +464,9 @@ function reportGauges(config: Config, { metrics }: Telemetry, backlog: Backlog, 
   metrics.gauge('queue_depth', () => backlog.deliveries);
   metrics.gauge('oldest_due_age_seconds', () => backlog.oldestDueSeconds);
   metrics.gauge('commit_queue_events', () => engine.publisher.waitingEvents);
+  metrics.gauge('outbound_sockets', () => engine.client.sockets);
+  metrics.gauge('outbound_waiting', () => engine.client.waiting);
+  metrics.gauge('local_shortage', () => (engine.client.isShort ? 1 : 0));
   if (config.role === 'api') return;
   metrics.gauge('inflight', () => engine.dispatcher.inFlight);
   metrics.gauge('result_queue_rows', () => engine.recorder.unwritten);

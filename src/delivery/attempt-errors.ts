@@ -7,16 +7,12 @@ const CODES = new Map<string, AttemptError>([
   ['EHOSTDOWN', 'connection_refused'],
   ['ENETUNREACH', 'connection_refused'],
   ['ENETDOWN', 'connection_refused'],
-  ['EADDRNOTAVAIL', 'connection_refused'],
   ['EAFNOSUPPORT', 'connection_refused'],
   ['EACCES', 'connection_refused'],
   ['EPERM', 'connection_refused'],
   ['EINVAL', 'connection_refused'],
-  // Ours, not the receiver's: no descriptor or buffer left. It is tried again like a refusal.
-  ['EMFILE', 'connection_refused'],
-  ['ENFILE', 'connection_refused'],
-  ['ENOBUFS', 'connection_refused'],
-  ['ENOMEM', 'connection_refused'],
+  // Where this machine has no address of that family; otherwise it has no port left: `shortage.ts`.
+  ['EADDRNOTAVAIL', 'connection_refused'],
   ['ETIMEDOUT', 'timeout'],
   ['ERR_SOCKET_CONNECTION_TIMEOUT', 'timeout'],
   ['ECONNRESET', 'connection_reset'],
@@ -62,6 +58,6 @@ export function handshakeErrorOf(error: unknown): AttemptError {
   return CODES.get(code) ?? TLS_CODES.get(code) ?? 'tls_error';
 }
 
-function codeOf(error: unknown): string {
+export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 }

@@ -1,12 +1,15 @@
 // One attempt: the body and headers of one delivery, signed, sent, and what came of it.
 import { deliveryBody } from '../domain/body.ts';
-import type { AttemptError, Outcome } from '../domain/delivery.ts';
+import { hasBegun, type AttemptError, type NotBegun, type Outcome } from '../domain/delivery.ts';
 import { sign, type SigningKey } from '../security/signature.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
 import { HeaderForm, headerLines, joinLines, type HeaderLines } from './header-lines.ts';
 import type { HttpClient } from './http-client.ts';
 import type { Task } from './task.ts';
 import type { Target } from './webhook-directory.ts';
+
+/** What must be left of a lease beyond the timeout when an attempt begins, in milliseconds: time to record the outcome. */
+export const LEASE_MARGIN_MS = 1000;
 
 export interface AttemptOptions {
   readonly client: HttpClient;
@@ -22,39 +25,47 @@ export interface AttemptOptions {
   readonly tracing: Tracing;
 }
 
-/** What came of an attempt, and the trace it belongs to. */
+/** What came of an attempt, or why there was none, and the trace it belongs to. */
 export interface Attempted {
-  readonly outcome: Outcome;
+  readonly outcome: Outcome | NotBegun;
   readonly traceId: string;
 }
 
-export type AttemptParts = Pick<Task, 'deliveryId' | 'webhookId' | 'eventType' | 'data' | 'occurredAtMs' | 'traceparent'>;
+export type AttemptParts = Pick<Task, 'deliveryId' | 'webhookId' | 'eventType' | 'data' | 'occurredAtMs' | 'traceparent'> &
+  Partial<Pick<Task, 'lease'>>;
 
-/** Sends one delivery. Never rejects: whatever goes wrong is an outcome. */
+/** Sends one delivery. Never rejects: whatever goes wrong is an outcome, and only what could not begin for want of something of ours has none. */
 export type Attempt = (target: Target, parts: AttemptParts, attemptNumber: number) => Promise<Attempted>;
 
 export function createAttempt(options: AttemptOptions): Attempt {
   const compose = createComposer(options);
 
-  function send(target: Target, parts: AttemptParts, attemptNumber: number, traceparent: string): Promise<Outcome> | Outcome {
+  function send(
+    target: Target,
+    parts: AttemptParts,
+    attemptNumber: number,
+    traceparent: string,
+  ): Promise<Outcome | NotBegun> | Outcome {
     if (target.fault !== null) return failed(target.fault, options.now());
     const { data } = parts;
     if (data === null) return failed('payload_unreadable', options.now());
     const { body, headers } = compose(target, parts, data, attemptNumber, traceparent);
     const timeoutMs = Math.min(target.policy.timeoutMs, options.maxTimeoutMs);
-    return options.client.post({ url: target.url, headers, body, timeoutMs, signal: options.signal });
+    const { url, userId: tenant } = target;
+    const beginBy = parts.lease === undefined ? Number.POSITIVE_INFINITY : parts.lease.expiresAt - timeoutMs - LEASE_MARGIN_MS;
+    return options.client.post({ url, headers, body, timeoutMs, tenant, beginBy, signal: options.signal });
   }
 
   return async (target, parts, attemptNumber) => {
     const traced = options.tracing.attempt(parts.traceparent);
-    let outcome: Outcome;
+    let outcome: Outcome | NotBegun;
     try {
       outcome = await send(target, parts, attemptNumber, traced.traceparent);
     } catch {
       // What throws here would throw each time: as an outcome it uses up the delivery's retries instead of going round for ever.
       outcome = failed('internal_error', options.now());
     }
-    traced.end(outcome.error);
+    traced.end(hasBegun(outcome) ? outcome.error : outcome.shortage);
     return { outcome, traceId: traced.traceId };
   };
 }

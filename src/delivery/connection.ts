@@ -1,9 +1,8 @@
 // One connection to a receiver: HTTP/1.1, one request at a time.
 import type { Socket } from 'node:net';
-import type { AttemptError } from '../domain/delivery.ts';
 import type { Departing, Departures } from './departures.ts';
 import { AnswerReader, type AnswerListener, type Progress } from './answer-reader.ts';
-import { attemptErrorOf } from './attempt-errors.ts';
+import { failureOf, type Failure } from './shortage.ts';
 
 /** The bytes of a request, in few parts. */
 export type Message = readonly Buffer[];
@@ -15,7 +14,7 @@ export interface Requester extends AnswerListener {
   /** The answer was read to its end, and the connection goes on or is closed by itself. */
   onComplete(): void;
   /** It came to nothing more. `isSilent`: not a byte of an answer had come. */
-  onBroken(error: AttemptError, isSilent: boolean): void;
+  onBroken(failure: Failure, isSilent: boolean): void;
 }
 
 export class Connection implements Departing {
@@ -23,22 +22,30 @@ export class Connection implements Departing {
   readonly #departures: Departures;
   #message: Message | null = null;
   readonly #onFree: () => void;
+  readonly #onClosed: () => void;
   #requester: Requester | null = null;
   readonly #reader = new AnswerReader();
   #isSilent = true;
   #isReading = true;
+  #isClosed = false;
   /** Whether it has carried a request before: such a connection may have been closed by the other side unnoticed. */
   reused = false;
   /** On `performance.now()`: not to be used after. The pool's to set while the connection is idle. */
   idleUntil = 0;
+  /** On `performance.now()`: not to carry another request after. The pool's to set. */
+  retiresAt = Number.POSITIVE_INFINITY;
 
-  /** @param onFree hears when a request is over and the connection can carry another; `reusableMs` says for how long it may wait */
-  constructor(socket: Socket, departures: Departures, onFree: () => void) {
+  /**
+   * @param onFree called when a request is over and the connection can carry another; `reusableMs` says for how long it may wait
+   * @param onClosed called once, as soon as the descriptor is free: that is when the socket is destroyed, not at its `close` event
+   */
+  constructor(socket: Socket, departures: Departures, onFree: () => void, onClosed: () => void) {
     this.#socket = socket;
     this.#departures = departures;
     this.#onFree = onFree;
+    this.#onClosed = onClosed;
     socket.on('end', () => this.#ended());
-    socket.on('error', (error) => this.#break(attemptErrorOf(error)));
+    socket.on('error', (error) => this.#break(failureOf(error)));
     socket.on('close', () => this.#break('connection_reset'));
   }
 
@@ -74,7 +81,7 @@ export class Connection implements Departing {
     const requester = this.#requester;
     // Nobody has asked for anything: not yet, when the request has not left. Its requester then hears that this was closed.
     if (requester === null || this.#message !== null) {
-      this.#socket.destroy();
+      this.#close();
       return false;
     }
     this.#isSilent = false;
@@ -96,7 +103,7 @@ export class Connection implements Departing {
   /** Closes it; whoever waits for an answer hears nothing more. */
   destroy(): void {
     this.#requester = null;
-    this.#socket.destroy();
+    this.#close();
   }
 
   #complete(requester: Requester): void {
@@ -104,7 +111,7 @@ export class Connection implements Departing {
     this.reused = true;
     // An answer that came before the whole request was taken is the last one.
     if (this.reusableMs > 0 && this.#socket.writableLength === 0 && !this.#socket.readableEnded) this.#onFree();
-    else this.#socket.destroy();
+    else this.#close();
     requester.onComplete();
   }
 
@@ -115,11 +122,18 @@ export class Connection implements Departing {
     else this.#break('connection_reset');
   }
 
-  #break(error: AttemptError): void {
+  #close(): void {
+    this.#socket.destroy();
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#onClosed();
+  }
+
+  #break(failure: Failure): void {
     const requester = this.#requester;
     this.#requester = null;
-    this.#socket.destroy();
-    requester?.onBroken(error, this.#isSilent);
+    this.#close();
+    requester?.onBroken(failure, this.#isSilent);
   }
 }
 

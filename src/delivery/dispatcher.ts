@@ -3,11 +3,11 @@ import type { Pool } from 'pg';
 import { pause, type LongRunning } from '../lifecycle.ts';
 import type { BirthHold, EventRow } from '../persistence/queries/insert-events.ts';
 import { loadDeliveries } from '../persistence/queries/load-deliveries.ts';
-import { MAX_LEASE_EXPIRATIONS } from '../domain/delivery.ts';
+import { hasBegun, MAX_LEASE_EXPIRATIONS } from '../domain/delivery.ts';
 import type { Leased, Scheduled, Scheduler, Settlement } from '../schedule/scheduler.ts';
 import type { Commit } from '../service/publisher.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { failed, type Attempt } from './attempt.ts';
+import { failed, LEASE_MARGIN_MS, type Attempt } from './attempt.ts';
 import type { Lane, Started } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import type { Recorder } from './recorder.ts';
@@ -22,8 +22,8 @@ const LONGEST_SLEEP_MS = 1000;
 const BLOCKED_SLEEP_MS = 50;
 /** After the schedule or the database failed, in milliseconds. */
 const FAILURE_SLEEP_MS = 500;
-/** What must be left of a lease beyond the timeout when an attempt begins, in milliseconds: time to record the outcome. */
-const LEASE_MARGIN_MS = 1000;
+/** Between the tries of a webhook's deliveries while something of this machine's runs short, in milliseconds. */
+const SHORTAGE_SLEEP_MS = 1000;
 
 /**
  * Of the events of one user in one commit so many are held at most, the others go through the schedule: two commits that overlap do not
@@ -260,6 +260,7 @@ export class Dispatcher implements LongRunning {
       const isToTry = typeof mayTry === 'boolean' ? mayTry : await mayTry;
       if (isToTry && target !== null) {
         const { outcome, traceId } = await this.#options.send(target, task, task.attemptCount + task.lease.expirations + 1);
+        if (!hasBegun(outcome)) return this.#comeAgain(lane, task);
         lane.learn(outcome.error, outcome.durationMs, performance.now());
         // The webhook is about to be disabled: nothing more of it starts before that is written.
         if (outcome.httpStatus === GONE) lane.pauseUntil(performance.now() + GONE_PAUSE_MS);
@@ -280,6 +281,14 @@ export class Dispatcher implements LongRunning {
       if (this.#isMoreDue && this.#lanes.isLow) this.#nudge();
       this.#comeBack();
     }
+  }
+
+  // Nothing was sent, for want of something of ours: it is no attempt, and goes back like at a shutdown. Its webhook rests for a moment, since
+  // what it wants may be missing for its receiver alone.
+  #comeAgain(lane: Lane, task: Task): void {
+    const delayMs = this.#isAccepting ? SHORTAGE_SLEEP_MS : 0;
+    lane.pauseUntil(performance.now() + delayMs);
+    this.#release([task.lease], delayMs);
   }
 
   // For what was left for want of room. Not at once: of many lanes that get room each would be a claim, most of them for nothing.

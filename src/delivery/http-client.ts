@@ -1,6 +1,6 @@
 // The only way out: one POST to a receiver, under one deadline, and what came of it.
 import { createSecureContext } from 'node:tls';
-import type { AttemptError, Outcome } from '../domain/delivery.ts';
+import type { AttemptError, NotBegun, Outcome, Shortage } from '../domain/delivery.ts';
 import { ServiceError } from '../domain/errors.ts';
 import type { ResponseOddity } from '../domain/response-oddity.ts';
 import { parseRetryAfter } from '../domain/retry-policy.ts';
@@ -8,9 +8,10 @@ import { Rounds } from '../rounds.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
 import type { AnswerHead } from './answer-reader.ts';
 import type { Connection, Message, Requester } from './connection.ts';
-import { ConnectionPool, type Site } from './connection-pool.ts';
+import { ConnectionPool, type Opener, type Site } from './connection-pool.ts';
 import type { HeaderLines } from './header-lines.ts';
 import { NameResolver } from './name-resolver.ts';
+import type { Failure } from './shortage.ts';
 
 /** What of an answer is read at most: enough for any acknowledgement, and then the socket is closed. */
 const MAX_READ_BYTES = 65_536;
@@ -27,6 +28,10 @@ const MAX_INFORMATIONAL = 1000;
 export const MAX_SOCKETS = 1000;
 /** What of them may carry deliveries at a time: the rest is for tests, for idle connections, and for racing the addresses of a name. */
 export const DELIVERY_SHARE = 5 / 8;
+/** How long a request waits for a place among the sockets, in milliseconds: as long as a short burst lasts, and no longer than another process may want it. */
+const PLACE_WAIT_MS = 1000;
+/** How long a shortage is told of after it was last noticed, in milliseconds: longer than probes and scrapers usually wait. */
+const SHORTAGE_MEMORY_MS = 30_000;
 /** How often requests are looked at for one whose time is over: a timer for each would cost two calls and its memory. */
 const DEADLINE_CHECK_MS = 25;
 /** URLs whose parsed form is kept; parsing and checking one costs more than sending to it. */
@@ -38,8 +43,12 @@ export interface PostRequest {
   /** Sent as they are, beside `Host`, `Connection` and `Content-Length`; null: one of them may not be sent, and nothing is. */
   readonly headers: HeaderLines | null;
   readonly body: Buffer;
-  /** For everything: resolving, connecting, sending and reading. It ends up to DEADLINE_CHECK_MS later. */
+  /** For everything: resolving, connecting, sending and reading, but not for waiting for a place. It ends up to DEADLINE_CHECK_MS later. */
   readonly timeoutMs: number;
+  /** Whose request it is: where places are short, tenants are served in turn. */
+  readonly tenant?: string;
+  /** On `performance.now()`: when its time would not suffice any more. A request that has no place by then does not begin. */
+  readonly beginBy?: number;
   /** Ends the attempt as `shutdown`. */
   readonly signal?: AbortSignal;
 }
@@ -47,12 +56,14 @@ export interface PostRequest {
 export interface HttpClientOptions {
   readonly policy: EgressPolicy;
   readonly resolver?: NameResolver;
-  /** MAX_SOCKETS unless more requests than that may be in flight. */
+  /** MAX_SOCKETS unless the descriptors of the process suffice for more, or for fewer. */
   readonly maxSockets?: number;
   /** Milliseconds since 1970, for the log of attempts and for dates in Retry-After; this machine's clock unless given. */
   readonly now?: () => number;
   /** Certificates trusted instead of the usual ones, in PEM. */
   readonly trustedCertificates?: readonly string[];
+  /** Called whenever a request has to wait, or cannot begin, for want of something of this machine's. */
+  readonly onShortage?: (shortage: Shortage) => void;
 }
 
 interface Target extends Site {
@@ -76,6 +87,8 @@ export class HttpClient {
   readonly #signals = new WeakSet<AbortSignal>();
   readonly #checking = new Rounds(DEADLINE_CHECK_MS, () => this.#checkDeadlines());
   readonly #now: () => number;
+  #shortAt = Number.NEGATIVE_INFINITY;
+  #isClosed = false;
 
   constructor(options: HttpClientOptions) {
     this.#now = options.now ?? Date.now;
@@ -86,6 +99,10 @@ export class HttpClient {
       resolver: options.resolver ?? new NameResolver(),
       secureContext: createSecureContext({ minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca: [...ca] }) }),
       maxSockets: options.maxSockets ?? MAX_SOCKETS,
+      onShortage: (shortage) => {
+        this.#shortAt = performance.now();
+        options.onShortage?.(shortage);
+      },
     });
   }
 
@@ -99,12 +116,22 @@ export class HttpClient {
     return this.#running.size;
   }
 
-  /** Sends one request. Never rejects: whatever goes wrong is an outcome. */
-  post(request: PostRequest): Promise<Outcome> {
+  /** Requests that wait for a socket. */
+  get waiting(): number {
+    return this.#pool.waiting;
+  }
+
+  /** Whether something of this machine's ran short lately. */
+  get isShort(): boolean {
+    return performance.now() - this.#shortAt < SHORTAGE_MEMORY_MS;
+  }
+
+  /** Sends one request. Never rejects: whatever goes wrong is an outcome, except for what could not begin for want of something of ours. */
+  post(request: PostRequest): Promise<Outcome | NotBegun> {
     return new Promise((resolve) => {
       const { signal, headers } = request;
       const exchange = new Exchange(request, this.#pool, this.#running, this.#now, resolve);
-      if (signal?.aborted) return exchange.fail('shutdown');
+      if (signal?.aborted || this.#isClosed) return exchange.fail('shutdown');
       if (signal !== undefined && !this.#signals.has(signal)) this.#watch(signal);
       const target = this.#targets.get(request.url) ?? this.#resolveTarget(request.url);
       if (typeof target === 'string') exchange.fail(target);
@@ -114,10 +141,11 @@ export class HttpClient {
     });
   }
 
-  /** Ends what is in flight as `shutdown` and closes every connection. */
+  /** Ends what is in flight as `shutdown`, closes every connection, and sends nothing more. */
   close(): void {
-    for (const exchange of this.#running) exchange.fail('shutdown');
-    this.#pool.closeIdle();
+    this.#isClosed = true;
+    this.#pool.close();
+    this.#shutDown(() => true);
   }
 
   #checkDeadlines(): boolean {
@@ -132,10 +160,17 @@ export class HttpClient {
     signal.addEventListener(
       'abort',
       () => {
-        for (const exchange of this.#running) if (exchange.signal === signal) exchange.fail('shutdown');
+        this.#shutDown((exchange) => exchange.signal === signal);
       },
       { once: true },
     );
+  }
+
+  // What waits goes first, or it would get the places of the others and begin.
+  #shutDown(isMeant: (exchange: Exchange) => boolean): void {
+    const meant = [...this.#running].filter(isMeant);
+    for (const exchange of meant) if (exchange.isWaiting) exchange.fail('shutdown');
+    for (const exchange of meant) exchange.fail('shutdown');
   }
 
   // The static check again: the policy may be stricter today than when the URL was stored.
@@ -158,20 +193,25 @@ export class HttpClient {
 }
 
 /** One request on its way. */
-class Exchange implements Requester {
+class Exchange implements Requester, Opener {
   readonly signal: AbortSignal | undefined;
+  readonly tenant: string;
   readonly #pool: ConnectionPool;
   readonly #running: Set<Exchange>;
-  readonly #resolve: (outcome: Outcome) => void;
+  readonly #resolve: (outcome: Outcome | NotBegun) => void;
   readonly #now: () => number;
-  readonly #startedAtMs: number;
-  readonly #startedAt = performance.now();
+  readonly #timeoutMs: number;
+  readonly #beginBy: number;
+  #startedAtMs: number;
+  #startedAt = performance.now();
   /** On `performance.now()`. */
   endsAt: number;
   #target: Target | null = null;
   /** Its bytes, and nothing that they were made of: what is in flight is what the garbage collector has to carry along. */
   #message: Message | null = null;
-  #giveUpDialling: (() => void) | null = null;
+  #giveUpOpening: (() => void) | null = null;
+  /** What it waits for, which nothing was dialled without. */
+  #waitsFor: Shortage | null = null;
   #connection: Connection | null = null;
   #retried = false;
   #informational = 0;
@@ -190,12 +230,15 @@ class Exchange implements Requester {
     pool: ConnectionPool,
     running: Set<Exchange>,
     now: () => number,
-    resolve: (outcome: Outcome) => void,
+    resolve: (outcome: Outcome | NotBegun) => void,
   ) {
     this.#now = now;
     this.#startedAtMs = now();
     this.signal = request.signal;
+    this.tenant = request.tenant ?? '';
+    this.#timeoutMs = request.timeoutMs;
     this.endsAt = this.#startedAt + request.timeoutMs;
+    this.#beginBy = Math.min(this.#startedAt + PLACE_WAIT_MS, request.beginBy ?? Number.POSITIVE_INFINITY);
     this.#pool = pool;
     this.#running = running;
     this.#resolve = resolve;
@@ -206,24 +249,47 @@ class Exchange implements Requester {
     this.#message = message;
     this.#running.add(this);
     const idle = this.#pool.take(target);
-    if (idle === null) this.#dial(target);
+    if (idle === null) this.#open(target);
     else this.#send(idle);
+  }
+
+  get isWaiting(): boolean {
+    return this.#waitsFor !== null;
   }
 
   /** Ends the exchange: with the outcome that the status line decided, if it came, else with this error. */
   fail(error: AttemptError): void {
-    this.#giveUpDialling?.();
+    if (this.#over) return;
+    this.#giveUpOpening?.();
     this.#connection?.destroy();
-    this.#finish(error, false);
+    this.#finish(this.#waitsFor === null ? error : { shortage: this.#waitsFor }, false);
   }
 
-  #dial(target: Target): void {
-    this.#giveUpDialling = this.#pool.open(target, (error, connection) => {
-      this.#giveUpDialling = null;
-      if (this.#over) connection?.destroy();
-      else if (connection === null) this.#finish(error ?? 'connection_refused', false);
-      else this.#send(connection);
-    });
+  #open(target: Target): void {
+    this.#giveUpOpening = this.#pool.open(target, this);
+  }
+
+  onWait(shortage: Shortage): void {
+    this.#waitsFor = shortage;
+    this.endsAt = this.#beginBy;
+  }
+
+  // Its time begins here: a wait for a socket of ours is none of the receiver's.
+  onPlace(): void {
+    this.#waitsFor = null;
+    this.#startedAtMs = this.#now();
+    this.#startedAt = performance.now();
+    this.endsAt = this.#startedAt + this.#timeoutMs;
+  }
+
+  onOpened(connection: Connection): void {
+    this.#giveUpOpening = null;
+    this.#send(connection);
+  }
+
+  onFailed(failure: Failure): void {
+    this.#giveUpOpening = null;
+    this.#finish(failure, false);
   }
 
   #send(connection: Connection): void {
@@ -273,23 +339,25 @@ class Exchange implements Requester {
     this.#finish('protocol_error', true);
   }
 
-  onBroken(error: AttemptError, isSilent: boolean): void {
+  onBroken(failure: Failure, isSilent: boolean): void {
     if (this.#over) return;
     // A connection kept open may have been closed by the other side just now, before it saw the request: that is nobody's failure.
     // Once only, and only when not a byte of an answer came.
-    if (error === 'connection_reset' && isSilent && this.#connection?.reused && !this.#retried && this.#target !== null) {
+    if (failure === 'connection_reset' && isSilent && this.#connection?.reused && !this.#retried && this.#target !== null) {
       this.#retried = true;
       this.#connection = null;
-      return this.#dial(this.#target);
+      return this.#open(this.#target);
     }
-    this.#finish(error, false);
+    this.#finish(failure, false);
   }
 
-  #finish(error: AttemptError, complete: boolean): void {
+  #finish(failure: Failure, complete: boolean): void {
     if (this.#over) return;
     this.#over = true;
     this.#running.delete(this);
     const answered = this.#status !== null;
+    const error = this.#status === null ? failure : errorOfStatus(this.#status);
+    if (typeof error === 'object' && error !== null) return this.#resolve(error);
     const truncated = answered && (!complete || this.#readBytes > this.#keptBytes);
     if (answered && !this.#hasHead) this.#oddity ??= 'headers_incomplete';
     this.#resolve({
@@ -299,7 +367,7 @@ class Exchange implements Requester {
       response: answered ? textOf(this.#chunks ?? [], truncated) : null,
       responseTruncated: truncated,
       responseOddity: this.#oddity,
-      error: this.#status === null ? error : errorOfStatus(this.#status),
+      error,
       retryAfterMs: this.#retryAfterMs,
     });
   }

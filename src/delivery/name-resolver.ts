@@ -1,8 +1,11 @@
 // Names to addresses, without the thread pool: a hundred silent name servers must not hold up every other name.
 import { Resolver } from 'node:dns/promises';
+import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
+import { devNull } from 'node:os';
 import { pause } from '../lifecycle.ts';
+import { shortageOf } from './shortage.ts';
 
 /**
  * How long an answer is used again. Long enough that a burst to one host asks once, short enough that a moved host is followed at
@@ -16,8 +19,8 @@ const TRY_TIMEOUT_MS = 1000;
 const TRIES = 2;
 /** How long IPv6 addresses may come after IPv4 ones: some name servers never answer for them (RFC 8305, 3). */
 const IPV6_GRACE_MS = 50;
-/** Addresses of one name that are looked at; more would only prolong a failing dial. */
-const MAX_ADDRESSES = 16;
+/** Addresses of one name that are looked at: each is tried 250 ms after the last, which leaves the last one three of the five seconds of a dial. */
+const MAX_ADDRESSES = 8;
 const LOOPBACK = ['127.0.0.1', '::1'];
 
 interface Cached {
@@ -41,7 +44,10 @@ export class NameResolver {
     this.#hostsPath = options.hostsPath ?? '/etc/hosts';
   }
 
-  /** All addresses of a name, at least one; rejects when there is none. Parallel calls for one name ask once. */
+  /**
+   * All addresses of a name, at least one; rejects when there is none, and with the system's own error when this process could not even ask.
+   * Parallel calls for one name ask once.
+   */
   resolve(name: string): Promise<readonly string[]> {
     const now = performance.now();
     const known = this.#cached.get(name);
@@ -71,19 +77,38 @@ export class NameResolver {
     } catch (error) {
       failure = error;
     }
-    const addresses = fourth.concat(await (fourth.length > 0 ? withinGrace(sixth) : sixth));
-    if (addresses.length === 0) throw failure;
-    return addresses.slice(0, MAX_ADDRESSES);
+    const addresses = inTurn(fourth, await (fourth.length > 0 ? withinGrace(sixth) : sixth));
+    if (addresses.length > 0) return addresses.slice(0, MAX_ADDRESSES);
+    throwWithoutDescriptors();
+    throw failure;
   }
 
   #hostsFile(): Promise<ReadonlyMap<string, string[]>> {
     const now = performance.now();
     if (now - this.#hostsReadAt > CACHE_MS) {
       this.#hostsReadAt = now;
-      this.#hosts = readFile(this.#hostsPath, 'utf8').then(parseHosts, () => new Map<string, string[]>());
+      this.#hosts = readFile(this.#hostsPath, 'utf8').then(parseHosts, (error: unknown) => {
+        if (shortageOf(error) === null) return new Map<string, string[]>();
+        // A name that stands there must not be taken for one that nobody knows.
+        this.#hostsReadAt = Number.NEGATIVE_INFINITY;
+        throw error;
+      });
     }
     return this.#hosts;
   }
+}
+
+// c-ares says of a socket that it could not have that no server took the question.
+function throwWithoutDescriptors(): void {
+  closeSync(openSync(devNull, 'r'));
+}
+
+/** IPv4 first, then the families in turn, so that one that does not work here costs one address's time (RFC 8305, 4). */
+function inTurn(fourth: readonly string[], sixth: readonly string[]): string[] {
+  const addresses: string[] = [];
+  for (let i = 0; i < Math.max(fourth.length, sixth.length); i += 1)
+    addresses.push(...fourth.slice(i, i + 1), ...sixth.slice(i, i + 1));
+  return addresses;
 }
 
 async function withinGrace(addresses: Promise<string[]>): Promise<string[]> {

@@ -54,6 +54,22 @@ export interface Outcome {
   readonly retryAfterMs: number | null;
 }
 
+/** What of this machine's own can be missing for an attempt: places in the pool, files and sockets, memory, local ports. */
+export const shortages = ['places', 'descriptors', 'memory', 'ports'] as const;
+export type Shortage = (typeof shortages)[number];
+
+/**
+ * An attempt that could not begin for want of something of ours: the receiver was sent nothing, so nothing is recorded against it, and the
+ * delivery is to be tried again soon.
+ */
+export interface NotBegun {
+  readonly shortage: Shortage;
+}
+
+export function hasBegun(attempted: Outcome | NotBegun): attempted is Outcome {
+  return !('shortage' in attempted);
+}
+
 export type NextState =
   | { readonly status: 'delivered' }
   | { readonly status: 'retrying'; readonly delayMs: number }

@@ -26,6 +26,8 @@ export interface HealthOptions {
   /** Milliseconds since work was last asked for; null: this process sends nothing. */
   readonly claimAgeMs: (() => number) | null;
   readonly clockSkewMs: () => number;
+  /** Whether requests to receivers lack sockets, descriptors, memory or ports of this machine. */
+  readonly isShort: () => boolean;
   readonly dependencies: Readonly<Record<string, string | null>>;
 }
 
@@ -77,11 +79,13 @@ export class Health implements LongRunning {
   }
 
   report(): { readonly ready: boolean; readonly checks: Readonly<Record<string, CheckState | DatabaseState>> } {
-    const { isRedisAway, claimAgeMs, clockSkewMs } = this.#options;
+    const { isRedisAway, claimAgeMs, clockSkewMs, isShort } = this.#options;
     const checks: Record<string, CheckState | DatabaseState> = { database: this.#database };
     if (isRedisAway !== null) checks['redis'] = isRedisAway() ? 'degraded' : 'ok';
     if (claimAgeMs !== null) checks['worker'] = claimAgeMs() < MAX_CLAIM_AGE_MS ? 'ok' : 'down';
     checks['clock'] = Math.abs(clockSkewMs()) < MAX_CLOCK_SKEW_MS ? 'ok' : 'down';
+    // It delivers later, and takes what is published: no reason to be sent away.
+    checks['sockets'] = isShort() ? 'degraded' : 'ok';
     return { ready: this.#isServing && this.#database === 'ok' && !Object.values(checks).includes('down'), checks };
   }
 

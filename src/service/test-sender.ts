@@ -1,5 +1,5 @@
 // How a test event is sent: the engine implements it, TestWebhook asks for it.
-import type { Outcome } from '../domain/delivery.ts';
+import type { NotBegun, Outcome } from '../domain/delivery.ts';
 
 export interface TestDelivery {
   readonly eventId: string;
@@ -14,7 +14,8 @@ export interface TestDelivery {
 export interface TestSender {
   /**
    * Makes one signed attempt at once. Null when the webhook does not exist or is disabled. Writes nothing. Rejects with
-   * `test_limit_reached` while too many are under way; whatever goes wrong with the attempt itself is an outcome.
+   * `test_limit_reached` while too many are under way; whatever goes wrong with the attempt itself is an outcome,
+   * but what could not begin has none.
    */
-  send(delivery: TestDelivery): Promise<Outcome | null>;
+  send(delivery: TestDelivery): Promise<Outcome | NotBegun | null>;
 }

@@ -1,5 +1,6 @@
 // Sends one signed sample event at once and logs what came of it.
-import { attemptErrorMessage, type Outcome } from '../domain/delivery.ts';
+import { attemptErrorMessage, hasBegun, type Outcome } from '../domain/delivery.ts';
+import { ServiceError } from '../domain/errors.ts';
 import { type EventType, findEventType } from '../domain/event-types.ts';
 import { newId } from '../domain/ids.ts';
 import { Attempt } from '../persistence/entities/attempt.ts';
@@ -13,6 +14,9 @@ import type { AttemptView } from './delivery-view.ts';
 import { findWebhook, unknownEventType } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
 import { webhookInactive } from './retry-delivery.ts';
+
+/** How long a caller is asked to wait when this process has no socket for a test, in milliseconds. */
+const NO_SOCKET_RETRY_MS = 1000;
 
 export interface TestWebhookInput {
   readonly webhookId: string;
@@ -30,7 +34,7 @@ export interface TestResult {
 /**
  * Not a published event: nobody else gets it, it is not retried, and the webhook's health does not suffer from it.
  * Errors: `not_found`, `invalid_argument` (event_type_unknown), `failed_precondition` (webhook_inactive), `resource_exhausted`
- * (test_limit_reached).
+ * (test_limit_reached, overloaded).
  */
 export async function testWebhook(
   context: ManagementContext,
@@ -50,10 +54,22 @@ export async function testWebhook(
     occurredAtMs: now,
   });
   if (outcome === null) throw webhookInactive();
+  if (!hasBegun(outcome)) throw noSocket();
   const attempt = toAttempt(outcome);
   // Written once the outcome is known: a row that waits for one could be taken by the schedule and sent twice.
   await log(context, principal, { webhook, eventType, ...sample, occurredAt: new Date(now) }, attempt);
   return { deliveryId: sample.deliveryId, success: attempt.errorCode === null, attempt };
+}
+
+function noSocket(): ServiceError {
+  return new ServiceError(
+    'resource_exhausted',
+    'overloaded',
+    'This process has no socket to spare for a test; try again later.',
+    {
+      retryAfterMs: NO_SOCKET_RETRY_MS,
+    },
+  );
 }
 
 interface Sample {

@@ -1,5 +1,5 @@
 // One function for each thing that happens in the business: it counts, measures, and writes the one line that tells of it.
-import type { AttemptError, AttemptTrigger } from '../domain/delivery.ts';
+import type { AttemptError, AttemptTrigger, Shortage } from '../domain/delivery.ts';
 import type { ErrorCode, Reason } from '../domain/errors.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -49,12 +49,16 @@ export interface FinishedRequest {
 const CLOCK_SKEW_WARNING_MS = 5000;
 /** A store that is away fails thousands of calls a second: one line in so long tells as much. */
 const STORE_LINE_INTERVAL_MS = 5000;
+/** A machine that is short of something refuses thousands of sockets a second: one line a second tells how many. */
+const SHORTAGE_LINE_INTERVAL_MS = 1000;
 
 export type Events = ReturnType<typeof createEvents>;
 
 export function createEvents(log: Logger, metrics: Metrics) {
   const lastStoreLineAt = new Map<string, number>();
   let lastSkewLineAt = Number.NEGATIVE_INFINITY;
+  let lastShortageLineAt = Number.NEGATIVE_INFINITY;
+  let shortages = 0;
 
   return {
     /** A group commit of events is durable. */
@@ -182,6 +186,20 @@ export function createEvents(log: Logger, metrics: Metrics) {
       if (now - (lastStoreLineAt.get(store) ?? Number.NEGATIVE_INFINITY) < STORE_LINE_INTERVAL_MS) return;
       lastStoreLineAt.set(store, now);
       log.warn({ store, err }, 'a store failed');
+    },
+
+    /** A request to a receiver has to wait, or cannot begin, for want of something of this machine's. */
+    localShortage(resource: Shortage): void {
+      metrics.count('local_shortages_total', 1, resource);
+      shortages += 1;
+      const now = performance.now();
+      if (now - lastShortageLineAt < SHORTAGE_LINE_INTERVAL_MS) return;
+      lastShortageLineAt = now;
+      log.warn(
+        { resource, count: shortages },
+        'requests to receivers wait: this machine is short of something; none counts as an attempt',
+      );
+      shortages = 0;
     },
 
     realtimeDropped(n: number): void {

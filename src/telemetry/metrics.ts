@@ -1,6 +1,6 @@
 // What is counted and measured, by the names operators see; docs/operations.md explains each one.
 import type { Histogram, Meter } from '@opentelemetry/api';
-import { attemptErrors } from '../domain/delivery.ts';
+import { attemptErrors, shortages } from '../domain/delivery.ts';
 import { errorCodes } from '../domain/errors.ts';
 
 /**
@@ -25,6 +25,8 @@ const counters = {
   http_requests_total: 'Calls answered, over every protocol.',
   realtime_dropped_total: 'Status updates dropped because their watcher was too slow.',
   store_errors_total: 'Failed calls to PostgreSQL or Redis.',
+  local_shortages_total:
+    'Times that a request to a receiver waited, or did not begin, for want of something of this machine’s.',
 } as const;
 
 /** Counters that are split by one label, whose values are all known: each is there from the start, at zero, so that rates are right. */
@@ -33,6 +35,7 @@ const labels: Partial<Record<CounterName, { readonly name: string; readonly valu
   endpoints_disabled_total: { name: 'reason', values: ['gone', 'failing'] },
   http_requests_total: { name: 'code', values: ['ok', ...errorCodes] },
   store_errors_total: { name: 'store', values: ['database', 'redis'] },
+  local_shortages_total: { name: 'resource', values: shortages },
 };
 
 const SHORT_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15];
@@ -56,6 +59,9 @@ const histograms = {
 /** Gauges that a part of the service reports when asked; a part that does not run here reports nothing. */
 const gauges = {
   inflight: 'Requests to receivers in flight.',
+  outbound_sockets: 'Sockets to receivers: in use, idle, or being opened.',
+  outbound_waiting: 'Requests to receivers that wait for a socket.',
+  local_shortage: '1 while sockets, descriptors, memory or ports of this machine run short, and 30 s after.',
   oldest_due_age_seconds: 'How long the most overdue delivery has been waiting.',
   queue_depth: 'Deliveries in the schedule, due or not.',
   commit_queue_events: 'Published events waiting for a group commit.',

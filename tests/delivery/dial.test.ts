@@ -8,6 +8,7 @@ import { headerLines } from '../../src/delivery/header-lines.ts';
 import { HttpClient } from '../../src/delivery/http-client.ts';
 import { NameResolver } from '../../src/delivery/name-resolver.ts';
 import { EgressPolicy } from '../../src/security/egress-policy.ts';
+import { begun } from './begun.ts';
 import { nameServer, type Answer, type NameServer } from './name-server.ts';
 import { rawReceiver, readRequests, socketReceiver, type RawReceiver } from './raw-receiver.ts';
 
@@ -61,7 +62,7 @@ async function tlsReceiver(options: TlsOptions): Promise<string> {
 }
 
 function post(client: HttpClient, url: string, timeoutMs = 5000): Promise<Outcome> {
-  return client.post({ url, headers: headerLines({}), body: Buffer.from('{}'), timeoutMs });
+  return begun(client.post({ url, headers: headerLines({}), body: Buffer.from('{}'), timeoutMs }));
 }
 
 describe('a name', () => {

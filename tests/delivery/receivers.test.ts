@@ -7,6 +7,7 @@ import { HttpClient } from '../../src/delivery/http-client.ts';
 import { EgressPolicy } from '../../src/security/egress-policy.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { rawReceiver } from './raw-receiver.ts';
+import { begun } from './begun.ts';
 
 const page = readFileSync(new URL('../../docs/receivers.md', import.meta.url), 'utf8');
 const policy = new EgressPolicy({ environment: 'development', egress: { allowedCidrs: ['127.0.0.0/8'], allowHttp: true } });
@@ -48,7 +49,7 @@ function newClient(): HttpClient {
 }
 
 const post = (client: HttpClient, url: string) =>
-  client.post({ url, headers: headerLines({}), body: Buffer.from('{}'), timeoutMs: 5000 });
+  begun(client.post({ url, headers: headerLines({}), body: Buffer.from('{}'), timeoutMs: 5000 }));
 
 const responses = rowsAfter('responses');
 

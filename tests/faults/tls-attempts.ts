@@ -2,6 +2,7 @@
 import { headerLines } from '../../src/delivery/header-lines.ts';
 import { HttpClient } from '../../src/delivery/http-client.ts';
 import { EgressPolicy } from '../../src/security/egress-policy.ts';
+import { begun } from '../delivery/begun.ts';
 
 const AT_ONCE = 32;
 /** After so many, V8 and the allocator have taken what they take: measured, the resident set then stays as it is. */
@@ -25,12 +26,9 @@ async function attempts(count: number): Promise<void> {
   let next = 0;
   const one = async (): Promise<void> => {
     for (let n = next++; n < count; n = next++) {
-      const outcome = await client.post({
-        url: urls[n % urls.length] ?? '',
-        headers: headerLines({}),
-        body: Buffer.from('{}'),
-        timeoutMs: 10_000,
-      });
+      const outcome = await begun(
+        client.post({ url: urls[n % urls.length] ?? '', headers: headerLines({}), body: Buffer.from('{}'), timeoutMs: 10_000 }),
+      );
       codes[outcome.error ?? 'delivered'] = (codes[outcome.error ?? 'delivered'] ?? 0) + 1;
     }
   };

@@ -10,6 +10,8 @@ import { HttpClient } from '../../src/delivery/http-client.ts';
 import { NameResolver } from '../../src/delivery/name-resolver.ts';
 import { EgressPolicy } from '../../src/security/egress-policy.ts';
 import { nameServer, type Answer } from '../delivery/name-server.ts';
+import { begun } from '../delivery/begun.ts';
+import { RacingPlaces } from '../../src/delivery/race.ts';
 
 const PUBLIC = new Set(['8.8.8.8', '1.1.1.1', '2606:4700:4700::1111']);
 const METADATA = 'http://169.254.169.254/latest/meta-data/';
@@ -126,7 +128,7 @@ async function section(name: string, run: () => Promise<string[]>): Promise<void
 // A client of its own each time: nothing resolved or connected before may help.
 async function send(policy: EgressPolicy, url: string): Promise<string> {
   const client = new HttpClient({ policy, resolver: new NameResolver({ servers: [names.server], hostsPath: '/dev/null' }) });
-  const outcome = await client.post({ url, headers: headerLines({}), body: Buffer.from('{}'), timeoutMs: 4000 });
+  const outcome = await begun(client.post({ url, headers: headerLines({}), body: Buffer.from('{}'), timeoutMs: 4000 }));
   client.close();
   return outcome.error ?? 'delivered';
 }
@@ -139,10 +141,16 @@ function sendToName(policy: EgressPolicy, label: string, address: string): Promi
 
 function dialled(policy: EgressPolicy, host: string): Promise<string> {
   return new Promise((resolve) => {
-    const tools = { policy, resolver: new NameResolver(), secureContext, onBytes: () => true };
-    dial({ secure: false, host, port: 80 }, tools, (error, socket) => {
+    const tools = {
+      policy,
+      resolver: new NameResolver(),
+      secureContext,
+      racingPlaces: new RacingPlaces(1),
+      onBytes: () => true,
+    };
+    dial({ secure: false, host, port: 80 }, tools, (failure, socket) => {
       socket?.destroy();
-      resolve(error ?? 'connected');
+      resolve(typeof failure === 'object' && failure !== null ? failure.shortage : (failure ?? 'connected'));
     });
   });
 }

@@ -11,6 +11,7 @@ import { nameServer } from '../../delivery/name-server.ts';
 import type { Report } from '../../security/egress-in-namespace.ts';
 import type { FaultCase } from '../case.ts';
 import { quantile } from '../figures.ts';
+import { begun } from '../../delivery/begun.ts';
 
 const run = promisify(execFile);
 /** A private network in which every address is this machine's own, so that whatever is dialled is seen. */
@@ -65,7 +66,9 @@ export const cases: readonly FaultCase[] = [
       });
       const post = async (host: string) => {
         const url = `http://${host}:${new URL(world.sink.url).port}/ok`;
-        const outcome = await client.post({ url, headers: headerLines({}), body: Buffer.from('{}'), timeoutMs: TIMEOUT_MS });
+        const outcome = await begun(
+          client.post({ url, headers: headerLines({}), body: Buffer.from('{}'), timeoutMs: TIMEOUT_MS }),
+        );
         return { code: outcome.error ?? 'delivered', durationMs: outcome.durationMs };
       };
       const [unknown, failing] = await Promise.all([post('nx.example'), post('fail.example')]);
