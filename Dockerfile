@@ -25,8 +25,9 @@ LABEL org.opencontainers.image.title="HomeChef webhook service" \
 # The service is started by Node alone: package managers would only be something to keep up to date.
 RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /opt/yarn* /usr/local/bin/yarn*
 WORKDIR /app
-# DATA_DIR is used only in development, for keys that are generated where none are given.
-ENV NODE_ENV=production ENVIRONMENT=production DATA_DIR=/data
+# DATA_DIR is used only in development, for keys that are generated where none are given. A container that listens on its own loopback is
+# reached by nobody, so SERVER_HOST does not depend on ENVIRONMENT here.
+ENV NODE_ENV=production ENVIRONMENT=production DATA_DIR=/data SERVER_HOST=0.0.0.0
 COPY --from=dependencies /build/node_modules node_modules
 COPY package.json ./
 COPY gen gen

@@ -270,10 +270,14 @@ function createDoors(
   { log, events, tracing }: Telemetry,
   budget: DescriptorBudget,
 ) {
-  const tokens = new GuardedTokens(new TokenVerifier(config.tokens));
+  const verifier = new TokenVerifier(config.tokens, (error) =>
+    log.warn({ err: error }, 'the keys of JWT_JWKS_URL could not be fetched; those that are known stay in use'),
+  );
+  const tokens = new GuardedTokens(verifier);
   const verifyToken = (authorization: string | null, address: string) => tokens.verify(authorization, address);
   const keyPrefix = config.redis?.keyPrefix ?? '';
   const rate = new RateLimit(config.rateLimitPerMinute, stores.redis?.commands ?? null, `${keyPrefix}wh-rate`);
+  const countCall = (userId: string) => rate.consume(userId);
   const context: ServiceContext = {
     config,
     orm: stores.orm,
@@ -303,7 +307,7 @@ function createDoors(
   const stopping = new AbortController();
   const interceptors = callChain({
     verifyToken,
-    countCall: (userId) => rate.consume(userId),
+    countCall,
     shutdown: stopping.signal,
     tracing,
     onCall: (call) =>
@@ -328,7 +332,11 @@ function createDoors(
     interceptors,
     verifyToken,
     health,
-    extensions: [openApiRoutes, consolePage(config), webSocketRoutes({ config, context, bus: engine.bus, verifyToken, log })],
+    extensions: [
+      openApiRoutes,
+      consolePage(config),
+      webSocketRoutes({ config, context, bus: engine.bus, verifyToken, countCall, log }),
+    ],
     onError,
     limits: { maxConnections: budget.http },
   });

@@ -1,5 +1,6 @@
 // The environment, read once: readEnv() takes the variables, toConfig() checks them. Nothing else reads process.env.
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import type { RetryPolicy } from './domain/retry-policy.ts';
 
 export type Environment = 'development' | 'test' | 'production';
@@ -25,7 +26,7 @@ export interface Config {
   readonly secretKeys: readonly string[];
   readonly maxPayloadBytes: number;
   readonly corsOrigins: readonly string[];
-  readonly trustProxy: boolean;
+  readonly trustProxy: TrustProxy;
   readonly reflection: boolean;
   readonly retentionDays: number;
   readonly reconcileIntervalMs: number;
@@ -40,6 +41,9 @@ export interface Config {
   readonly logLevel: string;
   readonly telemetry: TelemetryConfig;
 }
+
+/** How many proxies stand in front of the service, 0 for none; or the networks that they have addresses in. */
+export type TrustProxy = number | readonly string[];
 
 export interface DatabaseConfig {
   readonly host: string;
@@ -162,7 +166,8 @@ export function toConfig(env: Env): Config {
     environment,
     version: packageVersion(),
     role: read.oneOf('ROLE', ['all', 'api', 'worker'], 'all'),
-    host: read.text('SERVER_HOST') ?? '0.0.0.0',
+    // Development trusts whoever reaches it, so only this machine does.
+    host: read.text('SERVER_HOST') ?? (environment === 'development' ? '127.0.0.1' : '0.0.0.0'),
     httpPort: read.port('SERVER_PORT', 8080),
     grpcPort: read.port('GRPC_PORT', 9090),
     metricsPort: read.port('METRICS_PORT', 9464),
@@ -222,7 +227,7 @@ export function toConfig(env: Env): Config {
     secretKeys: secretKeys(read.list('WEBHOOK_SECRET_KEYS'), production),
     maxPayloadBytes: read.whole('WEBHOOK_MAX_PAYLOAD_SIZE', 1_048_576, { min: 64, max: 16_777_216 }),
     corsOrigins: read.list('CORS_ORIGINS'),
-    trustProxy: read.flag('TRUST_PROXY', false),
+    trustProxy: trustProxy(read),
     reflection: read.flag('GRPC_REFLECTION', false),
     retentionDays: read.whole('WEBHOOK_RETENTION_DAYS', 30, { min: 1, max: 3650 }),
     reconcileIntervalMs: read.seconds('WEBHOOK_RECONCILE_INTERVAL', 30, { min: 0.1 }),
@@ -243,6 +248,27 @@ export function toConfig(env: Env): Config {
     logLevel: read.oneOf('LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
     telemetry: telemetryConfig(read),
   };
+}
+
+/** More proxies than anybody puts in a row. */
+const MAX_HOPS = 16;
+
+// `true` stood for "some proxy", so it is one.
+function trustProxy(read: ReturnType<typeof reader>): TrustProxy {
+  const value = read.text('TRUST_PROXY')?.toLowerCase() ?? 'false';
+  if (value === 'false') return 0;
+  if (value === 'true') return 1;
+  if (/^\d+$/.test(value)) return read.whole('TRUST_PROXY', 0, { min: 0, max: MAX_HOPS });
+  const networks = read.list('TRUST_PROXY');
+  for (const network of networks) {
+    const [address = '', bits, ...rest] = network.split('/');
+    const family = isIP(address);
+    const isNetwork = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 6 ? 128 : 32));
+    if (family === 0 || !isNetwork || rest.length > 0) {
+      throw new ConfigError(`TRUST_PROXY must be true, false, a number of proxies or their CIDRs, not "${network}"`);
+    }
+  }
+  return networks;
 }
 
 // OTLP is on where an endpoint is named, unless the signal's exporter is `none`: the variables and their meaning are OpenTelemetry's.

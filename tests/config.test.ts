@@ -64,3 +64,30 @@ describe('WEBHOOK_SECRET_KEYS', () => {
 test('a database number is refused with a cluster, which has no other than 0', () => {
   expect(refusal({ REDIS_CLUSTER_NODES: 'redis-a:6379', REDIS_DB: '1' })).toMatch(/^REDIS_DB must be 0/);
 });
+
+describe('TRUST_PROXY', () => {
+  test.each<[string, number | string[]]>([
+    ['', 0],
+    ['false', 0],
+    ['0', 0],
+    ['true', 1],
+    ['1', 1],
+    ['2', 2],
+    ['10.0.0.0/8, 192.0.2.1,fd00::/8', ['10.0.0.0/8', '192.0.2.1', 'fd00::/8']],
+  ])('%j is %j', (value, expected) => {
+    expect(toConfig({ ...good, TRUST_PROXY: value }).trustProxy).toEqual(expected);
+  });
+
+  test.each(['yes', '17', '1.5', '-1', '10.0.0.0/33', '10.0.0.0/8/8', 'proxy.example', '::/129', '10.0.0.0/'])(
+    '%j is refused',
+    (value) => {
+      expect(refusal({ TRUST_PROXY: value })).toMatch(/^TRUST_PROXY must be /);
+    },
+  );
+});
+
+test('development listens on this machine alone, unless it is told otherwise', () => {
+  expect(toConfig({}).host).toBe('127.0.0.1');
+  expect(toConfig(good).host).toBe('0.0.0.0');
+  expect(toConfig({ SERVER_HOST: '0.0.0.0' }).host).toBe('0.0.0.0');
+});

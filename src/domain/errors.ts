@@ -54,6 +54,7 @@ export const reasons = {
   rate_limited: 'Too many calls; try again later.',
   overloaded: 'As much is waiting already, of the service or of this user, as may wait; try again later.',
   store_unavailable: 'The database does not answer; try again later.',
+  keys_unavailable: 'The key of the token is not known, and the key server does not answer; try again later.',
   deadline_exceeded: 'The deadline passed before the answer was ready.',
   request_canceled: 'The caller went away.',
   shutting_down: 'This process is stopping; try another.',

@@ -1,59 +1,77 @@
-// Who keeps coming with tokens that are refused: after so many in a minute an address is not listened to until the minute is over.
+// Who keeps coming with forged tokens hears of it late. A good token is never refused, nor held, for what others at its address did.
 import { isIPv6 } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import { ServiceError } from '../domain/errors.ts';
-import type { Principal, TokenVerifier } from './tokens.ts';
+import { pause } from '../lifecycle.ts';
+import { ForgedToken, type Principal, type TokenVerifier } from './tokens.ts';
 
 const WINDOW_MS = 60_000;
-/** No token can be guessed at ten a second; verifying them costs a thousandth of a core. Many callers may share an address. */
+/** So many forged tokens of an address in a minute are answered at once: many callers may share an address, and keys are changed. */
 export const MAX_FAILURES = 600;
-/** Addresses remembered at once; the oldest goes first. An attacker with more of them gains ten guesses a second for each. */
+/** Addresses remembered at once; the oldest goes first. */
 const MAX_ADDRESSES = 10_000;
+/** How long an answer is held back. A loop that waits for its answers comes once a second by then. */
+const LATE_MS = 1000;
+/** Answers held back at once, of one address and in all. More are answered at once: holding them would cost more than they do. */
+const MAX_LATE_PER_ADDRESS = 64;
+const MAX_LATE = 1024;
+
+interface Failures {
+  count: number;
+  readonly endsAtMs: number;
+  late: number;
+}
 
 /**
- * Verifies tokens for callers at an address. Kept in this process alone, so that it holds whatever store is away. Callers whose token
- * was verified a moment ago are let through: those who share an attacker's address (a proxy that is not trusted) go on working.
+ * Verifies tokens for callers at an address. Every token is verified: one that an HMAC refuses costs some 10 µs, a tenth of the request
+ * that brought it, and one with a public key's signature about as much as that request. Kept in this process alone, so that it holds
+ * whatever store is away.
  */
 export class GuardedTokens {
   readonly #tokens: TokenVerifier;
-  readonly #failures = new Map<string, { count: number; readonly endsAtMs: number }>();
+  readonly #lateMs: number;
+  readonly #failures = new Map<string, Failures>();
+  #late = 0;
 
-  constructor(tokens: TokenVerifier) {
+  /** `lateMs` is for tests. */
+  constructor(tokens: TokenVerifier, { lateMs = LATE_MS } = {}) {
     this.#tokens = tokens;
+    this.#lateMs = lateMs;
   }
 
-  /** Takes an Authorization header as it came. Throws `token_missing`, `token_invalid` or `rate_limited`. */
+  /** Takes an Authorization header as it came. Throws `token_missing`, `token_invalid` (late, perhaps) or `keys_unavailable`. */
   async verify(authorization: string | null, address: string): Promise<Principal> {
     const known = this.#tokens.recall(authorization);
     if (known !== null) return known;
-    if (this.#failures.size > 0) this.#refuseBarred(address);
     try {
       return await this.#tokens.verify(authorization);
     } catch (error) {
-      if (error instanceof ServiceError && error.reason === 'token_invalid') this.#count(address);
+      if (error instanceof ForgedToken) await this.#hold(this.#count(address));
       throw error;
     }
   }
 
-  #refuseBarred(address: string): void {
-    const failures = this.#failures.get(networkOf(address));
-    const waitMs = (failures?.endsAtMs ?? 0) - Date.now();
-    if (failures === undefined || failures.count < MAX_FAILURES || waitMs <= 0) return;
-    const message = `Too many refused tokens from this address; try again in ${Math.ceil(waitMs / 1000)} s.`;
-    throw new ServiceError('resource_exhausted', 'rate_limited', message, { retryAfterMs: waitMs });
+  async #hold(failures: Failures): Promise<void> {
+    if (failures.count <= MAX_FAILURES || failures.late >= MAX_LATE_PER_ADDRESS || this.#late >= MAX_LATE) return;
+    failures.late += 1;
+    this.#late += 1;
+    await pause(this.#lateMs);
+    failures.late -= 1;
+    this.#late -= 1;
   }
 
-  #count(address: string): void {
+  #count(address: string): Failures {
     const network = networkOf(address);
     const known = this.#failures.get(network);
     const nowMs = Date.now();
     if (known !== undefined && known.endsAtMs > nowMs) {
       known.count += 1;
-      return;
+      return known;
     }
     this.#failures.delete(network);
     if (this.#failures.size >= MAX_ADDRESSES) this.#failures.delete(this.#failures.keys().next().value ?? '');
-    this.#failures.set(network, { count: 1, endsAtMs: nowMs + WINDOW_MS });
+    const failures = { count: 1, endsAtMs: nowMs + WINDOW_MS, late: 0 };
+    this.#failures.set(network, failures);
+    return failures;
   }
 }
 

@@ -36,9 +36,13 @@ const SECRET_NAMES = new Set([
 const SECRET_TEXT =
   /whsec_[\w+/=-]+|\b(?:Bearer|Basic)\s+[\w.~+/=-]+|\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*|(?<=:\/\/[^\s:/@"\\]{1,100}:)[^\s@/"\\]{1,200}(?=@)/gi;
 /** A cheap look before the costly one: no secret, and nothing to escape, without one of these. */
-const SUSPICIOUS = /whsec_|[Bb]earer|BEARER|[Bb]asic|BASIC|eyJ|@|[\u007f-\u009f\u2028\u2029]/;
-/** JSON escapes what is below U+0020; a terminal also obeys U+0080 to U+009F, and some viewers break lines at U+2028. */
-const CONTROLS_BEYOND_JSON = /[\u007f-\u009f\u2028\u2029]/g;
+const SUSPICIOUS =
+  /whsec_|[Bb]earer|BEARER|[Bb]asic|BASIC|eyJ|@|[\u007f-\u009f\u00ad\u0600-\u061c\u06dd\u070f\u0890-\u08e2\u180e\u200b-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]/;
+/**
+ * JSON escapes what is below U+0020; a terminal also obeys U+0080 to U+009F, and some viewers break lines at U+2028. Format controls turn
+ * text round (U+202E) or are not seen at all, so that a line reads as something that it does not say.
+ */
+const CONTROLS_BEYOND_JSON = /[\u007f-\u009f\u2028\u2029\p{Cf}]/gu;
 
 /** Deeper than any value logged on purpose. */
 const MAX_DEPTH = 6;
@@ -52,7 +56,11 @@ export function redactText(text: string): string {
   if (!SUSPICIOUS.test(text)) return text;
   return text
     .replace(SECRET_TEXT, REDACTED)
-    .replaceAll(CONTROLS_BEYOND_JSON, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+    .replaceAll(CONTROLS_BEYOND_JSON, (character) => character.split('').map(escaped).join(''));
+}
+
+function escaped(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /** The fields of a log line without what may not be in it. A line of numbers and short texts passes untouched. */

@@ -8,6 +8,7 @@ import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastif
 import type { Config } from '../config.ts';
 import { ServiceError } from '../domain/errors.ts';
 import { mintToken, type CallerRole } from '../security/tokens.ts';
+import { requireLocalHost } from './local-host.ts';
 
 const BUILT = fileURLToPath(new URL('../../dist/console/', import.meta.url));
 
@@ -173,6 +174,7 @@ async function developmentToken(request: FastifyRequest, config: Pick<Config, 't
       'A token in one click is for this machine only; see npm run token.',
     );
   }
+  requireLocalHost(request.headers.host);
   const { role } = request.query as { role?: unknown };
   if (role !== 'developer' && role !== 'service' && role !== 'admin') {
     throw new ServiceError('invalid_argument', 'field_invalid', 'role: must be developer, service or admin', {

@@ -36,7 +36,8 @@ export function healthRoutes(
     // What stands behind the service is nobody's business but its operators'.
     const { authorization } = request.headers;
     const isAdmin =
-      authorization !== undefined && (await verifyToken(authorization, request.ip).catch(() => null))?.role === 'admin';
+      authorization !== undefined &&
+      (await verifyToken(authorization, request.callerAddress).catch(() => null))?.role === 'admin';
     if (isAdmin) Object.assign(answer, { checks, dependencies: health.dependencies() });
     return reply.code(ready ? 200 : 503).send(answer);
   });

@@ -15,6 +15,7 @@ import { toServiceError } from './errors.ts';
 import { healthRoutes } from './health-routes.ts';
 import type { HealthView } from './health-view.ts';
 import type { VerifyToken } from './interceptors/authenticate.ts';
+import { describeCallers } from './request-caller.ts';
 import { restGateway } from './rest/gateway.ts';
 import { restErrorBody, restHeaders, restStatus } from './rest/rest-error.ts';
 import type { ServiceEntry } from './router.ts';
@@ -59,7 +60,6 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    trustProxy: config.trustProxy,
     genReqId: (request) => requestIdFrom(request.headers['x-request-id']),
     requestIdHeader: false,
     forceCloseConnections: 'idle',
@@ -71,6 +71,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   app.server.headersTimeout = limits.headersTimeoutMs;
   app.server.maxConnections = limits.maxConnections;
 
+  describeCallers(app, config);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
     refuseBadHost(request);
@@ -88,7 +89,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     ...connectOptions(config.maxPayloadBytes, limits.maxCallMs, options.interceptors),
     grpc: false,
     routes: connectRoutes(options.entries),
-    contextValues: (request) => newCallValues(request.id, doorOf(request), request.ip),
+    contextValues: (request) => newCallValues(request.id, doorOf(request), request.callerAddress),
   });
   for (const extension of options.extensions ?? []) void app.register(extension);
   return { app, ...lifecycle(app, options, limits) };

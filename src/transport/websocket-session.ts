@@ -6,6 +6,7 @@ import type { Principal } from '../security/tokens.ts';
 import type { ServiceContext } from '../service/context.ts';
 import { watchDeliveries } from '../service/watch-deliveries.ts';
 import { toServiceError } from './errors.ts';
+import type { CountCall } from './interceptors/limit-rate.ts';
 import { watchInput } from './rpc/watch-input.ts';
 import { errorText, feedText, noticeText, readClientMessage } from './websocket-messages.ts';
 
@@ -34,6 +35,7 @@ export interface SessionOptions {
   readonly principal: Principal;
   readonly context: Pick<ServiceContext, 'feed'>;
   readonly watcher: Watcher;
+  readonly countCall: CountCall;
   readonly onInternalError: (error: unknown) => void;
 }
 
@@ -142,11 +144,15 @@ export class WebSocketSession {
     }
   }
 
-  /** Replaces the subscription. One that cannot be had leaves the connection open and silent, with an error that says why. */
+  /**
+   * Replaces the subscription. One that cannot be had leaves the connection open and silent, with an error that says why; one too many
+   * leaves the subscription that there is.
+   */
   async #subscribe(request: Parameters<typeof watchInput>[0]): Promise<void> {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
-    this.#watcher.close();
     try {
+      if (this.principal.role === 'developer') await this.#options.countCall(this.principal.userId);
+      this.#watcher.close();
       this.#watcher = await watchDeliveries(this.#options.context, this.principal, watchInput(request));
     } catch (thrown) {
       this.#socket.send(errorText(toServiceError(thrown)));

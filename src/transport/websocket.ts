@@ -12,6 +12,8 @@ import type { ServiceContext } from '../service/context.ts';
 import { watchDeliveries } from '../service/watch-deliveries.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { VerifyToken } from './interceptors/authenticate.ts';
+import type { CountCall } from './interceptors/limit-rate.ts';
+import { requireLocalHost } from './local-host.ts';
 import { watchInput } from './rpc/watch-input.ts';
 import { watchRequestOfQuery } from './websocket-messages.ts';
 import { closeCodes, WebSocketSession } from './websocket-session.ts';
@@ -36,6 +38,8 @@ export interface WebSocketOptions {
   readonly context: Pick<ServiceContext, 'feed'>;
   readonly bus: Pick<StatusBus, 'onNotice'>;
   readonly verifyToken: VerifyToken;
+  /** Each connect, each subscription and each look at the status is a call of the user's. */
+  readonly countCall: CountCall;
   readonly log: Logger;
   /** For tests. */
   readonly pingIntervalMs?: number;
@@ -106,7 +110,8 @@ function addRoutes(app: FastifyInstance, { sessions, admissions, context, log, .
       const admission = admissions.get(request.raw);
       if (admission === undefined) return socket.close(closeCodes.internalError);
       const onInternalError = (err: unknown): void => log.error({ err }, 'a WebSocket failed');
-      const session = new WebSocketSession({ socket, context, onInternalError, ...admission });
+      const { countCall } = options;
+      const session = new WebSocketSession({ socket, context, countCall, onInternalError, ...admission });
       sessions.add(session);
       socket.on('close', () => sessions.delete(session));
     },
@@ -149,25 +154,30 @@ async function admit(request: FastifyRequest, options: Omit<WebSocketOptions, 'b
 function checkOrigin(request: FastifyRequest, allowed: readonly string[]): void {
   const { origin, host } = request.headers;
   if (origin === undefined || allowed.includes(origin)) return;
-  if (URL.canParse(origin) && new URL(origin).host === host) return;
+  // With its scheme: a page that came without TLS may be anybody's.
+  if (URL.canParse(origin) && origin === new URL(`${request.isSecure ? 'https' : 'http'}://${host}`).origin) return;
   throw new ServiceError(
     'permission_denied',
     'role_not_allowed',
-    'This origin may not connect; CORS_ORIGINS lists those that may.',
+    'This origin may not connect; CORS_ORIGINS lists those that may, and TRUST_PROXY says that a proxy ends TLS.',
   );
 }
 
 async function authenticate(
   request: FastifyRequest,
-  { config, verifyToken, log }: Pick<WebSocketOptions, 'config' | 'verifyToken' | 'log'>,
+  { config, verifyToken, countCall, log }: Pick<WebSocketOptions, 'config' | 'verifyToken' | 'countCall' | 'log'>,
 ): Promise<Principal> {
   const query = queryOf(request);
   const authorization = request.headers.authorization ?? tokenOfProtocols(request.headers['sec-websocket-protocol']);
   if (authorization !== null || query.has('token') || query.has('access_token') || config.environment !== 'development') {
-    return narrowed(await verifyToken(authorization, request.ip), query.get('user_type'));
+    const principal = await verifyToken(authorization, request.callerAddress);
+    if (principal.role === 'developer') await countCall(principal.userId);
+    return narrowed(principal, query.get('user_type'));
   }
   const userId = query.get('user_id') ?? '';
-  if (userId === '') return verifyToken(null, request.ip);
+  if (userId === '') return verifyToken(null, request.callerAddress);
+  requireLocalHost(request.headers.host);
+  await countCall(userId);
   log.warn({ user_id: userId }, 'a WebSocket without a token: user_id is believed in development alone');
   const role = callerRoles.find((name) => name === query.get('user_type')) ?? 'developer';
   return { userId, role, expiresAtMs: Number.POSITIVE_INFINITY };

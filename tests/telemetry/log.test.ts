@@ -83,3 +83,18 @@ test('development lines are short and show the stack of an error', () => {
     /^\d\d:\d\d:\d\d INFO {2}delivered {2}webhook_id=webhook_1\n\d\d:\d\d:\d\d ERROR gave up {2}err="Error: refused"\n {4}at /,
   );
 });
+
+test.each(['production', 'development'] as const)(
+  'in %s, what cannot be seen or turns text round is escaped',
+  (environment) => {
+    const { log, text } = captured(environment);
+    const hidden = ['\u202e', '\u200b', '\ufeff', '\u00ad', '\u2066', '\u061c', '\u009b', '\u2028', '\u{e0041}', '\u001b'];
+    for (const character of hidden) {
+      log.info({ user_id: `user${character}321`, deep: { names: [character] } }, `hello ${character}`);
+      log.error({ err: new Error(`no ${character}`) }, 'x');
+    }
+    for (const character of hidden) expect(text()).not.toContain(character);
+    expect(text()).toMatch(/\\u202e/);
+    expect(text()).toMatch(/\\udb40/);
+  },
+);

@@ -7,6 +7,7 @@ import Fastify from 'fastify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildConsole } from '../../console/build.ts';
 import { consolePage } from '../../src/transport/console-page.ts';
+import { openSocket } from '../realtime/watching.ts';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 
 /** A phone on a slow network has the whole console in about a second. */
@@ -124,6 +125,29 @@ describe('the one-click sign-in', () => {
     expect((await ask('192.0.2.7')).body).not.toContain('token":');
     expect((await ask('1270.0.0.1')).body).not.toContain('token":');
     await page.close();
+  });
+
+  test.each(['evil.example', 'evil.example:8080', 'localhost.evil.example', '127.0.0.1.evil.example'])(
+    'is not for a page of %s that points its name here',
+    async (host) => {
+      const page = Fastify();
+      await page.register(consolePage(development.config));
+      const ask = (name: string) => page.inject({ url: '/console/dev-token?role=admin', headers: { host: name } });
+      expect((await ask(host)).body).not.toContain('token":');
+      for (const own of ['localhost:8080', 'console.localhost', '127.0.0.1:8080', '[::1]:8080']) {
+        expect((await ask(own)).statusCode).toBe(200);
+      }
+      await page.close();
+    },
+  );
+
+  test('neither is the WebSocket without a token', async () => {
+    const open = (host: string) =>
+      openSocket(development.http, '?user_id=user123', [], { headers: { host }, origin: `http://${host}` });
+    expect(await open('evil.example').refused).toBe(403);
+    const own = open(new URL(development.http).host);
+    expect(await own.refused).toBeUndefined();
+    own.socket.terminate();
   });
 
   test('does not exist anywhere else', async () => {

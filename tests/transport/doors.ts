@@ -1,4 +1,6 @@
 // The two listeners, as they run in production, over services that live in memory: what the transport tests call.
+import type { TrustProxy } from '../../src/config.ts';
+import type { VerifyToken } from '../../src/transport/interceptors/authenticate.ts';
 import { fileURLToPath } from 'node:url';
 import { createClient } from '@connectrpc/connect';
 import type { Client, Transport } from '@connectrpc/connect';
@@ -38,6 +40,8 @@ export interface DoorsOptions {
   readonly http?: Partial<HttpServerOptions>;
   readonly maxCallMs?: number;
   readonly tls?: HttpServerOptions['config']['tls'];
+  readonly trustProxy?: TrustProxy;
+  readonly verifyToken?: VerifyToken;
 }
 
 /** What the in-memory services were given, and what they shall do. */
@@ -147,8 +151,9 @@ export function memoryServices(world: World): ServiceEntry[] {
 export async function openDoors(options: DoorsOptions = {}) {
   const world = new World();
   const shutdown = new AbortController();
+  const verify = options.verifyToken ?? verifyToken;
   const interceptors = callChain({
-    verifyToken,
+    verifyToken: verify,
     onCall: (call) => world.calls.push(call),
     shutdown: shutdown.signal,
     ...(options.maxCallMs === undefined ? {} : { maxCallMs: options.maxCallMs }),
@@ -160,12 +165,20 @@ export async function openDoors(options: DoorsOptions = {}) {
     version: '1.0.0',
     maxPayloadBytes: MAX_PAYLOAD_BYTES,
     corsOrigins: ['https://console.example.com'],
-    trustProxy: false,
+    trustProxy: options.trustProxy ?? 0,
     tls: options.tls ?? null,
   };
   const entries = [...memoryServices(world), ...(options.entries ?? [])];
   const onError = (error: unknown): void => void world.errors.push(error);
-  const http = createHttpServer({ config, entries, interceptors, verifyToken, health: world.health, onError, ...options.http });
+  const http = createHttpServer({
+    config,
+    entries,
+    interceptors,
+    verifyToken: verify,
+    health: world.health,
+    onError,
+    ...options.http,
+  });
   const limits = options.http?.limits ?? {};
   const grpc = createGrpcServer({ config, entries, interceptors, onError, limits });
   const [httpPort, grpcPort] = await Promise.all([http.listen(), grpc.listen()]);

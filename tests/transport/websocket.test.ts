@@ -14,10 +14,14 @@ let service: TestApp;
 let token: string;
 
 beforeAll(async () => {
-  service = await startApp({ env: { CORS_ORIGINS: 'https://console.example', MAX_WATCHERS_PER_USER: String(CAP) } });
+  service = await startApp({
+    env: { CORS_ORIGINS: 'https://console.example', MAX_WATCHERS_PER_USER: String(CAP), TRUST_PROXY: '1' },
+  });
   token = await service.token('user123');
 });
 afterAll(() => service.close());
+
+const secureOrigin = (): string => service.http.replace('http:', 'https:');
 
 const noWatchers = async (): Promise<boolean> => {
   const admin = restClient(service.http, await service.token('root', 'admin'));
@@ -30,6 +34,10 @@ describe('who gets in', () => {
     ['a token as a subprotocol', () => openSocket(service.http, '?user_id=user123&user_type=developer', bearer(token))],
     ['an allowed origin', () => openSocket(service.http, '', bearer(token), { origin: 'https://console.example' })],
     ['its own origin', () => openSocket(service.http, '', bearer(token), { origin: service.http })],
+    [
+      'its own origin, where a proxy ends TLS',
+      () => openSocket(service.http, '', bearer(token), { origin: secureOrigin(), headers: { 'x-forwarded-proto': 'https' } }),
+    ],
   ])('%s', async (_, open) => {
     const socket = open();
     expect(await socket.refused).toBeUndefined();
@@ -56,6 +64,16 @@ describe('who gets in', () => {
       'almost an allowed origin',
       403,
       () => openSocket(service.http, '', bearer(token), { origin: 'https://console.example.evil' }),
+    ],
+    [
+      'its own origin without TLS, where a proxy ends it',
+      403,
+      () => openSocket(service.http, '', bearer(token), { origin: service.http, headers: { 'x-forwarded-proto': 'https' } }),
+    ],
+    [
+      'its own origin with TLS, where there is none',
+      403,
+      () => openSocket(service.http, '', bearer(token), { origin: secureOrigin() }),
     ],
     ['the origin of a file', 403, () => openSocket(service.http, '', bearer(token), { origin: 'null' })],
     ['another’s user_id', 403, () => openSocket(service.http, '?user_id=user456', bearer(token))],

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
 import type { DescMethod } from '@bufbuild/protobuf';
 import type { ContextValues } from '@connectrpc/connect';
+import type { CallerAddress } from '../caller-address.ts';
 import { toConnectError } from '../errors.ts';
 import type { ServiceEntry } from '../router.ts';
 import type { CallInput } from '../rpc-call.ts';
@@ -62,11 +63,14 @@ function webHeaders(headers: IncomingHttpHeaders): Headers {
 // A session's socket answers through a proxy of Node's, which is too slow to ask for every call.
 const addresses = new WeakMap<object, string>();
 
-export function addressOf({ session }: ServerHttp2Stream): string {
+/** Who calls, by address. */
+export function addressOf({ session }: ServerHttp2Stream, headers: IncomingHttpHeaders, callers: CallerAddress): string {
   if (session === undefined) return '';
-  let address = addresses.get(session);
-  if (address === undefined) addresses.set(session, (address = session.socket.remoteAddress ?? ''));
-  return address;
+  let peer = addresses.get(session);
+  if (peer === undefined)
+    addresses.set(session, (peer = callers.of({ peer: session.socket.remoteAddress, forwardedFor: undefined })));
+  const forwardedFor = headers['x-forwarded-for'];
+  return forwardedFor === undefined ? peer : callers.of({ peer, forwardedFor });
 }
 
 /** Whether nobody is there any more to be answered. */

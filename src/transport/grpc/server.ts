@@ -14,6 +14,7 @@ import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import type { Config } from '../../config.ts';
+import { CallerAddress } from '../caller-address.ts';
 import { newCallValues, requestIdFrom } from '../call-context.ts';
 import { GrpcConnections } from './connections.ts';
 import { mendTrailers } from './trailers.ts';
@@ -42,7 +43,7 @@ const STREAM_WINDOW_BYTES = 1_048_576;
 const CONNECTION_WINDOW_BYTES = 4_194_304;
 
 export interface GrpcServerOptions {
-  readonly config: Pick<Config, 'host' | 'grpcPort' | 'maxPayloadBytes' | 'tls'>;
+  readonly config: Pick<Config, 'host' | 'grpcPort' | 'maxPayloadBytes' | 'tls' | 'trustProxy'>;
   readonly entries: readonly ServiceEntry[];
   readonly interceptors: Interceptor[];
   readonly onError: (error: unknown) => void;
@@ -59,13 +60,16 @@ export interface GrpcServer {
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const { config } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const callers = new CallerAddress(config.trustProxy);
   const handler = connectNodeAdapter({
     ...connectOptions(config.maxPayloadBytes, limits.maxCallMs, options.interceptors),
     grpcWeb: false,
     connect: false,
     routes: connectRoutes(options.entries),
-    contextValues: (request) =>
-      newCallValues(requestIdFrom(request.headers['x-request-id']), 'grpc', request.socket.remoteAddress ?? ''),
+    contextValues: ({ headers, socket }) => {
+      const address = callers.of({ peer: socket.remoteAddress, forwardedFor: headers['x-forwarded-for'] });
+      return newCallValues(requestIdFrom(headers['x-request-id']), 'grpc', address);
+    },
     fallback: (request, response) => refuse(request as Http2ServerRequest, response as Http2ServerResponse),
   });
   const server: Http2Server | Http2SecureServer =
@@ -75,8 +79,8 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const { entries, interceptors } = options;
   const maxMessageBytes = config.maxPayloadBytes + ENVELOPE_BYTES;
   const { maxCallMs, requestTimeoutMs } = limits;
-  const answersUnary = grpcUnary({ entries, interceptors, maxMessageBytes, maxCallMs, requestTimeoutMs });
-  const answersStream = grpcStream({ entries, interceptors, maxMessageBytes });
+  const answersUnary = grpcUnary({ entries, interceptors, callers, maxMessageBytes, maxCallMs, requestTimeoutMs });
+  const answersStream = grpcStream({ entries, interceptors, callers, maxMessageBytes });
   const others = compatibility(handler, options, limits);
   server.on('stream', (opened, headers, flags, rawHeaders) => {
     const stream = opened as ServerHttp2Stream;

@@ -7,6 +7,7 @@ import type { DescMethodBiDiStreaming } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
 import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
 import { ServiceError } from '../../domain/errors.ts';
+import type { CallerAddress } from '../caller-address.ts';
 import { newCallValues, requestIdFrom, setProblem } from '../call-context.ts';
 import { deadlineExceeded, toServiceError } from '../errors.ts';
 import { GrpcAnswers } from './answers.ts';
@@ -20,6 +21,7 @@ import type { StreamCall } from '../stream-call.ts';
 export interface GrpcStreamOptions {
   readonly entries: readonly ServiceEntry[];
   readonly interceptors: readonly Interceptor[];
+  readonly callers: CallerAddress;
   readonly maxMessageBytes: number;
 }
 
@@ -37,7 +39,7 @@ export function grpcStream(options: GrpcStreamOptions): (stream: ServerHttp2Stre
   return (stream, headers) => {
     const route = find(headers);
     if (route === undefined) return false;
-    void answer(route, stream, headers, options.maxMessageBytes);
+    void answer(route, stream, headers, options);
     return true;
   };
 }
@@ -47,10 +49,10 @@ async function answer(
   { method, call }: Route,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  maxMessageBytes: number,
+  { maxMessageBytes, callers }: GrpcStreamOptions,
 ): Promise<void> {
   const requestId = requestIdFrom(headers['x-request-id']);
-  const values = newCallValues(requestId, 'grpc', addressOf(stream));
+  const values = newCallValues(requestId, 'grpc', addressOf(stream, headers, callers));
   const messages = new GrpcMessages(stream, method.input, maxMessageBytes);
   const answers = new GrpcAnswers(stream, requestId);
   const controller = new AbortController();

@@ -8,6 +8,7 @@ import type { Interceptor } from '@connectrpc/connect';
 import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
 import { ServiceError } from '../../domain/errors.ts';
 import { Waits } from '../../rounds.ts';
+import type { CallerAddress } from '../caller-address.ts';
 import { newCallValues, requestIdFrom, setProblem } from '../call-context.ts';
 import { READ_OPTIONS } from '../connect-options.ts';
 import { deadlineExceeded } from '../errors.ts';
@@ -20,6 +21,7 @@ import type { UnaryCall } from '../unary-call.ts';
 export interface GrpcUnaryOptions {
   readonly entries: readonly ServiceEntry[];
   readonly interceptors: readonly Interceptor[];
+  readonly callers: CallerAddress;
   readonly maxMessageBytes: number;
   readonly maxCallMs: number;
   /** A message that is not complete by then is cut off. */
@@ -113,7 +115,7 @@ class Exchange {
     const headers = this.#headers;
     const { method, call } = this.#route;
     const requestId = requestIdFrom(headers['x-request-id']);
-    const values = newCallValues(requestId, 'grpc', addressOf(this.#stream));
+    const values = newCallValues(requestId, 'grpc', addressOf(this.#stream, headers, this.#options.callers));
     const controller = (this.#controller = new AbortController());
     let timer: NodeJS.Timeout | null = null;
     let message: Message;

@@ -38,6 +38,7 @@ const codes: Record<Reason, ErrorCode> = {
   rate_limited: 'resource_exhausted',
   overloaded: 'resource_exhausted',
   store_unavailable: 'unavailable',
+  keys_unavailable: 'unavailable',
   deadline_exceeded: 'deadline_exceeded',
   request_canceled: 'canceled',
   shutting_down: 'unavailable',

@@ -56,7 +56,7 @@ function handler(route: RestRoute, interceptors: Interceptor[]) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const gone = new AbortController();
     reply.raw.once('close', () => gone.abort(new ServiceError('canceled', 'request_canceled', 'The caller went away.')));
-    const values = newCallValues(request.id, 'rest', request.ip);
+    const values = newCallValues(request.id, 'rest', request.callerAddress);
     const answer = await call(readOrExplain(route, request, values), {
       requestMethod: route.verb,
       url: `${request.protocol}://${request.host}${request.url}`,

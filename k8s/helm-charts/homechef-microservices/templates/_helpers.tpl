@@ -23,6 +23,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- range $name, $value := .Values.config }}
 {{ $name }}: {{ $value | quote }}
 {{- end }}
+{{- if and .Values.ingress.enabled (not (hasKey .Values.config "TRUST_PROXY")) }}
+# The ingress is the one proxy in front: it ends TLS, and callers have the addresses that it says.
+TRUST_PROXY: "1"
+{{- end }}
 SERVER_PORT: "8080"
 GRPC_PORT: "9090"
 METRICS_PORT: "9464"
