@@ -37,6 +37,7 @@ import type { Scheduler } from './schedule/scheduler.ts';
 import { EgressPolicy } from './security/egress-policy.ts';
 import { GuardedTokens } from './security/failed-tokens.ts';
 import { RateLimit } from './security/rate-limit.ts';
+import { relaxedSettings } from './security/relaxed-settings.ts';
 import { loadOrCreateKeys, SecretBox } from './security/secret-box.ts';
 import { TokenVerifier } from './security/tokens.ts';
 import { createChangeQueue } from './service/change-queue.ts';
@@ -80,6 +81,8 @@ export interface App extends LongRunning {
 /** Builds the service and connects it to its stores; nothing is served before `start`. */
 export async function createApp(config: Config): Promise<App> {
   const telemetry = createTelemetry(config);
+  const relaxed = relaxedSettings(config);
+  if (relaxed.length > 0) telemetry.log.warn({ settings: relaxed }, `production is relaxed by ${relaxed.join(', ')}`);
   const budget = divide(config, telemetry);
   const embedded = config.database === null ? await startEmbeddedPostgres(config.dataDir) : null;
   const database = config.database ?? embedded?.config;

@@ -61,7 +61,7 @@ export interface RedisConfig {
   readonly password: string | null;
   readonly db: number;
   readonly tls: boolean;
-  /** Set: a Redis Cluster, reached through these `host:port` nodes. */
+  /** Set: a Redis Cluster, reached through these `host:port` nodes; an IPv6 address stands in brackets. */
   readonly clusterNodes: readonly string[];
   /** In front of every key, so that several services can share one Redis. */
   readonly keyPrefix: string;
@@ -121,6 +121,11 @@ export interface EgressConfig {
 /** A variable that does not parse; the message is one line that names it. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
+
+  constructor(message: string) {
+    // The value that is quoted in it may hold line ends.
+    super(message.replaceAll(/\p{Cc}/gu, ' '));
+  }
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -131,6 +136,7 @@ export function readEnv(): Env {
 
 /** setTimeout's longest delay, 2^31 - 1 ms: anything above fires at once. */
 const MAX_TIMER_MS = 2_147_483_647;
+const MAX_PORT = 65_535;
 /** How much longer than an attempt a lease must be, so that a live worker never loses one. */
 const MIN_LEASE_SLACK_MS = 2000;
 const PRODUCTION_LEASE_SLACK_MS = 5000;
@@ -154,14 +160,20 @@ export function toConfig(env: Env): Config {
     );
   }
   const redisHost = read.text('REDIS_HOST');
-  const clusterNodes = read.list('REDIS_CLUSTER_NODES');
+  const redisPort = read.port('REDIS_PORT', 6379);
+  const clusterNodes = read.nodes('REDIS_CLUSTER_NODES', redisPort);
   const redisDb = read.whole('REDIS_DB', 0, { min: 0, max: 1023 });
   if (clusterNodes.length > 0 && redisDb !== 0)
     throw new ConfigError('REDIS_DB must be 0 with REDIS_CLUSTER_NODES: a cluster has no other');
   const databaseHost = read.text('DB_HOST');
+  if (production && databaseHost === null)
+    throw new ConfigError('DB_HOST must be set in production: the embedded database is for development');
   const tlsCert = read.text('TLS_CERT_FILE');
   const tlsKey = read.text('TLS_KEY_FILE');
+  const clientCaFile = read.text('TLS_CLIENT_CA_FILE');
   if ((tlsCert === null) !== (tlsKey === null)) throw new ConfigError('TLS_CERT_FILE and TLS_KEY_FILE must be set together');
+  if (clientCaFile !== null && tlsCert === null)
+    throw new ConfigError('TLS_CLIENT_CA_FILE needs TLS_CERT_FILE and TLS_KEY_FILE: without TLS nobody shows a certificate');
   return {
     environment,
     version: packageVersion(),
@@ -179,7 +191,7 @@ export function toConfig(env: Env): Config {
             host: databaseHost,
             port: read.port('DB_PORT', 5432),
             user: read.text('DB_USER') ?? 'postgres',
-            password: env['DB_PASSWORD'] ?? '',
+            password: read.secret('DB_PASSWORD') ?? '',
             name: read.text('DB_NAME') ?? 'webhook_service',
             ssl: read.oneOf('DB_SSLMODE', ['disable', 'require', 'verify-full'], 'disable'),
           },
@@ -188,9 +200,9 @@ export function toConfig(env: Env): Config {
         ? null
         : {
             host: redisHost ?? '',
-            port: read.port('REDIS_PORT', 6379),
+            port: redisPort,
             username: read.text('REDIS_USERNAME'),
-            password: read.text('REDIS_PASSWORD'),
+            password: read.secret('REDIS_PASSWORD'),
             db: redisDb,
             tls: read.flag('REDIS_TLS', false),
             clusterNodes,
@@ -198,7 +210,7 @@ export function toConfig(env: Env): Config {
             shards: read.whole('REDIS_SHARDS', clusterNodes.length > 0 ? 16 : 1, { min: 1, max: 1024 }),
           },
     tokens: {
-      secret: jwtSecret(env, production),
+      secret: jwtSecret(read, production),
       expirationSeconds: read.whole('JWT_EXPIRATION', 3600, { min: 1, max: 86_400 }),
       issuer: read.text('JWT_ISSUER'),
       audience: read.text('JWT_AUDIENCE'),
@@ -219,14 +231,14 @@ export function toConfig(env: Env): Config {
     },
     egress: {
       allowedCidrs:
-        env['WEBHOOK_ALLOWED_CIDRS'] === undefined && !production
+        read.text('WEBHOOK_ALLOWED_CIDRS') === null && !production
           ? ['127.0.0.0/8', '::1/128']
-          : read.list('WEBHOOK_ALLOWED_CIDRS'),
+          : read.networks('WEBHOOK_ALLOWED_CIDRS'),
       allowHttp: read.flag('WEBHOOK_ALLOW_HTTP', !production),
     },
     secretKeys: secretKeys(read.list('WEBHOOK_SECRET_KEYS'), production),
     maxPayloadBytes: read.whole('WEBHOOK_MAX_PAYLOAD_SIZE', 1_048_576, { min: 64, max: 16_777_216 }),
-    corsOrigins: read.list('CORS_ORIGINS'),
+    corsOrigins: read.origins('CORS_ORIGINS'),
     trustProxy: trustProxy(read),
     reflection: read.flag('GRPC_REFLECTION', false),
     retentionDays: read.whole('WEBHOOK_RETENTION_DAYS', 30, { min: 1, max: 3650 }),
@@ -235,10 +247,7 @@ export function toConfig(env: Env): Config {
     rateLimitPerMinute: read.whole('RATE_LIMIT_PER_MINUTE', 6000, { min: 1, max: 100_000_000 }),
     maxWebhooksPerUser: read.whole('MAX_WEBHOOKS_PER_USER', 100, { min: 1, max: 100_000 }),
     maxWatchersPerUser: read.whole('MAX_WATCHERS_PER_USER', 100, { min: 1, max: 10_000 }),
-    tls:
-      tlsCert === null || tlsKey === null
-        ? null
-        : { certFile: tlsCert, keyFile: tlsKey, clientCaFile: read.text('TLS_CLIENT_CA_FILE') },
+    tls: tlsCert === null || tlsKey === null ? null : { certFile: tlsCert, keyFile: tlsKey, clientCaFile },
     dependencies: {
       user: read.url('USER_SERVICE_URL'),
       order: read.url('ORDER_SERVICE_URL'),
@@ -261,10 +270,7 @@ function trustProxy(read: ReturnType<typeof reader>): TrustProxy {
   if (/^\d+$/.test(value)) return read.whole('TRUST_PROXY', 0, { min: 0, max: MAX_HOPS });
   const networks = read.list('TRUST_PROXY');
   for (const network of networks) {
-    const [address = '', bits, ...rest] = network.split('/');
-    const family = isIP(address);
-    const isNetwork = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 6 ? 128 : 32));
-    if (family === 0 || !isNetwork || rest.length > 0) {
+    if (isIP(network) === 0 && !isNetwork(network)) {
       throw new ConfigError(`TRUST_PROXY must be true, false, a number of proxies or their CIDRs, not "${network}"`);
     }
   }
@@ -288,7 +294,7 @@ function telemetryConfig(read: ReturnType<typeof reader>): TelemetryConfig {
 }
 
 function reader(env: Env) {
-  // An empty value means "not set": compose files and charts pass empty strings for what they leave out.
+  // A blank value means "not set": compose files and charts pass empty strings for what they leave out.
   const text = (name: string): string | null => {
     const value = env[name]?.trim();
     return value === undefined || value === '' ? null : value;
@@ -306,10 +312,18 @@ function reader(env: Env) {
     if (!Number.isInteger(value)) throw new ConfigError(`${name} must be a whole number, not "${value}"`);
     return value;
   };
+  const list = (name: string): string[] =>
+    (text(name) ?? '')
+      .split(',')
+      .map((item) => item.trim())
+      .filter((item) => item !== '');
   return {
     text,
     whole,
-    port: (name: string, fallback: number) => whole(name, fallback, { min: 0, max: 65_535 }),
+    list,
+    /** As it stands: blanks may be part of it. */
+    secret: (name: string): string | null => (text(name) === null ? null : (env[name] ?? null)),
+    port: (name: string, fallback: number) => whole(name, fallback, { min: 0, max: MAX_PORT }),
     /** Seconds in the environment, milliseconds in the config. */
     seconds: (name: string, fallback: number, range: { min: number; max?: number }) =>
       Math.round(number(name, fallback, range.min, range.max ?? Math.floor(MAX_TIMER_MS / 1000), 'seconds') * 1000),
@@ -321,11 +335,27 @@ function reader(env: Env) {
       if (value === 'false' || value === '0') return false;
       throw new ConfigError(`${name} must be true or false, not "${value}"`);
     },
-    list: (name: string): string[] =>
-      (text(name) ?? '')
-        .split(',')
-        .map((item) => item.trim())
-        .filter((item) => item !== ''),
+    networks(name: string): string[] {
+      return list(name).map((item) => {
+        if (!isNetwork(item)) throw new ConfigError(`${name} must be CIDR ranges, separated by commas, not "${item}"`);
+        return item;
+      });
+    },
+    origins(name: string): string[] {
+      return list(name).map((item) => {
+        if (!/^https?:/.test(item) || URL.parse(item)?.origin !== item)
+          throw new ConfigError(`${name} must be origins such as https://app.example.com, separated by commas, not "${item}"`);
+        return item;
+      });
+    },
+    /** `host:port` of each; a port that is missing is the one given. */
+    nodes(name: string, defaultPort: number): string[] {
+      return list(name).map((item) => {
+        const node = nodeOf(item, defaultPort);
+        if (node === null) throw new ConfigError(`${name} must be host:port pairs, separated by commas, not "${item}"`);
+        return node;
+      });
+    },
     oneOf<T extends string>(name: string, allowed: readonly T[], fallback: T): T {
       const value = text(name);
       if (value === null) return fallback;
@@ -349,11 +379,25 @@ function reader(env: Env) {
   };
 }
 
+function isNetwork(text: string): boolean {
+  const [address = '', bits = '', ...rest] = text.split('/');
+  const family = isIP(address);
+  return family !== 0 && rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 6 ? 128 : 32);
+}
+
+/** `host:port`, with an IPv6 address in brackets; null for what is neither a host nor one with a port. */
+function nodeOf(text: string, defaultPort: number): string | null {
+  if (isIP(text) === 6) return `[${text}]:${defaultPort}`;
+  const [, host = '', port = String(defaultPort)] = /^(\[[\dA-Fa-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const isHost = host.startsWith('[') ? isIP(host.slice(1, -1)) === 6 : host !== '';
+  return isHost && Number(port) >= 1 && Number(port) <= MAX_PORT ? `${host}:${port}` : null;
+}
+
 // The value itself is never printed: a refused secret is often a real one with a typo.
-function jwtSecret(env: Env, production: boolean): string {
-  const secret = env['JWT_SECRET'] ?? '';
+function jwtSecret(read: ReturnType<typeof reader>, production: boolean): string {
+  const secret = read.secret('JWT_SECRET') ?? '';
   if (!production) return secret === '' ? DEVELOPMENT_JWT_SECRET : secret;
-  if (secret === '' && (env['JWT_JWKS_URL'] ?? '') !== '') return '';
+  if (secret === '' && read.url('JWT_JWKS_URL') !== null) return '';
   if (Buffer.byteLength(secret) < MIN_JWT_SECRET_BYTES) {
     throw new ConfigError(`JWT_SECRET must be at least ${MIN_JWT_SECRET_BYTES} bytes in production`);
   }
@@ -378,6 +422,10 @@ function secretKeys(keys: string[], production: boolean): string[] {
       throw new ConfigError('WEBHOOK_SECRET_KEYS must be id:base64 pairs of 32 random bytes, separated by commas');
     }
   }
+  const ids = keys.map((key) => key.split(':')[0]);
+  const twice = ids.find((id, index) => ids.indexOf(id) < index);
+  if (twice !== undefined)
+    throw new ConfigError(`WEBHOOK_SECRET_KEYS must be keys of different ids, but two are called "${twice}"`);
   return keys;
 }
 

@@ -7,8 +7,8 @@ import { mintToken } from './security/tokens.ts';
 
 /** Beyond the grace for requests in flight, in milliseconds: what closing listeners, pools and the embedded database may take. */
 const CLOSING_MS = 20_000;
-/** npm passes on the Ctrl-C that the terminal gave to us too: the same wish, heard twice within milliseconds. */
-const ECHO_MS = 500;
+/** npm and systemd pass a signal on that this process got as well: what comes again within this time is the same signal. */
+const ECHO_MS = 1000;
 
 /** As the process begins: our own last words go there as they are. */
 const { error: print } = console;
@@ -22,8 +22,15 @@ try {
   await app.start();
   if (config.environment === 'development') console.log(await greeting(app, config));
 } catch (error) {
-  print(error instanceof ConfigError ? `Not started: ${error.message}` : error);
+  print(refusalOf(error) ?? error);
   process.exit(1);
+}
+
+// One line for what an operator can mend: a setting, or what the system or a server answered. Null for a fault of ours, which needs its stack.
+function refusalOf(error: unknown): string | null {
+  if (error instanceof ConfigError) return `Not started: ${error.message}`;
+  if (error instanceof AggregateError) return refusalOf(error.errors[0]);
+  return error instanceof Error && 'code' in error ? `Not started: ${error.message} (${String(error.code)})` : null;
 }
 
 // Libraries that print (Connect does when a watcher's socket closes under a write) get a line of the log, with nothing secret in it.
@@ -48,10 +55,10 @@ function stopOnFatalErrors(app: App): void {
 
 function stopOnSignals(app: App, config: Config): void {
   let stoppingSinceMs: number | null = null;
-  const stop = (signal: NodeJS.Signals): void => {
+  const stop = (): void => {
     if (stoppingSinceMs !== null) {
-      if (signal === 'SIGINT' && performance.now() - stoppingSinceMs < ECHO_MS) return;
-      // Asked a second time, somebody means at once.
+      if (performance.now() - stoppingSinceMs < ECHO_MS) return;
+      // A second signal means at once.
       process.exit(1);
     }
     stoppingSinceMs = performance.now();

@@ -1,6 +1,9 @@
-// What production does not start with: secrets that are missing, known, short or dull. None of them is ever repeated.
+// What does not parse is one line that names the variable; a blank value is none; and production starts with no secret that is missing,
+// known, short or dull, none of which is ever repeated.
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { relaxedSettings } from '../src/security/relaxed-settings.ts';
 import { ConfigError, DEVELOPMENT_JWT_SECRET, toConfig } from '../src/config.ts';
 
 const key = (bytes: Buffer, id = 'k1') => `${id}:${bytes.toString('base64')}`;
@@ -8,9 +11,13 @@ const good = {
   ENVIRONMENT: 'production',
   JWT_SECRET: randomBytes(32).toString('base64'),
   WEBHOOK_SECRET_KEYS: key(randomBytes(32)),
+  DB_HOST: 'db.example',
 };
 
-function refusal(change: Record<string, string>): string {
+/** Of these, separators alone are an empty list. */
+const LISTS = /^(?:REDIS_CLUSTER_NODES|WEBHOOK_ALLOWED_CIDRS|CORS_ORIGINS)$/;
+
+function refusal(change: Record<string, string | undefined>): string {
   try {
     toConfig({ ...good, ...change });
   } catch (error) {
@@ -23,6 +30,110 @@ function refusal(change: Record<string, string>): string {
 test('good secrets are taken', () => {
   expect(refusal({})).toBe('');
   expect(toConfig(good)).toMatchObject({ reflection: false, egress: { allowedCidrs: [], allowHttp: false } });
+});
+
+const source = readFileSync(new URL('../src/config.ts', import.meta.url), 'utf8');
+const variables = [
+  ...new Set([...source.matchAll(/(?:read\.\w+\(|env\[)'([A-Z][A-Z0-9_]+)'/g)].map((match) => match[1] ?? '')),
+];
+/** They take any text: names, paths, and what only another server can judge. */
+const FREE_TEXT = new Set(
+  [
+    'SERVER_HOST DATA_DIR DB_HOST DB_USER DB_PASSWORD DB_NAME REDIS_HOST REDIS_USERNAME REDIS_PASSWORD REDIS_KEY_PREFIX JWT_ISSUER',
+    'JWT_AUDIENCE TLS_CERT_FILE TLS_KEY_FILE TLS_CLIENT_CA_FILE OTEL_SERVICE_NAME',
+  ].flatMap((names) => names.split(' ')),
+);
+/** With these everything that is read under a condition is read. */
+const everything = {
+  ...good,
+  REDIS_HOST: 'redis',
+  TLS_CERT_FILE: 'cert.pem',
+  TLS_KEY_FILE: 'key.pem',
+  OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318',
+};
+
+describe('every variable', () => {
+  test.each(variables)('%s that is blank is not set', (name) => {
+    for (const env of [everything, { ENVIRONMENT: 'development' }]) {
+      const without = attempt({ ...env, [name]: undefined });
+      for (const blank of ['', ' ', ' \t ']) expect(attempt({ ...env, [name]: blank })).toEqual(without);
+    }
+  });
+
+  test.each(variables.filter((name) => !FREE_TEXT.has(name)))(
+    '%s that is garbage is refused in one line that names it',
+    (name) => {
+      for (const garbage of ['💥 no such thing', '-1 x', ',:,/', 'a\nb', '\0']) {
+        const told = attempt({ ...everything, [name]: garbage });
+        // A list of nothing is an empty list.
+        if (typeof told !== 'string')
+          expect([name, garbage]).toEqual([expect.stringMatching(LISTS), expect.stringMatching(/^[,\s]*$/)]);
+        else expect(told).toMatch(new RegExp(`^${name} [^\n]+$`));
+      }
+    },
+  );
+});
+
+/** The configuration, or the line that refuses it. Anything else that is thrown fails the test. */
+function attempt(env: Record<string, string | undefined>): unknown {
+  try {
+    return toConfig(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message;
+    throw error;
+  }
+}
+
+describe('REDIS_CLUSTER_NODES', () => {
+  test.each([
+    ['redis-a', ['redis-a:6379']],
+    ['redis-a:7000, redis-b', ['redis-a:7000', 'redis-b:6379']],
+    ['10.0.0.1:7000', ['10.0.0.1:7000']],
+    ['::1', ['[::1]:6379']],
+    ['[::1]:7000', ['[::1]:7000']],
+    ['[fd00::1]', ['[fd00::1]:6379']],
+  ])('%s is %j', (value, nodes) => {
+    expect(toConfig({ ...good, REDIS_CLUSTER_NODES: value }).redis?.clusterNodes).toEqual(nodes);
+  });
+
+  test.each(['redis-a:', 'redis-a:0', 'redis-a:70000', 'redis://a:1', '[redis-a]:1', 'a b:1', ':6379', '::1]:1'])(
+    '%s is refused',
+    (value) => {
+      expect(refusal({ REDIS_CLUSTER_NODES: value })).toMatch(/^REDIS_CLUSTER_NODES must be .*not "/);
+    },
+  );
+
+  test('without a port have the one of REDIS_PORT', () => {
+    expect(toConfig({ ...good, REDIS_CLUSTER_NODES: 'a', REDIS_PORT: '7000' }).redis?.clusterNodes).toEqual(['a:7000']);
+  });
+});
+
+test('what needs another variable is refused without it', () => {
+  expect(refusal({ TLS_CLIENT_CA_FILE: 'ca.pem' })).toMatch(/^TLS_CLIENT_CA_FILE needs TLS_CERT_FILE and TLS_KEY_FILE/);
+  expect(refusal({ TLS_CERT_FILE: 'cert.pem' })).toMatch(/^TLS_CERT_FILE and TLS_KEY_FILE must be set together/);
+  expect(refusal({ DB_HOST: undefined })).toMatch(/^DB_HOST must be set in production/);
+});
+
+test('WEBHOOK_ALLOWED_CIDRS and CORS_ORIGINS take what they are for', () => {
+  const env = { WEBHOOK_ALLOWED_CIDRS: '10.0.0.0/8, fd00::/8', CORS_ORIGINS: 'https://a.example,http://localhost:3000' };
+  const config = toConfig({ ...good, ...env });
+  expect(config.egress.allowedCidrs).toEqual(['10.0.0.0/8', 'fd00::/8']);
+  expect(config.corsOrigins).toEqual(['https://a.example', 'http://localhost:3000']);
+  // A page's origin has no path, so this one would never match.
+  expect(refusal({ CORS_ORIGINS: 'https://a.example/' })).toMatch(/^CORS_ORIGINS must be origins/);
+});
+
+test('what relaxes production is named, and by default nothing does', () => {
+  const relaxed = {
+    WEBHOOK_ALLOWED_CIDRS: '10.0.0.0/8',
+    WEBHOOK_ALLOW_HTTP: 'true',
+    CORS_ORIGINS: 'https://a.example,http://b.example',
+    GRPC_REFLECTION: 'true',
+  };
+  expect(relaxedSettings(toConfig(good))).toEqual([]);
+  expect(relaxedSettings(toConfig({ ...good, CORS_ORIGINS: 'https://a.example' }))).toEqual([]);
+  expect(relaxedSettings(toConfig({ ...good, ...relaxed }))).toEqual(Object.keys(relaxed));
+  expect(relaxedSettings(toConfig({ ...relaxed, ENVIRONMENT: 'development' }))).toEqual([]);
 });
 
 describe('JWT_SECRET', () => {
@@ -39,6 +150,10 @@ describe('JWT_SECRET', () => {
     if (value !== '') expect(told).not.toContain(value);
   });
 
+  test('may not be missing where the address of public keys is blank', () => {
+    expect(refusal({ JWT_SECRET: '', JWT_JWKS_URL: ' ' })).toMatch(/^JWT_SECRET must be /);
+  });
+
   test('may be missing where public keys stand in for it', () => {
     expect(refusal({ JWT_SECRET: '', JWT_JWKS_URL: 'https://issuer.example/keys' })).toBe('');
   });
@@ -53,6 +168,7 @@ describe('WEBHOOK_SECRET_KEYS', () => {
     ['33 bytes', key(randomBytes(33))],
     ['without an id', randomBytes(32).toString('base64')],
     ['an id that could be mistaken', key(randomBytes(32), 'k 1')],
+    ['two keys of one id', `${good.WEBHOOK_SECRET_KEYS},${key(randomBytes(32))}`],
     ['one bad key behind a good one', `${good.WEBHOOK_SECRET_KEYS},${key(Buffer.alloc(32), 'k0')}`],
   ])('%s is refused, by name and not by value', (_, value) => {
     const told = refusal({ WEBHOOK_SECRET_KEYS: value });

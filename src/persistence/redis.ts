@@ -295,7 +295,7 @@ function createClient(config: RedisConfig, { subscribes, leavesReplica, wasRefus
 
 function clusterNode(address: string): ClusterNode {
   const colon = address.lastIndexOf(':');
-  return { host: address.slice(0, colon), port: Number(address.slice(colon + 1)) };
+  return { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(address.slice(colon + 1)) };
 }
 
 // connect() of the client itself rejects only when its first attempt fails; the client goes on trying by itself then.

@@ -24,6 +24,7 @@ beforeAll(async () => {
   production = await startApp({
     env: {
       ENVIRONMENT: 'production',
+      DB_HOST: 'replaced-by-the-test',
       JWT_SECRET: 'Kq3vR8sT1wXyZ5aB7cD9eF2gH4jM6nP0',
       WEBHOOK_SECRET_KEYS: `k1:${Buffer.from(Array.from({ length: 32 }, (_, index) => (index * 7 + 3) % 256)).toString('base64')}`,
       WEBHOOK_LEASE: '8',

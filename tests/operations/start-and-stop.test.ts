@@ -1,0 +1,112 @@
+// The process as its supervisor sees it: how it starts, what keeps it from starting, and how it stops.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { toConfig } from '../../src/config.ts';
+import { mintToken } from '../../src/security/tokens.ts';
+import { rawReceiver, type RawReceiver } from '../delivery/raw-receiver.ts';
+import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { envOf, spawnProcess, startProcess, type ServiceProcess } from '../fixtures/process.ts';
+import { restClient } from '../fixtures/rest.ts';
+
+vi.setConfig({ testTimeout: 90_000 });
+
+/** How long the receiver takes, so that a request is in flight while signals come. */
+const ANSWER_MS = 1500;
+/** How far apart npm and systemd let the same signal arrive. */
+const ECHO_MS = 20;
+
+const { tokens } = toConfig({});
+const certificate = (name: string): string => fileURLToPath(new URL(`../delivery/certificates/${name}`, import.meta.url));
+let database: TestDatabase;
+let dataDir: string;
+let env: Record<string, string>;
+const running: ServiceProcess[] = [];
+const receivers: RawReceiver[] = [];
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  dataDir = await mkdtemp(join(tmpdir(), 'webhook-stop-'));
+  env = { ...envOf(database.config, null), DATA_DIR: dataDir, WEBHOOK_SHUTDOWN_GRACE: '10' };
+});
+afterEach(async () => {
+  for (const service of running.splice(0)) await service.kill();
+  for (const receiver of receivers.splice(0)) await receiver.close();
+});
+afterAll(async () => {
+  await database.drop();
+  await rm(dataDir, { recursive: true, force: true });
+});
+
+async function start(more: Record<string, string> = {}): Promise<ServiceProcess> {
+  const service = await startProcess({ ...env, ...more });
+  running.push(service);
+  return service;
+}
+
+/** A service with one request in flight, to a receiver that answers it after `answerMs`. */
+async function withRequestInFlight(answerMs: number): Promise<{ service: ServiceProcess; receiver: RawReceiver }> {
+  const receiver = await rawReceiver((socket) => {
+    setTimeout(() => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'), answerMs);
+  });
+  receivers.push(receiver);
+  const service = await start();
+  const developer = restClient(service.http, await mintToken(tokens, { user: 'user123', role: 'developer' }));
+  const publisher = restClient(service.http, await mintToken(tokens, { user: 'orders', role: 'service' }));
+  await developer('POST', '/api/v1/webhooks', { url: receiver.url, events: ['order.created'] });
+  await publisher('POST', '/api/v1/events', {
+    event_type: 'order.created',
+    data: { order_id: 'o1' },
+    audience: { user_ids: ['user123'] },
+  });
+  await eventually(() => receiver.requests.length > 0, { what: 'a request in flight' });
+  return { service, receiver };
+}
+
+describe('a signal', () => {
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    '%s that comes twice within 20 ms is one: what is in flight is finished',
+    async (name) => {
+      const { service, receiver } = await withRequestInFlight(ANSWER_MS);
+      service.signal(name);
+      setTimeout(() => service.signal(name), ECHO_MS);
+      expect(await service.exited).toBe(0);
+      expect(receiver.requests).toHaveLength(1);
+      const { rows } = await database.pool.query('select status from deliveries order by id desc limit 1');
+      expect(rows).toEqual([{ status: 'delivered' }]);
+      await database.pool.query('truncate webhook_endpoints, deliveries, events, attempts');
+    },
+  );
+
+  test('that comes again after more than a second ends the process at once', async () => {
+    const { service } = await withRequestInFlight(60_000);
+    const stoppedAt = performance.now();
+    service.signal('SIGTERM');
+    setTimeout(() => service.signal('SIGTERM'), 1200);
+    expect(await service.exited).toBe(1);
+    expect(performance.now() - stoppedAt).toBeLessThan(5000);
+    await database.pool.query('truncate webhook_endpoints, deliveries, events, attempts');
+  });
+});
+
+describe('a start', () => {
+  const good = { TLS_CERT_FILE: certificate('good.pem'), TLS_KEY_FILE: certificate('server.key') };
+  test.each<[string, Record<string, string>]>([
+    ['WEBHOOK_TIMEOUT must be seconds', { WEBHOOK_TIMEOUT: 'soon' }],
+    ['REDIS_CLUSTER_NODES must be host:port pairs', { REDIS_CLUSTER_NODES: 'redis-a:' }],
+    ['TLS_CLIENT_CA_FILE needs TLS_CERT_FILE', { TLS_CLIENT_CA_FILE: certificate('ca.pem') }],
+    ['TLS_CERT_FILE cannot be read', { ...good, TLS_CERT_FILE: '/nowhere/cert.pem' }],
+    ['TLS_CERT_FILE and TLS_KEY_FILE are not a certificate with its key', { ...good, TLS_KEY_FILE: certificate('ca.pem') }],
+    ['TLS_CLIENT_CA_FILE cannot be read', { ...good, TLS_CLIENT_CA_FILE: '/nowhere/ca.pem' }],
+    ['PostgreSQL at 127.0.0.1:9 cannot be used', { DB_HOST: '127.0.0.1', DB_PORT: '9' }],
+  ])('that fails with "%s" is told in one line, without a stack', async (line, more) => {
+    const service = await spawnProcess({ ...env, ...more });
+    running.push(service);
+    expect(await service.exited).toBe(1);
+    const told = service.lines.filter((text) => !text.startsWith('{'));
+    expect(told).toEqual([expect.stringContaining(`Not started: ${line}`)]);
+  });
+});
