@@ -2,7 +2,7 @@
 import type { World } from './world.ts';
 
 export interface FaultCase {
-  /** As in `F5`. */
+  /** As in `F5`, or `isolation-hang`: `isolation` names all of these. */
   readonly id: string;
   readonly title: string;
   /** Whether it belongs to the subset that runs with every change. */

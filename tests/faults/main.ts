@@ -1,4 +1,4 @@
-// `npm run faults [-- F5 F10]`, `npm run faults:ci`: plays the faults one by one and exits non-zero when a criterion was missed.
+// `npm run faults [-- F5 isolation]`, `npm run faults:ci`: plays the faults one by one and exits non-zero when a criterion was missed.
 import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -11,7 +11,8 @@ const { values: flags, positionals } = parseArgs({
 });
 
 const all = await loadCases();
-const wanted = all.filter((item) => (positionals.length > 0 ? positionals.includes(item.id) : !flags.ci || item.ci));
+const isNamed = ({ id }: FaultCase): boolean => positionals.some((name) => id === name || id.startsWith(`${name}-`));
+const wanted = all.filter((item) => (positionals.length > 0 ? isNamed(item) : !flags.ci || item.ci));
 if (wanted.length === 0) throw new Error(`there is no such fault; there are ${all.map((item) => item.id).join(' ')}`);
 let passed = 0;
 let failed = 0;
@@ -60,5 +61,5 @@ async function loadCases(): Promise<FaultCase[]> {
     const loaded = (await import(`./cases/${file}`)) as { cases: readonly FaultCase[] };
     cases.push(...loaded.cases);
   }
-  return cases.toSorted((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)));
+  return cases.toSorted((a, b) => a.id.localeCompare(b.id, 'en', { numeric: true }));
 }

@@ -1,12 +1,12 @@
 // F16–F19, F22–F24: receivers that hang, break off, flood, talk nonsense, are away, are gone, or ask to wait.
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { eventually } from '../../fixtures/eventually.ts';
 import { freePort } from '../../fixtures/ports.ts';
 import type { FaultCase } from '../case.ts';
 import { latencies, quantile, watchProcesses } from '../figures.ts';
+import { deafListener } from '../deaf-listener.ts';
 import type { Behaviour } from '../sink.ts';
 import { judge } from '../verdict.ts';
 import { TIMEOUT } from '../world.ts';
@@ -333,21 +333,3 @@ const nonsense: Record<string, readonly [raw: string, codes: readonly string[]]>
   upgrade: ['HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n', ['http_status']],
   binary: ['\u0000\u0001\u0002\u0003'.repeat(100), ['protocol_error']],
 };
-
-/** Accepts no connection and refuses none: its queue is full, and its process frozen. */
-async function deafListener(): Promise<{ url: string; close(): void }> {
-  const port = await freePort();
-  const program = `require('node:net').createServer().listen({ port: ${port}, host: '127.0.0.1', backlog: 1 }, () => console.log('up'))`;
-  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await once(child.stdout, 'data');
-  child.kill('SIGSTOP');
-  const fillers = Array.from({ length: 6 }, () => connect(port, '127.0.0.1').on('error', () => undefined));
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  return {
-    url: `http://127.0.0.1:${port}/`,
-    close() {
-      for (const filler of fillers) filler.destroy();
-      child.kill('SIGKILL');
-    },
-  };
-}
