@@ -135,6 +135,35 @@ describe.each([
     await retire(webhook);
   });
 
+  test('a retry by hand during an attempt that fails for good is an attempt of its own', async () => {
+    receiver.script('/slow-to-fail', { status: 500, delayMs: 1000 }, 200);
+    const webhook = await webhookAt('/slow-to-fail', { max_retries: 0, retry_delay: 60 });
+    await publish();
+    await receiver.waitFor(() => receiver.at('/slow-to-fail').length === 1);
+    const list = await developer('GET', `/api/v1/webhooks/deliveries?webhook_id=${webhook.id}`);
+    const asked = await developer('POST', `/api/v1/webhooks/deliveries/${list.body.deliveries[0].id}/retry`);
+    expect(asked.status).toBe(202);
+    const delivery = await deliveryOf(webhook.id, 'delivered');
+    expect(delivery.attempts).toMatchObject([
+      { number: 1, http_status: 500, trigger: 'automatic' },
+      { number: 2, http_status: 200, trigger: 'manual' },
+    ]);
+    await retire(webhook);
+  });
+
+  test('a retry by hand during an automatic retry follows it, however it is leased', async () => {
+    receiver.script('/second-is-slow', 500, { status: 500, delayMs: 1000 }, 200);
+    const webhook = await webhookAt('/second-is-slow', { max_retries: 1, retry_delay: 0.2 });
+    await publish();
+    await receiver.waitFor(() => receiver.at('/second-is-slow').length === 2);
+    const list = await developer('GET', `/api/v1/webhooks/deliveries?webhook_id=${webhook.id}`);
+    const asked = await developer('POST', `/api/v1/webhooks/deliveries/${list.body.deliveries[0].id}/retry`);
+    expect(asked).toMatchObject({ status: 202, body: { status: 'retrying' } });
+    const delivery = await deliveryOf(webhook.id, 'delivered');
+    expect(delivery.attempts.map((attempt: any) => attempt.trigger)).toEqual(['automatic', 'automatic', 'manual']);
+    await retire(webhook);
+  });
+
   test('a publish on an idle service reaches the receiver within 25 ms at the median', async () => {
     const webhook = await webhookAt('/idle');
     const tookMs: number[] = [];

@@ -178,6 +178,8 @@ test('what is held is pending for its owner to see, and is cancelled with its we
   expect(page.map(({ id }) => id)).toEqual([delivery?.deliveryId]);
   await pool.query('update webhook_endpoints set is_active = false');
   expect(await cancelDeliveries(pool, WEBHOOK, false)).toEqual({ count: 1, rows: [] });
+  const { rows } = await pool.query('select status, leased_until, lease_expirations from deliveries');
+  expect(rows).toEqual([{ status: 'cancelled', leased_until: null, lease_expirations: 0 }]);
 });
 
 test('every change is found in its order, page by page, whether an index has it or not', async () => {

@@ -177,10 +177,10 @@ test('the first success is still on record after the delivery is tried again', a
   expect(rows).toEqual([{ number: 1, http_status: 200, error_code: null }]);
 });
 
-test('a retry joins the attempt that is under way', async () => {
+test('a retry leaves the attempt that is under way alone, and is kept for after it', async () => {
   const id = await addDelivery(management, { webhookId, status: 'retrying', leasedForSeconds: 30 });
   expect(await retryDelivery(management.context, alice, id)).toMatchObject({ id, status: 'retrying' });
-  expect(await row(id)).toMatchObject({ next_trigger: 'automatic', is_due: false });
+  expect(await row(id)).toMatchObject({ next_trigger: 'manual', is_due: false });
 });
 
 test('nothing is tried again for a webhook that is disabled or deleted', async () => {

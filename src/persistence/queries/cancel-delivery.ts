@@ -12,6 +12,8 @@ export async function cancelDelivery(pool: Pool, deliveryId: string): Promise<De
 export const toCancelled = `
   status = case when delivered_at is null then 'cancelled' else 'delivered' end,
   next_attempt_at = null,
+  leased_until = null,
+  lease_expirations = 0,
   cancelled_at = case when delivered_at is null then now() end,
   changed_at = clock_timestamp()`;
 

@@ -53,7 +53,7 @@ export interface RecordedBatch {
 /**
  * Writes outcomes. The fence is `attempt_count`: it must still be what it was when the delivery was taken. A delivery that was
  * cancelled meanwhile keeps its status unless the receiver took it after all, and one that was delivered before stays delivered
- * whatever comes of sending it again.
+ * whatever comes of sending it again. One that was asked for by hand meanwhile is due at once, unless it was delivered.
  * @param isEachTold else first tries that succeeded at once share one answer, with the time of the last of them: nobody watches
  */
 export async function recordOutcomes(
@@ -169,6 +169,10 @@ type RecordedRow = [
 const isQuick = `(o.status = 'delivered' and d.attempt_count + o.expirations = 0 and d.next_attempt_at is null and d.changed_at is null
       and d.created_at > clock_timestamp() - interval '${QUICK_MS} milliseconds')`;
 
+/** Somebody asked for another attempt by hand while this one was under way, and it did not deliver: what was asked for follows. */
+const isAskedFor = `(d.next_trigger = 'manual' and o.trigger = 'automatic' and o.status <> 'delivered' and d.delivered_at is null
+      and d.status in ('pending', 'retrying'))`;
+
 // A first-try success is told by its delivery row alone; every other attempt gets a row of its own.
 // Health: one success resets it; a webhook that neither failed nor was failing is not written at all.
 const statement = `
@@ -185,12 +189,14 @@ with outcome as materialized (
   update deliveries d set
     status = case
       when o.status = 'delivered' or (d.delivered_at is not null and o.error_code is distinct from 'shutdown') then 'delivered'
+      when ${isAskedFor} then 'retrying'
       when d.status in ('pending', 'retrying') then o.status
       else d.status end,
     attempt_count = d.attempt_count + o.expirations + 1,
     retries_used = d.retries_used + o.uses_retry::integer,
-    next_trigger = 'automatic',
-    next_attempt_at = case when d.status in ('pending', 'retrying')
+    next_trigger = case when ${isAskedFor} then 'manual' else 'automatic' end,
+    next_attempt_at = case when ${isAskedFor} then coalesce(d.next_attempt_at, now())
+      when d.status in ('pending', 'retrying')
       and (d.delivered_at is null or o.error_code is not distinct from 'shutdown')
       then now() + o.delay_ms * interval '1 millisecond' end,
     leased_until = null,
@@ -205,7 +211,8 @@ with outcome as materialized (
     error_message = o.error_message,
     last_trigger = o.trigger,
     delivered_at = case when o.status = 'delivered' then now() else d.delivered_at end,
-    failed_at = case when o.status = 'failed' and d.delivered_at is null and d.status in ('pending', 'retrying') then now()
+    failed_at = case when ${isAskedFor} then null
+      when o.status = 'failed' and d.delivered_at is null and d.status in ('pending', 'retrying') then now()
       when o.status <> 'delivered' then d.failed_at end,
     cancelled_at = case when o.status <> 'delivered' then d.cancelled_at end,
     updated_at = clock_timestamp(),

@@ -3,8 +3,8 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 
 /**
- * Makes the delivery due and answers how it stands. One that an attempt holds right now is left as it is: its outcome decides.
- * Automatic retries already used stay used.
+ * Makes the delivery due and returns how it stands. One with an attempt under way is tried by hand after it, unless that attempt delivers
+ * (see record-outcomes.ts). Automatic retries already used stay used.
  *
  * A first try that succeeded lives in its delivery row alone, which the coming attempt overwrites: it gets its attempt row here.
  */
@@ -29,13 +29,11 @@ with present as materialized (
   update deliveries t set
     status = case when t.attempt_count = 0 then 'pending' else 'retrying' end,
     next_trigger = 'manual',
-    next_attempt_at = now(),
+    next_attempt_at = case when present.is_held then t.next_attempt_at else now() end,
     failed_at = null,
     cancelled_at = null,
-    changed_at = clock_timestamp()
-  from present where t.id = ? and not present.is_held
+    changed_at = case when present.is_held then t.changed_at else clock_timestamp() end
+  from present where t.id = ?
   returning t.*
 )
-select ${deliveryColumns} from d
-union all
-select ${deliveryColumns} from present d where d.is_held`;
+select ${deliveryColumns} from d`;
