@@ -399,6 +399,11 @@ function assemble(
     onAdopted: (count) => log.warn({ count }, 'deliveries of a process that died are due'),
     onBroughtForward: (count) =>
       log.warn({ count }, 'deliveries were put off by a clock that was ahead; they are due when they were meant to be'),
+    onOldTransaction: (transaction) =>
+      log.warn(
+        { ...transaction },
+        'a transaction has been open for a minute: what it locks is not tried; pg_terminate_backend(pid) ends it',
+      ),
     onError: (error) => events.storeFailed('database', error),
   });
   const maintenance: LongRunning[] = [leader, housekeeper, backlog, adoption, ...(reconciler === null ? [] : [reconciler])];

@@ -10,6 +10,7 @@ import {
   hasClockGoneBack,
   type BroughtForward,
 } from '../persistence/queries/bring-forward.ts';
+import { listOldTransactions, type OldTransaction } from '../persistence/queries/horizon.ts';
 import { listScheduled, type SchedulePage } from '../persistence/queries/list-scheduled.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
 
@@ -17,6 +18,8 @@ import type { Scheduler } from '../schedule/scheduler.ts';
 const PAGE_DELIVERIES = 50_000;
 /** Scheduled deliveries read, and put right, by one statement. */
 const PAGE_SCHEDULED = 10_000;
+/** Nothing of ours takes as long, in milliseconds. */
+const OLD_TRANSACTION_MS = 60_000;
 
 export interface AdoptionOptions {
   readonly pool: Pool;
@@ -30,6 +33,8 @@ export interface AdoptionOptions {
   readonly onBroughtForward: (count: number) => void;
   /** Milliseconds since 1970 by the database's clock. */
   readonly now: () => number;
+  /** Hears of a transaction that is open for so long that it holds others up. */
+  readonly onOldTransaction: (transaction: OldTransaction) => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -37,6 +42,7 @@ export class Adoption implements LongRunning {
   readonly name = 'adoption';
   readonly #options: AdoptionOptions;
   readonly #stopping = new AbortController();
+  #oldPids: ReadonlySet<number> = new Set();
   #loop: Promise<void> = Promise.resolve();
 
   constructor(options: AdoptionOptions) {
@@ -61,6 +67,13 @@ export class Adoption implements LongRunning {
     await this.#loop;
   }
 
+  /** Each once, for as long as it is open. */
+  async #reportOldTransactions(): Promise<void> {
+    const old = await listOldTransactions(this.#options.pool, OLD_TRANSACTION_MS);
+    for (const transaction of old) if (!this.#oldPids.has(transaction.pid)) this.#options.onOldTransaction(transaction);
+    this.#oldPids = new Set(old.map(({ pid }) => pid));
+  }
+
   /** What a clock has put off comes first: the place of the adoption, which moves back then, is what tells of it. */
   async run(): Promise<void> {
     try {
@@ -68,6 +81,7 @@ export class Adoption implements LongRunning {
     } finally {
       await this.#adopt();
     }
+    await this.#reportOldTransactions();
   }
 
   #mayGoOn(): boolean {

@@ -1,6 +1,7 @@
 // The connections for hand-written statements, and how every connection to PostgreSQL is bounded.
 import { Client, type ClientConfig, Pool } from 'pg';
 import type { DatabaseConfig } from '../config.ts';
+import { APPLICATION_NAME } from './queries/horizon.ts';
 import { sessionOptions, type ServerSettings } from './session.ts';
 
 /** Connections of one process for short statements by hand: the live feed, cancelling, housekeeping. Whatever can be slow has its own. */
@@ -59,7 +60,7 @@ export function connectionOptions(database: DatabaseConfig): ClientConfig {
     password: database.password,
     database: database.name,
     ssl: database.ssl === 'disable' ? false : { rejectUnauthorized: database.ssl === 'verify-full' },
-    application_name: 'homechef-webhooks',
+    application_name: APPLICATION_NAME,
     options: sessionOptions(),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,

@@ -36,6 +36,7 @@ test('the leader schedules it, wakes who sends, and the lost try is counted', as
     leaseMs: LEASE_MS,
     now: Date.now,
     onBroughtForward: () => undefined,
+    onOldTransaction: () => undefined,
     onAdopted: (count) => adopted.push(count),
     onError: (error) => errors.push(error),
   });

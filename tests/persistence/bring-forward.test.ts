@@ -81,6 +81,7 @@ async function rescue(): Promise<void> {
     leaseMs: LEASE_MS,
     now: Date.now,
     onAdopted: () => undefined,
+    onOldTransaction: () => undefined,
     onBroughtForward: () => undefined,
     onError: (error) => {
       throw error;

@@ -5,8 +5,9 @@ import { idFloor, newId, timeOfId } from '../../src/domain/ids.ts';
 import { adoptDeliveries } from '../../src/persistence/queries/adopt-deliveries.ts';
 import { cancelDeliveries } from '../../src/persistence/queries/cancel-deliveries.ts';
 import { MAX_ID_AGE_MS, MAX_ID_LEAD_MS, QUICK_MS } from '../../src/persistence/queries/held-from-birth.ts';
+import { listOldTransactions } from '../../src/persistence/queries/horizon.ts';
 import { insertEvents, type OwedDelivery } from '../../src/persistence/queries/insert-events.ts';
-import { listChanges, readChangesPage } from '../../src/persistence/queries/list-changes.ts';
+import { listChanges, readChangesPage, readHorizon } from '../../src/persistence/queries/list-changes.ts';
 import { listDeliveries } from '../../src/persistence/queries/list-deliveries.ts';
 import { loadDeliveries } from '../../src/persistence/queries/load-deliveries.ts';
 import { recordOutcomes, type OutcomeRow } from '../../src/persistence/queries/record-outcomes.ts';
@@ -180,6 +181,44 @@ test('what is held is pending for its owner to see, and is cancelled with its we
   expect(await cancelDeliveries(pool, WEBHOOK, false)).toEqual({ count: 1, rows: [] });
   const { rows } = await pool.query('select status, leased_until, lease_expirations from deliveries');
   expect(rows).toEqual([{ status: 'cancelled', leased_until: null, lease_expirations: 0 }]);
+});
+
+test('a session that an operator left open keeps nothing from being adopted', async () => {
+  const [delivery] = await publish();
+  const id = await age(delivery?.deliveryId ?? '', 10 * 60_000);
+  const operator = await pool.connect();
+  try {
+    await operator.query('begin');
+    await operator.query('select 1');
+    const { deliveries } = await adoptDeliveries(pool, { leaseMs: 0, max: 10 });
+    expect(deliveries.map(({ deliveryId }) => deliveryId)).toEqual([id]);
+    expect(await readHorizon(pool).then(({ ageMs }) => ageMs)).toBeLessThan(100);
+    const { rows } = await operator.query<{ pid: number }>('select pg_backend_pid() as pid');
+    expect(await listOldTransactions(pool, 0)).toMatchObject([{ pid: rows[0]?.pid, state: 'idle in transaction' }]);
+  } finally {
+    operator.release(true);
+  }
+});
+
+test('a row that another session has locked keeps no other from being adopted, and is adopted when it is free', async () => {
+  const ids: string[] = [];
+  for (const minutes of [30, 20, 10]) {
+    const [delivery] = await publish();
+    ids.push(await age(delivery?.deliveryId ?? '', minutes * 60_000));
+  }
+  const operator = await pool.connect();
+  const adopt = async (): Promise<string[]> =>
+    (await adoptDeliveries(pool, { leaseMs: 0, max: 10 })).deliveries.map(({ deliveryId }) => deliveryId);
+  try {
+    await operator.query('begin');
+    await operator.query('select 1 from deliveries where id = $1 for update', [ids[1]]);
+    expect(await adopt()).toEqual([ids[0], ids[2]]);
+    expect(await adopt()).toEqual([]);
+    await operator.query('rollback');
+    expect(await adopt()).toEqual([ids[1]]);
+  } finally {
+    operator.release(true);
+  }
 });
 
 test('every change is found in its order, page by page, whether an index has it or not', async () => {

@@ -3,7 +3,7 @@ import type { Pool, PoolClient } from 'pg';
 import { MAX_ID_AGE_MS } from './held-from-birth.ts';
 import { horizonWithin } from './horizon.ts';
 
-/** A transaction open for longer is no publish of ours: a dump that runs for hours must not keep the dead's deliveries waiting. */
+/** PostgreSQL ends a publish after ten seconds, but its commit may wait for a replica. */
 const MAX_TRANSACTION = '10 minutes';
 
 export interface AdoptionRequest {
@@ -41,7 +41,8 @@ export async function adoptDeliveries(client: Pool | PoolClient, request: Adopti
 }
 
 // Below the horizon every commit is visible: a row is made at most MAX_ID_AGE_MS after the time in its id, and no transaction that began
-// before is open any more. The place is locked, so that of two who believe to lead one waits.
+// before is open any more. The place is locked, so that of two who believe to lead one waits. A row that another session has locked is
+// passed over, and the place stays before it.
 // Measured with 200,000 deliveries, 2026-11-27: 0.9 µs each, 47 ms a statement of 50,000.
 const statement = `
 with place as materialized (
@@ -57,13 +58,21 @@ with place as materialized (
   left join lateral (
     select d.id as beyond from deliveries d where d.id >= start and d.id < past order by d.id offset $2::integer limit 1
   ) b on true
-), adopted as (
-  update deliveries d set next_attempt_at = now()
+), unfinished as materialized (
+  select d.id from deliveries d
   where d.id >= (select start from bound) and d.id < (select stop from bound) and d.status = 'pending' and d.next_attempt_at is null
+), free as materialized (
+  select d.id from deliveries d
+  where d.id = any (array(select id from unfinished)) and d.status = 'pending' and d.next_attempt_at is null
+  order by d.id for no key update skip locked
+), adopted as (
+  update deliveries d set next_attempt_at = now() where d.id = any (array(select id from free))
   returning d.id, d.webhook_id, d.next_attempt_at, d.leased_until
+), reached as materialized (
+  select coalesce((select min(id) from unfinished where id not in (select id from free)), stop) as stop, is_full from bound
 ), moved as (
-  update adoption set adopted_below = bound.stop from bound where adoption.adopted_below <> bound.stop
+  update adoption set adopted_below = reached.stop from reached where adoption.adopted_below <> reached.stop
 )
 select id, webhook_id, ceil(extract(epoch from greatest(next_attempt_at, leased_until)) * 1000)::float8, false from adopted
 union all
-select null, null, 0, is_full from bound`;
+select null, null, 0, is_full and reached.stop = bound.stop from reached cross join (select stop from bound) bound`;
