@@ -106,19 +106,18 @@ test.each<[string, Partial<DeliveryFilter>]>([
   const filter = { ...everything, ...narrowed };
   const reach = await lookDown(pool, filter, max);
   expect(reach).not.toBeNull();
-  for (const plan of [
-    await planOf((explaining) => lookDown(explaining, filter, max)),
-    await planOf((explaining) => listDeliveries(explaining, { ...filter, fromId: reach }, firstPage)),
-  ]) {
-    const read = [
-      ...plan.matchAll(/on deliveries_20\d+ \S+ \(actual rows=([\d.]+) loops=(\d+)\)[^>]*?(?:Rows Removed by Filter: (\d+))?/g),
-    ];
-    const looked = read.reduce(
-      (sum, [, rows, loops, removed]) => sum + (Number(rows) + Number(removed ?? 0)) * Number(loops),
-      0,
+  const look = await planOf((explaining) => lookDown(explaining, filter, max));
+  const entries = [...look.matchAll(/on deliveries_20\d+ \S+ \(actual rows=([\d.]+) loops=(\d+)\)/g)];
+  expect(entries.reduce((sum, [, rows, loops]) => sum + Number(rows) * Number(loops), 0)).toBeLessThanOrEqual(max + 20);
+  // Index entries that fail a condition are in no count of a plan. The thousand youngest of a webhook that gets 300 an hour, or fewer of
+  // each of four, lie in the last day or two; the log has a week.
+  const daysOf = (plan: string) => new Set([...plan.matchAll(/on (deliveries_20\d+) \S+ \(actual/g)].map(([, name]) => name)).size;
+  const list = (fromId: string | null) =>
+    planOf((explaining) =>
+      listDeliveries(explaining, { ...filter, fromId, belowId: idFloor('delivery', Date.now() + DAY_MS) }, firstPage),
     );
-    expect(looked).toBeLessThanOrEqual(max + 20);
-  }
+  expect(daysOf(await list(reach))).toBeLessThanOrEqual(3);
+  expect(daysOf(await list(null))).toBeGreaterThanOrEqual(7);
 });
 
 test('the total is counted no further than asked', async () => {
