@@ -92,7 +92,7 @@ test('every reason an error can have is told, and comes with some status', () =>
   const told = JSON.stringify(document.components.responses);
   const elsewhere = new Set(['route_not_found', 'method_not_allowed', 'unimplemented', 'request_canceled']);
   for (const reason of Object.keys(reasons)) {
-    expect(JSON.stringify(document.components.schemas['Error'])).toContain(`\`${reason}\``);
+    expect(JSON.stringify(document.components.schemas['ErrorReply'])).toContain(`\`${reason}\``);
   }
   const untold = Object.keys(reasons).filter((reason) => !told.includes(`\`${reason}\``));
   expect(untold.filter((reason) => !elsewhere.has(reason))).toEqual([]);

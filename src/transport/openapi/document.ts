@@ -9,7 +9,7 @@ import type { RestRoute } from '../rest/routes.ts';
 import { commentOf } from './contract.ts';
 import { errorResponses, errorSchema } from './errors.ts';
 import { deliveryBodyExample, examples } from './examples.ts';
-import { plainOperations } from './plain-operations.ts';
+import { plainOperations, plainSchemas } from './plain-operations.ts';
 import { Schemas } from './schema.ts';
 import type { Schema } from './schema.ts';
 
@@ -20,6 +20,8 @@ const TAGS: Record<(typeof SERVICES)[number], string> = {
   EventService: 'Events',
 };
 
+const RECEIVED = 'Receivers';
+
 export interface OpenApiDocument extends Schema {
   readonly openapi: string;
   readonly paths: Record<string, Record<string, Schema>>;
@@ -28,7 +30,7 @@ export interface OpenApiDocument extends Schema {
 }
 
 export function openApiDocument(contract: FileRegistry, version: string): OpenApiDocument {
-  const schemas = new Schemas();
+  const schemas = new Schemas(eventTypes.map(({ name }) => name));
   const paths: Record<string, Record<string, Schema>> = {};
   const tags: Schema[] = [];
   for (const name of SERVICES) {
@@ -39,6 +41,7 @@ export function openApiDocument(contract: FileRegistry, version: string): OpenAp
       (paths[route.path] ??= {})[route.verb.toLowerCase()] = operation(route, TAGS[name], schemas);
     }
   }
+  tags.push({ name: RECEIVED, description: 'What the service sends to receivers.' });
   tags.push({ name: 'Operations', description: 'For probes, load balancers and operators.' });
   for (const [path, operations] of Object.entries(plainOperations)) paths[path] = { ...paths[path], ...operations };
   return {
@@ -48,7 +51,7 @@ export function openApiDocument(contract: FileRegistry, version: string): OpenAp
       version,
       description:
         'Other HomeChef services publish events; developers register webhooks and get each event as a signed POST, retried until it is delivered or given up.\n\nThe same operations are served over gRPC, gRPC-Web and Connect from the same contract.',
-      license: { name: 'Proprietary' },
+      license: { name: 'Proprietary', identifier: 'LicenseRef-Proprietary' },
     },
     servers: [{ url: '/', description: 'The service that serves this document' }],
     security: [{ bearer: [] }],
@@ -83,7 +86,9 @@ export function openApiDocument(contract: FileRegistry, version: string): OpenAp
       responses: errorResponses(),
       schemas: {
         ...Object.fromEntries(Object.entries(schemas.components).toSorted(([a], [b]) => (a < b ? -1 : 1))),
-        Error: errorSchema,
+        ...plainSchemas,
+        ...Object.fromEntries(eventTypes.map((type) => [bodyName(type), bodySchema(type)])),
+        ErrorReply: errorSchema,
       },
     },
   };
@@ -112,7 +117,7 @@ function operation(route: RestRoute, tag: string, schemas: Schemas): Schema {
       ...(route.hasBody ? [] : bodyFields.map((field) => query(field.name, schemas.field(field, 'input')))),
       ...(hasIdempotencyKey ? [{ $ref: '#/components/parameters/IdempotencyKey' }] : []),
     ],
-    ...(route.hasBody
+    ...(route.hasBody && bodyFields.length > 0
       ? {
           requestBody: {
             required: bodyFields.some((field) =>
@@ -177,9 +182,9 @@ function webhookRequest(type: (typeof eventTypes)[number]): Schema {
     description,
     schema,
   });
-  const { $schema: _, ...data } = type.schema;
   return {
     operationId: `on_${type.name.replace('.', '_')}`,
+    tags: [RECEIVED],
     summary: type.description,
     description:
       'Answer with any 2xx within the timeout; the answer’s body is kept for the log but means nothing. 410 disables the webhook, 429 and 503 may name a `Retry-After`. The same delivery may come twice: `delivery_id` tells.',
@@ -201,17 +206,7 @@ function webhookRequest(type: (typeof eventTypes)[number]): Schema {
       required: true,
       content: {
         'application/json': {
-          schema: {
-            type: 'object',
-            required: ['event', 'data', 'timestamp', 'webhook_id', 'delivery_id'],
-            properties: {
-              event: { const: type.name },
-              data,
-              timestamp: { type: 'string', format: 'date-time', description: 'When it happened.' },
-              webhook_id: { type: 'string' },
-              delivery_id: { type: 'string' },
-            },
-          },
+          schema: { $ref: `#/components/schemas/${bodyName(type)}` },
           example: deliveryBodyExample(type),
         },
       },
@@ -221,4 +216,26 @@ function webhookRequest(type: (typeof eventTypes)[number]): Schema {
       default: { description: 'Failed: tried again until the retries are used up.' },
     },
   };
+}
+
+/** The body that receivers get, under a name: generators make a type of it, and several of them lose a body that has none. */
+function bodySchema(type: (typeof eventTypes)[number]): Schema {
+  const { $schema: _, ...data } = type.schema;
+  return {
+    type: 'object',
+    description: type.description,
+    required: ['event', 'data', 'timestamp', 'webhook_id', 'delivery_id'],
+    properties: {
+      event: { type: 'string', const: type.name },
+      data,
+      timestamp: { type: 'string', format: 'date-time', description: 'When it happened.' },
+      webhook_id: { type: 'string' },
+      delivery_id: { type: 'string' },
+    },
+  };
+}
+
+/** `OrderCreatedBody` for `order.created`. */
+function bodyName({ name }: (typeof eventTypes)[number]): string {
+  return `${name.replaceAll(/(?:^|\.)(\w)/g, (_, letter: string) => letter.toUpperCase())}Body`;
 }

@@ -122,7 +122,7 @@ export function errorResponses(): Record<string, Schema> {
           },
           content: {
             'application/json': {
-              schema: { $ref: '#/components/schemas/Error' },
+              schema: { $ref: '#/components/schemas/ErrorReply' },
               example: restErrorBody(errorOf(example), '5b1f6c1e-3f0f-4a55-9c3a-0d8a5f4b7c21'),
             },
           },

@@ -1,9 +1,18 @@
 // The routes that are no RPCs: written by hand, because nothing else describes them.
 import type { Schema } from './schema.ts';
 
-const checkState = { type: 'string', enum: ['ok', 'degraded', 'down'] };
-/** Of a store, which may refuse writes alone. */
-const storeState = { type: 'string', enum: ['ok', 'degraded', 'read_only', 'down'] };
+const checkState = { $ref: '#/components/schemas/CheckState' };
+const storeState = { $ref: '#/components/schemas/StoreState' };
+
+/** What these operations refer to by name: enums that stand in a place of their own get one type, not one for each use. */
+export const plainSchemas: Readonly<Record<string, Schema>> = {
+  CheckState: { type: 'string', description: 'How a part of the service is.', enum: ['ok', 'degraded', 'down'] },
+  StoreState: {
+    type: 'string',
+    description: 'How a store is, which may refuse writes alone.',
+    enum: ['ok', 'degraded', 'read_only', 'down'],
+  },
+};
 
 function probe(operationId: string, summary: string, schema: Schema, example: object): Schema {
   const content = { 'application/json': { schema, example } };

@@ -11,19 +11,31 @@ export type Schema = Record<string, unknown>;
 /** What callers send is closed and says what must be there; what they get is open to new fields and says what always is. */
 export type Direction = 'input' | 'output';
 
+/**
+ * Fields whose values are the names of the catalogue. `x-extensible-enum` is how a list that grows is written: generators offer the names,
+ * and a client made today takes those of tomorrow.
+ */
+const EVENT_TYPE_FIELDS: ReadonlySet<string> = new Set(['event_type', 'events']);
+
 export class Schemas {
   readonly components: Record<string, Schema> = {};
   readonly #directions = new Map<string, Direction>();
+  readonly #eventTypes: Schema;
+
+  constructor(eventTypes: readonly string[]) {
+    this.#eventTypes = { 'x-extensible-enum': eventTypes };
+  }
 
   /** A reference to a message's schema, made on first use. */
   reference(message: DescMessage, direction: Direction): Schema {
     this.#claim(message, direction);
-    if (this.components[message.name] === undefined) {
+    const name = componentName(message);
+    if (this.components[name] === undefined) {
       // Entered before its fields are looked at, so that a message that contains itself comes to an end.
-      this.components[message.name] = {};
-      this.components[message.name] = this.object(message, direction);
+      this.components[name] = {};
+      this.components[name] = this.object(message, direction);
     }
-    return { $ref: `#/components/schemas/${message.name}` };
+    return { $ref: `#/components/schemas/${name}` };
   }
 
   /** The schema of a message, without the fields that stand elsewhere in the request. */
@@ -52,7 +64,7 @@ export class Schemas {
   #typed(field: DescField, rules: FieldRules | undefined, direction: Direction): Schema {
     switch (field.fieldKind) {
       case 'scalar':
-        return { ...scalar(field.scalar), ...limits(rules) };
+        return this.#scalar(field, rules);
       case 'enum':
         return this.#enum(field.enum);
       case 'message':
@@ -82,7 +94,12 @@ export class Schemas {
   #item(field: DescField & { fieldKind: 'list' | 'map' }, rules: FieldRules | undefined, direction: Direction): Schema {
     if (field.message !== undefined) return this.#message(field.message, direction);
     if (field.enum !== undefined) return this.#enum(field.enum);
-    return { ...scalar(field.scalar), ...limits(rules) };
+    return this.#scalar(field, rules);
+  }
+
+  #scalar(field: DescField & { scalar: ScalarType }, rules: FieldRules | undefined): Schema {
+    const isEventType = field.scalar === ScalarType.STRING && EVENT_TYPE_FIELDS.has(field.name);
+    return { ...scalar(field.scalar), ...limits(rules), ...(isEventType ? this.#eventTypes : {}) };
   }
 
   #message(message: DescMessage, direction: Direction): Schema {
@@ -186,15 +203,25 @@ function limits(rules: FieldRules | undefined): Schema {
   }
 }
 
+/**
+ * Which fields exclude each other, as what is refused. As `oneOf` of what is required it would say the same, but client generators make
+ * a type of each branch then, and lose the fields that all branches share.
+ */
 function exclusive(oneofs: readonly DescOneof[], direction: Direction): Schema {
-  const choices = oneofs.map((oneof) => {
-    const branches: Schema[] = oneof.fields.map((field) => ({ required: [field.name] }));
+  const refused = oneofs.flatMap((oneof) => {
+    const present: Schema[] = oneof.fields.map((field) => ({ required: [field.name] }));
+    const together = oneof.fields.flatMap((first, index) =>
+      oneof.fields.slice(index + 1).map((second): Schema => ({ required: [first.name, second.name] })),
+    );
     const must = direction === 'output' || (hasOption(oneof, oneofRules) && getOption(oneof, oneofRules).required);
-    // "At most one" is "exactly one, or none of them".
-    return { oneOf: must ? branches : [...branches, { not: { anyOf: branches } }] };
+    return must ? [...together, { not: { anyOf: present } }] : together;
   });
-  if (choices.length === 0) return {};
-  return choices.length === 1 ? (choices[0] ?? {}) : { allOf: choices };
+  return refused.length === 0 ? {} : { not: { anyOf: refused } };
+}
+
+/** `PublishEventReply` of the message `PublishEventResponse`: generators name the HTTP response of an operation by that pattern. */
+function componentName({ name }: DescMessage): string {
+  return name.replace(/Response$/, 'Reply');
 }
 
 function described(text: string): Schema {
