@@ -1,6 +1,8 @@
 // The cheapest gRPC client that is still one: HTTP/2 frames written by hand on one socket, so that a load costs the machine little.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { Ledger } from '../src/transport/body/body-budget.ts';
+import { GrowingBuffer } from '../src/transport/body/growing-buffer.ts';
 import { frame as frameMessage, FrameBuffer } from '../src/transport/grpc/frames.ts';
 
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
@@ -14,6 +16,9 @@ const FIRST_WINDOW_BYTES = 65_535;
 const Frame = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goAway: 7, windowUpdate: 8 } as const;
 const Flag = { endStream: 1, ack: 1, endHeaders: 4 } as const;
 const Setting = { headerTableSize: 1, initialWindowSize: 4 } as const;
+
+/** Answers count for nobody. */
+const unlimited = new Ledger(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
 
 /** Hears of the messages of one call, and of its end; an answer without a message is a call that failed. */
 export interface Call {
@@ -72,7 +77,11 @@ export class GrpcClient {
   open(call: Call): number {
     const id = this.#nextId;
     this.#nextId += 2;
-    this.#streams.set(id, { call, answers: new FrameBuffer(MAX_ANSWER_BYTES), window: this.#firstStreamWindow });
+    this.#streams.set(id, {
+      call,
+      answers: new FrameBuffer(MAX_ANSWER_BYTES, new GrowingBuffer(unlimited, '')),
+      window: this.#firstStreamWindow,
+    });
     this.#write(
       frame(Frame.headers, Flag.endHeaders, id, id === 1 ? firstHeaders(this.#headers) : laterHeaders(this.#headers)),
     );

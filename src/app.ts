@@ -46,6 +46,7 @@ import type { ServiceContext } from './service/context.ts';
 import { Publisher } from './service/publisher.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
+import { createBodyBudget } from './transport/body/body-budget.ts';
 import { callChain } from './transport/call-chain.ts';
 import { consolePage } from './transport/console-page.ts';
 import { createGrpcServer } from './transport/grpc/server.ts';
@@ -329,8 +330,10 @@ function createDoors(
   });
   const onError = (error: unknown): void => log.error({ err: error }, 'a request failed outside any call');
   const entries = config.role === 'worker' ? [] : services(context, health);
+  const bodyBudget = createBodyBudget();
   const http = createHttpServer({
     config,
+    bodyBudget,
     entries,
     interceptors,
     verifyToken,
@@ -346,7 +349,7 @@ function createDoors(
   const grpc =
     config.role === 'worker'
       ? null
-      : createGrpcServer({ config, entries, interceptors, onError, limits: { maxConnections: budget.grpc } });
+      : createGrpcServer({ config, bodyBudget, entries, interceptors, onError, limits: { maxConnections: budget.grpc } });
   return { http, grpc, health, stopping };
 }
 

@@ -9,6 +9,7 @@ import { limitRate } from './interceptors/limit-rate.ts';
 import type { CountCall } from './interceptors/limit-rate.ts';
 import { observe } from './interceptors/observe.ts';
 import type { CallObserver } from './interceptors/observe.ts';
+import { readMessage } from './interceptors/read-message.ts';
 import { translateErrors } from './interceptors/translate-errors.ts';
 import { validate } from './interceptors/validate.ts';
 
@@ -31,6 +32,7 @@ export function callChain(options: CallChainOptions): Interceptor[] {
     authenticate(options.verifyToken),
     ...(options.countCall === undefined ? [] : [limitRate(options.countCall)]),
     endStreams(options.shutdown),
+    readMessage(),
     validate(),
   ];
 }

@@ -1,6 +1,7 @@
 // What a call carries beside its message: who calls, through which door, and the id that ties its log lines together.
 import { randomUUID } from 'node:crypto';
 import { createContextKey } from '@connectrpc/connect';
+import type { Message } from '@bufbuild/protobuf';
 import type { ContextKey, ContextValues } from '@connectrpc/connect';
 import { ServiceError } from '../domain/errors.ts';
 import type { Principal } from '../security/tokens.ts';
@@ -11,6 +12,7 @@ const requestIdKey = createContextKey('', { description: 'request id' });
 const doorKey = createContextKey<Door>('connect', { description: 'door' });
 const addressKey = createContextKey('', { description: 'address' });
 const problemKey = createContextKey<ServiceError | null>(null, { description: 'why the message could not be read' });
+const readerKey = createContextKey<MessageReader | null>(null, { description: 'reads the message' });
 const principalKey = createContextKey<Principal | null>(null, { description: 'principal' });
 
 /** `address` is the caller's, as the listener or a trusted proxy tells it. */
@@ -53,16 +55,28 @@ export function setPrincipal(values: ContextValues, principal: Principal): void 
   values.set(principalKey, principal);
 }
 
-/**
- * A door that could not read the message says so here and sends an empty one: the call is still logged, and a caller without a token
- * learns that and nothing about its message.
- */
+/** A protocol that could not read the headers says so here: the call is still logged, and a caller without a token learns that first. */
 export function setProblem(values: ContextValues, problem: ServiceError): void {
   values.set(problemKey, problem);
 }
 
 export function findProblem(values: ContextValues): ServiceError | null {
   return values.get(problemKey);
+}
+
+/**
+ * Reads what the caller sent, for a caller who is known; null on public calls. A unary call and one that only answers as a stream have
+ * one message, the others many.
+ */
+export type MessageReader = (caller: Principal | null) => Message | Promise<Message> | AsyncIterable<Message>;
+
+/** The protocol sends an empty message down the call chain; the reader takes its place behind authentication. */
+export function setReader(values: ContextValues, read: MessageReader): void {
+  values.set(readerKey, read);
+}
+
+export function findReader(values: ContextValues): MessageReader | null {
+  return values.get(readerKey);
 }
 
 /** Null before the caller is known: on public calls, and when authentication itself fails. */

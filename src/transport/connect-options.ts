@@ -9,7 +9,7 @@ const RECURSION_PER_LEVEL = 3;
 const READABLE_DEPTH = 100;
 export const READ_OPTIONS = { recursionLimit: READABLE_DEPTH * RECURSION_PER_LEVEL };
 /** Bytes that are no UTF-8 are refused: the default decoder puts U+FFFD in their place, and what was signed would not be what was sent. */
-const JSON_OPTIONS = { ...READ_OPTIONS, textDecoder: new TextDecoder('utf-8', { fatal: true }) };
+export const JSON_OPTIONS = { ...READ_OPTIONS, textDecoder: new TextDecoder('utf-8', { fatal: true }) };
 
 /** Answers are a few kilobytes; compressing those took a sixth of the time of a publish, and saved loopback bytes only. */
 const COMPRESS_MIN_BYTES = 65_536;

@@ -1,16 +1,20 @@
 // The HTTP/1.1 listener: REST, Connect, gRPC-Web, health, and whatever pages and sockets are given to it as extensions.
+import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import { Server as TlsServer } from 'node:tls';
 import type { Interceptor } from '@connectrpc/connect';
-import { fastifyConnectPlugin } from '@connectrpc/connect-fastify';
 import Fastify from 'fastify';
 import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config.ts';
 import { ServiceError } from '../domain/errors.ts';
 import { browserSafety } from './browser-safety.ts';
-import { newCallValues, requestIdFrom } from './call-context.ts';
-import type { Door } from './call-context.ts';
-import { connectOptions, connectRoutes } from './connect-options.ts';
+import { createBodyBudget } from './body/body-budget.ts';
+import type { BodyBudget } from './body/body-budget.ts';
+import { leftoversOf } from './body/leftovers.ts';
+import { requestIdFrom } from './call-context.ts';
+import { connectGateway } from './connect-gateway.ts';
+import { connectOptions } from './connect-options.ts';
 import { toServiceError } from './errors.ts';
 import { healthRoutes } from './health-routes.ts';
 import type { HealthView } from './health-view.ts';
@@ -38,6 +42,8 @@ export interface HttpServerOptions {
   /** For failures outside any call: what a caller sees as `internal`, and certificates that cannot be read. */
   readonly onError: (error: unknown) => void;
   readonly limits?: Partial<ServerLimits>;
+  /** Shared with the other listener. */
+  readonly bodyBudget?: BodyBudget;
 }
 
 export interface HttpServer {
@@ -51,6 +57,7 @@ export interface HttpServer {
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { config } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const sendError = errorSender(options.onError, limits.leftoversMs);
   const app = Fastify({
     // Node's own http options; with TLS the same ones beside the certificate.
     ...(config.tls === null
@@ -65,8 +72,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     clientErrorHandler: refuseBadConnection,
-    frameworkErrors: (error, request, reply) =>
-      sendError(error, request as FastifyRequest, reply as FastifyReply, options.onError),
+    frameworkErrors: (error, request, reply) => sendError(error, request as FastifyRequest, reply as FastifyReply),
   }) as unknown as FastifyInstance;
   app.server.headersTimeout = limits.headersTimeoutMs;
   app.server.maxConnections = limits.maxConnections;
@@ -77,19 +83,24 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     refuseBadHost(request);
   });
   browserSafety(app, { origins: config.corsOrigins, tls: config.tls !== null });
-  app.setErrorHandler((error, request, reply) => sendError(error, request, reply, options.onError));
+  app.setErrorHandler((error, request, reply) => sendError(error, request, reply));
   app.setNotFoundHandler((request) => {
     throw new ServiceError('not_found', 'route_not_found', `There is nothing at ${request.url.split('?', 1)[0]}.`);
   });
   // Without a parser of its own a body is of no use to anybody, so Fastify's lenient ones go.
   app.removeAllContentTypeParsers();
   void app.register(healthRoutes, { health: options.health, version: config.version, verifyToken: options.verifyToken });
-  void app.register(restGateway, { entries: options.entries, interceptors: options.interceptors });
-  void app.register(fastifyConnectPlugin, {
-    ...connectOptions(config.maxPayloadBytes, limits.maxCallMs, options.interceptors),
-    grpc: false,
-    routes: connectRoutes(options.entries),
-    contextValues: (request) => newCallValues(request.id, doorOf(request), request.callerAddress),
+  const { entries, interceptors } = options;
+  const bodies = {
+    entries,
+    budget: options.bodyBudget ?? createBodyBudget(),
+    maxBodyBytes: config.maxPayloadBytes + ENVELOPE_BYTES,
+  };
+  void app.register(restGateway, { ...bodies, interceptors });
+  void app.register(connectGateway, {
+    ...bodies,
+    leftoversMs: limits.leftoversMs,
+    connect: connectOptions(config.maxPayloadBytes, limits.maxCallMs, interceptors),
   });
   for (const extension of options.extensions ?? []) void app.register(extension);
   return { app, ...lifecycle(app, options, limits) };
@@ -129,27 +140,34 @@ function nodeLimits(limits: ServerLimits) {
   };
 }
 
-function doorOf(request: FastifyRequest): Door {
-  return request.headers['content-type']?.startsWith('application/grpc-web') === true ? 'grpc-web' : 'connect';
-}
-
-// Connect builds a URL from it, and one that cannot be built would leave the request without an answer.
+// Connect builds a URL from it, and one that cannot be built would leave the request without an answer. HTTP/1.0 has none: what probes
+// with it (haproxy's httpchk) is answered under a name of ours.
 function refuseBadHost(request: FastifyRequest): void {
+  if (request.raw.httpVersion === '1.0') request.raw.headers.host ??= 'localhost';
   const { host } = request.headers;
   if (host !== undefined && host !== '' && URL.canParse(`http://${host}`)) return;
   throw new ServiceError('invalid_argument', 'body_malformed', 'The Host header is missing or malformed.');
 }
 
-function sendError(thrown: unknown, request: FastifyRequest, reply: FastifyReply, onError: (error: unknown) => void): void {
-  const error = fromFastify(thrown) ?? toServiceError(thrown);
-  if (error.code === 'internal' && !(thrown instanceof Error && thrown.name === 'ConnectError')) onError(error);
-  // A body that was refused is not read to its end, so nothing more can come over this connection.
-  if (!request.raw.complete) reply.header('connection', 'close');
-  void reply
-    .code(restStatus(error))
-    .headers(restHeaders(error))
-    .type('application/json; charset=utf-8')
-    .send(JSON.stringify(restErrorBody(error, request.id)));
+type SendError = (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => void;
+
+function errorSender(onError: (error: unknown) => void, leftoversMs: number): SendError {
+  return (thrown, request, reply) => {
+    const error = fromFastify(thrown) ?? toServiceError(thrown);
+    if (error.code === 'internal' && !(thrown instanceof Error && thrown.name === 'ConnectError')) onError(error);
+    const body = JSON.stringify(restErrorBody(error, request.id));
+    void reply.code(restStatus(error)).headers(restHeaders(error)).type('application/json; charset=utf-8');
+    if (request.raw.complete) return void reply.send(body);
+    void reply
+      .headers({ connection: 'close', 'content-length': Buffer.byteLength(body) })
+      .send(Readable.from(endedLate(body, request.raw, leftoversMs)));
+  };
+}
+
+// The connection is closed behind it, and that must wait.
+async function* endedLate(body: string, request: IncomingMessage, leftoversMs: number): AsyncIterable<string> {
+  yield body;
+  await leftoversOf(request, leftoversMs);
 }
 
 /** Fastify's own refusals, in our words; null for anything else. */

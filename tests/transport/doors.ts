@@ -180,7 +180,8 @@ export async function openDoors(options: DoorsOptions = {}) {
     ...options.http,
   });
   const limits = options.http?.limits ?? {};
-  const grpc = createGrpcServer({ config, entries, interceptors, onError, limits });
+  const bodyBudget = options.http?.bodyBudget === undefined ? {} : { bodyBudget: options.http.bodyBudget };
+  const grpc = createGrpcServer({ config, entries, interceptors, onError, limits, ...bodyBudget });
   const [httpPort, grpcPort] = await Promise.all([http.listen(), grpc.listen()]);
   const scheme = config.tls === null ? 'http' : 'https';
   return {

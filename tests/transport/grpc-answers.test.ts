@@ -4,6 +4,8 @@ import type { ServerHttp2Stream } from 'node:http2';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { expect, test, vi } from 'vitest';
+import { Ledger } from '../../src/transport/body/body-budget.ts';
+import { GrowingBuffer } from '../../src/transport/body/growing-buffer.ts';
 import { FrameBuffer } from '../../src/transport/grpc/frames.ts';
 import { GrpcAnswers } from '../../src/transport/grpc/answers.ts';
 
@@ -29,7 +31,7 @@ test('answers of one turn leave in one write, those of the next in another', asy
   answers.end();
   expect(write).toHaveBeenCalledTimes(2);
 
-  const frames = new FrameBuffer(1000);
+  const frames = new FrameBuffer(1000, new GrowingBuffer(new Ledger(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER), ''));
   for await (const chunk of call) frames.add(chunk as Buffer);
   const read = [];
   for (let answer = frames.take(); answer !== null; answer = frames.take()) read.push(answer);

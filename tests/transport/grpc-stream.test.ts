@@ -13,6 +13,8 @@ import {
   PublishStreamResponseSchema,
 } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
+import { Ledger } from '../../src/transport/body/body-budget.ts';
+import { GrowingBuffer } from '../../src/transport/body/growing-buffer.ts';
 import { FrameBuffer } from '../../src/transport/grpc/frames.ts';
 import { serve } from '../../src/transport/router.ts';
 import { eventually } from '../fixtures/eventually.ts';
@@ -45,7 +47,10 @@ function open(path: string, headers: OutgoingHttpHeaders = {}) {
     ...headers,
   });
   const told: Record<string, unknown> = {};
-  const frames = new FrameBuffer(1_000_000);
+  const frames = new FrameBuffer(
+    1_000_000,
+    new GrowingBuffer(new Ledger(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER), ''),
+  );
   const answers: Buffer[] = [];
   stream.on('response', (response) => Object.assign(told, response));
   stream.on('trailers', (trailers) => Object.assign(told, trailers));

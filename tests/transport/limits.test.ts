@@ -12,7 +12,7 @@ import type { Doors } from './doors.ts';
 let doors: Doors;
 beforeAll(async () => {
   doors = await openDoors({
-    http: { limits: { headersTimeoutMs: 300, requestTimeoutMs: 600, checkIntervalMs: 100 } },
+    http: { limits: { headersTimeoutMs: 300, requestTimeoutMs: 600, checkIntervalMs: 100, leftoversMs: 500 } },
     maxCallMs: 1000,
   });
 });

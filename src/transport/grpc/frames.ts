@@ -1,7 +1,10 @@
 // gRPC's framing: a compression flag and a length in front of every message.
-import { ServiceError } from '../../domain/errors.ts';
+import { malformed, messageTooLarge } from '../body/decode.ts';
+import type { GrowingBuffer } from '../body/growing-buffer.ts';
 
 export const FRAME_HEADER_BYTES = 5;
+/** The only flag there is. */
+const COMPRESSED = 1;
 
 /** The messages, each in its frame, as one piece. */
 export function frame(messages: readonly Uint8Array[]): Buffer {
@@ -18,73 +21,54 @@ export function frame(messages: readonly Uint8Array[]): Buffer {
   return framed;
 }
 
-export function messageTooLarge(): ServiceError {
-  return new ServiceError('resource_exhausted', 'payload_too_large', 'The message is larger than this service reads.');
-}
-
-export function malformed(cause?: unknown): ServiceError {
-  return new ServiceError('invalid_argument', 'body_malformed', 'The request is not one well-formed protobuf message.', {
-    cause,
-  });
-}
-
 /** Takes bytes in whatever pieces they come and gives back what was in the frames. */
 export class FrameBuffer {
   readonly #maxMessageBytes: number;
-  #held: Buffer = Buffer.alloc(0);
-  #start = 0;
-  #end = 0;
+  readonly #held: GrowingBuffer;
+  #isCompressed = false;
 
-  constructor(maxMessageBytes: number) {
+  constructor(maxMessageBytes: number, held: GrowingBuffer) {
     this.#maxMessageBytes = maxMessageBytes;
+    this.#held = held;
   }
 
   /** Bytes not taken yet. */
   get size(): number {
-    return this.#end - this.#start;
+    return this.#held.size;
   }
 
   /** Whether `take` has a message or an error to tell. */
   get isReady(): boolean {
     if (this.size < FRAME_HEADER_BYTES) return false;
-    const length = this.#length();
+    const length = this.#held.bytes.readUInt32BE(1);
     return length > this.#maxMessageBytes || this.size >= FRAME_HEADER_BYTES + length;
   }
 
-  /** What was taken may still be in use, so bytes are only ever written behind those held. */
-  add(chunk: Buffer): void {
-    if (this.size === 0) {
-      this.#held = chunk;
-      this.#start = 0;
-      this.#end = chunk.length;
-      return;
-    }
-    const size = this.size + chunk.length;
-    if (this.#end + chunk.length > this.#held.length) {
-      // Twice what is needed, so that a message in many pieces is copied a few times and not once for each.
-      const larger = Buffer.allocUnsafe(2 * size);
-      this.#held.copy(larger, 0, this.#start, this.#end);
-      this.#end = this.size;
-      this.#start = 0;
-      this.#held = larger;
-    }
-    chunk.copy(this.#held, this.#end);
-    this.#end += chunk.length;
+  /** Whether the message taken last is compressed. */
+  get isCompressed(): boolean {
+    return this.#isCompressed;
   }
 
-  /** The next message; null when it is not complete yet. Throws `payload_too_large`, and `body_malformed` for one that is compressed. */
+  add(chunk: Buffer): void {
+    this.#held.add(chunk);
+  }
+
+  /** The next message; null when it is not complete yet. Throws `payload_too_large`, and `body_malformed` for unknown flags. */
   take(): Buffer | null {
     if (this.size < FRAME_HEADER_BYTES) return null;
-    const length = this.#length();
+    const { bytes } = this.#held;
+    const length = bytes.readUInt32BE(1);
     if (length > this.#maxMessageBytes) throw messageTooLarge();
-    if (this.size < FRAME_HEADER_BYTES + length) return null;
-    if (this.#held[this.#start] !== 0) throw malformed();
-    const from = this.#start + FRAME_HEADER_BYTES;
-    this.#start = from + length;
-    return this.#held.subarray(from, this.#start);
+    if (bytes.length < FRAME_HEADER_BYTES + length) return null;
+    const [flags = 0] = bytes;
+    if (flags > COMPRESSED) throw malformed();
+    this.#isCompressed = flags === COMPRESSED;
+    this.#held.drop(FRAME_HEADER_BYTES + length);
+    return bytes.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + length);
   }
 
-  #length(): number {
-    return this.#held.readUInt32BE(this.#start + 1);
+  /** Lets go of what was not taken. */
+  release(): void {
+    this.#held.release();
   }
 }

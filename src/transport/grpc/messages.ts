@@ -1,33 +1,50 @@
 // The messages of a gRPC stream, read no faster than they are taken.
-import type { ServerHttp2Stream } from 'node:http2';
-import { fromBinary } from '@bufbuild/protobuf';
-import type { DescMessage, Message } from '@bufbuild/protobuf';
-import { READ_OPTIONS } from '../connect-options.ts';
-import { FrameBuffer, malformed } from './frames.ts';
+import type { Readable } from 'node:stream';
+import type { Message } from '@bufbuild/protobuf';
+import type { BodyOptions } from '../body/body.ts';
+import { malformed } from '../body/decode.ts';
+import { GrowingBuffer } from '../body/growing-buffer.ts';
+import type { Principal } from '../../security/tokens.ts';
+import { FrameBuffer } from './frames.ts';
 
 /** Bytes held for a stream whose messages are not taken: what Node reads at once. A single message may be larger. */
 const MAX_HELD_BYTES = 65_536;
+
+/** Reads one message; throws what its caller is told. */
+export type Decode = (bytes: Buffer, isCompressed: boolean) => Message;
 
 type Taken = IteratorResult<Message, undefined>;
 
 /** Messages are decoded when they are asked for, one at a time, so none waits here as an object. */
 export class GrpcMessages implements AsyncIterableIterator<Message, undefined> {
-  readonly #stream: ServerHttp2Stream;
-  readonly #schema: DescMessage;
+  readonly #stream: Readable;
+  readonly #options: BodyOptions;
+  readonly #decode: Decode;
+  readonly #held: GrowingBuffer;
   readonly #frames: FrameBuffer;
   #asking: { resolve(taken: Taken): void; reject(reason: unknown): void } | null = null;
   #isEnded = false;
   #stopped: { readonly reason: unknown } | null = null;
 
-  constructor(stream: ServerHttp2Stream, schema: DescMessage, maxMessageBytes: number) {
+  constructor(stream: Readable, options: BodyOptions, decode: Decode) {
     this.#stream = stream;
-    this.#schema = schema;
-    this.#frames = new FrameBuffer(maxMessageBytes);
+    this.#options = options;
+    this.#decode = decode;
+    this.#held = new GrowingBuffer(options.budget.strangers, options.address);
+    this.#frames = new FrameBuffer(options.maxBytes, this.#held);
+    countPieces(stream, this.#held, (reason) => this.stop(reason));
     stream.on('data', (chunk: Buffer) => this.#add(chunk));
+    // A stream without a message may have ended before anybody listened.
+    this.#isEnded = stream.readableEnded;
     stream.on('end', () => {
       this.#isEnded = true;
       this.#answer();
     });
+  }
+
+  /** What is held counts for `caller` from now on; null: the address goes on being charged. Throws `overloaded`. */
+  charge(caller: Principal | null): void {
+    if (caller !== null) this.#held.charge(this.#options.budget.users, caller.userId);
   }
 
   /** What is not taken by now never will be: whoever asks learns the reason, and what still comes is dropped. */
@@ -36,6 +53,7 @@ export class GrpcMessages implements AsyncIterableIterator<Message, undefined> {
     this.#stopped = { reason };
     this.#stream.resume();
     this.#answer();
+    this.#frames.release();
   }
 
   [Symbol.asyncIterator](): this {
@@ -56,7 +74,11 @@ export class GrpcMessages implements AsyncIterableIterator<Message, undefined> {
 
   #add(chunk: Buffer): void {
     if (this.#stopped !== null) return;
-    this.#frames.add(chunk);
+    try {
+      this.#frames.add(chunk);
+    } catch (thrown) {
+      return this.stop(thrown);
+    }
     this.#answer();
     if (this.#frames.size >= MAX_HELD_BYTES && this.#frames.isReady) this.#stream.pause();
   }
@@ -79,17 +101,25 @@ export class GrpcMessages implements AsyncIterableIterator<Message, undefined> {
   #take(): Taken | null {
     if (this.#stopped !== null) throw this.#stopped.reason;
     const bytes = this.#frames.take();
-    if (bytes !== null) return { done: false, value: decode(this.#schema, bytes) };
+    if (bytes !== null) return { done: false, value: this.#decode(bytes, this.#frames.isCompressed) };
     if (!this.#isEnded) return null;
     if (this.#frames.size > 0) throw malformed();
     return { done: true, value: undefined };
   }
 }
 
-function decode(schema: DescMessage, bytes: Uint8Array): Message {
-  try {
-    return fromBinary(schema, bytes, READ_OPTIONS);
-  } catch (thrown) {
-    throw malformed(thrown);
-  }
+// Also those that Node queues while the stream is paused: each is an object there, and a window holds a million of one byte.
+function countPieces(stream: Readable, held: GrowingBuffer, refuse: (reason: unknown) => void): void {
+  const push = stream.push.bind(stream);
+  let isRefused = false;
+  stream.push = (piece: unknown, encoding?: BufferEncoding): boolean => {
+    if (!(piece instanceof Uint8Array)) return push(piece, encoding);
+    try {
+      if (!isRefused) held.count(piece);
+    } catch (thrown) {
+      isRefused = true;
+      refuse(thrown);
+    }
+    return isRefused || push(piece, encoding);
+  };
 }

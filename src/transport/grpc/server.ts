@@ -1,6 +1,7 @@
 // The HTTP/2 listener for gRPC: h2c inside the cluster, TLS (and client certificates) where the configuration names files.
 import { createSecureServer, createServer, constants } from 'node:http2';
 import type {
+  IncomingHttpHeaders,
   Http2Server,
   Http2SecureServer,
   Http2ServerRequest,
@@ -12,15 +13,20 @@ import { Server } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
-import { connectNodeAdapter } from '@connectrpc/connect-node';
+import { universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import type { Config } from '../../config.ts';
 import { CallerAddress } from '../caller-address.ts';
+import { createBodyBudget } from '../body/body-budget.ts';
+import type { BodyBudget } from '../body/body-budget.ts';
 import { newCallValues, requestIdFrom } from '../call-context.ts';
+import { connectCall, connectHandlers } from '../connect-calls.ts';
+import type { BodyOptions } from '../body/body.ts';
+import { addressOf, isGone, stopSending } from './call.ts';
 import { GrpcConnections } from './connections.ts';
 import { mendTrailers } from './trailers.ts';
 import { grpcStream } from './stream.ts';
 import { grpcUnary } from './unary.ts';
-import { connectOptions, connectRoutes } from '../connect-options.ts';
+import { connectOptions } from '../connect-options.ts';
 import type { ServiceEntry } from '../router.ts';
 import { DEFAULT_LIMITS, ENVELOPE_BYTES, MAX_HEADER_BYTES } from '../server-limits.ts';
 import type { ServerLimits } from '../server-limits.ts';
@@ -29,7 +35,7 @@ import { readMutualTls, watchTls } from '../tls-files.ts';
 /** Calls at once on one connection. Node's default is four billion. */
 const MAX_CONCURRENT_STREAMS = 256;
 /** Streams that a client may reset at once, and then each second, before its connection is closed (rapid reset, CVE-2023-44487). */
-const RESET_BURST = 1000;
+const RESET_BURST = 50;
 const RESET_RATE_PER_SECOND = 33;
 /** Unanswered pings, settings frames and broken frames that one connection may cost us. */
 const MAX_OUTSTANDING_PINGS = 10;
@@ -48,6 +54,8 @@ export interface GrpcServerOptions {
   readonly interceptors: Interceptor[];
   readonly onError: (error: unknown) => void;
   readonly limits?: Partial<ServerLimits>;
+  /** Shared with the other listener. */
+  readonly bodyBudget?: BodyBudget;
 }
 
 export interface GrpcServer {
@@ -60,30 +68,19 @@ export interface GrpcServer {
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const { config } = options;
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const callers = new CallerAddress(config.trustProxy);
-  const handler = connectNodeAdapter({
-    ...connectOptions(config.maxPayloadBytes, limits.maxCallMs, options.interceptors),
-    grpcWeb: false,
-    connect: false,
-    routes: connectRoutes(options.entries),
-    contextValues: ({ headers, socket }) => {
-      const address = callers.of({ peer: socket.remoteAddress, forwardedFor: headers['x-forwarded-for'] });
-      return newCallValues(requestIdFrom(headers['x-request-id']), 'grpc', address);
-    },
-    fallback: (request, response) => refuse(request as Http2ServerRequest, response as Http2ServerResponse),
-  });
   const server: Http2Server | Http2SecureServer =
     config.tls === null
       ? createServer(SETTINGS)
       : createSecureServer({ ...SETTINGS, ...readMutualTls(config.tls), allowHTTP1: false });
   const { entries, interceptors } = options;
   const maxMessageBytes = config.maxPayloadBytes + ENVELOPE_BYTES;
+  const budget = options.bodyBudget ?? createBodyBudget();
+  const callers = new CallerAddress(config.trustProxy);
   const { maxCallMs, requestTimeoutMs } = limits;
-  const answersUnary = grpcUnary({ entries, interceptors, callers, maxMessageBytes, maxCallMs, requestTimeoutMs });
-  const answersStream = grpcStream({ entries, interceptors, callers, maxMessageBytes });
-  const others = compatibility(handler, options, limits);
-  server.on('stream', (opened, headers, flags, rawHeaders) => {
-    const stream = opened as ServerHttp2Stream;
+  const answersUnary = grpcUnary({ entries, interceptors, callers, maxMessageBytes, maxCallMs, requestTimeoutMs, budget });
+  const answersStream = grpcStream({ entries, interceptors, callers, maxMessageBytes, budget });
+  const others = compatibility(options, limits, callers, { maxBytes: maxMessageBytes, budget });
+  onStreamsThatStay(server, (stream, headers, flags, rawHeaders) => {
     if (answersUnary(stream, headers) || answersStream(stream, headers)) return;
     others.emit('stream', stream, headers, flags, rawHeaders);
   });
@@ -98,25 +95,58 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   return lifecycle(server, connections, options, limits);
 }
 
-type RequestHandler = ReturnType<typeof connectNodeAdapter>;
+type OnStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, rawHeaders: string[]) => void;
+
+// A stream that is reset in the turn it was opened costs no call: those who only open and reset (CVE-2023-44487) get none.
+function onStreamsThatStay(server: Http2Server | Http2SecureServer, onStream: OnStream): void {
+  let opened: Parameters<OnStream>[] = [];
+  const begin = (): void => {
+    const all = opened;
+    opened = [];
+    for (const [stream, ...others] of all) if (!isGone(stream)) onStream(stream, ...others);
+  };
+  server.on('stream', (stream, headers, flags, rawHeaders) => {
+    if (opened.length === 0) setImmediate(begin);
+    // What breaks a stream is told by its close.
+    stream.on('error', ignore);
+    opened.push([stream as ServerHttp2Stream, headers, flags, rawHeaders]);
+  });
+}
+
+function ignore(): void {}
 
 // Connect wants Node's request and response objects, which only a server makes of a stream: this one never listens.
-function compatibility(handler: RequestHandler, options: GrpcServerOptions, limits: ServerLimits): Http2Server {
-  const streamingPaths = new Set(options.entries.flatMap(({ service }) => streamingMethods(service)));
+function compatibility(
+  options: GrpcServerOptions,
+  limits: ServerLimits,
+  callers: CallerAddress,
+  bodies: Omit<BodyOptions, 'address'>,
+): Http2Server {
+  const { config, entries, interceptors, onError } = options;
+  const connect = connectOptions(config.maxPayloadBytes, limits.maxCallMs, interceptors);
+  const handlers = connectHandlers({ ...connect, grpcWeb: false, connect: false }, entries);
+  const byPath = new Map(handlers.map((handler) => [handler.requestPath, handler]));
+  const streamingPaths = new Set(entries.flatMap(({ service }) => streamingMethods(service)));
   return createServer((request, response) => {
+    const handler = byPath.get(request.url);
+    // Node does not repeat it to who begins to listen in the turn after.
+    if (response.stream.readableEnded) request.push(null);
+    if (handler === undefined) return refuse(request, response);
     // One id for the call and for the trailers that tell of its failure.
     const requestId = requestIdFrom(request.headers['x-request-id']);
-    request.headers['x-request-id'] = requestId;
     const addTrailers = response.addTrailers.bind(response);
     response.addTrailers = (trailers) => addTrailers(mendTrailers(trailers, requestId));
+    response.stream.once('wantTrailers', () => stopSending(response.stream));
     if (!streamingPaths.has(request.url)) boundUpload(request, response, limits.requestTimeoutMs);
-    try {
-      handler(request, response);
-    } catch (error) {
-      // An :authority that makes no URL is thrown at us synchronously; unanswered it would end the process.
-      options.onError(error);
-      response.stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
-    }
+    const address = addressOf(response.stream, request.headers, callers);
+    connectCall(handler, request, response, newCallValues(requestId, 'grpc', address), { ...bodies, address }).then(
+      (answer) => universalResponseToNodeResponse(answer, response).catch(() => response.stream.close()),
+      (error: unknown) => {
+        // An :authority that makes no URL: unanswered it would wait for ever.
+        onError(error);
+        response.stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
+      },
+    );
   });
 }
 
@@ -178,16 +208,12 @@ function streamingMethods(service: DescService): string[] {
   return service.methods.filter(isStreaming).map((method) => `/${service.typeName}/${method.name}`);
 }
 
-// A message that never ends is cut off in time, and one that was answered before its end is not waited for.
+// A message that never ends is cut off in time.
 function boundUpload(request: Http2ServerRequest, response: Http2ServerResponse, timeoutMs: number): void {
   const { stream } = response;
   const timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), timeoutMs);
   request.once('end', () => clearTimeout(timer));
   stream.once('close', () => clearTimeout(timer));
-  response.once('finish', () => {
-    // In the next turn, so that the trailers are on their way before the stream is.
-    if (!request.complete) setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
-  });
 }
 
 // An unknown RPC, answered as gRPC wants it: the status in the only headers there are.
@@ -207,5 +233,5 @@ function refuse(request: Http2ServerRequest, response: Http2ServerResponse): voi
     // In the very frame that tells the status: clients take a status that more could follow for none.
     { endStream: true },
   );
-  if (!request.complete) setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
+  stopSending(stream);
 }

@@ -8,7 +8,9 @@ import type { Interceptor } from '@connectrpc/connect';
 import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
 import { ServiceError } from '../../domain/errors.ts';
 import type { CallerAddress } from '../caller-address.ts';
-import { newCallValues, requestIdFrom, setProblem } from '../call-context.ts';
+import type { BodyBudget } from '../body/body-budget.ts';
+import { decodeMessage, malformed } from '../body/decode.ts';
+import { newCallValues, requestIdFrom, setProblem, setReader } from '../call-context.ts';
 import { deadlineExceeded, toServiceError } from '../errors.ts';
 import { GrpcAnswers } from './answers.ts';
 import { addressOf, callInput, plainCalls } from './call.ts';
@@ -23,6 +25,7 @@ export interface GrpcStreamOptions {
   readonly interceptors: readonly Interceptor[];
   readonly callers: CallerAddress;
   readonly maxMessageBytes: number;
+  readonly budget: BodyBudget;
 }
 
 interface Route {
@@ -49,11 +52,19 @@ async function answer(
   { method, call }: Route,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  { maxMessageBytes, callers }: GrpcStreamOptions,
+  { maxMessageBytes, budget, callers }: GrpcStreamOptions,
 ): Promise<void> {
   const requestId = requestIdFrom(headers['x-request-id']);
-  const values = newCallValues(requestId, 'grpc', addressOf(stream, headers, callers));
-  const messages = new GrpcMessages(stream, method.input, maxMessageBytes);
+  const address = addressOf(stream, headers, callers);
+  const values = newCallValues(requestId, 'grpc', address);
+  const messages = new GrpcMessages(stream, { maxBytes: maxMessageBytes, budget, address }, (bytes, isCompressed) => {
+    if (isCompressed) throw malformed();
+    return decodeMessage(method.input, bytes, false);
+  });
+  setReader(values, (caller) => {
+    messages.charge(caller);
+    return messages;
+  });
   const answers = new GrpcAnswers(stream, requestId);
   const controller = new AbortController();
   const stop = (reason: ServiceError): void => {
@@ -64,8 +75,6 @@ async function answer(
   stream.once('close', onGone);
   // A stream that is reset while it is not read from closes only once it has been.
   stream.once('aborted', onGone);
-  // What breaks a stream is told by its close.
-  stream.on('error', () => {});
 
   const timeout = parseTimeout((headers['grpc-timeout'] as string | undefined) ?? null, MAX_STREAM_MS);
   if (timeout.error !== undefined) setProblem(values, toServiceError(timeout.error));

@@ -5,7 +5,6 @@ import type { DescField, DescMessage, Message } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
 import { ServiceError } from '../../domain/errors.ts';
 import type { FieldViolation } from '../../domain/errors.ts';
-import { findProblem } from '../call-context.ts';
 
 /** More violations than this help nobody, and a request of a thousand bad items would answer with a megabyte. */
 const MAX_VIOLATIONS = 20;
@@ -23,8 +22,6 @@ const validator = createValidator({
 export function validate(): Interceptor {
   // Throws, where it would reject: `authenticate` in front of it makes that the same, and a call is spared a promise.
   return (next) => (request) => {
-    const problem = findProblem(request.contextValues);
-    if (problem !== null) throw problem;
     if (!request.stream) {
       validateMessage(request.method.input, request.message);
       return next(request);

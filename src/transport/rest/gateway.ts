@@ -1,11 +1,15 @@
 // REST: a Fastify plugin that serves every annotated RPC as JSON over HTTP, through the calls' own interceptors.
 import { create } from '@bufbuild/protobuf';
 import type { DescMessage, JsonObject, Message } from '@bufbuild/protobuf';
-import type { ContextValues, Interceptor } from '@connectrpc/connect';
+import type { Interceptor } from '@connectrpc/connect';
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
 import { invalid, ServiceError } from '../../domain/errors.ts';
-import { newCallValues, setProblem } from '../call-context.ts';
-import { toServiceError } from '../errors.ts';
+import { Body } from '../body/body.ts';
+import type { BodyBudget } from '../body/body-budget.ts';
+import { messageTooLarge } from '../body/decode.ts';
+import { isUtf8 } from '../body/media-type.ts';
+import { newCallValues, setReader } from '../call-context.ts';
+import type { Principal } from '../../security/tokens.ts';
 import type { ServiceEntry } from '../router.ts';
 import { unaryCall } from '../unary-call.ts';
 import { parseJsonBody } from './json-body.ts';
@@ -20,16 +24,17 @@ const ALL_METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATC
 export interface GatewayOptions {
   readonly entries: readonly ServiceEntry[];
   readonly interceptors: Interceptor[];
+  readonly budget: BodyBudget;
+  readonly maxBodyBytes: number;
 }
 
 export function restGateway(app: FastifyInstance, options: GatewayOptions, done: () => void): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser(/^application\/([\w.-]+\+)?json\s*(;|$)/i, { parseAs: 'buffer' }, (_request, body, parsed) => {
-    parsed(null, body);
-  });
+  // Bodies are left on the connection until it is known who calls.
+  app.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null));
   const routes = restRoutes(options.entries);
   for (const route of routes) {
-    app.route({ method: route.verb, url: fastifyPath(route.path), handler: handler(route, options.interceptors) });
+    app.route({ method: route.verb, url: fastifyPath(route.path), handler: handler(route, options) });
   }
   for (const [path, taken] of Map.groupBy(routes, (route) => fastifyPath(route.path))) refuseOtherMethods(app, path, taken);
   done();
@@ -51,13 +56,16 @@ function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly
   });
 }
 
-function handler(route: RestRoute, interceptors: Interceptor[]) {
-  const call = unaryCall(route.entry, route.method, interceptors);
+function handler(route: RestRoute, options: GatewayOptions) {
+  const call = unaryCall(route.entry, route.method, options.interceptors);
+  const nothing = create(route.method.input);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const gone = new AbortController();
     reply.raw.once('close', () => gone.abort(new ServiceError('canceled', 'request_canceled', 'The caller went away.')));
     const values = newCallValues(request.id, 'rest', request.callerAddress);
-    const answer = await call(readOrExplain(route, request, values), {
+    const body = route.hasBody ? bodyOf(request, reply, options) : null;
+    setReader(values, async (caller) => readMessage(route, request, body === null ? null : await body(caller)));
+    const answer = await call(nothing, {
       requestMethod: route.verb,
       url: `${request.protocol}://${request.host}${request.url}`,
       header: webHeaders(request),
@@ -72,22 +80,33 @@ function handler(route: RestRoute, interceptors: Interceptor[]) {
   };
 }
 
-function readOrExplain(route: RestRoute, request: FastifyRequest, values: ContextValues): Message {
-  try {
-    return readMessage(route, request);
-  } catch (error) {
-    setProblem(values, toServiceError(error));
-    return create(route.method.input);
-  }
+type ReadBody = (caller: Principal | null) => Promise<Buffer>;
+
+// Gathers the body from now on; what it is said to be is looked at when it is asked for.
+function bodyOf(request: FastifyRequest, reply: FastifyReply, { budget, maxBodyBytes }: GatewayOptions): ReadBody {
+  if (isEmpty(request)) return async () => Buffer.alloc(0);
+  const body = new Body(request.raw, { maxBytes: maxBodyBytes, budget, address: request.callerAddress });
+  reply.raw.once('close', () => body.end());
+  return (caller) => {
+    refuseOtherTypes(request);
+    if (Number(request.headers['content-length']) > maxBodyBytes) throw messageTooLarge();
+    return body.whole(caller);
+  };
 }
 
-function readMessage(route: RestRoute, request: FastifyRequest): Message {
+function isEmpty({ headers }: FastifyRequest): boolean {
+  return headers['transfer-encoding'] === undefined && (headers['content-length'] ?? '0') === '0';
+}
+
+const JSON_TYPE = /^application\/([\w.-]+\+)?json\s*(;|$)/i;
+
+function readMessage(route: RestRoute, request: FastifyRequest, body: Buffer | null): Message {
   const schema = route.method.input;
   const queryStart = request.url.indexOf('?');
   const query = queryStart < 0 ? '' : request.url.slice(queryStart + 1);
   let json: JsonObject = {};
-  if (route.hasBody) {
-    json = readBody(request);
+  if (body !== null) {
+    json = readBody(body);
     if (query !== '')
       throw invalid('field_unknown', query.split(/[=&]/, 1)[0] ?? '', 'this path takes its input from the body');
   } else {
@@ -101,10 +120,8 @@ function readMessage(route: RestRoute, request: FastifyRequest): Message {
   return messageFromJson(schema, json);
 }
 
-function readBody(request: FastifyRequest): JsonObject {
-  if (!(request.body instanceof Uint8Array)) return {};
-  refuseEncoding(request);
-  const json = parseJsonBody(request.body);
+function readBody(body: Buffer): JsonObject {
+  const json = parseJsonBody(body);
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw new ServiceError('invalid_argument', 'body_malformed', 'The body must be a JSON object.');
   }
@@ -121,19 +138,18 @@ function takeIdempotencyKey(schema: DescMessage, request: FastifyRequest, json: 
   json[field.name] = key;
 }
 
-function refuseEncoding(request: FastifyRequest): void {
-  const encoding = request.headers['content-encoding'];
+function refuseOtherTypes({ headers }: FastifyRequest): void {
+  const type = headers['content-type'] ?? '';
+  if (!JSON_TYPE.test(type)) throw unsupported('Send application/json.');
+  const encoding = headers['content-encoding'];
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-    throw new ServiceError(
-      'invalid_argument',
-      'media_type_unsupported',
-      'REST bodies are not compressed; send them as they are.',
-    );
+    throw unsupported('REST bodies are not compressed; send them as they are.');
   }
-  const charset = /charset=\s*"?([\w-]+)/i.exec(request.headers['content-type'] ?? '')?.[1];
-  if (charset !== undefined && charset.toLowerCase() !== 'utf-8') {
-    throw new ServiceError('invalid_argument', 'media_type_unsupported', 'JSON is UTF-8.');
-  }
+  if (!isUtf8(type)) throw unsupported('JSON is UTF-8.');
+}
+
+function unsupported(message: string): ServiceError {
+  return new ServiceError('invalid_argument', 'media_type_unsupported', message);
 }
 
 function webHeaders(request: FastifyRequest): Headers {
