@@ -2,16 +2,16 @@
 import { ConfigError } from './config.ts';
 
 /**
- * What is not divided: PostgreSQL and Redis take up to 36, runtime and listeners about 25. The rest is for what comes and goes: name servers,
+ * What is not divided: PostgreSQL and Redis take up to 30, runtime and listeners about 25. The rest is for what comes and goes: name servers,
  * files of the console, the scraper, notices, keys of tokens.
  */
-const OWN_DESCRIPTORS = 128;
+const OWN_DESCRIPTORS = 96;
 /** With fewer a process would refuse its own probes and publishers. */
 const MIN_LIMIT = 192;
 /** Receivers get this part of what is divided: a process that cannot send is of no use. */
 const OUTBOUND_SHARE = 1 / 2;
 /** The HTTP listener gets this part of what callers get, the gRPC listener the rest: its connections carry many calls each. */
-const HTTP_SHARE = 3 / 4;
+const HTTP_SHARE = 7 / 8;
 
 /** Sockets that each part asks for; more is never given to it. */
 export interface DescriptorShares {

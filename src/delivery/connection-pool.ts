@@ -21,7 +21,7 @@ const SWEEP_INTERVAL_MS = 250;
  * How long a connection is used, however busy. Half of the 60 s that the records of names which may move usually live: a receiver that has
  * moved is followed before its old address is switched off. One handshake in 30 s is too few to be measured.
  */
-const MAX_AGE_MS = 30_000;
+export const MAX_AGE_MS = 30_000;
 /** By how much of it connections retire earlier, each by another part: those opened in one burst are not opened again in one burst. */
 const AGE_SPREAD = 1 / 3;
 /** Of the sockets, so many are for racing the addresses of names: most names have one or two addresses, and the first one answers. */
@@ -38,6 +38,7 @@ export interface PoolOptions {
   readonly resolver: NameResolver;
   readonly secureContext: SecureContext;
   readonly maxSockets: number;
+  readonly maxAgeMs: number;
   /** Called whenever a connection has to wait, or could not be opened, for want of something of ours. */
   readonly onShortage: (shortage: Shortage) => void;
 }
@@ -137,7 +138,7 @@ export class ConnectionPool {
         () => this.#give(site, opened),
         () => this.#closed(site, opened),
       );
-      opened.retiresAt = performance.now() + MAX_AGE_MS * (1 - AGE_SPREAD * Math.random());
+      opened.retiresAt = performance.now() + this.#options.maxAgeMs * (1 - AGE_SPREAD * Math.random());
       connection = opened;
       opener.onOpened(opened);
     });

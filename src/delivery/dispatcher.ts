@@ -22,6 +22,8 @@ const LONGEST_SLEEP_MS = 1000;
 const BLOCKED_SLEEP_MS = 50;
 /** After the schedule or the database failed, in milliseconds. */
 const FAILURE_SLEEP_MS = 500;
+/** How often a lease is given back when the store does not take it: for 30 s, about as long as leases live. */
+const RELEASE_TRIES = 60;
 /** Between the tries of a webhook's deliveries while something of this machine's runs short, in milliseconds. */
 const SHORTAGE_SLEEP_MS = 1000;
 
@@ -350,9 +352,11 @@ export class Dispatcher implements LongRunning {
     );
   }
 
-  #endHolds(settlements: readonly Settlement[]): void {
+  // Told again when it failed: a lease that runs out is taken for an attempt that killed its process. It is fenced, so it may come late.
+  #endHolds(settlements: readonly Settlement[], triesLeft = RELEASE_TRIES): void {
     if (settlements.length === 0) return;
     this.#options.scheduler.release(settlements).catch((error: unknown) => {
+      if (triesLeft > 1) return void setTimeout(() => this.#endHolds(settlements, triesLeft - 1), FAILURE_SLEEP_MS).unref();
       this.#options.telemetry.log.warn({ err: error }, 'the schedule was not told; the leases will run out instead');
     });
   }

@@ -8,7 +8,7 @@ import { Rounds } from '../rounds.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
 import type { AnswerHead } from './answer-reader.ts';
 import type { Connection, Message, Requester } from './connection.ts';
-import { ConnectionPool, type Opener, type Site } from './connection-pool.ts';
+import { ConnectionPool, MAX_AGE_MS, type Opener, type Site } from './connection-pool.ts';
 import type { HeaderLines } from './header-lines.ts';
 import { NameResolver } from './name-resolver.ts';
 import type { Failure } from './shortage.ts';
@@ -58,6 +58,8 @@ export interface HttpClientOptions {
   readonly resolver?: NameResolver;
   /** MAX_SOCKETS unless the descriptors of the process suffice for more, or for fewer. */
   readonly maxSockets?: number;
+  /** How long a connection is used; MAX_AGE_MS except in tests. */
+  readonly maxAgeMs?: number;
   /** Milliseconds since 1970, for the log of attempts and for dates in Retry-After; this machine's clock unless given. */
   readonly now?: () => number;
   /** Certificates trusted instead of the usual ones, in PEM. */
@@ -99,6 +101,7 @@ export class HttpClient {
       resolver: options.resolver ?? new NameResolver(),
       secureContext: createSecureContext({ minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca: [...ca] }) }),
       maxSockets: options.maxSockets ?? MAX_SOCKETS,
+      maxAgeMs: options.maxAgeMs ?? MAX_AGE_MS,
       onShortage: (shortage) => {
         this.#shortAt = performance.now();
         options.onShortage?.(shortage);

@@ -23,6 +23,7 @@ export interface RawReceiver {
 export async function rawReceiver(
   answer: (socket: Socket, request: RawRequest) => void,
   host = '127.0.0.1',
+  port = 0,
 ): Promise<RawReceiver> {
   const requests: RawRequest[] = [];
   let connections = 0;
@@ -33,7 +34,7 @@ export async function rawReceiver(
       answer(socket, request);
     });
   });
-  return listening(server, host, requests, () => connections);
+  return listening(server, { host, port }, requests, () => connections);
 }
 
 /** Does as it likes with each connection. */
@@ -44,7 +45,7 @@ export async function socketReceiver(accept: (socket: Socket) => void, host = '1
     socket.on('error', () => {});
     accept(socket);
   });
-  return listening(server, host, [], () => connections);
+  return listening(server, { host, port: 0 }, [], () => connections);
 }
 
 export function readRequests(socket: Socket, onRequest: (request: RawRequest) => void): void {
@@ -69,7 +70,7 @@ export function readRequests(socket: Socket, onRequest: (request: RawRequest) =>
 
 async function listening(
   server: Server,
-  host: string,
+  at: { readonly host: string; readonly port: number },
   requests: RawRequest[],
   connections: () => number,
 ): Promise<RawReceiver> {
@@ -78,7 +79,7 @@ async function listening(
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  server.listen(0, host);
+  server.listen(at);
   await once(server, 'listening');
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
