@@ -216,7 +216,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
     telemetry,
   });
   const recorder = new Recorder({
-    record: (rows, isEachTold) => outcomes.record(rows, isEachTold),
+    record: (rows, isEachTold, isLockLikely) => outcomes.record(rows, isEachTold, isLockLikely),
     scheduler,
     publish: publishUpdates,
     isWatched: () => bus.isHeard,

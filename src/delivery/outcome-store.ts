@@ -1,15 +1,22 @@
 // Writes outcomes, and disables the webhooks that say they are gone or that have failed for too long.
 import type { Pool } from 'pg';
 import { disableWebhook, type DisabledReason } from '../persistence/queries/disable-webhook.ts';
+import { listLocked } from '../persistence/queries/list-locked.ts';
 import {
   recordOutcomes,
   type FailingWebhook,
   type OutcomeRow,
   type RecordedState,
 } from '../persistence/queries/record-outcomes.ts';
+import { sqlState } from '../persistence/store-errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 
 const GONE = 410;
+/** SQLSTATE lock_not_available: another session has locked a row for longer than the lock timeout. */
+const LOCK_NOT_AVAILABLE = '55P03';
+
+/** Undefined: the outcome was fenced off. Locked: another session has locked the delivery or its webhook, and nothing was written. */
+export type Recorded = RecordedState | 'locked' | undefined;
 
 export interface DisabledWebhook {
   readonly webhookId: string;
@@ -34,10 +41,31 @@ export class OutcomeStore {
   }
 
   /**
-   * One statement and one commit, unless a receiver answered 410: then it is disabled in the same transaction.
+   * Writes outcomes, without those whose rows another session has locked: they would keep the others waiting.
    * @param isEachTold see recordOutcomes
+   * @param isLockLikely asks for the locks beforehand, instead of waiting for one first
    */
-  async record(rows: readonly OutcomeRow[], isEachTold: boolean): Promise<readonly (RecordedState | undefined)[]> {
+  async record(rows: readonly OutcomeRow[], isEachTold: boolean, isLockLikely: boolean): Promise<readonly Recorded[]> {
+    if (!isLockLikely) {
+      try {
+        return await this.#write(rows, isEachTold);
+      } catch (error) {
+        if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
+      }
+    }
+    const webhookIds = [...new Set(rows.map((row) => row.webhookId))];
+    const deliveryIds = rows.map((row) => row.deliveryId);
+    const locked = await listLocked(this.#options.pool, deliveryIds, webhookIds);
+    const isFree = (row: OutcomeRow): boolean =>
+      !locked.deliveryIds.has(row.deliveryId) && !locked.webhookIds.has(row.webhookId);
+    const free = rows.filter(isFree);
+    const states = free.length === 0 ? [] : await this.#write(free, isEachTold);
+    let next = 0;
+    return rows.map((row) => (isFree(row) ? states[next++] : 'locked'));
+  }
+
+  // One statement and one commit, unless a receiver answered 410: then its webhook is disabled in the same transaction.
+  async #write(rows: readonly OutcomeRow[], isEachTold: boolean): Promise<readonly (RecordedState | undefined)[]> {
     if (rows.some((row) => row.httpStatus === GONE)) return this.#recordGone(rows);
     const { states, failing } = await recordOutcomes(this.#options.pool, rows, isEachTold);
     for (const webhook of failing) if (this.#hasFailedTooLong(webhook)) void this.#disable(webhook.webhookId);

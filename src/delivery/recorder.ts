@@ -2,11 +2,12 @@
 import { attemptErrorMessage, nextState, type Outcome } from '../domain/delivery.ts';
 import { pause } from '../lifecycle.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
-import type { OutcomeRow, RecordedState } from '../persistence/queries/record-outcomes.ts';
+import type { OutcomeRow } from '../persistence/queries/record-outcomes.ts';
 import { isDataError } from '../persistence/store-errors.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
 import type { Scheduler, Settlement } from '../schedule/scheduler.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { Recorded } from './outcome-store.ts';
 import type { Task } from './task.ts';
 import type { Target } from './webhook-directory.ts';
 
@@ -22,6 +23,8 @@ const ROW_BYTES = 200;
 const STALLED_WRITE_MS = 1000;
 /** Between tries to write while the database is away, in milliseconds. */
 const RETRY_WRITE_MS = 250;
+/** Between tries to write outcomes whose rows another session has locked, in milliseconds. */
+const RETRY_LOCKED_MS = 500;
 
 interface Entry {
   readonly task: Task;
@@ -32,10 +35,10 @@ interface Entry {
 
 export interface RecorderOptions {
   /**
-   * Writes a batch in one transaction; answers one state an outcome, undefined for what was fenced off. With `isEachTold` each has the
+   * Writes a batch in one transaction; answers what became of each outcome. With `isEachTold` each has the
    * exact time of its change, which watchers go by.
    */
-  readonly record: (rows: readonly OutcomeRow[], isEachTold: boolean) => Promise<readonly (RecordedState | undefined)[]>;
+  readonly record: (rows: readonly OutcomeRow[], isEachTold: boolean, isLockLikely: boolean) => Promise<readonly Recorded[]>;
   readonly scheduler: Scheduler;
   /** Hears of what was given up, and of everything else while `isWatched`. */
   readonly publish: (updates: readonly StatusUpdate[]) => void;
@@ -47,7 +50,11 @@ export interface RecorderOptions {
 
 export class Recorder {
   readonly #options: RecorderOptions;
-  readonly #commits: GroupCommit<Entry, RecordedState | undefined>;
+  readonly #commits: GroupCommit<Entry, Recorded>;
+  /** Outcomes of webhooks of which another session has locked a row: they keep no others waiting. */
+  readonly #lockedCommits: GroupCommit<Entry, Recorded>;
+  /** How many of them each of these webhooks has. */
+  readonly #locked = new Map<string, number>();
   /** When each write in flight began. */
   readonly #writing = new Set<{ readonly startedAt: number }>();
   #unwritten = 0;
@@ -57,9 +64,15 @@ export class Recorder {
 
   constructor(options: RecorderOptions) {
     this.#options = options;
-    this.#commits = new GroupCommit({
-      limits: { maxBatchItems: MAX_BATCH_OUTCOMES, maxBatchBytes: MAX_BATCH_BYTES, maxPendingBytes: MAX_PENDING_BYTES },
-      write: (entries) => this.#write(entries),
+    const limits = {
+      maxBatchItems: MAX_BATCH_OUTCOMES,
+      maxBatchBytes: MAX_BATCH_BYTES,
+      maxPendingBytes: MAX_PENDING_BYTES,
+    };
+    this.#commits = new GroupCommit({ limits, write: (entries) => this.#write(entries, false), isItemFault: isDataError });
+    this.#lockedCommits = new GroupCommit({
+      limits,
+      write: (entries) => this.#write(entries, true),
       isItemFault: isDataError,
     });
   }
@@ -89,14 +102,47 @@ export class Recorder {
   }
 
   #add(entry: Entry): void {
-    this.#commits.add(entry, ROW_BYTES + (entry.row.response?.length ?? 0), this.#onWritten);
+    if (this.#locked.has(entry.row.webhookId)) this.#addLocked(entry);
+    else this.#commits.add(entry, bytesOf(entry), this.#onWritten);
   }
 
   // One for all, not a closure each: thousands wait to be written.
-  readonly #onWritten = (error: unknown, recorded: RecordedState | undefined, entry: Entry): void => {
+  readonly #onWritten = (error: unknown, recorded: Recorded, entry: Entry): void => {
     if (error !== undefined) void this.#retry(entry, error);
+    else if (recorded === 'locked') void this.#waitForLock(entry);
     else this.#done(recorded === undefined ? 1 : 0);
   };
+
+  #addLocked(entry: Entry): void {
+    this.#countLocked(entry, 1);
+    this.#lockedCommits.add(entry, bytesOf(entry), this.#onLockedWritten);
+  }
+
+  readonly #onLockedWritten = (error: unknown, recorded: Recorded, entry: Entry): void => {
+    this.#onWritten(error, recorded, entry);
+    this.#countLocked(entry, -1);
+  };
+
+  async #waitForLock(entry: Entry): Promise<void> {
+    const { webhookId, deliveryId } = entry.row;
+    if (!this.#locked.has(webhookId)) {
+      this.#options.telemetry.log.warn(
+        { webhook_id: webhookId, delivery_id: deliveryId },
+        'another session has locked a row; the outcomes of this webhook wait for it',
+      );
+    }
+    // Counted while it waits as well, so that the next ones of this webhook need not find the lock by waiting for it.
+    this.#countLocked(entry, 1);
+    await pause(RETRY_LOCKED_MS);
+    this.#addLocked(entry);
+    this.#countLocked(entry, -1);
+  }
+
+  #countLocked({ row }: Entry, change: 1 | -1): void {
+    const count = (this.#locked.get(row.webhookId) ?? 0) + change;
+    if (count === 0) this.#locked.delete(row.webhookId);
+    else this.#locked.set(row.webhookId, count);
+  }
 
   #done(stale: number): void {
     this.#options.telemetry.events.staleResult(stale);
@@ -124,7 +170,7 @@ export class Recorder {
     this.#add(entry);
   }
 
-  async #write(entries: readonly Entry[]): Promise<(RecordedState | undefined)[]> {
+  async #write(entries: readonly Entry[], isLockLikely: boolean): Promise<Recorded[]> {
     // Another process may hold the delivery by now: an outcome that comes after its lease may only bring good news.
     const now = performance.now();
     const isValid = ({ task, row }: Entry): boolean => row.status === 'delivered' || task.lease.expiresAt > now;
@@ -132,9 +178,9 @@ export class Recorder {
     const write = { startedAt: now };
     const isWatched = this.#options.isWatched();
     this.#writing.add(write);
-    let states: readonly (RecordedState | undefined)[];
+    let states: readonly Recorded[];
     try {
-      states = rows.length === 0 ? [] : await this.#options.record(rows, isWatched);
+      states = rows.length === 0 ? [] : await this.#options.record(rows, isWatched, isLockLikely);
     } finally {
       this.#writing.delete(write);
     }
@@ -142,19 +188,20 @@ export class Recorder {
     if (rows.length > 0 && this.#failedAt !== null && now > this.#failedAt) this.#failedAt = null;
     let next = 0;
     const results = entries.map((entry) => (isValid(entry) ? states[next++] : undefined));
-    this.#options.telemetry.events.resultsCommitted(results.filter(Boolean).length, performance.now() - write.startedAt);
+    const written = results.filter((result) => result !== undefined && result !== 'locked').length;
+    this.#options.telemetry.events.resultsCommitted(written, performance.now() - write.startedAt);
     this.#announce(entries, results, isWatched);
     return results;
   }
 
   // The schedule keeps what was fenced off: whoever recorded it has settled it, or its lease will run out.
-  #announce(entries: readonly Entry[], results: readonly (RecordedState | undefined)[], isWatched: boolean): void {
+  #announce(entries: readonly Entry[], results: readonly Recorded[], isWatched: boolean): void {
     const settlements: Settlement[] = [];
     const updates: StatusUpdate[] = [];
     for (const [index, entry] of entries.entries()) {
       const { task, target, row } = entry;
       const recorded = results[index];
-      if (recorded === undefined) continue;
+      if (recorded === undefined || recorded === 'locked') continue;
       const { deliveryId, webhookId, heldIn, token } = task.lease;
       const dueAtMs = recorded.nextAttemptAtMs;
       // What was held in its row and has come to an end is in no schedule.
@@ -206,6 +253,10 @@ export class Recorder {
       traceId,
     });
   }
+}
+
+function bytesOf({ row }: Entry): number {
+  return ROW_BYTES + (row.response?.length ?? 0);
 }
 
 function toRow(task: Task, outcome: Outcome, { policy }: Target): OutcomeRow {

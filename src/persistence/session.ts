@@ -47,10 +47,20 @@ export const batchSettings: ServerSettings = {
 };
 
 /**
+ * How long outcomes wait for a row that another session has locked, in milliseconds, before the others are written without it. Longer
+ * than a change of partitions waits with every statement behind it.
+ */
+const OUTCOME_LOCK_TIMEOUT_MS = 400;
+
+/**
  * For outcomes. On disk like publishes: a delivered row that a crash of the server made pending again would be sent again, with no
  * lease to tell of it.
  */
-export const outcomeSettings: ServerSettings = { ...batchSettings, synchronous_commit: 'on' };
+export const outcomeSettings: ServerSettings = {
+  ...batchSettings,
+  synchronous_commit: 'on',
+  lock_timeout: String(OUTCOME_LOCK_TIMEOUT_MS),
+};
 
 /**
  * The start-up parameter `options`, with the settings of every session and these. They come with the connection: no round trip, and
