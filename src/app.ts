@@ -32,6 +32,7 @@ import { StatusFeed } from './realtime/status-feed.ts';
 import type { StatusUpdate } from './realtime/status-update.ts';
 import { FailoverScheduler } from './schedule/failover-scheduler.ts';
 import { PostgresScheduler } from './schedule/postgres-scheduler.ts';
+import { RedisPresence } from './schedule/redis-presence.ts';
 import { RedisScheduler } from './schedule/redis-scheduler.ts';
 import type { Scheduler } from './schedule/scheduler.ts';
 import { EgressPolicy } from './security/egress-policy.ts';
@@ -151,6 +152,11 @@ function createSchedule(config: Config, stores: Stores, { log, events }: Telemet
     postgres,
     leaseMs,
     isWorker: config.role !== 'api',
+    presence: new RedisPresence({
+      pool: stores.batchPool,
+      claims: config.role !== 'api',
+      onError: (error) => events.storeFailed('database', error),
+    }),
     onDegraded: (degraded, why) => events.schedulerDegraded(degraded, why),
     onError: (message, error) => log.warn({ err: error }, message),
     onFailure: (error) => events.storeFailed('redis', error),

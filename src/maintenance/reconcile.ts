@@ -5,6 +5,8 @@ import { pause, repeat, type LongRunning } from '../lifecycle.ts';
 import { textArray } from '../persistence/array-parameter.ts';
 import { listOverdue } from '../persistence/queries/list-overdue.ts';
 import { listScheduled, type ScheduleCursor, type SchedulePage } from '../persistence/queries/list-scheduled.ts';
+import { isAnyCutOff } from '../persistence/queries/process-presence.ts';
+import { DEAD_AFTER_MS } from '../schedule/redis-presence.ts';
 import type { IndexState, RedisScheduler } from '../schedule/redis-scheduler.ts';
 
 /** How soon an emptied Redis is noticed; the check reads one key a shard. */
@@ -22,6 +24,8 @@ const MIN_OVERDUE_MS = 1000;
 /** Of each webhook, so that one with a large backlog does not make up the whole sweep. */
 const OVERDUE_PER_WEBHOOK = 500;
 const OVERDUE_WEBHOOKS_PER_PAGE = 1000;
+/** Such a sweep follows each check; a few of them may fail or be late. */
+const CUT_OFF_WINDOW_MS = 5 * CHECK_INTERVAL_MS;
 
 export interface ReconcilerOptions {
   readonly pool: Pool;
@@ -86,7 +90,10 @@ export class Reconciler implements LongRunning {
       this.#noteAway();
       throw error;
     }
-    if (performance.now() < this.#nextSweepAt) return;
+    if (performance.now() < this.#nextSweepAt) {
+      if (this.#mayGoOn() && (await isAnyCutOff(this.#options.pool, DEAD_AFTER_MS))) await this.#sweepForThoseCutOff();
+      return;
+    }
     await this.sweep();
     this.#nextSweepAt = performance.now() + this.#options.intervalMs;
   }
@@ -151,8 +158,18 @@ export class Reconciler implements LongRunning {
     }
   }
 
-  async #sweepOverdue(): Promise<void> {
-    const { pool, intervalMs } = this.#options;
+  // What a process schedules that Redis does not serve, only its row says: it cannot wait for the next sweep.
+  async #sweepForThoseCutOff(): Promise<void> {
+    try {
+      await this.#sweepOverdue(CUT_OFF_WINDOW_MS);
+    } finally {
+      this.#report();
+    }
+  }
+
+  /** Two sweeps see the same moment, in case one of them comes late. */
+  async #sweepOverdue(windowMs = 2 * this.#options.intervalMs): Promise<void> {
+    const { pool } = this.#options;
     let webhookId: string | null = '';
     while (webhookId !== null && this.#mayGoOn()) {
       const page: Awaited<ReturnType<typeof listOverdue>> = await listOverdue(pool, {
@@ -161,8 +178,7 @@ export class Reconciler implements LongRunning {
         maxRows: PAGE_ROWS,
         perWebhook: OVERDUE_PER_WEBHOOK,
         minAgeMs: MIN_OVERDUE_MS,
-        // Two sweeps see the same moment, in case one of them comes late.
-        maxAgeMs: MIN_OVERDUE_MS + 2 * intervalMs,
+        maxAgeMs: MIN_OVERDUE_MS + windowMs,
       });
       await this.#putBackMissing(page.rows);
       webhookId = page.nextWebhookId;

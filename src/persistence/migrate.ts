@@ -7,6 +7,7 @@ import { Migration20261127000000_untried_deliveries_have_not_changed } from '../
 import { Migration20261127120000_first_tries_enter_no_index } from '../../migrations/Migration20261127120000_first_tries_enter_no_index.ts';
 import { Migration20261128050000_add_response_oddity } from '../../migrations/Migration20261128050000_add_response_oddity.ts';
 import { Migration20261128060000_read_the_view_in_parallel_plans } from '../../migrations/Migration20261128060000_read_the_view_in_parallel_plans.ts';
+import { Migration20261128070000_know_whom_redis_serves } from '../../migrations/Migration20261128070000_know_whom_redis_serves.ts';
 import { Migration20261128080000_move_rows_in_the_way_of_a_partition } from '../../migrations/Migration20261128080000_move_rows_in_the_way_of_a_partition.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
@@ -28,6 +29,7 @@ const migrations = [
     name: 'Migration20261128060000_read_the_view_in_parallel_plans',
     class: Migration20261128060000_read_the_view_in_parallel_plans,
   },
+  { name: 'Migration20261128070000_know_whom_redis_serves', class: Migration20261128070000_know_whom_redis_serves },
   {
     name: 'Migration20261128080000_move_rows_in_the_way_of_a_partition',
     class: Migration20261128080000_move_rows_in_the_way_of_a_partition,

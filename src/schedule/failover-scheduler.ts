@@ -2,6 +2,7 @@
 import { pause } from '../lifecycle.ts';
 import { explainRedisError, isRefusal } from '../persistence/redis-refusal.ts';
 import type { PostgresScheduler } from './postgres-scheduler.ts';
+import { LOOK_MS, type RedisPresence } from './redis-presence.ts';
 import { SHUT_MS, type RedisScheduler } from './redis-scheduler.ts';
 import type { Claim, ClaimRequest, Scheduled, Scheduler, Settlement } from './scheduler.ts';
 import { Untold } from './untold.ts';
@@ -19,6 +20,11 @@ const SHUT_OUT_MS = 2 * SHUT_MS;
 /** What is left of that time for a claim from PostgreSQL to begin. */
 const MIN_CLAIM_MS = 250;
 
+/** Redis' clock may be ahead of PostgreSQL's by half of this without being corrected (shard.lua), and so give out what is due that much later. */
+const CLOCK_TOLERANCE_MS = 100;
+
+/** Another process claims from Redis: it is looked at again before it can be missed. */
+const LEFT_TO_OTHERS: Claim = { leased: [], nextDueInMs: LOOK_MS / 2, isLimited: false };
 const NOTHING: Claim = { leased: [], nextDueInMs: RETRY_DELAY_MS, isLimited: false };
 
 export interface FailoverOptions {
@@ -27,6 +33,8 @@ export interface FailoverOptions {
   readonly leaseMs: number;
   /** Whether this process ever claims: one that only publishes is in nobody's way. */
   readonly isWorker: boolean;
+  /** How processes know whom of them Redis serves; without it each takes itself to be the only one that is cut off. */
+  readonly presence?: RedisPresence | undefined;
   /** @param why a sentence that says what is wrong with Redis; null when it is new and has to be filled first, or is back */
   readonly onDegraded: (degraded: boolean, why: string | null) => void;
   readonly onError: (message: string, error: unknown) => void;
@@ -41,15 +49,18 @@ export interface FailoverOptions {
  * - what PostgreSQL gave out says so in its row, so whoever takes the same delivery from Redis sees it when loading the row; so does what
  *   was committed to be tried at once, whichever of both serves;
  * - the other way round nobody would see it, so each question of a process that takes from PostgreSQL shuts Redis for all, until it
- *   is back and has taken its last. Who reaches only a part of Redis, or none while others do, is beyond this.
- */
+ *XX */
 export class FailoverScheduler implements Scheduler {
   readonly name = 'schedule';
   readonly #options: FailoverOptions;
   /** On the monotonic clock; null while Redis serves. Before the first answer Redis is taken to be away. */
   #awaySince: number | null = performance.now();
-  /** When the last question that shut Redis for the others was sent; it has been answered since, or given up. */
-  #shutAt = Number.NEGATIVE_INFINITY;
+  /** Until when the last question that was answered shuts Redis for the others; where nobody else could tell, also one that was not. */
+  #shutUntil = Number.NEGATIVE_INFINITY;
+  /** When Redis last answered a claim: what became due later, this process cannot hold there. Before that, when it started. */
+  #claimedAt = performance.now();
+  /** It is about to serve from Redis, and the others are told first. */
+  #isReturning = false;
   /** Since when claims of this process have found Redis shut by others without a gap, and until when it is. */
   #shutOut: { readonly since: number; readonly until: number } | null = null;
   readonly #untold: Untold;
@@ -75,8 +86,12 @@ export class FailoverScheduler implements Scheduler {
   }
 
   async start(): Promise<void> {
-    const { redis, postgres } = this.#options;
+    const { redis, postgres, presence } = this.#options;
     await Promise.all([redis.start(), postgres.start()]);
+    presence?.start(() => ({
+      isServed: this.#awaySince === null || this.#isReturning,
+      claimedAgoMs: performance.now() - this.#claimedAt,
+    }));
     // Nothing was taken from PostgreSQL yet, so there is nothing to shut Redis for.
     if (!(await this.#returnAfter(() => redis.checkWritable()))) this.#probing = this.#probeUntilBack();
     this.#watching = this.#watch();
@@ -85,7 +100,7 @@ export class FailoverScheduler implements Scheduler {
   async drain(): Promise<void> {
     this.#stopping.abort();
     await Promise.all([this.#probing, this.#watching]);
-    await Promise.all([this.#options.redis.drain(), this.#options.postgres.drain()]);
+    await Promise.all([this.#options.redis.drain(), this.#options.postgres.drain(), this.#options.presence?.drain()]);
   }
 
   onWake(callback: () => void): void {
@@ -112,6 +127,7 @@ export class FailoverScheduler implements Scheduler {
     const askedAt = performance.now();
     if (this.#awaySince === null) {
       const claim = await this.#tryRedis(() => this.#options.redis.claim(request));
+      if (claim !== undefined) this.#claimedAt = performance.now();
       if (claim?.shutForMs === Infinity) this.#leaveRedis('Redis has lost its keys');
       else if (claim !== undefined) this.#noteShut(askedAt, claim.shutForMs);
       const shutOut = this.#shutOut;
@@ -122,9 +138,16 @@ export class FailoverScheduler implements Scheduler {
     }
     const awaySince = this.#awaySince;
     if (awaySince === null) return NOTHING;
+    const look = (await this.#options.presence?.look()) ?? null;
+    const isShut = performance.now() + MIN_CLAIM_MS <= this.#shutUntil;
+    if (look?.isAnyServed === true && !isShut) return LEFT_TO_OTHERS;
+    // What the others say is exact; without it, or while one of them claims, they may have taken from Redis until it was shut.
+    const since =
+      look === null || look.isAnyServed ? awaySince : Math.max(this.#claimedAt, look.claimedAt) + CLOCK_TOLERANCE_MS;
+    if (look !== null && !isShut) return this.#claimRows(request, since, () => look.askedAt + LOOK_MS);
     // A process that was frozen since it shut Redis does not know whether the others have gone back meanwhile.
-    return this.#claimRows(request, awaySince, () =>
-      this.#awaySince === null || this.#awaySince === awaySince ? this.#shutAt + SHUT_MS : Number.NEGATIVE_INFINITY,
+    return this.#claimRows(request, since, () =>
+      this.#awaySince === null || this.#awaySince === awaySince ? this.#shutUntil : Number.NEGATIVE_INFINITY,
     );
   }
 
@@ -243,9 +266,10 @@ export class FailoverScheduler implements Scheduler {
   #leaveRedis(why: string): void {
     if (this.#awaySince !== null) return;
     this.#awaySince = performance.now();
-    this.#shutAt = Number.NEGATIVE_INFINITY;
+    this.#shutUntil = Number.NEGATIVE_INFINITY;
     this.#shutOut = null;
     this.#sayWhy(why);
+    void this.#options.presence?.write().catch(() => undefined);
     this.#probing = this.#probeUntilBack();
     for (const callback of this.#wakeCallbacks) callback();
   }
@@ -267,12 +291,14 @@ export class FailoverScheduler implements Scheduler {
 
   async #shut(): Promise<void> {
     const sentAt = performance.now();
+    let isAnswered = false;
     try {
       await this.#options.redis.shut();
+      isAnswered = true;
     } finally {
       // The first time, or frozen since the last: others may have taken from Redis until now.
-      if (sentAt > this.#shutAt + SHUT_MS) this.#awaySince = performance.now();
-      this.#shutAt = sentAt;
+      if (sentAt > this.#shutUntil) this.#awaySince = performance.now();
+      if (isAnswered || this.#options.presence === undefined) this.#shutUntil = sentAt + SHUT_MS;
     }
   }
 
@@ -291,12 +317,30 @@ export class FailoverScheduler implements Scheduler {
       if (isRefusal(error) || this.#saidWhy.size === 0) this.#sayWhy(explainRedisError(error));
       return false;
     }
+    if (!(await this.#announce())) return false;
     this.#awaySince = null;
     this.#failures = 0;
     this.#saidWhy.clear();
     this.#options.onDegraded(false, null);
     void this.#reopen();
     return true;
+  }
+
+  /** Says that Redis serves this process, and waits until those that could not ask Redis have read it. False: PostgreSQL did not take it. */
+  async #announce(): Promise<boolean> {
+    const { presence, isWorker } = this.#options;
+    if (presence === undefined || !isWorker) return true;
+    this.#isReturning = true;
+    try {
+      await presence.write();
+      const { isAnyCutOff } = await presence.lookAgain();
+      if (isAnyCutOff) await pause(LOOK_MS, this.#stopping.signal);
+      return true;
+    } catch {
+      return false;
+    } finally {
+      this.#isReturning = false;
+    }
   }
 
   async #reopen(): Promise<void> {

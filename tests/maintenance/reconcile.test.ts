@@ -290,6 +290,16 @@ test('what was committed while Redis was frozen is in it soon after', async () =
   expect([...scores.keys()]).toEqual([item.deliveryId]);
 });
 
+test('what a process schedules that alone is cut off from Redis is in it within seconds', async () => {
+  await createReconciler({ intervalMs: 600_000 }).start();
+  await eventually(async () => (await index.indexState()) === 'complete');
+  await database.pool.query(`insert into processes values ('cut off', now(), false, false, now())`);
+  const item = newDue(newWebhookId(), Date.now());
+  await insertRows(database.pool, [item]);
+  await eventually(async () => (await scoresOf(item.webhookId)).size > 0, { deadlineMs: 5000, what: 'it in Redis' });
+  await database.pool.query('truncate processes');
+});
+
 test('only the leader reconciles', async () => {
   let asked = 0;
   const isLeading = (): boolean => (asked += 1) < 0;

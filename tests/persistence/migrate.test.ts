@@ -16,6 +16,7 @@ const MIGRATIONS = [
   'Migration20261127120000_first_tries_enter_no_index',
   'Migration20261128050000_add_response_oddity',
   'Migration20261128060000_read_the_view_in_parallel_plans',
+  'Migration20261128070000_know_whom_redis_serves',
   'Migration20261128080000_move_rows_in_the_way_of_a_partition',
 ];
 

@@ -1,0 +1,92 @@
+// Whom Redis serves: each process says it in PostgreSQL, so that one that is cut off from Redis leaves alone what others have there.
+import { randomUUID } from 'node:crypto';
+import type { Pool } from 'pg';
+import { pause } from '../lifecycle.ts';
+import { deletePresence, readOthers, writePresence, type OthersPresence } from '../persistence/queries/process-presence.ts';
+
+/** Between two writes of one process. */
+const WRITE_INTERVAL_MS = 2000;
+/** Two writes may fail or be late; after that nobody waits for this process any more. */
+export const DEAD_AFTER_MS = 6000;
+/** For so long after it was asked for, a look at the others is acted upon; whoever returns to Redis waits as long before it claims there. */
+export const LOOK_MS = 500;
+/** A look that is older is taken anew, so that there is time left to act upon it. */
+const FRESH_MS = LOOK_MS / 2;
+
+export interface Look extends OthersPresence {
+  /** When it was asked for, on the monotonic clock. */
+  readonly askedAt: number;
+  /** When Redis can last have given something to another process, on the monotonic clock; rather too late than too early. */
+  readonly claimedAt: number;
+}
+
+export interface PresenceState {
+  readonly isServed: boolean;
+  readonly claimedAgoMs: number;
+}
+
+export class RedisPresence {
+  readonly #pool: Pool;
+  readonly #claims: boolean;
+  readonly #onError: (error: unknown) => void;
+  readonly #id = randomUUID();
+  readonly #stopping = new AbortController();
+  #state: () => PresenceState = () => ({ isServed: false, claimedAgoMs: 0 });
+  #writing: Promise<void> = Promise.resolve();
+  #loop: Promise<void> = Promise.resolve();
+  #look: Promise<Look> | null = null;
+  #lookedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: {
+    readonly pool: Pool;
+    /** Whether this process sends deliveries. */
+    readonly claims: boolean;
+    readonly onError: (error: unknown) => void;
+  }) {
+    this.#pool = options.pool;
+    this.#claims = options.claims;
+    this.#onError = options.onError;
+  }
+
+  /** @param state read at each write */
+  start(state: () => PresenceState): void {
+    this.#state = state;
+    this.#loop = this.#run();
+  }
+
+  async drain(): Promise<void> {
+    this.#stopping.abort();
+    await this.#loop;
+    await this.#writing.catch(() => undefined);
+    await deletePresence(this.#pool, this.#id).catch(this.#onError);
+  }
+
+  /** Writes the present state at once; one write at a time, so that none overtakes a later one. */
+  write(): Promise<void> {
+    const write = (): Promise<void> => writePresence(this.#pool, { id: this.#id, claims: this.#claims, ...this.#state() });
+    this.#writing = this.#writing.then(write, write);
+    return this.#writing;
+  }
+
+  /** What the others say, at most FRESH_MS old. Rejects when PostgreSQL does not answer. */
+  look(): Promise<Look> {
+    if (this.#look === null || performance.now() > this.#lookedAt + FRESH_MS) this.#look = this.lookAgain();
+    return this.#look;
+  }
+
+  /** What they say from now on. */
+  async lookAgain(): Promise<Look> {
+    const askedAt = performance.now();
+    this.#lookedAt = askedAt;
+    const others = await readOthers(this.#pool, this.#id, DEAD_AFTER_MS);
+    return { ...others, askedAt, claimedAt: performance.now() - (others.claimedAgoMs ?? Infinity) };
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await this.write().catch(this.#onError);
+      await pause(WRITE_INTERVAL_MS, signal);
+    }
+  }
+}
