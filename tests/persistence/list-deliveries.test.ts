@@ -111,7 +111,8 @@ test.each<[string, Partial<DeliveryFilter>]>([
   expect(entries.reduce((sum, [, rows, loops]) => sum + Number(rows) * Number(loops), 0)).toBeLessThanOrEqual(max + 20);
   // Index entries that fail a condition are in no count of a plan. The thousand youngest of a webhook that gets 300 an hour, or fewer of
   // each of four, lie in the last day or two; the log has a week.
-  const daysOf = (plan: string) => new Set([...plan.matchAll(/on (deliveries_20\d+) \S+ \(actual/g)].map(([, name]) => name)).size;
+  const daysOf = (plan: string) =>
+    new Set([...plan.matchAll(/on (deliveries_20\d+) \S+ \(actual/g)].map(([, name]) => name)).size;
   const list = (fromId: string | null) =>
     planOf((explaining) =>
       listDeliveries(explaining, { ...filter, fromId, belowId: idFloor('delivery', Date.now() + DAY_MS) }, firstPage),
