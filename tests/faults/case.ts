@@ -7,6 +7,8 @@ export interface FaultCase {
   readonly title: string;
   /** Whether it belongs to the subset that runs with every change. */
   readonly ci: boolean;
+  /** Why it cannot be played on this machine; null when it can. */
+  readonly needs?: () => Promise<string | null>;
   /** What differs from the usual environment of the processes. */
   readonly env?: Readonly<Record<string, string>>;
   /** False: the case starts its processes itself. */

@@ -21,7 +21,9 @@ const left = [...wanted];
 await Promise.all(
   Array.from({ length: Number(flags.parallel) }, async () => {
     for (let item = left.shift(); item !== undefined; item = left.shift()) {
-      if (await play(item)) passed += 1;
+      const missing = (await item.needs?.()) ?? null;
+      if (missing !== null) console.log(`skip ${item.id} ${item.title}: ${missing}`);
+      else if (await play(item)) passed += 1;
       else failed += 1;
     }
   }),

@@ -1,7 +1,7 @@
 // A PostgreSQL and a Redis of the faults' own, to be killed, frozen, filled and restarted.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { chmod, chown, mkdtemp, rm, writeFile, readFile, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +20,7 @@ import {
 import { connectionOptions } from '../../src/persistence/pool.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { freePort } from '../fixtures/ports.ts';
+import { faketimeEnv } from './faketime.ts';
 
 const PASSWORD = 'faults';
 
@@ -56,6 +57,7 @@ export class PostgresServer {
   readonly #programs: PostgresPrograms;
   readonly #owner: Owner | null;
   #server: ChildProcess | undefined;
+  #env: Readonly<Record<string, string>> = {};
 
   private constructor(config: DatabaseConfig, directory: string, programs: PostgresPrograms, owner: Owner | null) {
     this.config = config;
@@ -95,8 +97,25 @@ export class PostgresServer {
 
   async run(): Promise<void> {
     const command = serverCommand(this.#programs, join(this.directory, 'data'), this.#owner, this.config.port);
-    this.#server = keep(spawn(command.file, [...command.args], { ...command.options, stdio: 'ignore' }));
+    const env = { ...command.options.env, ...this.#env };
+    this.#server = keep(spawn(command.file, [...command.args], { ...command.options, env, stdio: 'ignore' }));
     await eventually(() => this.query('select 1', 'postgres'), { what: 'PostgreSQL', deadlineMs: 60_000 });
+  }
+
+  /** Starts it again with a clock of its own, right at first. */
+  async fakeClock(library: string): Promise<void> {
+    this.setClock('+0');
+    this.#env = { ...faketimeEnv(library), FAKETIME_TIMESTAMP_FILE: this.#clockFile };
+    await this.restart('fast');
+  }
+
+  /** How far that clock is off from now on, as in `+1h` or `-40d`. */
+  setClock(offset: string): void {
+    writeFileSync(this.#clockFile, `${offset}\n`);
+  }
+
+  get #clockFile(): string {
+    return join(this.directory, 'clock');
   }
 
   /** `immediate` is a crash: the server recovers from its log. */

@@ -1,11 +1,11 @@
 // F25: clocks that are ten minutes off, and one that jumps.
-import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { eventually } from '../../fixtures/eventually.ts';
 import type { FaultCase } from '../case.ts';
+import { faketimeEnv, findFaketime, needsFaketime } from '../faketime.ts';
 import { judge } from '../verdict.ts';
 
 /** Receivers that follow the Standard Webhooks refuse what is 300 s off. */
@@ -17,19 +17,12 @@ export const cases: readonly FaultCase[] = [
     id: 'F25',
     title: 'clocks ten minutes ahead, ten minutes behind, and stepping',
     ci: false,
+    needs: needsFaketime,
     async run(world, check) {
-      const library = await findLibrary();
-      check('libfaketime is installed', library !== null, library ?? 'apt-get install faketime');
-      if (library === null) return;
       const directory = await mkdtemp(join(tmpdir(), 'homechef-clock-'));
       const stepFile = join(directory, 'step');
       await writeFile(stepFile, '+0\n');
-      const skewed = {
-        LD_PRELOAD: library,
-        FAKETIME_DONT_FAKE_MONOTONIC: '1',
-        DONT_FAKE_MONOTONIC: '1',
-        FAKETIME_NO_CACHE: '1',
-      };
+      const skewed = faketimeEnv((await findFaketime()) ?? '');
       await Promise.all([world.api.stop(), world.w1.stop(), world.w2.stop()]);
       const sinceMs = Date.now();
       const port = new URL(world.api.http).port;
@@ -81,11 +74,3 @@ export const cases: readonly FaultCase[] = [
     },
   },
 ];
-
-async function findLibrary(): Promise<string | null> {
-  for (const folder of await readdir('/usr/lib').catch(() => [])) {
-    const file = join('/usr/lib', folder, 'faketime', 'libfaketime.so.1');
-    if (existsSync(file)) return file;
-  }
-  return null;
-}
