@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import { repeat, type LongRunning } from '../lifecycle.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { findClosedWebhooks } from '../persistence/queries/find-closed-webhooks.ts';
+import { readClocks } from './clock-difference.ts';
 import { createPartitions } from './partitions.ts';
 import { dropPastDays } from './retention.ts';
 
@@ -21,6 +22,8 @@ export interface HousekeeperOptions {
   readonly retentionDays: number;
   /** Milliseconds since 1970 by the database's clock. */
   readonly now: () => number;
+  /** This machine's own clock, in milliseconds since 1970. */
+  readonly processNowMs?: () => number;
   readonly log: Logger;
   /** Ends what waits for a closed webhook. */
   readonly endWaiting: (webhookId: string) => Promise<void>;
@@ -69,7 +72,7 @@ function jobs(options: HousekeeperOptions): [string, () => Promise<number>][] {
     ['partitions made', () => createPartitions(pool, now(), (message) => log.warn({ job: 'partitions made' }, message))],
     ['partitions dropped', async () => (await dropPastDays(options)).length],
     ['idempotency keys expired', () => expireIdempotencyKeys(options)],
-    ['old secrets expired', () => expireOldSecrets(pool)],
+    ['old secrets expired', () => expireOldSecrets(options)],
     ['closed webhooks with deliveries that waited', () => endAbandoned(options)],
   ];
 }
@@ -81,9 +84,10 @@ async function endAbandoned({ pool, isLeading, endWaiting }: HousekeeperOptions)
   return webhookIds.length;
 }
 
-async function expireIdempotencyKeys({ pool, isLeading }: HousekeeperOptions): Promise<number> {
+async function expireIdempotencyKeys({ pool, isLeading, processNowMs }: HousekeeperOptions): Promise<number> {
   let expired = 0;
-  while (isLeading()) {
+  // A key that goes too early lets a repeated publish through as a new one.
+  while (isLeading() && (await readClocks(pool, processNowMs)).agree) {
     const result = await pool.query(
       `delete from idempotency_keys where ctid = any (array(
          select ctid from idempotency_keys where expires_at < now() limit $1 for update skip locked))`,
@@ -96,7 +100,8 @@ async function expireIdempotencyKeys({ pool, isLeading }: HousekeeperOptions): P
 }
 
 // A secret that no longer signs need not be kept, sealed or not.
-async function expireOldSecrets(pool: Pool): Promise<number> {
+async function expireOldSecrets({ pool, processNowMs }: HousekeeperOptions): Promise<number> {
+  if (!(await readClocks(pool, processNowMs)).agree) return 0;
   const result = await pool.query(
     `update webhook_endpoints w set previous_secrets = (
        select coalesce(jsonb_agg(s order by n), '[]') from jsonb_array_elements(w.previous_secrets) with ordinality as e(s, n)

@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import { idFloor } from '../domain/ids.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { readClocks } from './clock-difference.ts';
 import { DAY_MS, inShortTransaction, partitionDays, startOfDay } from './partitions.ts';
 
 /**
@@ -9,8 +10,6 @@ import { DAY_MS, inShortTransaction, partitionDays, startOfDay } from './partiti
  * that is wrong everywhere costs so many days a minute, not the whole log at once.
  */
 const MAX_DAYS_A_ROUND = 2;
-/** Database and process may differ by so much, in milliseconds. Beyond it one of them is wrong: nothing is dropped until they agree. */
-const MAX_CLOCK_DIFFERENCE_MS = 60_000;
 /** Deliveries read by one statement, some 50 ms: a day is read in many short ones, so that no snapshot is old. */
 const PAGE_DELIVERIES = 50_000;
 /**
@@ -65,23 +64,18 @@ function dayOf(name: string): Day {
   return { name, endMs, firstId: idFloor('delivery', startMs), endId: idFloor('delivery', endMs) };
 }
 
-/** Reads the database's clock anew: what a process remembers of it may be older than a step of it. */
-async function mayDrop(
-  { pool, retentionDays, isLeading, log, processNowMs = Date.now }: RetentionOptions,
-  day: Day,
-): Promise<boolean> {
+/** Asked at the moment of dropping, by the clocks of that moment. */
+async function mayDrop({ pool, retentionDays, isLeading, log, processNowMs }: RetentionOptions, day: Day): Promise<boolean> {
   if (!isLeading()) return false;
-  const { rows } = await pool.query<{ ms: number }>('select (extract(epoch from clock_timestamp()) * 1000)::float8 as ms');
-  const databaseMs = rows[0]?.ms ?? Number.NaN;
+  const { databaseMs, differenceMs, agree } = await readClocks(pool, processNowMs);
   const firstKeptMs = databaseMs - (databaseMs % DAY_MS) - retentionDays * DAY_MS;
-  if (!(day.endMs <= firstKeptMs)) return false;
-  const differenceMs = Math.round(databaseMs - processNowMs());
-  if (Math.abs(differenceMs) <= MAX_CLOCK_DIFFERENCE_MS) return true;
-  log.warn(
-    { day: day.name, difference_ms: differenceMs },
-    'nothing is dropped while the clocks of database and process differ',
-  );
-  return false;
+  if (!(day.endMs <= firstKeptMs) || !isLeading()) return false;
+  if (!agree)
+    log.warn(
+      { day: day.name, difference_ms: differenceMs },
+      'nothing is dropped while the clocks of database and process differ',
+    );
+  return agree;
 }
 
 /**

@@ -64,6 +64,7 @@ async function startLeader(counts: { adopted: number; cancelled: number; errors:
       now: Date.now,
       onAdopted: (count) => (counts.adopted += count),
       onBroughtForward: () => undefined,
+      onOldTransaction: () => undefined,
       onError,
     }),
     new Reconciler({
