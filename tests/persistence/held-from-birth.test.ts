@@ -221,6 +221,26 @@ test('a row that another session has locked keeps no other from being adopted, a
   }
 });
 
+test('a row that another session has locked keeps no other lease from being given back', async () => {
+  const [locked, other] = (await publish(2)).map(({ deliveryId }) => deliveryId);
+  const leases = await pool.query<{ id: string; ms: number }>(
+    'select id, (extract(epoch from leased_until) * 1000)::float8 as ms from deliveries',
+  );
+  const operator = await pool.connect();
+  try {
+    await operator.query('begin');
+    await operator.query('select 1 from deliveries where id = $1 for update', [locked]);
+    await releaseLeases(
+      pool,
+      leases.rows.map(({ id, ms }) => ({ deliveryId: id, leasedUntilMs: ms, dueAtMs: null })),
+    );
+    const { rows } = await pool.query('select id from deliveries where leased_until is null and next_attempt_at is not null');
+    expect(rows).toEqual([{ id: other }]);
+  } finally {
+    operator.release(true);
+  }
+});
+
 test('every change is found in its order, page by page, whether an index has it or not', async () => {
   const owed = await publish(60);
   const changed: string[] = [];

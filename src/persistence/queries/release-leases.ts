@@ -27,12 +27,18 @@ export async function releaseLeases(client: Pool | PoolClient, releases: readonl
   });
 }
 
-// The recorder has ended most of these leases together with writing the outcome: then no row is left to write here.
+// The recorder has ended most of these leases together with writing the outcome: then no row is left to write here. A row that another
+// session has locked keeps its lease until that runs out, so that the others need not wait for it.
 const statement = `
+with free as materialized (
+  select d.id, r.due_ms
+  from unnest($1::text[], $2::float8[], $3::float8[]) as r(id, leased_until_ms, due_ms)
+  join deliveries d on d.id = r.id and d.leased_until = to_timestamp(r.leased_until_ms / 1000.0)
+  order by d.id for no key update of d skip locked
+)
 update deliveries d set
   leased_until = null,
   lease_expirations = 0,
   next_attempt_at = case when d.status in ('pending', 'retrying')
-    then coalesce(greatest(d.next_attempt_at, to_timestamp(r.due_ms / 1000.0)), now()) end
-from unnest($1::text[], $2::float8[], $3::float8[]) as r(id, leased_until_ms, due_ms)
-where d.id = r.id and d.leased_until = to_timestamp(r.leased_until_ms / 1000.0)`;
+    then coalesce(greatest(d.next_attempt_at, to_timestamp(free.due_ms / 1000.0)), now()) end
+from free where d.id = free.id`;
