@@ -45,6 +45,7 @@ import { createChangeQueue } from './service/change-queue.ts';
 import { CloseWebhook } from './service/close-webhook.ts';
 import type { ServiceContext } from './service/context.ts';
 import { Publisher } from './service/publisher.ts';
+import { Stages } from './stages.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createTelemetry, type Telemetry } from './telemetry/telemetry.ts';
 import { createBodyBudget } from './transport/body/body-budget.ts';
@@ -391,8 +392,6 @@ function assemble(
           onRequeued: (count) => events.reconcileRequeued(count),
           onError: (error) => log.warn({ err: error }, 'the schedule could not be reconciled; trying again'),
         });
-  const isWorker = config.role !== 'api';
-  // In the order they start; they stop in the order given in drain.
   const backlog = new Backlog({
     pool: stores.pool,
     isLeading: () => leader.isLeading,
@@ -418,63 +417,91 @@ function assemble(
   const maintenance: LongRunning[] = [leader, housekeeper, backlog, adoption, ...(reconciler === null ? [] : [reconciler])];
   reportGauges(config, telemetry, backlog, engine, doors);
   const addresses = { http: '', grpc: '', metrics: '' };
-  let drained: Promise<void> | undefined;
-
-  async function start(): Promise<void> {
-    await stores.clock.start();
-    await stores.redis?.connect().catch((error: unknown) => events.storeFailed('redis', error));
-    await engine.scheduler.start();
-    await engine.bus.start();
-    for (const part of maintenance) await part.start();
-    if (isWorker) await engine.dispatcher.start();
-    await reportUnknownKeys(stores.pool, engine.secretBox, log);
-    await engine.notices.start();
-    await telemetry.server.start();
-    await doors.health.start();
-    const scheme = config.tls === null ? 'http' : 'https';
-    addresses.http = `${scheme}://${config.host}:${await doors.http.listen()}`;
-    if (doors.grpc !== null) addresses.grpc = `${config.host}:${await doors.grpc.listen()}`;
-    addresses.metrics = `http://${config.host}:${telemetry.server.port()}`;
-    doors.health.serve(true);
-  }
-
-  async function stop(): Promise<void> {
-    doors.health.serve(false);
-    doors.stopping.abort();
-    const graceEndsAt = performance.now() + config.shutdownGraceMs;
-    await engine.feed.drain();
-    // The doors stay open meanwhile, so that probes hear that this process is not ready; what is published goes to the schedule.
-    if (isWorker) await engine.dispatcher.drain();
-    const closingMs = Math.max(MIN_CLOSING_MS, graceEndsAt - performance.now());
-    await Promise.all([doors.http.close(closingMs), doors.grpc?.close(closingMs)]);
-    // Deliveries and tests are over: what is left are idle connections.
-    engine.client.close();
-    await engine.publisher.idle();
-    for (const part of maintenance.toReversed()) await part.drain();
-    await engine.closing.drain();
-    await engine.bus.drain();
-    await engine.scheduler.drain();
-    await engine.notices.drain();
-    await doors.health.drain();
-    await stores.clock.drain();
-    stores.redis?.close();
-    const pools = [stores.pool, stores.batchPool, stores.outcomePool];
-    await Promise.all([stores.orm.close(true), stores.reports.close(), ...pools.map((pool) => pool.end())]);
-    await embedded?.stop();
-    await telemetry.server.drain();
-    await telemetry.shutdown();
-  }
+  const stages = new Stages((name, err) => log.error({ err, part: name }, 'a part of this process did not stop as it should'));
+  let graceEndsAt = 0;
+  // Ports are bound before anything is claimed: a process whose port is taken holds no delivery when it ends. What is published between
+  // that and the dispatcher's start goes to the schedule.
+  stages.add('telemetry', {
+    start: () => telemetry.server.start(),
+    drain: async () => {
+      await telemetry.server.drain();
+      await telemetry.shutdown();
+    },
+  });
+  stages.add('embedded database', { drain: () => embedded?.stop() });
+  stages.add('database', {
+    drain: () => {
+      const pools = [stores.pool, stores.batchPool, stores.outcomePool];
+      return Promise.all([stores.orm.close(true), stores.reports.close(), ...pools.map((pool) => pool.end())]);
+    },
+  });
+  stages.add('redis', {
+    start: () => stores.redis?.connect().catch((error: unknown) => events.storeFailed('redis', error)),
+    drain: () => stores.redis?.close(),
+  });
+  for (const part of [stores.clock, doors.health, engine.scheduler, engine.bus, engine.notices]) stages.add(part.name, part);
+  stages.add('closing webhooks', { drain: () => engine.closing.drain() });
+  stages.add('publisher', { drain: () => engine.publisher.idle() });
+  // When this one stops deliveries and tests are over: what is left are idle connections.
+  stages.add('connections to receivers', { drain: () => engine.client.close() });
+  stages.add('http', {
+    start: async () => {
+      const scheme = config.tls === null ? 'http' : 'https';
+      addresses.http = `${scheme}://${config.host}:${await doors.http.listen()}`;
+      addresses.metrics = `http://${config.host}:${telemetry.server.port()}`;
+    },
+    // Both listeners at a time: they share what is left of the grace.
+    drain: () => {
+      const closingMs = Math.max(MIN_CLOSING_MS, graceEndsAt - performance.now());
+      return Promise.all([doors.http.close(closingMs), doors.grpc?.close(closingMs)]);
+    },
+  });
+  stages.add('grpc', {
+    start: async () => {
+      if (doors.grpc !== null) addresses.grpc = `${config.host}:${await doors.grpc.listen()}`;
+    },
+  });
+  stages.add('secret keys', { start: () => reportUnknownKeys(stores.pool, engine.secretBox, log) });
+  for (const part of maintenance) stages.add(part.name, part);
+  // The listeners stay open while it stops, so that probes hear that this process is not ready; what is published goes to the schedule.
+  if (config.role !== 'api') stages.add(engine.dispatcher.name, engine.dispatcher);
+  stages.add('feed', { drain: () => engine.feed.drain() });
+  stages.add('ready', {
+    start: () => {
+      doors.health.serve(true);
+      log.info({ ...addresses, ...describe(config, database) }, 'listening');
+    },
+    drain: () => {
+      log.info('stopping');
+      graceEndsAt = performance.now() + config.shutdownGraceMs;
+      doors.health.serve(false);
+      doors.stopping.abort();
+    },
+  });
 
   return {
     name: 'homechef-webhooks',
     addresses,
     database,
     log,
-    start,
-    drain() {
-      drained ??= stop();
-      return drained;
+    start: () => stages.start(),
+    async drain() {
+      await stages.drain();
+      log.info('stopped');
     },
+  };
+}
+
+/** What the line of the start tells of this process beside its addresses. */
+function describe({ version, role, environment, redis, ...config }: Config, { host, port, name }: DatabaseConfig) {
+  const isEmbedded = config.database === null;
+  const nodes = redis === null || redis.clusterNodes.length === 0 ? null : redis.clusterNodes.join(',');
+  return {
+    version,
+    role,
+    environment,
+    database: isEmbedded ? 'embedded' : `${host}:${port}/${name}`,
+    redis: redis === null ? null : (nodes ?? `${redis.host}:${redis.port}/${redis.db}`),
   };
 }
 

@@ -8,6 +8,7 @@ const layers = [
   'domain',
   'config',
   'lifecycle',
+  'stages',
   'rounds',
   'descriptor-budget',
   'telemetry',

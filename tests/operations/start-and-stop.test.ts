@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { toConfig } from '../../src/config.ts';
 import { mintToken } from '../../src/security/tokens.ts';
-import { rawReceiver, type RawReceiver } from '../delivery/raw-receiver.ts';
+import { rawReceiver, socketReceiver, type RawReceiver } from '../delivery/raw-receiver.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { envOf, spawnProcess, startProcess, type ServiceProcess } from '../fixtures/process.ts';
@@ -30,7 +30,7 @@ const receivers: RawReceiver[] = [];
 beforeAll(async () => {
   database = await createTestDatabase();
   dataDir = await mkdtemp(join(tmpdir(), 'webhook-stop-'));
-  env = { ...envOf(database.config, null), DATA_DIR: dataDir, WEBHOOK_SHUTDOWN_GRACE: '10' };
+  env = { ...envOf(database.config, null), DATA_DIR: dataDir, WEBHOOK_SHUTDOWN_GRACE: '10', ENVIRONMENT: 'test' };
 });
 afterEach(async () => {
   for (const service of running.splice(0)) await service.kill();
@@ -54,6 +54,12 @@ async function withRequestInFlight(answerMs: number): Promise<{ service: Service
   });
   receivers.push(receiver);
   const service = await start();
+  await publishOne(service, receiver);
+  await eventually(() => receiver.requests.length > 0, { what: 'a request in flight' });
+  return { service, receiver };
+}
+
+async function publishOne(service: ServiceProcess, receiver: RawReceiver): Promise<void> {
   const developer = restClient(service.http, await mintToken(tokens, { user: 'user123', role: 'developer' }));
   const publisher = restClient(service.http, await mintToken(tokens, { user: 'orders', role: 'service' }));
   await developer('POST', '/api/v1/webhooks', { url: receiver.url, events: ['order.created'] });
@@ -62,8 +68,6 @@ async function withRequestInFlight(answerMs: number): Promise<{ service: Service
     data: { order_id: 'o1' },
     audience: { user_ids: ['user123'] },
   });
-  await eventually(() => receiver.requests.length > 0, { what: 'a request in flight' });
-  return { service, receiver };
 }
 
 describe('a signal', () => {
@@ -108,5 +112,49 @@ describe('a start', () => {
     expect(await service.exited).toBe(1);
     const told = service.lines.filter((text) => !text.startsWith('{'));
     expect(told).toEqual([expect.stringContaining(`Not started: ${line}`)]);
+  });
+
+  test.each(['SERVER_PORT', 'GRPC_PORT', 'METRICS_PORT'])(
+    'whose %s is taken leases nothing and sends nothing',
+    async (variable) => {
+      const receiver = await rawReceiver((socket) => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'));
+      const holder = await socketReceiver(() => {});
+      receivers.push(receiver, holder);
+      const api = await start({ ROLE: 'api' });
+      await publishOne(api, receiver);
+      const service = await spawnProcess({ ...env, [variable]: String(holder.port) });
+      running.push(service);
+      expect(await service.exited).toBe(1);
+      expect(service.lines.filter((line) => !line.startsWith('{'))).toEqual([
+        expect.stringMatching(new RegExp(`^Not started: .*EADDRINUSE.*${holder.port}`)),
+      ]);
+      const { rows } = await database.pool.query('select status, leased_until, attempt_count from deliveries');
+      expect(rows).toEqual([{ status: 'pending', leased_until: null, attempt_count: 0 }]);
+      expect(receiver.requests).toHaveLength(0);
+      await database.pool.query('truncate webhook_endpoints, deliveries, events, attempts');
+    },
+  );
+
+  test('and its stop are one line each: what listens where, that it stops, and that it has stopped', async () => {
+    const service = await start();
+    expect(await service.stop()).toBe(0);
+    const lines = service.lines
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(
+      lines.map(({ message }) => message).filter((message) => /^(listening|stopping|stopped)$/.test(String(message))),
+    ).toEqual(['listening', 'stopping', 'stopped']);
+    expect(lines.find(({ message }) => message === 'listening')).toMatchObject({
+      http: service.http,
+      grpc: service.grpc,
+      metrics: service.metrics.replace('/metrics', ''),
+      role: 'all',
+      environment: 'test',
+      version: expect.stringMatching(/^\d/),
+      database: `${database.config.host}:${database.config.port}/${database.config.name}`,
+      redis: null,
+    });
+    // A normal start has nothing to warn of.
+    expect(lines.filter(({ level }) => level !== 'info')).toEqual([]);
   });
 });
