@@ -35,6 +35,9 @@ const MAX_HELD_OF_USER = 64;
 /** With more webhooks and users than this that have no room, a commit would spend its time on comparing; nothing is held then. */
 const MAX_CROWDED = 100;
 
+/** Leases ended by one statement: of what waits in a process thousands may run out in the same moment. */
+const MAX_RELEASE = 500;
+
 const GONE = 410;
 /** Longer than writing an outcome takes, in milliseconds. */
 const GONE_PAUSE_MS = 2000;
@@ -76,6 +79,10 @@ export class Dispatcher implements LongRunning {
   /** Whether such a lane has got room since the last claim was asked. */
   #hasRegained = false;
   #comingBack: NodeJS.Timeout | null = null;
+  #isPumping = false;
+  /** Leases to be ended with the next statement. */
+  #unreleased: Settlement[] = [];
+  #releasing: Promise<void> | null = null;
   #lastClaimAt = Number.NEGATIVE_INFINITY;
   #wake: () => void = () => undefined;
   #wakeups = 0;
@@ -245,11 +252,17 @@ export class Dispatcher implements LongRunning {
 
   /** Starts what may be started. */
   #pump(): void {
-    if (this.#options.recorder.isStalled || !this.#isAccepting) return;
+    // What cannot be tried ends at once and comes back here: the loop that is running takes the next.
+    if (this.#isPumping || this.#options.recorder.isStalled || !this.#isAccepting) return;
+    this.#isPumping = true;
     const now = performance.now();
     const onClosed = (lane: Lane): void => this.#handBack(lane, now);
-    for (let next = this.#lanes.next(now, onClosed); next !== null; next = this.#lanes.next(now, onClosed)) {
-      void this.#run(next);
+    try {
+      for (let next = this.#lanes.next(now, onClosed); next !== null; next = this.#lanes.next(now, onClosed)) {
+        void this.#run(next);
+      }
+    } finally {
+      this.#isPumping = false;
     }
   }
 
@@ -352,13 +365,30 @@ export class Dispatcher implements LongRunning {
     );
   }
 
-  // Told again when it failed: a lease that runs out is taken for an attempt that killed its process. It is fenced, so it may come late.
-  #endHolds(settlements: readonly Settlement[], triesLeft = RELEASE_TRIES): void {
+  // Together with whatever else ends in this turn: one statement each would keep commits waiting for a connection.
+  #endHolds(settlements: readonly Settlement[]): void {
     if (settlements.length === 0) return;
-    this.#options.scheduler.release(settlements).catch((error: unknown) => {
-      if (triesLeft > 1) return void setTimeout(() => this.#endHolds(settlements, triesLeft - 1), FAILURE_SLEEP_MS).unref();
+    for (const settlement of settlements) this.#unreleased.push(settlement);
+    this.#releasing ??= this.#releaseAll();
+  }
+
+  async #releaseAll(): Promise<void> {
+    await Promise.resolve();
+    while (this.#unreleased.length > 0) await this.#tryRelease(this.#unreleased.splice(0, MAX_RELEASE));
+    this.#releasing = null;
+  }
+
+  // Told again when it failed: a lease that runs out is taken for an attempt that killed its process. It is fenced, so it may come late.
+  async #tryRelease(settlements: readonly Settlement[], triesLeft = RELEASE_TRIES): Promise<void> {
+    try {
+      await this.#options.scheduler.release(settlements);
+    } catch (error) {
+      if (triesLeft > 1) {
+        setTimeout(() => void this.#tryRelease(settlements, triesLeft - 1), FAILURE_SLEEP_MS).unref();
+        return;
+      }
       this.#options.telemetry.log.warn({ err: error }, 'the schedule was not told; the leases will run out instead');
-    });
+    }
   }
 
   #nudge(): void {
@@ -388,6 +418,7 @@ export class Dispatcher implements LongRunning {
     while (this.#lanes.inFlight > 0 && performance.now() < graceEndsAt) await pause(10);
     if (this.#lanes.inFlight > 0) this.#options.abort();
     while (this.#lanes.inFlight > 0) await pause(5);
+    await this.#releasing;
     await this.#options.recorder.idle();
   }
 }

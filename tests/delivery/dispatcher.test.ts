@@ -1,0 +1,71 @@
+// What the dispatcher does with deliveries that it cannot try.
+import { expect, test } from 'vitest';
+import { Dispatcher, type DispatcherOptions } from '../../src/delivery/dispatcher.ts';
+import type { Settlement } from '../../src/schedule/scheduler.ts';
+import { createTelemetry } from '../../src/telemetry/telemetry.ts';
+import { toConfig } from '../../src/config.ts';
+import { eventually } from '../fixtures/eventually.ts';
+
+const WAITING = 20_000;
+const WEBHOOKS = 400;
+
+test('however many leases run out while they wait, they are ended a few hundred at a time', async () => {
+  const released: (readonly Settlement[])[] = [];
+  const target = {
+    id: '',
+    userId: 'alice',
+    isOpen: true,
+    rateLimit: 0,
+    policy: { maxRetries: 1, retryDelayMs: 1, timeoutMs: 10_000 },
+  };
+  const dispatcher = new Dispatcher({
+    pool: {},
+    scheduler: {
+      onWake: () => undefined,
+      claim: async () => ({ leased: [], nextDueInMs: null, isLimited: false }),
+      enqueue: async () => 0,
+      release: async (settlements: readonly Settlement[]) => void released.push(settlements),
+    },
+    directory: { peek: () => target, load: async () => target },
+    recorder: { isStalled: false, record: () => undefined, idle: async () => undefined },
+    send: () => Promise.reject(new Error('nothing may be sent under a lease that is over')),
+    pace: () => 0,
+    maxConcurrency: 512,
+    endpointConcurrency: 16,
+    leaseMs: 45_000,
+    maxTimeoutMs: 10_000,
+    now: () => Date.now(),
+    shutdownGraceMs: 0,
+    abort: () => undefined,
+    telemetry: createTelemetry(toConfig({ ENVIRONMENT: 'test', LOG_LEVEL: 'silent' })),
+  } as unknown as DispatcherOptions);
+  await dispatcher.start();
+  const event = {
+    id: 'event_1',
+    eventType: 'order.created',
+    data: '{}',
+    occurredAtMs: 0,
+    publisher: 'orders',
+    userIds: ['alice'],
+    broadcast: false,
+    traceparent: null,
+    idempotencyKey: null,
+    requestHash: null,
+  };
+  const owed = Array.from({ length: WAITING }, (_, n) => ({
+    deliveryId: `delivery_${n}`,
+    webhookId: `webhook_${n % WEBHOOKS}`,
+    userId: 'alice',
+    revision: 1,
+    isHeld: true,
+  }));
+  await dispatcher.accept({
+    events: [{ event, owed }],
+    createdAtMs: 0,
+    hold: { untilMs: 0, expiresAt: performance.now() + 5000 },
+  });
+  await eventually(() => released.flat().length === WAITING);
+  expect(new Set(released.flat().map(({ deliveryId }) => deliveryId)).size).toBe(WAITING);
+  expect(released.length).toBeLessThanOrEqual(WAITING / 500);
+  await dispatcher.drain();
+});
