@@ -4,7 +4,7 @@ VERSION ?= $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev test test-coverage fmt lint build swagger check docker-build docker-push docker-run
+.PHONY: help setup run dev test test-coverage fmt lint build swagger protos check docker-build docker-push docker-run
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -26,6 +26,8 @@ build: setup ## Check the types and build the console
 	@npm run --silent build
 swagger: setup ## Make gen/openapi.json from the .proto files, and lint it
 	@npm run --silent swagger
+protos: setup ## Write dist/protos: our .proto files with all that they import, for protoc and the like
+	@npm run --silent protos
 check: setup ## Everything that must hold before a commit
 	@npm run --silent check
 docker-build: ## Build the image
