@@ -5,7 +5,7 @@ import { restErrorBody, restStatus } from '../rest/rest-error.ts';
 import type { Schema } from './schema.ts';
 
 /** The code each reason comes with; the compiler refuses a reason that is missing here. */
-const codes: Record<Reason, ErrorCode> = {
+export const codes: Record<Reason, ErrorCode> = {
   field_invalid: 'invalid_argument',
   field_unknown: 'invalid_argument',
   body_malformed: 'invalid_argument',
@@ -31,7 +31,7 @@ const codes: Record<Reason, ErrorCode> = {
   method_not_allowed: 'unimplemented',
   media_type_unsupported: 'invalid_argument',
   idempotency_key_reused: 'already_exists',
-  webhook_limit_reached: 'failed_precondition',
+  webhook_limit_reached: 'resource_exhausted',
   watcher_limit_reached: 'resource_exhausted',
   test_limit_reached: 'resource_exhausted',
   webhook_inactive: 'failed_precondition',
