@@ -5,6 +5,7 @@ import type { Message } from '@bufbuild/protobuf';
 import type { ContextKey, ContextValues } from '@connectrpc/connect';
 import { ServiceError } from '../domain/errors.ts';
 import type { Principal } from '../security/tokens.ts';
+import type { Place } from './connection-places.ts';
 
 export type Door = 'grpc' | 'grpc-web' | 'connect' | 'rest';
 
@@ -12,12 +13,13 @@ const requestIdKey = createContextKey('', { description: 'request id' });
 const doorKey = createContextKey<Door>('connect', { description: 'door' });
 const addressKey = createContextKey('', { description: 'address' });
 const problemKey = createContextKey<ServiceError | null>(null, { description: 'why the message could not be read' });
+const placeKey = createContextKey<Place | undefined>(undefined, { description: 'the place of the connection' });
 const readerKey = createContextKey<MessageReader | null>(null, { description: 'reads the message' });
 const principalKey = createContextKey<Principal | null>(null, { description: 'principal' });
 
-/** `address` is the caller's, as the listener or a trusted proxy tells it. */
-export function newCallValues(requestId: string, door: Door, address: string): ContextValues {
-  return new CallValues().set(requestIdKey, requestId).set(doorKey, door).set(addressKey, address);
+/** `address` is the caller's, as the listener or a trusted proxy tells it; `place` that of its connection. */
+export function newCallValues(requestId: string, door: Door, address: string, place?: Place): ContextValues {
+  return new CallValues().set(requestIdKey, requestId).set(doorKey, door).set(addressKey, address).set(placeKey, place);
 }
 
 /** As Connect's own, without three functions made for every call. */
@@ -53,6 +55,7 @@ export function doorOf(values: ContextValues): Door {
 
 export function setPrincipal(values: ContextValues, principal: Principal): void {
   values.set(principalKey, principal);
+  values.get(placeKey)?.recognize();
 }
 
 /** A protocol that could not read the headers says so here: the call is still logged, and a caller without a token learns that first. */

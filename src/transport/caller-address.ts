@@ -45,6 +45,11 @@ export class CallerAddress {
     return address;
   }
 
+  /** Whether a trusted proxy connects from there: many callers share its address. */
+  isProxy(peer: string | undefined): boolean {
+    return this.#trusts(plainAddress(peer ?? '') ?? '', 0);
+  }
+
   /** Whether the caller's own connection was made with TLS, as a trusted proxy says; null when none does. */
   isSecure({ peer, forwardedProto }: Arrival): boolean | null {
     if (forwardedProto === undefined || !this.#trusts(plainAddress(peer ?? '') ?? '', 0)) return null;

@@ -35,7 +35,7 @@ async function answer(
   reply: FastifyReply,
   { budget, maxBodyBytes, leftoversMs }: ConnectGatewayOptions,
 ): Promise<FastifyReply> {
-  const values = newCallValues(request.id, doorOf(request), request.callerAddress);
+  const values = newCallValues(request.id, doorOf(request), request.callerAddress, request.place);
   const limits = { maxBytes: maxBodyBytes, budget, address: request.callerAddress };
   const response = await connectCall(handler, request.raw, reply.raw, values, limits);
   // Connect writes past Fastify, which keeps its headers to itself until it answers.

@@ -77,7 +77,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   app.server.headersTimeout = limits.headersTimeoutMs;
   app.server.maxConnections = limits.maxConnections;
 
-  describeCallers(app, config);
+  describeCallers(app, config, limits);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
     refuseBadHost(request);

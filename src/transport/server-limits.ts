@@ -11,6 +11,8 @@ export interface ServerLimits {
   readonly keepAliveTimeoutMs: number;
   /** Sockets of a listener: enough for 10,000 watching browsers. The descriptors of the process may allow fewer. */
   readonly maxConnections: number;
+  /** A connection without a call is closed after so long, unless somebody known has called over it. */
+  readonly strangerIdleMs: number;
   /** How long the rest of a body that was refused is read and dropped, so that the refusal reaches a caller who is still sending. */
   readonly leftoversMs: number;
   readonly maxCallMs: number;
@@ -24,6 +26,7 @@ export const DEFAULT_LIMITS: ServerLimits = {
   checkIntervalMs: 2000,
   keepAliveTimeoutMs: 65_000,
   maxConnections: 12_000,
+  strangerIdleMs: 15_000,
   leftoversMs: 5000,
   maxCallMs: 30_000,
   certificatePollMs: 10_000,

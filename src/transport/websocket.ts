@@ -111,6 +111,9 @@ function addRoutes(app: FastifyInstance, { sessions, admissions, context, log, .
       if (admission === undefined) return socket.close(closeCodes.internalError);
       const onInternalError = (err: unknown): void => log.error({ err }, 'a WebSocket failed');
       const { countCall } = options;
+      // It stays for as long as it is watched over, and is no connection that does nothing.
+      request.place?.recognize();
+      request.place?.begin();
       const session = new WebSocketSession({ socket, context, countCall, onInternalError, ...admission });
       sessions.add(session);
       socket.on('close', () => sessions.delete(session));

@@ -1,17 +1,16 @@
-// The connections of the gRPC listener: how many there may be, and how each ends without dropping a call that is on its way.
-import { constants } from 'node:http2';
+// The connections of the gRPC listener, and how each ends without dropping a call that is on its way.
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { pause } from '../../lifecycle.ts';
+import type { ConnectionPlaces, Place } from '../connection-places.ts';
 
-/** Connections; each holds many calls, so far fewer than the HTTP/1.1 listener needs. */
-const MAX_SESSIONS = 4000;
 /** What a client gets to answer that it has heard of the end, in milliseconds; longer than a round trip around the earth. */
 const ANSWER_MS = 1000;
 /** Waits in a row, each so long at most, that the end of a connection is made of, and one to spare for the calls that are open. */
 const RETIRE_STEPS = 3;
 
 export class GrpcConnections {
+  readonly #places: ConnectionPlaces;
   readonly #connections = new Map<ServerHttp2Session, Calls>();
   /** Set once the end has begun: what a client gets to answer, in milliseconds. A connection may still arrive out of its handshake. */
   #answerMs: number | null = null;
@@ -19,19 +18,28 @@ export class GrpcConnections {
   /** By the address of the client: a session hands its socket out to nobody. */
   readonly #sockets = new Map<string, Socket>();
 
+  constructor(places: ConnectionPlaces) {
+    this.#places = places;
+  }
+
   /** To be told of each socket of the listener. */
   addSocket(socket: Socket): void {
     if (this.#isDestroyed) return void socket.destroy();
+    this.#places.add(socket);
+    if (socket.destroyed) return;
     const peer = peerOf(socket);
     this.#sockets.set(peer, socket);
     socket.once('close', () => this.#sockets.delete(peer));
   }
 
-  /** Takes a connection in, or closes it when there are too many. */
+  /** Takes a connection in. */
   add(session: ServerHttp2Session): void {
     if (this.#isDestroyed) return session.destroy();
-    if (this.#connections.size >= MAX_SESSIONS) return session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    const calls = new Calls();
+    // Without TLS a session is there before its socket is told of.
+    process.nextTick(() => {
+      if (!session.destroyed) this.#places.carry(session, session.socket, () => session.close());
+    });
+    const calls = new Calls(() => this.#places.of(session));
     this.#connections.set(session, calls);
     session.on('stream', (stream: ServerHttp2Stream) => calls.add(stream));
     const peer = peerOf(session.socket);
@@ -65,9 +73,14 @@ function peerOf({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'r
 
 /** The calls of one connection. */
 class Calls {
+  readonly #place: () => Place | undefined;
   #open = 0;
   #opened = 0;
   #onIdle: () => void = () => undefined;
+
+  constructor(place: () => Place | undefined) {
+    this.#place = place;
+  }
 
   get opened(): number {
     return this.#opened;
@@ -76,8 +89,11 @@ class Calls {
   add(stream: ServerHttp2Stream): void {
     this.#open += 1;
     this.#opened += 1;
+    const place = this.#place();
+    place?.begin();
     stream.once('close', () => {
       this.#open -= 1;
+      place?.end();
       if (this.#open === 0) this.#onIdle();
     });
   }

@@ -19,6 +19,7 @@ import { CallerAddress } from '../caller-address.ts';
 import { createBodyBudget } from '../body/body-budget.ts';
 import type { BodyBudget } from '../body/body-budget.ts';
 import { newCallValues, requestIdFrom } from '../call-context.ts';
+import { ConnectionPlaces } from '../connection-places.ts';
 import { connectCall, connectHandlers } from '../connect-calls.ts';
 import type { BodyOptions } from '../body/body.ts';
 import { addressOf, isGone, stopSending } from './call.ts';
@@ -76,17 +77,28 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const maxMessageBytes = config.maxPayloadBytes + ENVELOPE_BYTES;
   const budget = options.bodyBudget ?? createBodyBudget();
   const callers = new CallerAddress(config.trustProxy);
+  const { maxConnections, strangerIdleMs } = limits;
+  const places = new ConnectionPlaces({ maxConnections, strangerIdleMs, isProxy: (address) => callers.isProxy(address) });
   const { maxCallMs, requestTimeoutMs } = limits;
-  const answersUnary = grpcUnary({ entries, interceptors, callers, maxMessageBytes, maxCallMs, requestTimeoutMs, budget });
-  const answersStream = grpcStream({ entries, interceptors, callers, maxMessageBytes, budget });
-  const others = compatibility(options, limits, callers, { maxBytes: maxMessageBytes, budget });
+  const answersUnary = grpcUnary({
+    entries,
+    interceptors,
+    callers,
+    places,
+    maxMessageBytes,
+    maxCallMs,
+    requestTimeoutMs,
+    budget,
+  });
+  const answersStream = grpcStream({ entries, interceptors, callers, places, maxMessageBytes, budget });
+  const others = compatibility(options, limits, { callers, places }, { maxBytes: maxMessageBytes, budget });
   onStreamsThatStay(server, (stream, headers, flags, rawHeaders) => {
     if (answersUnary(stream, headers) || answersStream(stream, headers)) return;
     others.emit('stream', stream, headers, flags, rawHeaders);
   });
 
   server.maxConnections = limits.maxConnections;
-  const connections = new GrpcConnections();
+  const connections = new GrpcConnections(places);
   server.on('connection', (socket: Socket) => connections.addSocket(socket));
   server.on('session', (session: ServerHttp2Session) => {
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
@@ -119,7 +131,7 @@ function ignore(): void {}
 function compatibility(
   options: GrpcServerOptions,
   limits: ServerLimits,
-  callers: CallerAddress,
+  { callers, places }: { callers: CallerAddress; places: ConnectionPlaces },
   bodies: Omit<BodyOptions, 'address'>,
 ): Http2Server {
   const { config, entries, interceptors, onError } = options;
@@ -139,7 +151,10 @@ function compatibility(
     response.stream.once('wantTrailers', () => stopSending(response.stream));
     if (!streamingPaths.has(request.url)) boundUpload(request, response, limits.requestTimeoutMs);
     const address = addressOf(response.stream, request.headers, callers);
-    connectCall(handler, request, response, newCallValues(requestId, 'grpc', address), { ...bodies, address }).then(
+    connectCall(handler, request, response, newCallValues(requestId, 'grpc', address, places.of(response.stream.session)), {
+      ...bodies,
+      address,
+    }).then(
       (answer) => universalResponseToNodeResponse(answer, response).catch(() => response.stream.close()),
       (error: unknown) => {
         // An :authority that makes no URL: unanswered it would wait for ever.

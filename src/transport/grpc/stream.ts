@@ -8,6 +8,7 @@ import type { Interceptor } from '@connectrpc/connect';
 import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
 import { ServiceError } from '../../domain/errors.ts';
 import type { CallerAddress } from '../caller-address.ts';
+import type { ConnectionPlaces } from '../connection-places.ts';
 import type { BodyBudget } from '../body/body-budget.ts';
 import { decodeMessage, malformed } from '../body/decode.ts';
 import { newCallValues, requestIdFrom, setProblem, setReader } from '../call-context.ts';
@@ -24,6 +25,7 @@ export interface GrpcStreamOptions {
   readonly entries: readonly ServiceEntry[];
   readonly interceptors: readonly Interceptor[];
   readonly callers: CallerAddress;
+  readonly places: ConnectionPlaces;
   readonly maxMessageBytes: number;
   readonly budget: BodyBudget;
 }
@@ -52,11 +54,11 @@ async function answer(
   { method, call }: Route,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
-  { maxMessageBytes, budget, callers }: GrpcStreamOptions,
+  { maxMessageBytes, budget, callers, places }: GrpcStreamOptions,
 ): Promise<void> {
   const requestId = requestIdFrom(headers['x-request-id']);
   const address = addressOf(stream, headers, callers);
-  const values = newCallValues(requestId, 'grpc', address);
+  const values = newCallValues(requestId, 'grpc', address, places.of(stream.session));
   const messages = new GrpcMessages(stream, { maxBytes: maxMessageBytes, budget, address }, (bytes, isCompressed) => {
     if (isCompressed) throw malformed();
     return decodeMessage(method.input, bytes, false);

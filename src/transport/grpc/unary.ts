@@ -9,6 +9,7 @@ import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
 import { ServiceError } from '../../domain/errors.ts';
 import { Waits } from '../../rounds.ts';
 import type { CallerAddress } from '../caller-address.ts';
+import type { ConnectionPlaces } from '../connection-places.ts';
 import { Body } from '../body/body.ts';
 import type { BodyBudget } from '../body/body-budget.ts';
 import { decodeMessage, malformed } from '../body/decode.ts';
@@ -24,6 +25,7 @@ export interface GrpcUnaryOptions {
   readonly entries: readonly ServiceEntry[];
   readonly interceptors: readonly Interceptor[];
   readonly callers: CallerAddress;
+  readonly places: ConnectionPlaces;
   readonly maxMessageBytes: number;
   readonly maxCallMs: number;
   /** A message that is not complete by then is cut off. */
@@ -94,10 +96,10 @@ class Exchange {
     const headers = this.#headers;
     const stream = this.#stream;
     const { method, call, nothing } = this.#route;
-    const { budget, callers, maxMessageBytes, maxCallMs } = this.#options;
+    const { budget, callers, places, maxMessageBytes, maxCallMs } = this.#options;
     const requestId = requestIdFrom(headers['x-request-id']);
     const address = addressOf(stream, headers, callers);
-    const values = newCallValues(requestId, 'grpc', address);
+    const values = newCallValues(requestId, 'grpc', address, places.of(stream.session));
     const body = new Body(stream, { maxBytes: maxMessageBytes + FRAME_HEADER_BYTES, budget, address });
     setReader(values, async (caller) => decode(method, await body.whole(caller)));
     let timer: NodeJS.Timeout | null = null;

@@ -62,7 +62,7 @@ function handler(route: RestRoute, options: GatewayOptions) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const gone = new AbortController();
     reply.raw.once('close', () => gone.abort(new ServiceError('canceled', 'request_canceled', 'The caller went away.')));
-    const values = newCallValues(request.id, 'rest', request.callerAddress);
+    const values = newCallValues(request.id, 'rest', request.callerAddress, request.place);
     const body = route.hasBody ? bodyOf(request, reply, options) : null;
     setReader(values, async (caller) => readMessage(route, request, body === null ? null : await body(caller)));
     const answer = await call(nothing, {

@@ -1,0 +1,81 @@
+// Connections that do nothing take no place from those that do.
+import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import { afterEach, expect, test } from 'vitest';
+import { eventually } from '../fixtures/eventually.ts';
+import { connectClient, EVENT, openDoors, rest } from './doors.ts';
+import type { Doors } from './doors.ts';
+import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
+
+let doors: Doors;
+const sockets: Socket[] = [];
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  await doors.close(0);
+});
+
+const PREFACE = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])]);
+
+/** Connections that send nothing but what makes them connections. */
+async function idle(port: number, count: number, hello = Buffer.alloc(0)): Promise<{ closed: () => number }> {
+  let closed = 0;
+  for (let n = 0; n < count; n += 1) {
+    const socket = connect(port, '127.0.0.1');
+    sockets.push(socket);
+    socket.on('error', () => {}).on('close', () => (closed += 1));
+    socket.resume();
+    await once(socket, 'connect');
+    socket.write(hello);
+  }
+  return { closed: () => closed };
+}
+
+const event = { eventType: 'order.created', audience: { broadcast: true }, payload: { case: 'data' as const, value: {} } };
+
+test('idle connections of one address take an eighth of the places, the oldest leaving first, and others still call', async () => {
+  doors = await openDoors({ http: { limits: { maxConnections: 160 } } });
+  const http = await idle(doors.httpPort, 60);
+  const grpc = await idle(doors.grpcPort, 60, PREFACE);
+  await eventually(() => http.closed() === 40 && grpc.closed() === 40);
+  expect((await rest(doors, 'POST', '/api/v1/events', { body: EVENT })).status).toBe(202);
+  expect(await connectClient(EventService, doors, 'grpc').publishEvent(event)).toMatchObject({ deliveries: 1 });
+});
+
+test('a trusted proxy is not held to an address’s share, and what is idle longest makes room when all places are taken', async () => {
+  doors = await openDoors({ http: { limits: { maxConnections: 64 } }, trustProxy: 1 });
+  const http = await idle(doors.httpPort, 70);
+  await eventually(() => http.closed() === 10);
+  expect((await rest(doors, 'POST', '/api/v1/events', { body: EVENT })).status).toBe(202);
+});
+
+test('a connection that does nothing is closed in time, and one over which somebody known has called is kept', async () => {
+  doors = await openDoors({ http: { limits: { strangerIdleMs: 300 } } });
+  const known = connect(doors.httpPort, '127.0.0.1');
+  const session = connectHttp2(doors.grpcUrl);
+  sockets.push(known);
+  let answer = '';
+  known.on('data', (piece) => (answer += piece.toString('latin1')));
+  known.write('GET /api/v1/webhooks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer developer:user123\r\n\r\n');
+  const path = '/homechef.webhook.v1.WebhookService/ListWebhooks';
+  const headers = {
+    ':method': 'POST',
+    ':path': path,
+    'content-type': 'application/grpc',
+    authorization: 'Bearer developer:user123',
+  };
+  const stream = session.request(headers);
+  stream.resume().end(Buffer.alloc(5));
+  await once(stream, 'close');
+  await eventually(() => answer.includes('200 OK'));
+  const http = await idle(doors.httpPort, 3);
+  const grpc = await idle(doors.grpcPort, 3, PREFACE);
+  // A probe's calls make nobody known.
+  http.closed();
+  sockets.at(-6)?.write('GET /livez HTTP/1.1\r\nhost: x\r\n\r\n');
+  await eventually(() => http.closed() === 3 && grpc.closed() === 3);
+  expect(known.destroyed).toBe(false);
+  expect(session.closed).toBe(false);
+  session.destroy();
+});
