@@ -6,24 +6,36 @@ export const DAY_MS = 86_400_000;
 const DAYS_AHEAD = 8;
 /** How long a change of partitions waits for its lock, in milliseconds, with every publish queueing behind it. */
 const LOCK_TIMEOUT_MS = 300;
-const PARENTS = ['attempts', 'deliveries', 'events'] as const;
+const PARENTS = ['events', 'deliveries', 'attempts'] as const;
 
 /**
  * Makes the partitions of the coming days. Answers how many were missing. Rows in a default partition, from a clock that was far off, are moved to
  * the partition of their day; `onMoved` hears the server's sentence about it.
+ *
+ * Each in a transaction of its own: one with the locks of two tables would wait for statements that wait for it.
  */
 export async function createPartitions(pool: Pool, nowMs: number, onMoved: (message: string) => void): Promise<number> {
   const firstDay = new Date(nowMs).toISOString().slice(0, 10);
-  const { rows } = await inShortTransaction(pool, async (client) => {
+  const missing = await pool.query<{ parent: string; day: string }>(
+    `select parent, ($1::date + n)::text as day
+     from generate_series(0, $2::integer - 1) n cross join unnest($3::text[]) parent
+     where to_regclass(parent || '_' || to_char($1::date + n, 'YYYYMMDD')) is null order by day, parent desc`,
+    [firstDay, DAYS_AHEAD, [...PARENTS]],
+  );
+  for (const { parent, day } of missing.rows) await createPartition(pool, parent, day, onMoved);
+  return missing.rows.length;
+}
+
+function createPartition(pool: Pool, parent: string, day: string, onMoved: (message: string) => void): Promise<void> {
+  return inShortTransaction(pool, async (client) => {
     const hear = (notice: { readonly message?: string | undefined }): void => onMoved(notice.message ?? '');
     client.on('notice', hear);
     try {
-      return await client.query<{ made: number }>('select ensure_partitions($1::date, $2) as made', [firstDay, DAYS_AHEAD]);
+      await client.query('select ensure_partition($1, $2::date)', [parent, day]);
     } finally {
       client.off('notice', hear);
     }
   });
-  return rows[0]?.made ?? 0;
 }
 
 /** The days that have partitions, oldest first, as in their names. */

@@ -9,6 +9,7 @@ import { LEASE, RECONCILE, type World } from '../world.ts';
 const NOTICED_MS = 6000;
 /** In each phase, to two webhooks. */
 const PUBLISHED = 40;
+const FAILING = 10;
 /** After the clock is right again, everything that waits is due within a lease and two sweeps; the rest is for a busy machine. */
 const SETTLED_WITHIN_S = 4 * (LEASE + 2 * RECONCILE);
 
@@ -40,8 +41,7 @@ async function play(world: World, check: Check, offset: string): Promise<void> {
   await world.startProcesses();
   await world.postgres.query(`select ensure_partitions((now() - interval '20 days')::date, 28)`);
   const days = await partitions(world);
-  // Every second request fails, in all phases.
-  world.sink.behave('/fails', { statuses: Array.from({ length: 12 * PUBLISHED }, (_, n) => (n % 2 === 0 ? 500 : 200)) });
+  failSome(world);
   world.sink.behave('/hangs', { kind: 'hang' });
   await world.createWebhook('/steady');
   await world.createWebhook('/fails');
@@ -49,6 +49,7 @@ async function play(world: World, check: Check, offset: string): Promise<void> {
   await world.publishMany(PUBLISHED, 20);
 
   world.postgres.setClock(offset);
+  failSome(world);
   await wait(NOTICED_MS);
   await world.publishMany(PUBLISHED, 20);
   await world.publishMany(10, 20, { userId: 'patient' });
@@ -59,6 +60,7 @@ async function play(world: World, check: Check, offset: string): Promise<void> {
   await wait(NOTICED_MS);
 
   world.postgres.setClock('+0');
+  failSome(world);
   const rightAt = performance.now();
   await wait(NOTICED_MS);
   await world.publishMany(PUBLISHED, 20);
@@ -75,6 +77,11 @@ async function play(world: World, check: Check, offset: string): Promise<void> {
     settledS < SETTLED_WITHIN_S,
     `${settledS.toFixed(1)} s`,
   );
+}
+
+/** From now on the next few requests fail: so many that there are retries in each phase, so few that no delivery is given up. */
+function failSome(world: World): void {
+  world.sink.behave('/fails', { statuses: [...Array.from({ length: FAILING }, () => 500), 200] });
 }
 
 async function partitions(world: World): Promise<string[]> {
