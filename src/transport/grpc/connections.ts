@@ -37,7 +37,7 @@ export class GrpcConnections {
     if (this.#isDestroyed) return session.destroy();
     // Without TLS a session is there before its socket is told of.
     process.nextTick(() => {
-      if (!session.destroyed) this.#places.carry(session, session.socket, () => session.close());
+      if (!session.destroyed) this.#places.carry(session, session.socket, () => end(session));
     });
     const calls = new Calls(() => this.#places.of(session));
     this.#connections.set(session, calls);
@@ -69,6 +69,12 @@ export class GrpcConnections {
 
 function peerOf({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string {
   return `${remoteAddress} ${remotePort}`;
+}
+
+// Without a call there is nothing to wait for but that the client hears of it, and who does not read is not waited for.
+function end(session: ServerHttp2Session): void {
+  session.close();
+  setImmediate(() => session.destroy());
 }
 
 /** The calls of one connection. */
