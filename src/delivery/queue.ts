@@ -19,6 +19,13 @@ export class Queue<Item extends object> {
   shift(): Item | undefined {
     const item = this.#items[this.#head];
     if (item === undefined) return undefined;
+    // The last one leaves an array that is as short as before: hundreds of queues hold one item at a time.
+    if (this.#head === this.#items.length - 1) {
+      if (this.#head > 0) this.#items.length = 0;
+      else this.#items.pop();
+      this.#head = 0;
+      return item;
+    }
     // What is on its way need not be kept for the collector's sake.
     this.#items[this.#head] = undefined;
     this.#head += 1;
