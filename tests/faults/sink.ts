@@ -31,7 +31,13 @@ export interface Sink {
 
 /** Status codes to answer one after the other, the last for ever; or a way of not answering properly. */
 export type Behaviour =
-  | { readonly statuses: readonly number[]; readonly delayMs?: number; readonly headers?: string }
+  | {
+      readonly statuses: readonly number[];
+      readonly delayMs?: number;
+      readonly headers?: string;
+      /** Answers 500 to the first try of each delivery. */
+      readonly refusesFirstTries?: true;
+    }
   | { readonly kind: 'hang' | 'drip' | 'informational' | 'cut-headers' | 'cut-body' | 'big' }
   | { readonly raw: string };
 
@@ -88,7 +94,8 @@ export async function startSink(): Promise<Sink> {
     if ('kind' in behaviour) return misbehave(socket, behaviour.kind, arrival);
     const count = served.get(arrival.path) ?? 0;
     served.set(arrival.path, count + 1);
-    const status = behaviour.statuses[Math.min(count, behaviour.statuses.length - 1)] ?? 200;
+    const isRefused = behaviour.refusesFirstTries === true && arrival.attempt === 1;
+    const status = isRefused ? 500 : (behaviour.statuses[Math.min(count, behaviour.statuses.length - 1)] ?? 200);
     const reply = (): void => {
       if (socket.destroyed) return;
       arrival.status = status;

@@ -216,7 +216,8 @@ export class RedisServer {
   }
 
   async run(): Promise<void> {
-    const args = ['--port', String(this.config.port), '--save', '', '--appendonly', 'no', '--enable-debug-command', 'local'];
+    const allowed = ['--enable-debug-command', 'local', '--enable-protected-configs', 'local'];
+    const args = ['--port', String(this.config.port), '--save', '', '--appendonly', 'no', ...allowed];
     this.#server = keep(spawn('redis-server', [...args, '--dir', tmpdir()], { stdio: 'ignore' }));
     await eventually(async () => (await this.client.ping()) === 'PONG', { what: 'Redis' });
   }
