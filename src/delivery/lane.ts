@@ -40,6 +40,9 @@ export interface Started {
   readonly atMs: number;
   /** Whether its receiver was known to be fast when it started. */
   readonly isFast: boolean;
+  /** The lane's own: those of its requests that started before and after this one, and are in flight. */
+  earlier: Started | null;
+  later: Started | null;
 }
 
 export class Lane {
@@ -48,8 +51,9 @@ export class Lane {
   readonly #maxInFlight: number;
   readonly #aheadMs: number;
   readonly #queue = new Queue<Task>();
-  /** In the order in which they started. */
-  readonly #started = new Set<Started>();
+  /** Of those in flight, the one that started first and the one that started last: a chain, because each request is added and taken out. */
+  #oldest: Started | null = null;
+  #newest: Started | null = null;
   #cap: number;
   #latencyMs = 0;
   #failuresInRow = 0;
@@ -65,6 +69,8 @@ export class Lane {
   readyAs: 'fast' | 'slow' | null = null;
   /** Whether the last claim was told to take fewer than usual, or none. */
   wasLimited = false;
+  /** Requests being sent at this moment. */
+  inFlight = 0;
 
   constructor(webhookId: string, user: UserLanes, maxInFlight: number, leaseMs: number) {
     this.#aheadMs = Math.min(AHEAD_MS, leaseMs * AHEAD_SHARE);
@@ -76,10 +82,6 @@ export class Lane {
 
   get queued(): number {
     return this.#queue.length;
-  }
-
-  get inFlight(): number {
-    return this.#started.size;
   }
 
   /** How fast it has been answering, in milliseconds; null: not known. */
@@ -96,8 +98,7 @@ export class Lane {
   /** Whether its receiver has been answering fast and has left nothing unanswered for longer. One that was never asked is not. */
   isFast(now: number): boolean {
     if (this.#learnedAt === null || this.#latencyMs > FAST_MS) return false;
-    for (const oldest of this.#started) return now - oldest.atMs <= FAST_MS;
-    return true;
+    return this.#oldest === null || now - this.#oldest.atMs <= FAST_MS;
   }
 
   /** Nothing in hand, and nothing bad to remember that is not long past. */
@@ -147,12 +148,22 @@ export class Lane {
     return this.#queue.shift();
   }
 
-  start(started: Started): void {
-    this.#started.add(started);
+  /** To be called when a delivery is sent, with the moment on `performance.now()`; what it returns ends with `end`. */
+  start(task: Task, atMs: number, isFast: boolean): Started {
+    const started: Started = { lane: this, task, atMs, isFast, earlier: this.#newest, later: null };
+    this.inFlight += 1;
+    if (this.#newest === null) this.#oldest = started;
+    else this.#newest.later = started;
+    this.#newest = started;
+    return started;
   }
 
-  end(started: Started): void {
-    this.#started.delete(started);
+  end({ earlier, later }: Started): void {
+    this.inFlight -= 1;
+    if (earlier === null) this.#oldest = later;
+    else earlier.later = later;
+    if (later === null) this.#newest = earlier;
+    else later.earlier = earlier;
   }
 
   /** Takes out everything that was not started. */

@@ -236,7 +236,6 @@ export class Lanes {
       }
       const task = lane.shift();
       if (task === undefined) continue;
-      const started: Started = { lane, task, atMs: now, isFast };
       this.#count(lane, task, -1);
       this.#inFlight += 1;
       lane.user.inFlight += 1;
@@ -244,7 +243,7 @@ export class Lanes {
         this.#slowInFlight += 1;
         lane.user.slowInFlight += 1;
       }
-      lane.start(started);
+      const started = lane.start(task, now, isFast);
       if (lane.canStart(now)) this.#lineUp(lane, now);
       return started;
     }

@@ -22,9 +22,7 @@ function start(lane: Lane, now: number): Started[] {
   while (lane.canStart(now)) {
     const task = lane.shift();
     if (task === undefined) break;
-    const started = { lane, task, atMs: now, isFast: false };
-    lane.start(started);
-    all.push(started);
+    all.push(lane.start(task, now, false));
   }
   return all;
 }
