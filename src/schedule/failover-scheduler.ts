@@ -242,8 +242,8 @@ export class FailoverScheduler implements Scheduler {
       await this.#options.redis.checkWritable();
       this.#failures = 0;
     } catch (error) {
-      // What a replica answers ends its connection, too, and then says more than that there is none.
-      this.#leaveRedis(explainRedisError(isRefusal(first) ? first : error));
+      // The check names what is missing. But what a replica answers ends its connection, too, and then the first error says more.
+      this.#leaveRedis(explainRedisError(isRefusal(error) || !isRefusal(first) ? error : first));
     } finally {
       this.#isConfirming = false;
     }
@@ -284,7 +284,9 @@ export class FailoverScheduler implements Scheduler {
     const { signal } = this.#stopping;
     const { redis, isWorker } = this.#options;
     const question = async (): Promise<void> => {
-      await Promise.all([isWorker ? this.#shut() : null, redis.checkWritable()]);
+      const answers = await Promise.allSettled([redis.checkWritable(), isWorker ? this.#shut() : null]);
+      // Of two errors that of the check, which names what is missing.
+      for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
     };
     while (!signal.aborted && !(await this.#returnAfter(question))) await pause(PROBE_INTERVAL_MS, signal);
   }
