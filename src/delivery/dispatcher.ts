@@ -193,7 +193,13 @@ export class Dispatcher implements LongRunning {
     }
     this.#hasRegained = false;
     try {
-      const claim = await scheduler.claim({ max, perWebhook: endpointConcurrency, room: this.#lanes.room(performance.now()) });
+      const claim = await scheduler.claim({
+        max,
+        perWebhook: endpointConcurrency,
+        room: this.#lanes.room(performance.now()),
+        roomOfSuspects: () => this.#lanes.roomOfSuspects(performance.now()),
+        maxProbes: this.#lanes.maxProbes,
+      });
       this.#lastClaimAt = performance.now();
       this.#isMoreDue = claim.nextDueInMs !== null && claim.nextDueInMs <= 0;
       this.#isLimited = claim.isLimited;
@@ -279,7 +285,15 @@ export class Dispatcher implements LongRunning {
         lane.learn(outcome.error, outcome.durationMs, performance.now());
         // The webhook is about to be disabled: nothing more of it starts before that is written.
         if (outcome.httpStatus === GONE) lane.pauseUntil(performance.now() + GONE_PAUSE_MS);
-        recorder.record(task, outcome, target, traceId);
+        const leftAloneForMs = lane.leftAloneForMs(performance.now());
+        const isAway = leftAloneForMs !== undefined && leftAloneForMs > 0;
+        recorder.record(
+          task,
+          outcome,
+          target,
+          traceId,
+          isAway ? Math.ceil(this.#options.now() + leftAloneForMs) : leftAloneForMs,
+        );
       }
     } catch (error) {
       this.#options.telemetry.log.error(
@@ -353,8 +367,18 @@ export class Dispatcher implements LongRunning {
 
   // What was fetched for a lane that closed goes back, so that its leases do not run out here.
   #handBack(lane: Lane, now: number): void {
-    const leases = this.#lanes.clear(lane).map((task) => task.lease);
-    this.#release(leases, Math.max(0, Math.ceil(lane.closedUntil - now)));
+    const dueAtMs = this.#options.now() + Math.max(0, Math.ceil(lane.closedUntil - now));
+    const leftAloneUntilMs = lane.isSuspect ? dueAtMs : undefined;
+    this.#endHolds(
+      this.#lanes.clear(lane).map(({ lease: { deliveryId, webhookId, heldIn, token } }) => ({
+        deliveryId,
+        webhookId,
+        heldIn,
+        token,
+        dueAtMs,
+        leftAloneUntilMs,
+      })),
+    );
   }
 
   /** @param delayMs until they may be taken again; null: they have come to an end */

@@ -5,7 +5,7 @@ import type { Task } from './task.ts';
 import { Waiting, type UserLanes } from './user-lanes.ts';
 
 /** Failures in a row, of the kind that says nobody is there, after which the lane closes. */
-const FAILURES_TO_CLOSE = 5;
+export const FAILURES_TO_CLOSE = 5;
 /** First pause of a closed lane, doubling up to the longest, in milliseconds. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 10_000;
@@ -108,6 +108,22 @@ export class Lane {
     return isWell ? !this.isClosed(now) : now > Math.max(this.#learnedAt ?? 0, this.closedUntil) + MEMORY_MS;
   }
 
+  /** Whether its receiver is away: it closed, and nothing was answered since. */
+  get isSuspect(): boolean {
+    return this.#failuresInRow >= FAILURES_TO_CLOSE;
+  }
+
+  /** Other processes, or this one before it was started, found its receiver away: one request goes ahead alone. */
+  suspect(): void {
+    this.#failuresInRow = Math.max(this.#failuresInRow, FAILURES_TO_CLOSE);
+  }
+
+  /** For how long the schedule is to leave it alone, in milliseconds. 0: its receiver answers. Undefined: some failures, too few to tell. */
+  leftAloneForMs(now: number): number | undefined {
+    if (this.isSuspect) return Math.max(1, this.#closedUntil - now);
+    return this.#failuresInRow === 0 ? 0 : undefined;
+  }
+
   isClosed(now: number): boolean {
     return now < this.closedUntil;
   }
@@ -201,7 +217,7 @@ export class Lane {
 
   // After a pause one request goes ahead alone; its outcome opens the lane or closes it for longer.
   #allowed(): number {
-    if (this.#failuresInRow >= FAILURES_TO_CLOSE) return 1;
+    if (this.isSuspect) return 1;
     const room = this.#latencyMs <= FULL_ROOM_MS ? this.#maxInFlight : (this.#maxInFlight * FULL_ROOM_MS) / this.#latencyMs;
     return Math.max(1, Math.floor(Math.min(this.#cap, Math.max(MIN_ROOM, room))));
   }

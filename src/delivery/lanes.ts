@@ -32,6 +32,12 @@ const SLOW_SHARE = 1 / 3;
 const FAST_SHARE = 3;
 /** This part of all places is kept for receivers that answer fast. */
 const KEPT_FOR_FAST = 1 / 8;
+/**
+ * Receivers that were away are probed a few at a time: each may take its whole timeout. They never hold more than this part of all places,
+ * and one claim brings so many.
+ */
+const PROBES_SHARE = 1 / 4;
+const MAX_PROBES_PER_CLAIM = 4;
 /** With more webhooks than this that have no room for commits, the user is named instead of each of them. */
 const MAX_CROWDED_OF_USER = 8;
 /** How many receivers are remembered as fast after their lane is empty, a hundred bytes each; the one longest ago goes first. */
@@ -70,6 +76,8 @@ export class Lanes {
   #inFlight = 0;
   /** Those in flight whose receivers were not known to be fast. */
   #slowInFlight = 0;
+  /** Waiting and in flight. */
+  #probes = 0;
   #heldBytes = 0;
   /** What of it came straight from commits. */
   #directBytes = 0;
@@ -136,7 +144,20 @@ export class Lanes {
     return { webhookIds, userIds };
   }
 
-  /** For a claim: the webhooks that have less room than usual. Forgets lanes that have nothing to remember. */
+  /** How many receivers that were away a claim may probe. */
+  get maxProbes(): number {
+    const max = Math.max(1, Math.floor(this.#options.maxConcurrency * PROBES_SHARE));
+    return Math.max(0, Math.min(MAX_PROBES_PER_CLAIM, max - this.#probes));
+  }
+
+  /** The webhooks whose receivers are away, and how much room each has: none, or for one. */
+  roomOfSuspects(now: number): Map<string, number> {
+    const room = new Map<string, number>();
+    for (const lane of this.#lanes.values()) if (lane.isSuspect) room.set(lane.webhookId, lane.room(now));
+    return room;
+  }
+
+  /** For a claim: the webhooks that have less room than usual, without those whose receivers are away. Forgets lanes that have nothing to remember. */
   room(now: number): Map<string, number> {
     const room = new Map<string, number>();
     for (const user of this.#users.values()) {
@@ -146,6 +167,11 @@ export class Lanes {
       user.wasLimited = left === 0;
       const served: Lane[] = [];
       for (const lane of user.lanes) {
+        if (lane.isSuspect) {
+          lane.wasLimited = false;
+          if (mayForget && lane.isIdle(now)) this.#forget(lane, now);
+          continue;
+        }
         let places = lane.room(now);
         if (places > 0 && !this.#classify(lane, now)) {
           user.wasLimited ||= places > left;
@@ -203,10 +229,12 @@ export class Lanes {
   push(task: Task, userId: string, now: number): boolean {
     const lane = this.#laneOf(task.webhookId, userId);
     const { user } = lane;
+    if (task.lease.isProbe === true) lane.suspect();
     const isFast = this.#classify(lane, now);
     if (!task.isDirect && !isFast && this.#claimShare(user) === 0) return false;
     this.#count(lane, task, 1);
     this.#countBytes(lane, task, 1);
+    if (task.lease.isProbe === true) this.#probes += 1;
     lane.push(task);
     this.#lineUp(lane, now);
     if (!task.isDirect) return true;
@@ -261,6 +289,7 @@ export class Lanes {
       lane.user.slowInFlight -= 1;
     }
     this.#countBytes(lane, task, -1);
+    if (task.lease.isProbe === true) this.#probes -= 1;
     lane.end(started);
     if (lane.canStart(now)) this.#lineUp(lane, now);
     if (lane.directPlaces(now) === 0) this.#crowded.add(lane);
@@ -272,6 +301,7 @@ export class Lanes {
     for (const task of tasks) {
       this.#count(lane, task, -1);
       this.#countBytes(lane, task, -1);
+      if (task.lease.isProbe === true) this.#probes -= 1;
     }
     return tasks;
   }

@@ -5,7 +5,7 @@ import { GroupCommit } from '../persistence/group-commit.ts';
 import type { OutcomeRow } from '../persistence/queries/record-outcomes.ts';
 import { isDataError } from '../persistence/store-errors.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
-import type { Scheduler, Settlement } from '../schedule/scheduler.ts';
+import type { LeftAloneUntilMs, Scheduler, Settlement } from '../schedule/scheduler.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Recorded } from './outcome-store.ts';
 import type { Task } from './task.ts';
@@ -31,6 +31,7 @@ interface Entry {
   readonly target: Target;
   readonly traceId: string;
   readonly row: OutcomeRow;
+  readonly leftAloneUntilMs: LeftAloneUntilMs;
 }
 
 export interface RecorderOptions {
@@ -89,10 +90,13 @@ export class Recorder {
     return this.#unwritten;
   }
 
-  /** Takes what came of an attempt. It is written as soon as possible, and again until it is. */
-  record(task: Task, outcome: Outcome, target: Target, traceId: string): void {
+  /**
+   * Takes what came of an attempt. It is written as soon as possible, and again until it is.
+   * @param leftAloneUntilMs what the attempt says of its receiver, for the schedule
+   */
+  record(task: Task, outcome: Outcome, target: Target, traceId: string, leftAloneUntilMs?: LeftAloneUntilMs): void {
     this.#unwritten += 1;
-    this.#add({ task, target, traceId, row: toRow(task, outcome, target) });
+    this.#add({ task, target, traceId, row: toRow(task, outcome, target), leftAloneUntilMs });
   }
 
   /** Resolves when everything taken so far is written or given up. */
@@ -199,13 +203,15 @@ export class Recorder {
     const settlements: Settlement[] = [];
     const updates: StatusUpdate[] = [];
     for (const [index, entry] of entries.entries()) {
-      const { task, target, row } = entry;
+      const { task, target, row, leftAloneUntilMs } = entry;
       const recorded = results[index];
       if (recorded === undefined || recorded === 'locked') continue;
       const { deliveryId, webhookId, heldIn, token } = task.lease;
       const dueAtMs = recorded.nextAttemptAtMs;
       // What was held in its row and has come to an end is in no schedule.
-      if (heldIn === 'index' || dueAtMs !== null) settlements.push({ deliveryId, webhookId, heldIn, token, dueAtMs });
+      if (heldIn === 'index' || dueAtMs !== null) {
+        settlements.push({ deliveryId, webhookId, heldIn, token, dueAtMs, leftAloneUntilMs });
+      }
       if (row.delayMs !== null) this.#options.onRetry(row.delayMs);
       const attemptNumber = row.attemptCount + row.leaseExpirations + 1;
       this.#tell(entry, attemptNumber);

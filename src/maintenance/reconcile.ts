@@ -3,6 +3,8 @@ import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import { pause, repeat, type LongRunning } from '../lifecycle.ts';
 import { textArray } from '../persistence/array-parameter.ts';
+import { FAILURES_TO_CLOSE } from '../delivery/lane.ts';
+import { listFailing } from '../persistence/queries/list-failing.ts';
 import { listOverdue } from '../persistence/queries/list-overdue.ts';
 import { listScheduled, type ScheduleCursor, type SchedulePage } from '../persistence/queries/list-scheduled.ts';
 import { isAnyCutOff } from '../persistence/queries/process-presence.ts';
@@ -130,6 +132,7 @@ export class Reconciler implements LongRunning {
     }
     const mark = randomUUID();
     await (hasKeys ? index.beginRefill(mark) : index.beginBuild(mark));
+    if (!hasKeys) await this.#tellSuspects();
     let page: SchedulePage | null = await this.#page(null);
     try {
       while (page !== null && this.#mayGoOn()) {
@@ -146,6 +149,20 @@ export class Reconciler implements LongRunning {
       this.#wasAway = false;
       this.#incompleteSinceMs = null;
     }
+  }
+
+  // Before the rest: else everything due of thousands of dead webhooks would be tried at once, by processes that know nothing of them.
+  async #tellSuspects(): Promise<void> {
+    const { pool, index } = this.#options;
+    let webhookIds: readonly string[] = [];
+    do {
+      webhookIds = await listFailing(pool, {
+        afterWebhookId: webhookIds.at(-1) ?? '',
+        minFailures: FAILURES_TO_CLOSE,
+        limit: PAGE_ROWS,
+      });
+      await index.suspect(webhookIds);
+    } while (webhookIds.length === PAGE_ROWS && this.#mayGoOn());
   }
 
   /** Puts in what became due lately, then goes on through all rows for its share of the time. */

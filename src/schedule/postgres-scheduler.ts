@@ -45,8 +45,10 @@ export class PostgresScheduler implements Scheduler {
   async claim(request: ClaimRequest, dueWithinMs: number | null = null): Promise<Claim> {
     // Before the server looks at its clock: this side must never believe in a lease longer than the row does.
     const expiresAt = performance.now() + this.#leaseMs;
+    const room = new Map([...request.room, ...(request.roomOfSuspects?.() ?? [])]);
     const { claimed, webhooks, lastWebhookId } = await claimDue(this.#pool, {
       ...request,
+      room,
       leaseMs: this.#leaseMs,
       afterWebhookId: this.#afterWebhookId,
       maxWebhooks: MAX_WEBHOOKS_PER_CLAIM,
@@ -62,7 +64,7 @@ export class PostgresScheduler implements Scheduler {
     return {
       leased,
       nextDueInMs: leased.length > 0 ? 0 : isWhole ? POLL_INTERVAL_MS : WALK_PAUSE_MS,
-      isLimited: request.room.size > 0,
+      isLimited: room.size > 0,
     };
   }
 

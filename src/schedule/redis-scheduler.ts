@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { loadScript, type Script } from '../persistence/redis-script.ts';
 import type { RedisConnection } from '../persistence/redis.ts';
-import type { Claim, ClaimRequest, Leased, Scheduled, Scheduler, Settlement } from './scheduler.ts';
+import type { Claim, ClaimRequest, Leased, LeftAloneUntilMs, Scheduled, Scheduler, Settlement } from './scheduler.ts';
 import { deliveryIdOf, deliveryKey, shardOf, webhookIdOf, webhookKey } from './shard.ts';
 
 /** One script call handles so many deliveries at most: a millisecond or two in which Redis serves nobody else. */
@@ -16,11 +16,11 @@ const MAX_CLAIM_ROUNDS = 3;
 // two cores that others kept busy (load 12). Redis' own time an item: enqueue 6-8 us, claim 7-9, settle 4-6.
 // 320-340 claims of 100 a second there, 930-980 at a load of 9. Memory: 126 bytes a waiting delivery with a million waiting for 1 or
 // 1000 webhooks; 46 where a webhook has at most 128, which Redis packs.
-const enqueueScript = loadScript('enqueue-2');
-const claimScript = loadScript('claim-4');
-const settleScript = loadScript('settle-2');
-const shutScript = loadScript('shut-4');
-const checkScript = loadScript('check-4');
+const enqueueScript = loadScript('enqueue-4');
+const claimScript = loadScript('claim-6');
+const settleScript = loadScript('settle-4');
+const shutScript = loadScript('shut-6');
+const checkScript = loadScript('check-6');
 
 /** The keys of a check are gone at its end; should they be left behind, they expire. */
 const PROBE_MS = 1000;
@@ -66,11 +66,13 @@ export interface RedisSchedulerOptions {
 }
 
 interface Shard {
-  /** Of `ready` and `held`, and what the keys of the webhooks' own zsets begin with; one hash tag, hence one Cluster slot. */
-  readonly keys: readonly [string, string];
+  /** Of `ready`, `held`, `suspects` and `probing`; one hash tag, hence one Cluster slot. */
+  readonly keys: readonly [string, string, string, string];
   /** The same, `epoch` and `shut`. */
-  readonly givingKeys: readonly [string, string, string, string];
+  readonly givingKeys: readonly [string, string, string, string, string, string];
+  /** What the keys of the webhooks' own zsets begin with. */
   readonly webhookPrefix: string;
+  readonly suspectsKey: string;
   readonly epochKey: string;
   readonly shutKey: string;
   /** Where the last claim stopped, for want of room with everything it saw. */
@@ -102,11 +104,13 @@ export class RedisScheduler implements Scheduler {
     this.#channel = `${options.keyPrefix}wh:wake`;
     this.#shards = Array.from({ length: options.shards }, (_, index) => {
       const prefix = `${options.keyPrefix}{wh:${index}}`;
-      const [ready, held, epoch, shut] = [`${prefix}:ready`, `${prefix}:held`, `${prefix}:epoch`, `${prefix}:shut`];
+      const [suspects, epoch, shut] = [`${prefix}:suspects`, `${prefix}:epoch`, `${prefix}:shut`];
+      const keys = [`${prefix}:ready`, `${prefix}:held`, suspects, `${prefix}:probing`] as const;
       return {
-        keys: [ready, held],
-        givingKeys: [ready, held, epoch, shut],
+        keys,
+        givingKeys: [...keys, epoch, shut],
         webhookPrefix: `${prefix}:ep:`,
+        suspectsKey: suspects,
         epochKey: epoch,
         shutKey: shut,
         rank: 0,
@@ -140,6 +144,7 @@ export class RedisScheduler implements Scheduler {
     let shutForMs = Infinity;
     let isIncomplete = false;
     const room = new Map(request.room);
+    let maxProbes = request.maxProbes ?? 0;
     let asked: readonly Shard[] = this.#inTurn();
     for (let round = 0; round < MAX_CLAIM_ROUNDS && asked.length > 0 && leased.length < request.max; round += 1) {
       // Every shard gets its share of what is left; with fewer places than shards, those whose turn it is.
@@ -148,7 +153,10 @@ export class RedisScheduler implements Scheduler {
         shard,
         max: Math.floor(left / asked.length) + (index < left % asked.length ? 1 : 0),
       }));
-      const claims = await Promise.all(shares.map(({ shard, max }) => this.#claimFrom(shard, { ...request, room, max })));
+      const claims = await Promise.all(
+        shares.map(({ shard, max }) => this.#claimFrom(shard, { ...request, room, max, maxProbes })),
+      );
+      maxProbes = 0;
       for (const claim of claims) {
         waits.set(claim.shard, Math.min(waits.get(claim.shard) ?? Infinity, claim.nextDueInMs));
         leased.push(...claim.leased);
@@ -205,6 +213,13 @@ export class RedisScheduler implements Scheduler {
     );
   }
 
+  /** Takes these for away until a probe says otherwise: what an emptied index knew of them is lost. */
+  async suspect(webhookIds: readonly string[]): Promise<void> {
+    for (const [shard, ofShard] of Map.groupBy(webhookIds, (webhookId) => this.#shardOf(webhookId))) {
+      await this.#redis.commands.hset(shard.suspectsKey, new Map(ofShard.map((webhookId) => [webhookKey(webhookId), 0])));
+    }
+  }
+
   /** Takes that back: every row that this process took is committed. Whom others shut it for still gets nothing. */
   async reopen(): Promise<void> {
     await Promise.all(this.#shards.map(({ shutKey }) => this.#redis.commands.zrem(shutKey, this.#processId)));
@@ -249,12 +264,13 @@ export class RedisScheduler implements Scheduler {
       request.max,
       request.perWebhook,
       startRank,
+      request.maxProbes ?? 0,
       ...room,
     ])) as ClaimReply;
-    const [nextDueInMs, rank, junk, token, limited] = reply;
+    const [nextDueInMs, rank, junk, token, limited, probes] = reply;
     const shutForMs = token > 0 ? 0 : nextDueInMs < 0 ? Infinity : nextDueInMs;
     if (junk > 0) this.#onJunk(junk);
-    const leased = readGroups(reply, { heldIn: 'index', token, expiresAt });
+    const leased = readGroups(reply, { heldIn: 'index', token, expiresAt }, probes);
     shard.takenSinceFirstRank = (startRank === 0 ? 0 : shard.takenSinceFirstRank) + leased.length;
     shard.isLimited = limited === 1 || (startRank > 0 && shard.isLimited);
     shard.rank = rank;
@@ -264,7 +280,7 @@ export class RedisScheduler implements Scheduler {
   }
 
   /** Runs a script over groups of one webhook; it replies with a count, and with 1 when a sleeper should wake. Answers the counts' sum. */
-  async #runGrouped<Item extends { readonly webhookId: string }>(
+  async #runGrouped<Item extends Told>(
     script: Script,
     items: readonly Item[],
     encode: (item: Item) => (string | number)[],
@@ -278,7 +294,7 @@ export class RedisScheduler implements Scheduler {
           ofShard.slice(start, start + MAX_SCRIPT_ITEMS),
           (item) => item.webhookId,
         )) {
-          parameters.push(webhookKey(webhookId), group.length);
+          parameters.push(webhookKey(webhookId), group.length, lastTold(group));
           for (const item of group) parameters.push(...encode(item));
         }
         calls.push(this.#redis.run(script, shard.keys, parameters) as Promise<number[]>);
@@ -337,23 +353,46 @@ export class RedisScheduler implements Scheduler {
   }
 }
 
+/** A group of one delivery in the reply of a claim. */
+const PROBE_LENGTH = 4;
+
 type ClaimReply = [
   nextDueInMs: number,
   rank: number,
   junk: number,
   token: number,
   limited: number,
+  probes: number,
   ...groups: (string | number)[],
 ];
 
-function readGroups(reply: ClaimReply, lease: Pick<Leased, 'heldIn' | 'token' | 'expiresAt'>): Leased[] {
+interface Told {
+  readonly webhookId: string;
+  readonly leftAloneUntilMs?: LeftAloneUntilMs;
+}
+
+/** What was told last of whether the receiver is away; as the scripts read it. */
+function lastTold(group: readonly Told[]): number | '' {
+  return group.findLast(({ leftAloneUntilMs }) => leftAloneUntilMs !== undefined)?.leftAloneUntilMs ?? '';
+}
+
+/** @param probes so many at the end are probes, of one delivery each */
+function readGroups(reply: ClaimReply, lease: Pick<Leased, 'heldIn' | 'token' | 'expiresAt'>, probes: number): Leased[] {
   const leased: Leased[] = [];
-  let at = 5;
+  const firstProbe = reply.length - probes * PROBE_LENGTH;
+  let at = 6;
   while (at < reply.length) {
     const webhookId = webhookIdOf(String(reply[at]));
+    const isProbe = at >= firstProbe;
     const end = at + 2 + 2 * Number(reply[at + 1]);
     for (at += 2; at < end; at += 2) {
-      leased.push({ deliveryId: deliveryIdOf(String(reply[at])), webhookId, expirations: Number(reply[at + 1]), ...lease });
+      leased.push({
+        deliveryId: deliveryIdOf(String(reply[at])),
+        webhookId,
+        expirations: Number(reply[at + 1]),
+        isProbe,
+        ...lease,
+      });
     }
   }
   return leased;

@@ -7,7 +7,14 @@ export interface Scheduled {
   readonly webhookId: string;
   /** By PostgreSQL's clock, in milliseconds since 1970. */
   readonly dueAtMs: number;
+  readonly leftAloneUntilMs?: LeftAloneUntilMs;
 }
+
+/**
+ * Until when the delivery's webhook is to be left alone, since its receiver is away, by PostgreSQL's clock in milliseconds since 1970.
+ * 0: its receiver answers. Undefined: nothing new.
+ */
+export type LeftAloneUntilMs = number | undefined;
 
 /**
  * Where a hold is written: in the delivery's own row, as for all that was committed to be tried at once or claimed from PostgreSQL, or in
@@ -26,6 +33,8 @@ export interface Leased {
   readonly expirations: number;
   /** When this process must regard the lease as lost, on its own monotonic clock (`performance.now()`). */
   readonly expiresAt: number;
+  /** Whether it is the one by which this process finds out if a receiver that was away is back. */
+  readonly isProbe?: boolean;
 }
 
 /** What to do with a held delivery. */
@@ -36,6 +45,7 @@ export interface Settlement {
   readonly token: number;
   /** Null: it has come to an end. Else when it may be taken again, by PostgreSQL's clock in milliseconds since 1970. */
   readonly dueAtMs: number | null;
+  readonly leftAloneUntilMs?: LeftAloneUntilMs;
 }
 
 export interface ClaimRequest {
@@ -45,6 +55,10 @@ export interface ClaimRequest {
   readonly perWebhook: number;
   /** Tighter limits for single webhooks; 0 skips one. Webhooks that this process is busy with or holds back. */
   readonly room: ReadonlyMap<string, number>;
+  /** The same for webhooks whose receivers this process knows to be away: for a schedule that does not know it itself. */
+  readonly roomOfSuspects?: () => ReadonlyMap<string, number>;
+  /** How many receivers that were away may be probed with one delivery each; none unless said. */
+  readonly maxProbes?: number;
 }
 
 export interface Claim {

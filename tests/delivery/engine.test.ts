@@ -198,6 +198,24 @@ describe.each([
     await admin('DELETE', `/api/v1/webhooks/${hanging.id}`);
   });
 
+  test('a receiver that was away and is back gets all that waits, at once', async () => {
+    const ABSENCES = 9;
+    receiver.script('/away', ...Array.from({ length: ABSENCES }, () => 'reset' as const), 200);
+    const { id, user } = await webhookOf('/away', { retry_policy: { max_retries: 10, retry_delay: 0.1 } });
+    await publishTo(user, 40);
+    await eventually(
+      async () => {
+        const found = await statusesOf(id);
+        return found.length === 40 && found.every((status) => status === 'delivered');
+      },
+      { deadlineMs: DEADLINE_MS },
+    );
+    const [probe, ...others] = receiver.at('/away').slice(ABSENCES);
+    expect(others.length).toBeGreaterThan(0);
+    // The longest pause is ten seconds; each delivery with a probe of its own would take minutes.
+    expect((others.at(-1)?.atMs ?? Infinity) - (probe?.atMs ?? 0)).toBeLessThan(10_000);
+  });
+
   test('a receiver that takes its time gets what waits as fast as it answers', async () => {
     receiver.script('/leisurely', { status: 200, delayMs: 150 });
     const { user } = await webhookOf('/leisurely');

@@ -89,6 +89,25 @@ describe('a lane', () => {
     expect(startAll(lane, 100)).toBe(MAX_IN_FLIGHT);
   });
 
+  test('says for how long the schedule is to leave it alone, that somebody answers, or nothing where that is not known', () => {
+    const lane = laneWith(0);
+    expect(lane.leftAloneForMs(0)).toBe(0);
+    lane.learn('timeout', 10, 0);
+    expect(lane.leftAloneForMs(0)).toBeUndefined();
+    for (let n = 1; n < 5; n += 1) lane.learn('timeout', 10, 0);
+    expect(lane.leftAloneForMs(400)).toBe(600);
+    lane.learn('http_status', 10, 2000);
+    expect(lane.leftAloneForMs(2000)).toBe(0);
+  });
+
+  test('sends one request alone to a receiver that others found away, and closes when that fails', () => {
+    const lane = laneWith(10);
+    lane.suspect();
+    expect(startAll(lane, 0)).toBe(1);
+    lane.learn('connection_refused', 1, 0);
+    expect(lane.isClosed(0)).toBe(true);
+  });
+
   test('stays paced while successes come in', () => {
     const lane = laneWith(10);
     lane.pauseUntil(500);

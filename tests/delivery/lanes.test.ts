@@ -271,3 +271,39 @@ describe('with 512 places', () => {
     expect(startAll(lanes).map(({ isFast }) => isFast)).toEqual([true]);
   });
 });
+
+describe('receivers that are away', () => {
+  const probeOf = (webhookId: string): Task => {
+    const task = taskOf(webhookId, 0, { isDirect: false });
+    return { ...task, lease: { ...task.lease, heldIn: 'index', isProbe: true } };
+  };
+
+  test('are no part of what a claim is told, however many', () => {
+    const lanes = lanesOf(64);
+    for (let n = 0; n < 1000; n += 1) {
+      pushAll(lanes, [probeOf(`u${n}.a`)]);
+      endAll(lanes, startAll(lanes), NOW, 'timeout');
+    }
+    expect(lanes.room(NOW).size).toBe(0);
+    expect(new Set(lanes.roomOfSuspects(NOW).values())).toEqual(new Set([0]));
+    expect(lanes.roomOfSuspects(NOW).size).toBe(1000);
+  });
+
+  test('are probed four at a time, and hold a quarter of all places at most', () => {
+    const lanes = lanesOf(64);
+    expect(lanes.maxProbes).toBe(4);
+    pushAll(
+      lanes,
+      Array.from({ length: 14 }, (_, n) => probeOf(`u${n}.a`)),
+    );
+    expect(lanes.maxProbes).toBe(2);
+    pushAll(
+      lanes,
+      Array.from({ length: 2 }, (_, n) => probeOf(`v${n}.a`)),
+    );
+    expect(lanes.maxProbes).toBe(0);
+    endAll(lanes, startAll(lanes), NOW + TIMEOUT_MS, 'timeout');
+    lanes.clearAll();
+    expect(lanes.maxProbes).toBe(4);
+  });
+});

@@ -102,6 +102,27 @@ test('what may be held by a worker that Redis has forgotten comes back only when
   expect(score).toBeLessThan(Date.now() + 20_001);
 });
 
+test('an emptied Redis is told which webhooks kept failing, so that it gives out one delivery of each', async () => {
+  const [dead, healthy] = [newWebhookId(), newWebhookId()];
+  await database.pool.query(
+    `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint, consecutive_failures)
+     select id, 'alice', 'https://example.com/' || id, '["order.created"]', 's', 'h', failures
+     from unnest($1::text[], $2::integer[]) as w(id, failures)`,
+    [
+      [dead, healthy],
+      [30, 1],
+    ],
+  );
+  await insertRows(
+    database.pool,
+    [dead, healthy].flatMap((webhookId) => Array.from({ length: 5 }, () => newDue(webhookId, Date.now() - 60_000))),
+  );
+  await createReconciler().rebuild();
+  const { leased } = await index.claim({ ...everything, maxProbes: 4 });
+  expect(leased.filter((lease) => lease.webhookId === healthy)).toHaveLength(5);
+  expect(leased.filter((lease) => lease.webhookId === dead).map(({ isProbe }) => isProbe)).toEqual([true]);
+});
+
 test('a row that is leased in PostgreSQL comes back only for when its lease ends', async () => {
   const item = newDue(newWebhookId(), Date.now() - 5000);
   await insertRows(database.pool, [item]);

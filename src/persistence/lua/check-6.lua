@@ -36,7 +36,7 @@ need('SET', text, '', 'PX', ARGV[2])
 need('GET', text)
 need('UNLINK', zset, hash, text)
 -- The mark of a shard that is complete stands under a name of its own.
-need('GET', KEYS[3])
+need('GET', KEYS[5])
 
 if failure then return redis.error_reply(failure) end
 return 1
