@@ -4,6 +4,7 @@ import { repeat, type LongRunning } from '../lifecycle.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { findClosedWebhooks } from '../persistence/queries/find-closed-webhooks.ts';
 import { readClocks } from './clock-difference.ts';
+import { buildDueIndex } from './due-index.ts';
 import { createPartitions } from './partitions.ts';
 import { dropPastDays } from './retention.ts';
 
@@ -43,7 +44,7 @@ export class Housekeeper implements LongRunning {
     const { isLeading, log } = this.#options;
     this.#loop = repeat(
       async () => {
-        for (const [name, job] of jobs(this.#options)) {
+        for (const [name, job] of jobs(this.#options, this.#stopping.signal)) {
           if (!isLeading()) return;
           // Each by itself: one that cannot be done must not keep the others from being done.
           await job().then(
@@ -66,7 +67,7 @@ export class Housekeeper implements LongRunning {
 }
 
 /** Each can be done at any time, by any process, again and again; each answers how much it did. */
-function jobs(options: HousekeeperOptions): [string, () => Promise<number>][] {
+function jobs(options: HousekeeperOptions, signal: AbortSignal): [string, () => Promise<number>][] {
   const { pool, now, log } = options;
   return [
     ['partitions made', () => createPartitions(pool, now(), (message) => log.warn({ job: 'partitions made' }, message))],
@@ -74,6 +75,8 @@ function jobs(options: HousekeeperOptions): [string, () => Promise<number>][] {
     ['idempotency keys expired', () => expireIdempotencyKeys(options)],
     ['old secrets expired', () => expireOldSecrets(options)],
     ['closed webhooks with deliveries that waited', () => endAbandoned(options)],
+    // Last, for the others wait for it: minutes, perhaps.
+    ['indexes of what is due built', () => buildDueIndex({ ...options, signal })],
   ];
 }
 

@@ -5,7 +5,7 @@ import { pause, repeat, type LongRunning } from '../lifecycle.ts';
 import { textArray } from '../persistence/array-parameter.ts';
 import { FAILURES_TO_CLOSE } from '../delivery/lane.ts';
 import { listFailing } from '../persistence/queries/list-failing.ts';
-import { listOverdue } from '../persistence/queries/list-overdue.ts';
+import { listOverdue, type OverdueCursor, type OverduePage } from '../persistence/queries/list-overdue.ts';
 import { listScheduled, type ScheduleCursor, type SchedulePage } from '../persistence/queries/list-scheduled.ts';
 import { isAnyCutOff } from '../persistence/queries/process-presence.ts';
 import { DEAD_AFTER_MS } from '../schedule/redis-presence.ts';
@@ -17,15 +17,14 @@ const CHECK_INTERVAL_MS = 1000;
 const PAGE_ROWS = 10_000;
 const PAGE_TRIES = 3;
 const PAGE_RETRY_DELAY_MS = 200;
-/** The part of its interval that a sweep may spend on going through all rows; a million of them are seen in a few sweeps. */
+/** The part of its interval that a sweep may spend on what is overdue, and again on going through all rows; a million of them are seen in a few sweeps. */
 const SWEEP_SHARE = 0.1;
 /** In leases: a Redis that loses its keys again and again (it evicts) must not hold everything back for ever. */
 const HOLD_AGAIN_AFTER = 1.5;
 /** What becomes due about now is on its way: whoever committed it is about to schedule it. */
 const MIN_OVERDUE_MS = 1000;
-/** Of each webhook, so that one with a large backlog does not make up the whole sweep. */
+/** Of each webhook in a page, so that one with a large backlog does not make up what is put in. */
 const OVERDUE_PER_WEBHOOK = 500;
-const OVERDUE_WEBHOOKS_PER_PAGE = 1000;
 /** Such a sweep follows each check; a few of them may fail or be late. */
 const CUT_OFF_WINDOW_MS = 5 * CHECK_INTERVAL_MS;
 
@@ -186,20 +185,21 @@ export class Reconciler implements LongRunning {
 
   /** Two sweeps see the same moment, in case one of them comes late. */
   async #sweepOverdue(windowMs = 2 * this.#options.intervalMs): Promise<void> {
-    const { pool } = this.#options;
-    let webhookId: string | null = '';
-    while (webhookId !== null && this.#mayGoOn()) {
-      const page: Awaited<ReturnType<typeof listOverdue>> = await listOverdue(pool, {
-        afterWebhookId: webhookId,
-        maxWebhooks: OVERDUE_WEBHOOKS_PER_PAGE,
-        maxRows: PAGE_ROWS,
+    const { pool, intervalMs } = this.#options;
+    const endsAt = performance.now() + intervalMs * SWEEP_SHARE;
+    let after: OverdueCursor | null = null;
+    do {
+      if (!this.#mayGoOn()) return;
+      const page: OverduePage = await listOverdue(pool, {
+        after,
+        limit: PAGE_ROWS,
         perWebhook: OVERDUE_PER_WEBHOOK,
         minAgeMs: MIN_OVERDUE_MS,
         maxAgeMs: MIN_OVERDUE_MS + windowMs,
       });
       await this.#putBackMissing(page.rows);
-      webhookId = page.nextWebhookId;
-    }
+      after = page.next;
+    } while (after !== null && performance.now() < endsAt);
   }
 
   async #sweepOn(): Promise<void> {

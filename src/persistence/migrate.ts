@@ -9,6 +9,7 @@ import { Migration20261128050000_add_response_oddity } from '../../migrations/Mi
 import { Migration20261128060000_read_the_view_in_parallel_plans } from '../../migrations/Migration20261128060000_read_the_view_in_parallel_plans.ts';
 import { Migration20261128070000_know_whom_redis_serves } from '../../migrations/Migration20261128070000_know_whom_redis_serves.ts';
 import { Migration20261128080000_move_rows_in_the_way_of_a_partition } from '../../migrations/Migration20261128080000_move_rows_in_the_way_of_a_partition.ts';
+import { Migration20261128110000_find_due_deliveries_by_time } from '../../migrations/Migration20261128110000_find_due_deliveries_by_time.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionRefusal, databaseRefusal, requireUsableDatabase } from './database-refusal.ts';
@@ -34,6 +35,7 @@ const migrations = [
     name: 'Migration20261128080000_move_rows_in_the_way_of_a_partition',
     class: Migration20261128080000_move_rows_in_the_way_of_a_partition,
   },
+  { name: 'Migration20261128110000_find_due_deliveries_by_time', class: Migration20261128110000_find_due_deliveries_by_time },
 ];
 
 /** Any number, the same in every process: it is the name of the lock. */

@@ -37,7 +37,7 @@ test('idempotency keys and old secrets that expired by a clock of the database a
   const ended: string[] = [];
   const housekeep = async (processNowMs: () => number): Promise<void> => {
     const rounds = ended.length;
-    // The last job of a round looks for closed webhooks.
+    // Closed webhooks are looked for after keys and secrets.
     await database.pool.query('update webhook_endpoints set is_active = false');
     await database.pool.query(
       `insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at) values ($1, 'event_1', $2, 'alice', 'order.created', now())`,
