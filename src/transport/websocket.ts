@@ -15,7 +15,7 @@ import type { VerifyToken } from './interceptors/authenticate.ts';
 import type { CountCall } from './interceptors/limit-rate.ts';
 import { requireLocalHost } from './local-host.ts';
 import { watchInput } from './rpc/watch-input.ts';
-import { watchRequestOfQuery } from './websocket-messages.ts';
+import { errorText, watchRequestOfQuery } from './websocket-messages.ts';
 import { closeCodes, WebSocketSession } from './websocket-session.ts';
 
 const PATH = '/ws';
@@ -57,7 +57,8 @@ const serverOptions = {
 /** What stands ready for a socket before it is one. */
 interface Admission {
   readonly principal: Principal;
-  readonly watcher: Watcher;
+  /** Or why there is none: what the query says cannot be watched. */
+  readonly watcher: Watcher | ServiceError;
 }
 
 export function webSocketRoutes(options: WebSocketOptions): FastifyPluginCallback {
@@ -114,7 +115,12 @@ function addRoutes(app: FastifyInstance, { sessions, admissions, context, log, .
       // It stays for as long as it is watched over, and is no connection that does nothing.
       request.place?.recognize();
       request.place?.begin();
-      const session = new WebSocketSession({ socket, context, countCall, onInternalError, ...admission });
+      const { principal, watcher } = admission;
+      if (watcher instanceof ServiceError) {
+        socket.send(errorText(watcher));
+        return socket.close(closeCodes.policyViolation, watcher.reason);
+      }
+      const session = new WebSocketSession({ socket, context, countCall, onInternalError, principal, watcher });
       sessions.add(session);
       socket.on('close', () => sessions.delete(session));
     },
@@ -135,10 +141,26 @@ function addRoutes(app: FastifyInstance, { sessions, admissions, context, log, .
   });
 }
 
-/** Everything that can be refused is refused before the upgrade, as plain HTTP. */
+/**
+ * Who may not connect is refused before the upgrade, as plain HTTP. What a known caller has misspelt is said after it: browsers show a page
+ * neither status nor body of a refused upgrade, only 1006.
+ */
 async function admit(request: FastifyRequest, options: Omit<WebSocketOptions, 'bus'>): Promise<Admission> {
   checkOrigin(request, options.config.corsOrigins);
   const principal = await authenticate(request, options);
+  try {
+    return { principal, watcher: await watch(request, principal, options) };
+  } catch (error) {
+    if (error instanceof ServiceError && error.code === 'invalid_argument') return { principal, watcher: error };
+    throw error;
+  }
+}
+
+async function watch(
+  request: FastifyRequest,
+  principal: Principal,
+  { context }: Pick<WebSocketOptions, 'context'>,
+): Promise<Watcher> {
   const query = queryOf(request);
   // Without a token user_id says who one is; with one, whose deliveries one wants to see of those one may.
   if (principal.expiresAtMs === Number.POSITIVE_INFINITY) query.delete('user_id');
@@ -146,11 +168,11 @@ async function admit(request: FastifyRequest, options: Omit<WebSocketOptions, 'b
   if (principal.role === 'developer' && input.userId !== '' && input.userId !== principal.userId) {
     throw new ServiceError('permission_denied', 'role_not_allowed', 'user_id: developers watch what is their own.');
   }
-  const watcher = await watchDeliveries(options.context, principal, input);
+  const watcher = await watchDeliveries(context, principal, input);
   // Whatever becomes of the upgrade, the watcher does not outlive its connection.
   request.raw.socket.once('close', () => watcher.close());
   if (request.raw.socket.destroyed) watcher.close();
-  return { principal, watcher };
+  return watcher;
 }
 
 // Browsers send the origin of the page, and let any page connect anywhere: this is what keeps strangers' pages out.

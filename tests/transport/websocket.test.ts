@@ -77,11 +77,25 @@ describe('who gets in', () => {
     ],
     ['the origin of a file', 403, () => openSocket(service.http, '', bearer(token), { origin: 'null' })],
     ['another’s user_id', 403, () => openSocket(service.http, '?user_id=user456', bearer(token))],
-    ['a status there is not', 400, () => openSocket(service.http, '?status=lost', bearer(token))],
-    ['a cursor of somebody else’s making', 400, () => openSocket(service.http, '?after=yesterday', bearer(token))],
   ])('not %s: %i', async (_, status, open) => {
     expect(await open().refused).toBe(status);
     await eventually(noWatchers);
+  });
+
+  test.each([
+    ['?after=yesterday', 'cursor_invalid'],
+    ['?status=lost', 'field_invalid'],
+    ['?webhook_id=no-id', 'field_invalid'],
+  ])('a known caller with %s is told why: an error, and a close with code 1008 and the reason', async (query, reason) => {
+    const { refused, closed, messages } = openSocket(service.http, query, bearer(token));
+    expect(await refused).toBeUndefined();
+    expect(await closed).toMatchObject({ code: 1008, reason });
+    expect(messages).toContainEqual(expect.objectContaining({ type: 'error' }));
+    await eventually(noWatchers);
+  });
+
+  test('a stranger with a bad cursor is a stranger', async () => {
+    expect(await openSocket(service.http, '?after=yesterday', []).refused).toBe(401);
   });
 
   test('not more connections of one user than the limit: 429, until one is closed', async () => {
