@@ -94,11 +94,15 @@ function fromConnectError(error: ConnectError): ServiceError {
     case Code.Unimplemented:
       return is('unimplemented', 'unimplemented');
     default:
-      // The caller went away while an answer was being written to it.
-      if (isBrokenWrite(error.cause)) return is('canceled', 'request_canceled', 'The caller went away.');
+      // The caller went away, with its stream or while an answer was being written to it.
+      if (isBrokenWrite(error.cause) || STREAM_CLOSED.test(error.rawMessage))
+        return is('canceled', 'request_canceled', 'The caller went away.');
       return internal(error);
   }
 }
+
+/** Connect's words for a stream that ended under a call, whatever code its connection ended with. */
+const STREAM_CLOSED = /^http\/2 stream closed with error code /;
 
 function isBrokenWrite(cause: unknown): boolean {
   return cause instanceof Error && (cause as { syscall?: unknown }).syscall === 'write';

@@ -155,6 +155,30 @@ test('a unary call in flight is answered although the process stops', async () =
   doors = await openDoors();
 });
 
+test('a client that cancels 250 calls at once keeps its connection', async () => {
+  const client = connectClient(DeliveryService, doors, 'grpc', 'developer:user123');
+  const controller = new AbortController();
+  let watching = 0;
+  const all = Array.from({ length: 250 }, async () => {
+    try {
+      for await (const _ of client.watchDeliveries({}, { signal: controller.signal }))
+        if ((watching += 1) === 250) controller.abort();
+    } catch (error) {
+      return ConnectError.from(error).code;
+    }
+    return null;
+  });
+  expect(new Set(await Promise.all(all))).toEqual(new Set([Code.Canceled]));
+  await eventually(() => doors.world.calls.length === 250);
+  // With the connection every call on it would have gone, those that nobody cancelled too.
+  expect(doors.world.calls.every(({ code }) => code === 'canceled')).toBe(true);
+  const last = new AbortController();
+  for await (const update of client.watchDeliveries({}, { signal: last.signal })) {
+    expect(update).toBeDefined();
+    break;
+  }
+});
+
 test('a thousand watchers that come and go leave nothing behind', async () => {
   const watchOnce = async (client: Client<typeof DeliveryService>): Promise<void> => {
     const controller = new AbortController();

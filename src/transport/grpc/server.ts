@@ -35,8 +35,11 @@ import { readMutualTls, watchTls } from '../tls-files.ts';
 
 /** Calls at once on one connection. Node's default is four billion. */
 const MAX_CONCURRENT_STREAMS = 256;
-/** Streams that a client may reset at once, and then each second, before its connection is closed (rapid reset, CVE-2023-44487). */
-const RESET_BURST = 50;
+/**
+ * Streams that a client may reset at once, and then each second, before its connection is closed (rapid reset, CVE-2023-44487). As many as it
+ * may have: calls whose deadlines end together are reset together.
+ */
+const RESET_BURST = MAX_CONCURRENT_STREAMS;
 const RESET_RATE_PER_SECOND = 33;
 /** Unanswered pings, settings frames and broken frames that one connection may cost us. */
 const MAX_OUTSTANDING_PINGS = 10;
