@@ -4,7 +4,7 @@ import { claimDue, type ClaimedRow } from '../persistence/queries/claim-due.ts';
 import { releaseLeases } from '../persistence/queries/release-leases.ts';
 import type { Claim, ClaimRequest, Leased, Scheduled, Scheduler, Settlement } from './scheduler.ts';
 
-/** One claim looks at so many webhooks, due or not, at a few microseconds each; the next goes on behind them. */
+/** Behind a backlog one claim looks at so many webhooks, due or not, at a few microseconds each in each partition; the next goes on behind them. */
 const MAX_WEBHOOKS_PER_CLAIM = 500;
 /** What became due in other processes is seen within this, for nothing tells of it. */
 const POLL_INTERVAL_MS = 250;
@@ -46,7 +46,12 @@ export class PostgresScheduler implements Scheduler {
     // Before the server looks at its clock: this side must never believe in a lease longer than the row does.
     const expiresAt = performance.now() + this.#leaseMs;
     const room = new Map([...request.room, ...(request.roomOfSuspects?.() ?? [])]);
-    const { claimed, webhooks, lastWebhookId } = await claimDue(this.#pool, {
+    const {
+      claimed,
+      webhooks,
+      lastWebhookId,
+      isWhole: isAllSeen,
+    } = await claimDue(this.#pool, {
       ...request,
       room,
       leaseMs: this.#leaseMs,
@@ -57,8 +62,8 @@ export class PostgresScheduler implements Scheduler {
     // A full claim stopped at the last webhook it took from, which may have more, but had its turn.
     const isFull = claimed.length >= request.max;
     const isEnd = !isFull && webhooks < MAX_WEBHOOKS_PER_CLAIM;
-    const isWhole = isEnd && this.#afterWebhookId === '';
-    if (isFull) this.#afterWebhookId = claimed.reduce((last, { webhookId }) => (webhookId > last ? webhookId : last), '');
+    const isWhole = isEnd && (isAllSeen || this.#afterWebhookId === '');
+    if (isFull) this.#afterWebhookId = lastInTurn(claimed, this.#afterWebhookId);
     else this.#afterWebhookId = isEnd ? '' : lastWebhookId;
     const leased = claimed.map((row) => toLeased(row, expiresAt));
     return {
@@ -80,6 +85,13 @@ export class PostgresScheduler implements Scheduler {
   settle(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+/** The webhook that had its turn last: turns begin behind `after`, and behind the last webhook with the first one again. */
+function lastInTurn(claimed: readonly ClaimedRow[], after: string): string {
+  const ids = claimed.map(({ webhookId }) => webhookId);
+  const again = ids.filter((id) => id <= after);
+  return (again.length > 0 ? again : ids).reduce((last, id) => (id > last ? id : last), '');
 }
 
 function toLeased(row: ClaimedRow, expiresAt: number): Leased {

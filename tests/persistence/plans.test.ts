@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { timeOfId } from '../../src/domain/ids.ts';
 import { createPool } from '../../src/persistence/pool.ts';
 import { batchSettings } from '../../src/persistence/session.ts';
+import { claimDue } from '../../src/persistence/queries/claim-due.ts';
 import { insertEvents } from '../../src/persistence/queries/insert-events.ts';
 import { listChanges, readChangesPage } from '../../src/persistence/queries/list-changes.ts';
 import { listOverdue } from '../../src/persistence/queries/list-overdue.ts';
@@ -179,6 +180,33 @@ test('what became due lately is found by one look a partition, whatever is sched
   expect(new Set(reads.map((node) => node['Node Type']))).toEqual(new Set(['Index Scan']));
   expect(reads.every((node) => node['Actual Loops'] === 1 && node['Index Name']?.includes('_next_attempt_at_idx'))).toBe(true);
   expect(reads.filter((node) => node['Index Name']?.includes('webhook_id'))).toEqual([]);
+});
+
+test('a claim asks only webhooks that have something due', async () => {
+  const request = {
+    leaseMs: 60_000,
+    max: 100,
+    perWebhook: 16,
+    room: new Map<string, number>(),
+    afterWebhookId: '',
+    maxWebhooks: 500,
+    dueWithinMs: null,
+  };
+  await database.pool.query(`update deliveries set next_attempt_at = now() + interval '1 hour' where status = 'pending'`);
+  await database.pool.query(
+    `update deliveries set next_attempt_at = now() - interval '1 second' where id = (select min(id) from deliveries where status = 'pending')`,
+  );
+  try {
+    const reads = (await explain((client) => claimDue(client, request))).filter(
+      (node) => node['Relation Name']?.startsWith('deliveries_') === true && node['Actual Loops'] > 0,
+    );
+    expect(reads.filter((node) => node['Node Type'] === 'Seq Scan')).toEqual([]);
+    // One look by time and one for the webhook, in each partition.
+    expect(Math.max(...reads.map((node) => node['Actual Loops']))).toBe(1);
+    for (const node of reads) expect(node['Rows Removed by Filter'] ?? 0).toBe(0);
+  } finally {
+    await database.pool.query(`update deliveries set next_attempt_at = now() where status = 'pending'`);
+  }
 });
 
 test('the oldest partition of the test holds what it should, so that pruning has something to prune', async () => {

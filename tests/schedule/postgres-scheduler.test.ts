@@ -1,5 +1,6 @@
 // What the schedule in PostgreSQL promises beyond the model: fairness, fencing, and a walk that leaves nobody out.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { MAX_LOOK } from '../../src/persistence/queries/claim-due.ts';
 import { PostgresScheduler } from '../../src/schedule/postgres-scheduler.ts';
 import type { ClaimRequest } from '../../src/schedule/scheduler.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
@@ -27,11 +28,61 @@ test('a webhook with 100,000 due deliveries does not delay another', { timeout: 
   expect(counts).toEqual([1, 16, 1]);
 });
 
+test('webhooks take turns over claims that are too small for all of them', async () => {
+  const webhooks = Array.from({ length: 10 }, newWebhookId);
+  for (const webhookId of webhooks) await generateRows(database.pool, webhookId, 20, -1000);
+  const scheduler = createScheduler();
+  for (let turn = 0; turn < 3; turn += 1) {
+    const served: string[] = [];
+    for (let claim = 0; claim < 4; claim += 1) {
+      const { leased } = await scheduler.claim({ max: 5, perWebhook: 2, room: new Map() });
+      served.push(...leased.map((lease) => lease.webhookId));
+    }
+    expect(new Set(served).size).toBe(10);
+  }
+});
+
+test('what is due is all seen at once while it is little, and nothing is due then', async () => {
+  await insertRows(
+    database.pool,
+    Array.from({ length: 1200 }, () => newDue(newWebhookId(), Date.now() + 600_000)),
+  );
+  const due = [newDue(newWebhookId(), Date.now() - 1), newDue(newWebhookId(), Date.now() - 1)];
+  await insertRows(database.pool, due);
+  const scheduler = createScheduler();
+  expect((await scheduler.claim(everything)).leased.map((lease) => lease.deliveryId).toSorted()).toEqual(
+    due.map((item) => item.deliveryId).toSorted(),
+  );
+  expect(await scheduler.claim(everything)).toMatchObject({ leased: [], nextDueInMs: 250 });
+});
+
+test('while the index by time is not whole, the walk finds what is due', async () => {
+  await database.pool.query('drop index deliveries_next_attempt');
+  await database.pool.query(
+    'create index deliveries_next_attempt on only deliveries (next_attempt_at) where next_attempt_at is not null',
+  );
+  try {
+    const item = newDue(newWebhookId(), Date.now() - 1);
+    await insertRows(database.pool, [item]);
+    const { leased } = await createScheduler().claim(everything);
+    expect(leased.map((lease) => lease.deliveryId)).toEqual([item.deliveryId]);
+  } finally {
+    await database.pool.query('drop index deliveries_next_attempt');
+    await database.pool.query(
+      'create index deliveries_next_attempt on deliveries (next_attempt_at) where next_attempt_at is not null',
+    );
+  }
+});
+
 test('a walk past more webhooks than one claim looks at reaches the last, and begins anew', async () => {
   const items = Array.from({ length: 1200 }, () => newDue(newWebhookId(), Date.now() + 600_000)).toSorted((a, b) =>
     a.webhookId < b.webhookId ? -1 : 1,
   );
   await insertRows(database.pool, items);
+  // A backlog of a webhook that may not be claimed: what else is due is found by walking.
+  const busy = newWebhookId();
+  await generateRows(database.pool, busy, MAX_LOOK, -60_000);
+  const others: ClaimRequest = { ...everything, room: new Map([[busy, 0]]) };
   const scheduler = createScheduler();
   const due = [items[0], items[700], items[1199]].map((item) => newDue(item?.webhookId ?? '', Date.now() - 1));
   const taken: string[] = [];
@@ -39,7 +90,7 @@ test('a walk past more webhooks than one claim looks at reaches the last, and be
     const added = due.map((item) => newDue(item.webhookId, Date.now() - 1));
     await insertRows(database.pool, added);
     for (let calls = 0; calls < 4; calls += 1) {
-      taken.push(...(await scheduler.claim(everything)).leased.map((lease) => lease.deliveryId));
+      taken.push(...(await scheduler.claim(others)).leased.map((lease) => lease.deliveryId));
     }
     expect(taken.splice(0).toSorted()).toEqual(added.map((item) => item.deliveryId).toSorted());
   }
