@@ -283,6 +283,54 @@ test('resets, pings and a thousand streams leave another connection answering', 
   await eventually(async () => (await rest(doors, 'GET', '/livez')).status === 200);
 });
 
+test('a caller who cancels all the calls of a connection at once keeps it, and may do so again', async () => {
+  const client = await session();
+  // Known by a first call. The others never end by themselves.
+  expect((await call(client, grpcHeaders(), Buffer.alloc(5))).status).toBe('3');
+  const watch = grpcHeaders('/homechef.webhook.v1.DeliveryService/WatchDeliveries');
+  for (let round = 0; round < 2; round += 1) {
+    const calls = await Promise.all(
+      Array.from({ length: 256 }, async () => {
+        const stream = client.request(watch);
+        stream.on('error', () => {});
+        stream.end(Buffer.alloc(5));
+        await once(stream, 'response');
+        return stream;
+      }),
+    );
+    const closed = calls.map((stream) => new Promise((resolve) => stream.once('close', resolve)));
+    for (const stream of calls) stream.close(constants.NGHTTP2_CANCEL);
+    await Promise.all(closed);
+    expect((await call(client, grpcHeaders(), Buffer.alloc(5))).status).toBe('3');
+  }
+  expect(client.destroyed).toBe(false);
+  client.destroy();
+});
+
+test('a stranger whose calls are refused a hundred times at once keeps the connection', async () => {
+  const client = await session();
+  const headers = grpcHeaders(undefined, { authorization: 'Bearer nobody' });
+  const responses = await Promise.all(Array.from({ length: 100 }, () => call(client, headers, Buffer.alloc(70_000))));
+  expect(new Set(responses.map(({ status }) => status))).toEqual(new Set(['16']));
+  expect(client.destroyed).toBe(false);
+  client.destroy();
+});
+
+test.each([
+  ['a stranger', { authorization: 'Bearer nobody' }],
+  ['a known caller', {}],
+])('%s who resets 100 streams before they are calls loses the connection', async (_name, headers) => {
+  const client = await session();
+  await call(client, grpcHeaders(undefined, headers), Buffer.alloc(5));
+  const closed = new Promise((resolve) => client.once('close', resolve));
+  for (let i = 0; i < 100; i += 1) {
+    const stream = client.request(grpcHeaders(undefined, headers));
+    stream.on('error', () => {});
+    stream.close(constants.NGHTTP2_CANCEL);
+  }
+  await closed;
+});
+
 test('a connection beyond what a listener may have is closed, over either, and those before it go on', async () => {
   const few = await openDoors({ http: { limits: { maxConnections: 2 } } });
   try {

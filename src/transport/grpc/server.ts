@@ -22,8 +22,9 @@ import { newCallValues, requestIdFrom } from '../call-context.ts';
 import { ConnectionPlaces } from '../connection-places.ts';
 import { connectCall, connectHandlers } from '../connect-calls.ts';
 import type { BodyOptions } from '../body/body.ts';
-import { addressOf, isGone, stopSending } from './call.ts';
+import { addressOf, stopSending } from './call.ts';
 import { GrpcConnections } from './connections.ts';
+import { Resets } from './resets.ts';
 import { mendTrailers } from './trailers.ts';
 import { grpcStream } from './stream.ts';
 import { grpcUnary } from './unary.ts';
@@ -36,11 +37,11 @@ import { readMutualTls, watchTls } from '../tls-files.ts';
 /** Calls at once on one connection. Node's default is four billion. */
 const MAX_CONCURRENT_STREAMS = 256;
 /**
- * Streams that a client may reset at once, and then each second, before its connection is closed (rapid reset, CVE-2023-44487). As many as it
- * may have: calls whose deadlines end together are reset together.
+ * Streams that a client may reset at once, and then each second, whatever they were: all the calls it may have, twice over, and then all
+ * of them each second, because deadlines end together. Resets of streams that were no calls are counted by `Resets`, far more narrowly.
  */
-const RESET_BURST = MAX_CONCURRENT_STREAMS;
-const RESET_RATE_PER_SECOND = 33;
+const RESET_BURST = 2 * MAX_CONCURRENT_STREAMS;
+const RESET_RATE_PER_SECOND = MAX_CONCURRENT_STREAMS;
 /** Unanswered pings, settings frames and broken frames that one connection may cost us. */
 const MAX_OUTSTANDING_PINGS = 10;
 const MAX_OUTSTANDING_SETTINGS = 10;
@@ -95,7 +96,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   });
   const answersStream = grpcStream({ entries, interceptors, callers, places, maxMessageBytes, budget });
   const others = compatibility(options, limits, { callers, places }, { maxBytes: maxMessageBytes, budget });
-  onStreamsThatStay(server, (stream, headers, flags, rawHeaders) => {
+  onStreamsThatStay(server, places, (stream, headers, flags, rawHeaders) => {
     if (answersUnary(stream, headers) || answersStream(stream, headers)) return;
     others.emit('stream', stream, headers, flags, rawHeaders);
   });
@@ -113,18 +114,25 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
 type OnStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number, rawHeaders: string[]) => void;
 
 // A stream that is reset in the turn it was opened costs no call: those who only open and reset (CVE-2023-44487) get none.
-function onStreamsThatStay(server: Http2Server | Http2SecureServer, onStream: OnStream): void {
-  let opened: Parameters<OnStream>[] = [];
+function onStreamsThatStay(server: Http2Server | Http2SecureServer, places: ConnectionPlaces, onStream: OnStream): void {
+  let opened: [Resets, Parameters<OnStream>][] = [];
   const begin = (): void => {
     const all = opened;
     opened = [];
-    for (const [stream, ...others] of all) if (!isGone(stream)) onStream(stream, ...others);
+    for (const [resets, arrived] of all) if (resets.begins(arrived[0])) onStream(...arrived);
   };
-  server.on('stream', (stream, headers, flags, rawHeaders) => {
-    if (opened.length === 0) setImmediate(begin);
+  const resetsOf = new WeakMap<ServerHttp2Session, Resets>();
+  server.on('session', (session: ServerHttp2Session) => {
+    resetsOf.set(session, new Resets(session, () => places.of(session)));
+  });
+  server.on('stream', (arrived, headers, flags, rawHeaders) => {
+    const stream = arrived as ServerHttp2Stream;
     // What breaks a stream is told by its close.
     stream.on('error', ignore);
-    opened.push([stream as ServerHttp2Stream, headers, flags, rawHeaders]);
+    const resets = stream.session === undefined ? undefined : resetsOf.get(stream.session as ServerHttp2Session);
+    if (resets?.opened(stream) !== true) return;
+    if (opened.length === 0) setImmediate(begin);
+    opened.push([resets, [stream, headers, flags, rawHeaders]]);
   });
 }
 
