@@ -18,9 +18,11 @@ import { Health } from './maintenance/health.ts';
 import { Housekeeper } from './maintenance/housekeeping.ts';
 import { Leader } from './maintenance/leader.ts';
 import { Reconciler } from './maintenance/reconcile.ts';
+import { Rescue } from './maintenance/rescue.ts';
 import { reportUnknownKeys } from './maintenance/secret-keys.ts';
 import { DatabaseClock } from './persistence/database-clock.ts';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './persistence/embedded-postgres.ts';
+import { Holder } from './persistence/holder.ts';
 import { migrate } from './persistence/migrate.ts';
 import { createOrm, type Orm } from './persistence/orm.ts';
 import { connectionOptions, createPool } from './persistence/pool.ts';
@@ -132,12 +134,17 @@ async function openStores(config: Config, database: DatabaseConfig, { log, event
   });
   const redis =
     config.redis === null ? null : new RedisConnection(config.redis, (message) => log.warn({ store: 'redis' }, message));
-  return { database, orm, pool, reports, batchPool, outcomePool, clock, clockSkewMs: () => skewMs, redis };
+  const holder = new Holder({
+    connection: connectionOptions(database),
+    leaseMs: config.delivery.leaseMs,
+    onError: (error) => log.warn({ err: error }, 'the session that says that this process lives was lost or not opened'),
+  });
+  return { database, orm, pool, reports, batchPool, outcomePool, clock, clockSkewMs: () => skewMs, holder, redis };
 }
 
 function createSchedule(config: Config, stores: Stores, { log, events }: Telemetry) {
   const { leaseMs } = config.delivery;
-  const postgres = new PostgresScheduler(stores.batchPool, { leaseMs });
+  const postgres = new PostgresScheduler(stores.batchPool, { leaseMs, holder: () => stores.holder.number });
   if (config.redis === null || stores.redis === null) {
     return { scheduler: postgres as Scheduler, index: null, isRedisAway: null };
   }
@@ -145,6 +152,7 @@ function createSchedule(config: Config, stores: Stores, { log, events }: Telemet
     keyPrefix: config.redis.keyPrefix,
     shards: config.redis.shards,
     leaseMs,
+    holder: () => stores.holder.number,
     now: () => stores.clock.now(),
     onJunk: (count) => events.junkRemoved(count),
   });
@@ -217,6 +225,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
   };
   const outcomes = new OutcomeStore({
     pool: stores.outcomePool,
+    holderId: () => stores.holder.id,
     disableAfterMs: config.delivery.disableAfterMs,
     disableAfterFailures: config.delivery.disableAfterFailures,
     onDisabled,
@@ -227,6 +236,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
     scheduler,
     publish: publishUpdates,
     isWatched: () => bus.isHeard,
+    isLost: (lease) => stores.holder.isLost(lease),
     onRetry: (delayMs) => dispatcher.wakeIn(delayMs),
     telemetry,
   });
@@ -241,6 +251,8 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
     maxConcurrency: Math.min(config.delivery.maxConcurrency, Math.floor(budget.outbound * DELIVERY_SHARE)),
     endpointConcurrency: config.delivery.endpointConcurrency,
     leaseMs: config.delivery.leaseMs,
+    holder: () => stores.holder.number,
+    isLost: (lease) => stores.holder.isLost(lease),
     maxTimeoutMs,
     now: () => stores.clock.now(),
     shutdownGraceMs: config.shutdownGraceMs,
@@ -414,7 +426,24 @@ function assemble(
       ),
     onError: (error) => events.storeFailed('database', error),
   });
-  const maintenance: LongRunning[] = [leader, housekeeper, backlog, adoption, ...(reconciler === null ? [] : [reconciler])];
+  const rescue = new Rescue({
+    pool: stores.batchPool,
+    scheduler: engine.scheduler,
+    index: engine.index,
+    isLeading: () => leader.isLeading,
+    leaseMs: config.delivery.leaseMs,
+    sessionLostAgoMs: () => leader.sessionLostAgoMs,
+    onRescued: (holder, count) => log.warn({ holder, count }, 'what a process held that has died is due'),
+    onError: (store, error) => events.storeFailed(store, error),
+  });
+  const maintenance: LongRunning[] = [
+    leader,
+    housekeeper,
+    backlog,
+    adoption,
+    rescue,
+    ...(reconciler === null ? [] : [reconciler]),
+  ];
   reportGauges(config, telemetry, backlog, engine, doors);
   const addresses = { http: '', grpc: '', metrics: '' };
   const stages = new Stages((name, err) => log.error({ err, part: name }, 'a part of this process did not stop as it should'));
@@ -435,6 +464,8 @@ function assemble(
       return Promise.all([stores.orm.close(true), stores.reports.close(), ...pools.map((pool) => pool.end())]);
     },
   });
+  // One that only publishes holds nothing.
+  if (config.role !== 'api') stages.add(stores.holder.name, stores.holder);
   stages.add('redis', {
     start: () => stores.redis?.connect().catch((error: unknown) => events.storeFailed('redis', error)),
     drain: () => stores.redis?.close(),

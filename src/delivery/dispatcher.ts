@@ -56,6 +56,10 @@ export interface DispatcherOptions {
   readonly endpointConcurrency: number;
   /** For how long what is committed here is held, in milliseconds. */
   readonly leaseMs: number;
+  /** The number of this process, which its leases carry; 0 when it has none. */
+  readonly holder?: () => number;
+  /** Whether others may have the delivery, though its lease has not run out (see Holder). */
+  readonly isLost?: (lease: Leased) => boolean;
   /** No attempt takes longer, in milliseconds. */
   readonly maxTimeoutMs: number;
   /** Milliseconds since 1970 by the database's clock. */
@@ -131,6 +135,7 @@ export class Dispatcher implements LongRunning {
     };
     return {
       leaseMs: this.#options.leaseMs,
+      holder: this.#options.holder?.() ?? 0,
       events: events.map(isHeld),
       exceptWebhookIds: crowded.webhookIds,
       exceptUserIds: crowded.userIds,
@@ -336,7 +341,8 @@ export class Dispatcher implements LongRunning {
   #mayTry(lane: Lane, task: Task, target: Target | null): boolean | Promise<boolean> {
     if (target === null || !target.isOpen) return this.#cancel(task);
     const timeoutMs = Math.min(target.policy.timeoutMs, this.#options.maxTimeoutMs);
-    if (task.lease.expiresAt - performance.now() < timeoutMs + LEASE_MARGIN_MS) {
+    const isTooLate = task.lease.expiresAt - performance.now() < timeoutMs + LEASE_MARGIN_MS;
+    if (isTooLate || this.#options.isLost?.(task.lease) === true) {
       this.#release([task.lease], 0);
       return false;
     }

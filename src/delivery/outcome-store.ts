@@ -26,6 +26,8 @@ export interface DisabledWebhook {
 
 export interface OutcomeStoreOptions {
   readonly pool: Pool;
+  /** Of this process (see Holder). */
+  readonly holderId?: () => string | null;
   readonly disableAfterMs: number;
   readonly disableAfterFailures: number;
   /** Told after the commit; what is still pending for the webhook is to be cancelled then. */
@@ -67,7 +69,7 @@ export class OutcomeStore {
   // One statement and one commit, unless a receiver answered 410: then its webhook is disabled in the same transaction.
   async #write(rows: readonly OutcomeRow[], isEachTold: boolean): Promise<readonly (RecordedState | undefined)[]> {
     if (rows.some((row) => row.httpStatus === GONE)) return this.#recordGone(rows);
-    const { states, failing } = await recordOutcomes(this.#options.pool, rows, isEachTold);
+    const { states, failing } = await recordOutcomes(this.#options.pool, rows, isEachTold, this.#holderId());
     for (const webhook of failing) if (this.#hasFailedTooLong(webhook)) void this.#disable(webhook.webhookId);
     return states;
   }
@@ -77,7 +79,7 @@ export class OutcomeStore {
     const disabled: DisabledWebhook[] = [];
     try {
       await client.query('begin');
-      const { states } = await recordOutcomes(client, rows);
+      const { states } = await recordOutcomes(client, rows, true, this.#holderId());
       const gone = rows.filter(({ httpStatus }, index) => httpStatus === GONE && states[index] !== undefined);
       for (const webhookId of [...new Set(gone.map((row) => row.webhookId))].toSorted()) {
         const result = await disableWebhook(client, webhookId, 'gone');
@@ -92,6 +94,10 @@ export class OutcomeStore {
       client.release(true);
       throw error;
     }
+  }
+
+  #holderId(): string | null {
+    return this.#options.holderId?.() ?? null;
   }
 
   #hasFailedTooLong(webhook: FailingWebhook): boolean {

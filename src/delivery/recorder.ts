@@ -5,7 +5,7 @@ import { GroupCommit } from '../persistence/group-commit.ts';
 import type { OutcomeRow } from '../persistence/queries/record-outcomes.ts';
 import { isDataError } from '../persistence/store-errors.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
-import type { LeftAloneUntilMs, Scheduler, Settlement } from '../schedule/scheduler.ts';
+import type { Leased, LeftAloneUntilMs, Scheduler, Settlement } from '../schedule/scheduler.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Recorded } from './outcome-store.ts';
 import type { Task } from './task.ts';
@@ -44,6 +44,8 @@ export interface RecorderOptions {
   /** Hears of what was given up, and of everything else while `isWatched`. */
   readonly publish: (updates: readonly StatusUpdate[]) => void;
   readonly isWatched: () => boolean;
+  /** Whether others may have the delivery, though its lease has not run out (see Holder). */
+  readonly isLost?: (lease: Leased) => boolean;
   /** Told of retries, so that the dispatcher's sleep ends in time. */
   readonly onRetry: (delayMs: number) => void;
   readonly telemetry: Telemetry;
@@ -177,7 +179,9 @@ export class Recorder {
   async #write(entries: readonly Entry[], isLockLikely: boolean): Promise<Recorded[]> {
     // Another process may hold the delivery by now: an outcome that comes after its lease may only bring good news.
     const now = performance.now();
-    const isValid = ({ task, row }: Entry): boolean => row.status === 'delivered' || task.lease.expiresAt > now;
+    const isLost = this.#options.isLost ?? (() => false);
+    const isValid = ({ task, row }: Entry): boolean =>
+      row.status === 'delivered' || (task.lease.expiresAt > now && !isLost(task.lease));
     const rows = entries.filter(isValid).map((entry) => entry.row);
     const write = { startedAt: now };
     const isWatched = this.#options.isWatched();

@@ -1,6 +1,7 @@
 // Leadership: of all processes, one holds an advisory lock in PostgreSQL and does what only one may do.
 import { Client, type ClientConfig } from 'pg';
 import { pause, type LongRunning } from '../lifecycle.ts';
+import { KEEPALIVE } from '../persistence/session.ts';
 
 /** How often a follower tries to take over, and a leader makes sure that its connection is alive. */
 const CHECK_INTERVAL_MS = 2000;
@@ -16,8 +17,6 @@ const IDLE_LIMIT_MS = 10_000;
  * this ends before the server gives the lock to another process. A process that was frozen finds it over when it goes on.
  */
 const BELIEF_MS = 8000;
-/** The server notices within some eleven seconds that the leader's machine is gone, instead of after two hours. */
-const KEEPALIVE = '-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3';
 /** Any number, as long as nothing else in this database locks by it. */
 const LOCK_KEY = 0x686f6d65;
 
@@ -36,6 +35,8 @@ export class Leader implements LongRunning {
   #hasLock = false;
   /** By the monotonic clock, when the last check was sent that the server answered. */
   #confirmedAt = Number.NEGATIVE_INFINITY;
+  /** By the monotonic clock, when a session ended that this process had not ended. */
+  #sessionLostAt = Number.NEGATIVE_INFINITY;
   #loop: Promise<void> = Promise.resolve();
 
   constructor(connection: ClientConfig, onError: (error: unknown) => void) {
@@ -46,6 +47,11 @@ export class Leader implements LongRunning {
   /** Asked by every job before each of its statements, so that one that was frozen sends none. */
   get isLeading(): boolean {
     return this.#hasLock && performance.now() < this.#confirmedAt + BELIEF_MS;
+  }
+
+  /** Since a session of this process was lost, in milliseconds: all sessions may have ended then. Infinite when none was. */
+  get sessionLostAgoMs(): number {
+    return performance.now() - this.#sessionLostAt;
   }
 
   /** Resolves after the first try, whatever came of it. */
@@ -81,6 +87,7 @@ export class Leader implements LongRunning {
       this.#confirmedAt = sentAt;
     } catch (error) {
       this.#onError(error);
+      this.#sessionLostAt = performance.now();
       await this.#lose();
     }
   }
@@ -88,7 +95,11 @@ export class Leader implements LongRunning {
   async #connect(): Promise<Client> {
     const client = new Client(this.#connection);
     // Only of the present connection: the end of an old one says nothing about its successor.
-    const ended = (): void => void (this.#client === client && this.#lose());
+    const ended = (): void => {
+      if (this.#client !== client) return;
+      this.#sessionLostAt = performance.now();
+      void this.#lose();
+    };
     client.on('error', ended);
     client.on('end', ended);
     this.#client = client;

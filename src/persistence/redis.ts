@@ -26,7 +26,7 @@ export type RedisHealth = { readonly state: 'up' } | { readonly state: 'down'; r
 export type OnRedisWarning = (message: string) => void;
 
 /** What is reported apart, each as one sentence until it works again. */
-type Topic = 'connection' | 'policy' | 'publish' | 'limits' | `subscribe ${string}`;
+type Topic = 'connection' | 'policy' | 'publish' | 'limits' | 'rescue' | `subscribe ${string}`;
 
 /** Who hears the broadcasts of a channel in this process. */
 export interface BroadcastListener {
@@ -203,6 +203,9 @@ export class RedisConnection {
     await this.#checkExtra('policy', 'Its memory policy is not checked', () => this.#checkPolicy());
     await this.#checkExtra('publish', 'Processes do not wake each other, and watchers see changes of others later', () =>
       commands instanceof Cluster ? commands.spublish(channel, '') : commands.publish(channel, ''),
+    );
+    await this.#checkExtra('rescue', 'What a dead process holds in Redis waits until its leases run out', () =>
+      commands.hscan(`${this.#keyPrefix}{wh:0}:held`, '0'),
     );
     await this.#checkExtra('limits', 'Each process counts calls and requests for itself', () => this.#checkLimits());
   }

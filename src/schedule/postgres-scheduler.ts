@@ -15,12 +15,14 @@ export class PostgresScheduler implements Scheduler {
   readonly name = 'postgres-scheduler';
   readonly #pool: Pool;
   readonly #leaseMs: number;
+  readonly #holder: () => number;
   readonly #wakeCallbacks: (() => void)[] = [];
   #afterWebhookId = '';
 
-  constructor(pool: Pool, options: { readonly leaseMs: number }) {
+  constructor(pool: Pool, options: { readonly leaseMs: number; readonly holder?: () => number }) {
     this.#pool = pool;
     this.#leaseMs = options.leaseMs;
+    this.#holder = options.holder ?? (() => 0);
   }
 
   start(): Promise<void> {
@@ -55,6 +57,7 @@ export class PostgresScheduler implements Scheduler {
       ...request,
       room,
       leaseMs: this.#leaseMs,
+      holder: this.#holder(),
       afterWebhookId: this.#afterWebhookId,
       maxWebhooks: MAX_WEBHOOKS_PER_CLAIM,
       dueWithinMs,

@@ -19,8 +19,12 @@ const MAX_CLAIM_ROUNDS = 3;
 const enqueueScript = loadScript('enqueue-4');
 const claimScript = loadScript('claim-6');
 const settleScript = loadScript('settle-4');
+const rescueScript = loadScript('rescue-4');
 const shutScript = loadScript('shut-6');
 const checkScript = loadScript('check-6');
+
+/** Leases looked at by one command when a process has died; in all there are some thousands. */
+const SCAN_PAGE = 1000;
 
 /** The keys of a check are gone at its end; should they be left behind, they expire. */
 const PROBE_MS = 1000;
@@ -56,6 +60,8 @@ export interface RedisSchedulerOptions {
   readonly keyPrefix: string;
   readonly shards: number;
   readonly leaseMs: number;
+  /** The number of this process, which its leases carry; 0 when it has none. */
+  readonly holder?: () => number;
   /**
    * Now by the clock that due moments are given in, PostgreSQL's, in milliseconds since 1970. The scripts compare it with Redis'
    * clock: a difference of more than 50 ms is added to every moment, so that clocks that are apart neither delay nor hasten.
@@ -86,6 +92,7 @@ export class RedisScheduler implements Scheduler {
   readonly name = 'redis-scheduler';
   readonly #redis: RedisConnection;
   readonly #leaseMs: number;
+  readonly #holder: () => number;
   readonly #now: () => number;
   readonly #onJunk: (count: number) => void;
   readonly #shards: readonly Shard[];
@@ -99,6 +106,7 @@ export class RedisScheduler implements Scheduler {
   constructor(redis: RedisConnection, options: RedisSchedulerOptions) {
     this.#redis = redis;
     this.#leaseMs = options.leaseMs;
+    this.#holder = options.holder ?? (() => 0);
     this.#now = options.now ?? Date.now;
     this.#onJunk = options.onJunk ?? (() => undefined);
     this.#channel = `${options.keyPrefix}wh:wake`;
@@ -194,6 +202,28 @@ export class RedisScheduler implements Scheduler {
     return this.release(settlements);
   }
 
+  /** The deliveries that a process holds here. */
+  async heldBy(holder: number): Promise<string[]> {
+    const ending = `:${holder}`;
+    const found = new Set<string>();
+    for (const { keys } of this.#shards) {
+      let cursor = '0';
+      do {
+        const [next, page] = await this.#redis.commands.hscan(keys[1], cursor, 'COUNT', SCAN_PAGE);
+        for (let at = 0; at < page.length; at += 2) {
+          if (page[at + 1]?.endsWith(ending) === true) found.add(deliveryIdOf(page[at] ?? ''));
+        }
+        cursor = next;
+      } while (cursor !== '0');
+    }
+    return [...found];
+  }
+
+  /** Makes due at once what a dead process holds of these. Returns how many. */
+  rescue(holder: number, held: readonly Pick<Leased, 'deliveryId' | 'webhookId'>[]): Promise<number> {
+    return this.#runGrouped(rescueScript, held, ({ deliveryId }) => [deliveryKey(deliveryId), holder]);
+  }
+
   /** Rejects while the schedule cannot do all it may have to: Redis is away, full, a replica, or forbids a command. */
   async checkWritable(): Promise<void> {
     await Promise.all(
@@ -265,6 +295,7 @@ export class RedisScheduler implements Scheduler {
       request.perWebhook,
       startRank,
       request.maxProbes ?? 0,
+      this.#holder(),
       ...room,
     ])) as ClaimReply;
     const [nextDueInMs, rank, junk, token, limited, probes] = reply;

@@ -38,7 +38,7 @@ beforeEach(async () => {
 /** Publishes as a process that sends what it commits. `ageMs`: how long before now the event's id was made. */
 async function publish(count = 1, ageMs = 0, client: Pool | PoolClient = pool): Promise<OwedDelivery[]> {
   const events = Array.from({ length: count }, () => eventRow({ id: newId('event', Date.now() - ageMs), userIds: ['alice'] }));
-  const hold = { leaseMs: LEASE_MS, events: events.map(() => true), exceptWebhookIds: [], exceptUserIds: [] };
+  const hold = { leaseMs: LEASE_MS, holder: 17, events: events.map(() => true), exceptWebhookIds: [], exceptUserIds: [] };
   const { owed } = await insertEvents(client as Pool, events, hold);
   return [...owed.values()].flat();
 }
@@ -98,7 +98,7 @@ test.each([
 test('whoever holds it may try it at once, and nobody else before the lease is over', async () => {
   const [{ deliveryId } = { deliveryId: '' }] = await publish();
   const { rows } = await pool.query<{ token: number }>(
-    `select extract(epoch from leased_until)::float8 * 1000 as token from deliveries`,
+    `select extract(epoch from date_trunc('milliseconds', leased_until))::float8 * 1000 as token from deliveries`,
   );
   const token = rows[0]?.token ?? 0;
   expect((await loadDeliveries(pool, [{ deliveryId, token }]))[0]?.waitMs).toBe(0);
@@ -108,7 +108,7 @@ test('whoever holds it may try it at once, and nobody else before the lease is o
 test('one that is handed back untried is scheduled', async () => {
   const [{ deliveryId } = { deliveryId: '' }] = await publish();
   const { rows } = await pool.query<{ token: number }>(
-    `select extract(epoch from leased_until)::float8 * 1000 as token from deliveries`,
+    `select extract(epoch from date_trunc('milliseconds', leased_until))::float8 * 1000 as token from deliveries`,
   );
   await releaseLeases(pool, [{ deliveryId, leasedUntilMs: rows[0]?.token ?? 0, dueAtMs: 0 }]);
   expect(await scheduled()).toEqual([deliveryId]);
@@ -224,7 +224,7 @@ test('a row that another session has locked keeps no other from being adopted, a
 test('a row that another session has locked keeps no other lease from being given back', async () => {
   const [locked, other] = (await publish(2)).map(({ deliveryId }) => deliveryId);
   const leases = await pool.query<{ id: string; ms: number }>(
-    'select id, (extract(epoch from leased_until) * 1000)::float8 as ms from deliveries',
+    `select id, (extract(epoch from date_trunc('milliseconds', leased_until)) * 1000)::float8 as ms from deliveries`,
   );
   const operator = await pool.connect();
   try {

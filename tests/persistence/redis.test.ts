@@ -72,6 +72,7 @@ test('a database that the server has is the one that is written to', async () =>
 test.each([
   ['info', 'Its memory policy is not checked'],
   ['publish', 'Processes do not wake each other'],
+  ['hscan', 'What a dead process holds in Redis waits until its leases run out'],
   ['incrby', 'Each process counts calls and requests for itself'],
   ['subscribe', 'Without the subscription to wh:wake'],
 ])('a user without %s is told which command to grant and what it is for, once', async (command, purpose) => {
@@ -100,6 +101,8 @@ test('the user of docs/operations.md may do all that the service does, and no mo
   await index.enqueue([item]);
   const [lease] = (await index.claim({ max: 10, perWebhook: 10, room: new Map() })).leased;
   expect(lease?.deliveryId).toBe(item.deliveryId);
+  expect(await index.heldBy(17)).toEqual([]);
+  expect(await index.rescue(17, [item])).toBe(0);
   if (lease !== undefined) await index.settle([{ ...lease, dueAtMs: null }]);
   await index.shut();
   await index.reopen();

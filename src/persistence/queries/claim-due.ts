@@ -1,6 +1,7 @@
 // The claim statement: takes due deliveries from PostgreSQL, a few of each webhook, and holds them for one lease.
 import type { Pool, PoolClient } from 'pg';
 import { plainArray, textArray } from '../array-parameter.ts';
+import { leaseEnd } from './holders.ts';
 
 /**
  * What is due is looked at by time first, up to so many rows: twice a full claim, and a millisecond. When these are all, only their
@@ -10,6 +11,8 @@ export const MAX_LOOK = 1000;
 
 export interface ClaimDueRequest {
   readonly leaseMs: number;
+  /** The number of the process that claims; without one the leases simply run out. */
+  readonly holder?: number;
   readonly max: number;
   readonly perWebhook: number;
   /** Tighter limits for single webhooks. */
@@ -24,7 +27,7 @@ export interface ClaimDueRequest {
 export interface ClaimedRow {
   readonly deliveryId: string;
   readonly webhookId: string;
-  /** `leased_until` in milliseconds since 1970; a whole number, so that it comes back to the same timestamp. */
+  /** `leased_until` in milliseconds since 1970, without its holder; a whole number, so that it comes back to the same timestamp. */
   readonly leasedUntilMs: number;
   readonly expirations: number;
 }
@@ -53,6 +56,7 @@ export async function claimDue(client: Pool | PoolClient, request: ClaimDueReque
       request.leaseMs,
       request.dueWithinMs,
       MAX_LOOK,
+      request.holder ?? 0,
     ],
   });
   const claimed: ClaimedRow[] = [];
@@ -120,12 +124,12 @@ with recursive early as materialized (
   limit $6::integer
 ), taken as (
   update deliveries d set
-    leased_until = date_trunc('milliseconds', now() + $7::float8 * interval '1 millisecond'),
+    leased_until = ${leaseEnd('$7::float8', '$10::integer')},
     lease_expirations = d.lease_expirations + (d.leased_until is not null)::integer
   where d.id = any (array(select id from due))
   returning d.id, d.webhook_id, d.leased_until, d.lease_expirations
 )
-select id, webhook_id, (extract(epoch from leased_until) * 1000)::float8, lease_expirations from taken
+select id, webhook_id, (extract(epoch from date_trunc('milliseconds', leased_until)) * 1000)::float8, lease_expirations from taken
 union all
 select null, coalesce(max(webhook_id), ''), count(*)::float8, (select is_whole from look)::integer
 from walk where (select count(*) from due) < $6::integer`;

@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import { idFloor, timeOfId } from '../../domain/ids.ts';
 import { arrayLiteral, plainArray, textArray, unlessUsual } from '../array-parameter.ts';
 import { MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from './held-from-birth.ts';
+import { leaseEnd } from './holders.ts';
 
 export interface EventRow {
   readonly id: string;
@@ -32,6 +33,8 @@ export interface OwedDelivery {
 /** Which deliveries are written as held by the caller's process, which tries them at once. */
 export interface BirthHold {
   readonly leaseMs: number;
+  /** The number of the process that holds them; without one the leases simply run out. */
+  readonly holder?: number;
   /** For each event, whether its deliveries are held. */
   readonly events: readonly boolean[];
   /** Those of these webhooks are not, nor those of these users. */
@@ -44,7 +47,7 @@ export interface InsertedEvents {
   readonly owed: Map<string, OwedDelivery[]>;
   /** When all of them were created, in milliseconds since 1970. */
   readonly createdAtMs: number;
-  /** `leased_until` of those that are held, in whole milliseconds since 1970; null when nothing was to be held. */
+  /** `leased_until` of those that are held, in whole milliseconds since 1970, without its holder; null when nothing was to be held. */
   readonly heldUntilMs: number | null;
 }
 
@@ -98,6 +101,7 @@ export async function insertEvents(pool: Pool, events: readonly EventRow[], hold
       timeOfId(newestId),
       idFloor('delivery', timeOfId(oldestId)),
       textArray(hold?.exceptUserIds ?? []),
+      hold?.holder ?? 0,
     ],
   });
   const owed = new Map<string, OwedDelivery[]>();
@@ -202,7 +206,7 @@ with incoming as materialized (
 ), made as (
   insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, leased_until)
   select id, event_id, webhook_id, user_id, event_type, case when not is_held then now() end,
-    case when is_held then date_trunc('milliseconds', now() + $11::float8 * interval '1 millisecond') end
+    case when is_held then ${leaseEnd('$11::float8', '$18::integer')} end
   from owed
 )
 select number, id, webhook_id, other_user_id, revision, is_held, null::float8, null::float8 from owed

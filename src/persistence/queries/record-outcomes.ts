@@ -54,12 +54,15 @@ export interface RecordedBatch {
  * Writes outcomes. The fence is `attempt_count`: it must still be what it was when the delivery was taken. A delivery that was
  * cancelled meanwhile keeps its status unless the receiver took it after all, and one that was delivered before stays delivered
  * whatever comes of sending it again. One that was asked for by hand meanwhile is due at once, unless it was delivered.
+ * One that failed is written only while its process is not thought dead: others may be trying it.
  * @param isEachTold else first tries that succeeded at once share one answer, with the time of the last of them: nobody watches
+ * @param holderId the process that brings them; null when it never had a number, so that its leases only run out
  */
 export async function recordOutcomes(
   client: Pool | PoolClient,
   outcomes: readonly OutcomeRow[],
   isEachTold = true,
+  holderId: string | null = null,
 ): Promise<RecordedBatch> {
   // Sorted, so that two batches that share rows cannot deadlock.
   const sorted = [...outcomes.entries()].toSorted(([, a], [, b]) => (a.deliveryId < b.deliveryId ? -1 : 1));
@@ -126,6 +129,7 @@ export async function recordOutcomes(
         null,
         textArray,
       ),
+      holderId,
     ],
   });
   const states = Array.from<RecordedState | undefined>({ length: rows.length });
@@ -173,6 +177,9 @@ const isQuick = `(o.status = 'delivered' and d.attempt_count + o.expirations = 0
 const isAskedFor = `(d.next_trigger = 'manual' and o.trigger = 'automatic' and o.status <> 'delivered' and d.delivered_at is null
       and d.status in ('pending', 'retrying'))`;
 
+/** Asked once a statement, and only when an attempt of the batch failed. */
+const isAlive = `(select $17::text is null or exists (select 1 from holders where id = $17 and ended_at is null))`;
+
 // A first-try success is told by its delivery row alone; every other attempt gets a row of its own.
 // Health: one success resets it; a webhook that neither failed nor was failing is not written at all.
 const statement = `
@@ -218,7 +225,7 @@ with outcome as materialized (
     updated_at = clock_timestamp(),
     changed_at = case when not ${isQuick} then clock_timestamp() end
   from outcome o
-  where d.id = o.id and d.attempt_count = o.attempt_count and d.status <> 'delivered'
+  where d.id = o.id and d.attempt_count = o.attempt_count and d.status <> 'delivered' and (o.status = 'delivered' or ${isAlive})
   returning o.number, o.expirations, d.id, d.webhook_id, d.attempt_count, d.attempted_at, d.duration_ms, d.http_status, d.response,
     d.response_truncated, d.response_oddity, d.error_code, d.error_message, d.last_trigger, d.status, d.changed_at is null and not $15 as shares,
     coalesce(d.changed_at, d.updated_at) as updated_at,

@@ -4,7 +4,7 @@ import { plainArray, textArray } from '../array-parameter.ts';
 
 export interface Release {
   readonly deliveryId: string;
-  /** The lease that is ended; one that was given since is left alone. */
+  /** The lease that is ended, by its end in whole milliseconds; one that was given since is left alone. */
   readonly leasedUntilMs: number;
   /** Not to be tried before, in milliseconds since 1970; null leaves the row's own time. */
   readonly dueAtMs: number | null;
@@ -33,7 +33,7 @@ const statement = `
 with free as materialized (
   select d.id, r.due_ms
   from unnest($1::text[], $2::float8[], $3::float8[]) as r(id, leased_until_ms, due_ms)
-  join deliveries d on d.id = r.id and d.leased_until = to_timestamp(r.leased_until_ms / 1000.0)
+  join deliveries d on d.id = r.id and date_trunc('milliseconds', d.leased_until) = to_timestamp(r.leased_until_ms / 1000.0)
   order by d.id for no key update of d skip locked
 )
 update deliveries d set

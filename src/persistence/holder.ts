@@ -1,0 +1,137 @@
+// The holder: this process as the one that its leases name. Others see from its session that it lives, and take over when that is gone.
+import { randomUUID } from 'node:crypto';
+import { Client, type ClientConfig } from 'pg';
+import { pause } from '../lifecycle.ts';
+import { APPLICATION_NAME } from './queries/horizon.ts';
+import { deleteHolder, retakeNumber, takeNumber } from './queries/holders.ts';
+import { KEEPALIVE } from './session.ts';
+
+/** How often the session is asked whether it is alive, and a new one tried, in milliseconds: others give up a process after two seconds. */
+const CHECK_INTERVAL_MS = 500;
+/** A check that takes longer counts as a lost session. */
+const CHECK_TIMEOUT_MS = 5000;
+/** Numbers tried in one check: of 999, most are free. */
+const MAX_TRIES = 20;
+
+export interface HolderOptions {
+  readonly connection: ClientConfig;
+  readonly leaseMs: number;
+  readonly onError: (error: unknown) => void;
+}
+
+/**
+ * A frozen process keeps its session, as its kernel answers for it, and so keeps what it holds until the leases end; a dead one loses it at once, and
+ * one whose machine is gone in some ten seconds. One without a session has no number: its new leases simply run out.
+ */
+export class Holder {
+  readonly name = 'holder';
+  readonly #connection: ClientConfig;
+  readonly #leaseMs: number;
+  readonly #onError: (error: unknown) => void;
+  readonly #stopping = new AbortController();
+  #client: Client | undefined;
+  #taken: { readonly id: string; readonly number: number } | null = null;
+  #hasLock = false;
+  #lostUntil = Number.NEGATIVE_INFINITY;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor({ connection, leaseMs, onError }: HolderOptions) {
+    this.#connection = {
+      ...connection,
+      query_timeout: CHECK_TIMEOUT_MS,
+      options: `${connection.options ?? ''} ${KEEPALIVE}`,
+    };
+    this.#leaseMs = leaseMs;
+    this.#onError = onError;
+  }
+
+  /** What new leases carry; 0 while this process has no session. */
+  get number(): number {
+    return this.#hasLock ? (this.#taken?.number ?? 0) : 0;
+  }
+
+  /** Under which a failed attempt is recorded: refused once others may have what this process held. Null: it never had a number. */
+  get id(): string | null {
+    return this.#taken?.id ?? null;
+  }
+
+  /** Whether others may have this delivery, though the lease has not run out: this process was thought dead after it took it. */
+  isLost(lease: { readonly expiresAt: number }): boolean {
+    return lease.expiresAt <= this.#lostUntil;
+  }
+
+  /** Resolves after the first try, whatever came of it. */
+  async start(): Promise<void> {
+    await this.#check();
+    this.#loop = this.#run();
+  }
+
+  /** To be called when nothing is held any more. */
+  async drain(): Promise<void> {
+    this.#stopping.abort();
+    await this.#loop;
+    if (this.#client !== undefined && this.#taken !== null)
+      await deleteHolder(this.#client, this.#taken.id).catch(this.#onError);
+    await this.#lose();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    for (;;) {
+      await pause(CHECK_INTERVAL_MS, signal);
+      if (signal.aborted) return;
+      await this.#check();
+    }
+  }
+
+  async #check(): Promise<void> {
+    try {
+      const client = this.#client ?? (await this.#connect());
+      if (this.#hasLock) await client.query('select 1');
+      else await this.#take(client);
+    } catch (error) {
+      this.#onError(error);
+      await this.#lose();
+    }
+  }
+
+  async #take(client: Client): Promise<void> {
+    if (this.#taken !== null) {
+      const state = await retakeNumber(client, this.#taken.id, this.#taken.number);
+      if (state === 'busy') return;
+      if (state === 'ended') {
+        this.#lostUntil = performance.now() + this.#leaseMs;
+        this.#taken = null;
+      }
+    }
+    for (let tries = 0; this.#taken === null && tries < MAX_TRIES; tries += 1) {
+      const id = randomUUID();
+      const number = await takeNumber(client, id);
+      if (number !== null) this.#taken = { id, number };
+    }
+    if (this.#taken === null) return;
+    await client.query(`select set_config('application_name', $1, false)`, [
+      `${APPLICATION_NAME} holder ${this.#taken.number}`,
+    ]);
+    this.#hasLock = this.#client === client;
+  }
+
+  async #connect(): Promise<Client> {
+    const client = new Client(this.#connection);
+    // Only of the present session: the end of an old one says nothing about its successor.
+    const ended = (): void => void (this.#client === client && this.#lose());
+    client.on('error', ended);
+    client.on('end', ended);
+    this.#client = client;
+    await client.connect();
+    return client;
+  }
+
+  async #lose(): Promise<void> {
+    this.#hasLock = false;
+    const client = this.#client;
+    this.#client = undefined;
+    // A connection that is stuck does not end in good order either.
+    await Promise.race([client?.end().catch(() => undefined), pause(1000)]);
+  }
+}

@@ -1,0 +1,50 @@
+-- Makes due at once what a dead process holds. A delivery that somebody else holds by now, or nobody, is left alone.
+--
+-- ARGV[3…] groups of one webhook: webhook, count, '', then count times: delivery, number of the holder
+-- Returns  { how many are due, 1 when a sleeper should wake else 0 }
+
+local rescued = 0
+
+local webhooks = {}
+local at = 3
+while at <= #ARGV do
+  webhooks[#webhooks + 1] = ARGV[at]
+  at = at + 3 + 2 * ARGV[at + 1]
+end
+local suspected = suspects_among(webhooks)
+
+at = 3
+while at <= #ARGV do
+  local webhook, count = ARGV[at], tonumber(ARGV[at + 1])
+  local left_alone_until = suspected[webhook]
+  local key = of_webhook .. webhook
+  local deliveries = {}
+  for i = 1, count do
+    deliveries[i] = ARGV[at + 1 + 2 * i]
+  end
+  local scores = redis.call('ZMSCORE', key, unpack(deliveries))
+  local holds = redis.call('HMGET', held, unpack(deliveries))
+  local due, holding = {}, {}
+  for i = 1, count do
+    local expirations, holder = read_hold(holds[i])
+    local token = scores[i] and tonumber(scores[i]) or 0
+    if token > now and holder == ARGV[at + 2 + 2 * i] then
+      due[#due + 1] = now
+      due[#due + 1] = deliveries[i]
+      -- It stays in `held`: the next claim must find and count it.
+      holding[#holding + 1] = deliveries[i]
+      holding[#holding + 1] = expirations
+      -- It was a probe, whose outcome nobody tells any more.
+      if left_alone_until == token then left_alone_until = suspect(webhook, now) end
+    end
+  end
+  if #due > 0 then
+    redis.call('ZADD', key, unpack(due))
+    redis.call('HSET', held, unpack(holding))
+    repair(webhook, left_alone_until)
+    rescued = rescued + #due / 2
+  end
+  at = at + 3 + 2 * count
+end
+
+return { rescued, rescued > 0 and 1 or 0 }
