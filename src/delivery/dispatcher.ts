@@ -282,7 +282,7 @@ export class Dispatcher implements LongRunning {
     try {
       const { directory, recorder } = this.#options;
       const target = directory.peek(task.webhookId, task.revision) ?? (await directory.load(task.webhookId));
-      const mayTry = this.#mayTry(lane, task, target);
+      const mayTry = this.#mayTry(started, target);
       const isToTry = typeof mayTry === 'boolean' ? mayTry : await mayTry;
       if (isToTry && target !== null) {
         const { outcome, traceId } = await this.#options.send(target, task, task.attemptCount + task.lease.expirations + 1);
@@ -338,7 +338,8 @@ export class Dispatcher implements LongRunning {
   }
 
   /** Whether it may be tried now; else it is done with here. A promise only where something has to be asked. */
-  #mayTry(lane: Lane, task: Task, target: Target | null): boolean | Promise<boolean> {
+  #mayTry(started: Started, target: Target | null): boolean | Promise<boolean> {
+    const { lane, task } = started;
     if (target === null || !target.isOpen) return this.#cancel(task);
     const timeoutMs = Math.min(target.policy.timeoutMs, this.#options.maxTimeoutMs);
     const isTooLate = task.lease.expiresAt - performance.now() < timeoutMs + LEASE_MARGIN_MS;
@@ -346,7 +347,8 @@ export class Dispatcher implements LongRunning {
       this.#release([task.lease], 0);
       return false;
     }
-    if (target.rateLimit > 0) return this.#isItsTurn(lane, task, target);
+    lane.ratePerSecond = target.rateLimit;
+    if (target.rateLimit > 0) return this.#isItsTurn(started, target);
     return !this.#isGivenUp(task, target);
   }
 
@@ -356,12 +358,39 @@ export class Dispatcher implements LongRunning {
     return false;
   }
 
-  async #isItsTurn(lane: Lane, task: Task, target: Target): Promise<boolean> {
+  // What has to wait for its rate stays here with its lease: given back, it would be claimed again for each request of its webhook.
+  async #isItsTurn(started: Started, target: Target): Promise<boolean> {
     const waitMs = await this.#options.pace(target);
-    if (waitMs === 0) return !this.#isGivenUp(task, target);
-    lane.pauseUntil(performance.now() + waitMs);
-    this.#release([task.lease], waitMs);
+    if (waitMs === 0) return !this.#isGivenUp(started.task, target);
+    const { lane, task } = started;
+    if (!this.#isAccepting || lane.queued >= target.rateLimit) {
+      this.#release([task.lease], waitMs);
+      // Whatever came before the rate was known: its lease may run out before its turn.
+      if (lane.queued > target.rateLimit)
+        this.#release(
+          this.#lanes.clear(lane).map((waiting) => waiting.lease),
+          waitMs,
+        );
+    } else this.#lanes.putBack(started);
+    const now = performance.now();
+    const isPaced = now < lane.pacedUntil;
+    lane.paceUntil(now + waitMs);
+    if (!isPaced) this.#resumeLater(lane);
     return false;
+  }
+
+  #resumeLater(lane: Lane): void {
+    const waitMs = Math.ceil(lane.pacedUntil - performance.now()) + 1;
+    setTimeout(() => {
+      const now = performance.now();
+      // The limit was asked again meanwhile, or the timer is early.
+      if (now < lane.pacedUntil) return this.#resumeLater(lane);
+      if (!this.#isAccepting) return;
+      this.#lanes.resume(lane, now);
+      this.#pump();
+      if (this.#lanes.hasRegained(lane, now)) this.#hasRegained = true;
+      this.#comeBack();
+    }, waitMs).unref();
   }
 
   /** It may be what kills its processes: then it ends without another try. */

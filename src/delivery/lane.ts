@@ -60,7 +60,10 @@ export class Lane {
   /** When the last attempt ended; null: there was none. */
   #learnedAt: number | null = null;
   #closedUntil = 0;
+  #pausedUntil = 0;
   #pacedUntil = 0;
+  /** Requests a second that its webhook allows; 0: as many as there are. Known once the first was to be sent. */
+  ratePerSecond = 0;
   /** How much of its queue came from where. */
   readonly waiting = new Waiting();
   /** Whether what waits here is counted as waiting for a fast receiver. */
@@ -104,7 +107,8 @@ export class Lane {
   /** Nothing in hand, and nothing bad to remember that is not long past. */
   isIdle(now: number): boolean {
     if (this.queued + this.inFlight > 0) return false;
-    const isWell = this.#failuresInRow === 0 && this.#allowed() >= this.#maxInFlight;
+    // Its rate is remembered as well: else a claim takes more for it than it may send.
+    const isWell = this.#failuresInRow === 0 && this.#allowed() >= this.#maxInFlight && this.ratePerSecond === 0;
     return isWell ? !this.isClosed(now) : now > Math.max(this.#learnedAt ?? 0, this.closedUntil) + MEMORY_MS;
   }
 
@@ -129,11 +133,20 @@ export class Lane {
   }
 
   get closedUntil(): number {
-    return Math.max(this.#closedUntil, this.#pacedUntil);
+    return Math.max(this.#closedUntil, this.#pausedUntil);
   }
 
-  /** Nothing is sent before `until` (on `performance.now()`): the receiver's own rate limit. */
+  /** Closes it until then (on `performance.now()`): what waits goes back. */
   pauseUntil(until: number): void {
+    this.#pausedUntil = Math.max(this.#pausedUntil, until);
+  }
+
+  /** When its webhook's own rate limit lets the next request go, on `performance.now()`. What waits stays. */
+  get pacedUntil(): number {
+    return this.#pacedUntil;
+  }
+
+  paceUntil(until: number): void {
     this.#pacedUntil = Math.max(this.#pacedUntil, until);
   }
 
@@ -152,11 +165,16 @@ export class Lane {
   }
 
   canStart(now: number): boolean {
-    return this.queued > 0 && this.inFlight < this.#allowed() && !this.isClosed(now);
+    return this.queued > 0 && this.inFlight < this.#allowed() && now >= this.#pacedUntil && !this.isClosed(now);
   }
 
   push(task: Task): void {
     this.#queue.push(task);
+  }
+
+  /** Puts back one that was taken out and may not be sent yet. */
+  putBack(task: Task): void {
+    this.#queue.unshift(task);
   }
 
   /** The next delivery to attempt; undefined when there is none. */
@@ -212,7 +230,9 @@ export class Lane {
     const cap = this.#allowed();
     if (cap < this.#maxInFlight) return cap;
     const latencyMs = this.#latencyMs === 0 ? firstGuessMs : this.#latencyMs;
-    return Math.floor(cap * Math.min(MAX_AHEAD_FACTOR, Math.max(1, this.#aheadMs / latencyMs)));
+    const ahead = Math.floor(cap * Math.min(MAX_AHEAD_FACTOR, Math.max(1, this.#aheadMs / latencyMs)));
+    // What it may send in a second: more would wait here while its lease runs.
+    return this.ratePerSecond > 0 ? Math.min(ahead, this.ratePerSecond) : ahead;
   }
 
   // After a pause one request goes ahead alone; its outcome opens the lane or closes it for longer.

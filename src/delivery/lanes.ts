@@ -295,6 +295,18 @@ export class Lanes {
     if (lane.directPlaces(now) === 0) this.#crowded.add(lane);
   }
 
+  /** Takes back in what was started and may not be sent yet; it counts as in flight until it is `finished`. */
+  putBack({ lane, task }: Started): void {
+    this.#count(lane, task, 1);
+    this.#countBytes(lane, task, 1);
+    lane.putBack(task);
+  }
+
+  /** A lane that was paced stands to start something again. */
+  resume(lane: Lane, now: number): void {
+    if (lane.canStart(now)) this.#lineUp(lane, now);
+  }
+
   /** Takes out everything of one lane that was not started. */
   clear(lane: Lane): Task[] {
     const tasks = lane.clear();

@@ -15,6 +15,11 @@ export class Queue<Item extends object> {
     this.#items.push(item);
   }
 
+  /** Puts one in front of the others, which are few: all of them move. */
+  unshift(item: Item): void {
+    this.#items.splice(this.#head, 0, item);
+  }
+
   /** The item that waits longest; undefined when there is none. */
   shift(): Item | undefined {
     const item = this.#items[this.#head];

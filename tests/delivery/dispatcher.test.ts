@@ -69,3 +69,73 @@ test('however many leases run out while they wait, they are ended a few hundred 
   expect(released.length).toBeLessThanOrEqual(WAITING / 500);
   await dispatcher.drain();
 });
+
+test('what a rate limit keeps waiting stays with its lease, and is sent once the limit allows', async () => {
+  const released: Settlement[] = [];
+  const sent: string[] = [];
+  const target = {
+    id: 'webhook_1',
+    userId: 'alice',
+    isOpen: true,
+    rateLimit: 5,
+    policy: { maxRetries: 1, retryDelayMs: 1, timeoutMs: 10_000 },
+  };
+  let windowEndsAt = 0;
+  let left = 0;
+  const dispatcher = new Dispatcher({
+    pool: {},
+    scheduler: {
+      onWake: () => undefined,
+      claim: async () => ({ leased: [], nextDueInMs: null, isLimited: false }),
+      enqueue: async () => 0,
+      release: async (settlements: readonly Settlement[]) => void released.push(...settlements),
+    },
+    directory: { peek: () => target, load: async () => target },
+    recorder: { isStalled: false, record: () => undefined, idle: async () => undefined },
+    send: async (_target: unknown, { deliveryId }: { deliveryId: string }) => {
+      sent.push(deliveryId);
+      return { outcome: { error: null, durationMs: 1, httpStatus: 200 }, traceId: '' };
+    },
+    // Two requests each window.
+    pace: async () => {
+      const now = performance.now();
+      if (now >= windowEndsAt) [windowEndsAt, left] = [now + 50, 2];
+      left -= 1;
+      return left >= 0 ? 0 : windowEndsAt - now;
+    },
+    maxConcurrency: 512,
+    endpointConcurrency: 16,
+    leaseMs: 45_000,
+    maxTimeoutMs: 10_000,
+    now: () => Date.now(),
+    shutdownGraceMs: 0,
+    abort: () => undefined,
+    telemetry: createTelemetry(toConfig({ ENVIRONMENT: 'test', LOG_LEVEL: 'silent' })),
+  } as unknown as DispatcherOptions);
+  await dispatcher.start();
+  const event = {
+    id: 'event_1',
+    eventType: 'order.created',
+    data: '{}',
+    occurredAtMs: 0,
+    publisher: 'orders',
+    userIds: ['alice'],
+    broadcast: false,
+    traceparent: null,
+    idempotencyKey: null,
+    requestHash: null,
+  };
+  const owed = Array.from({ length: 6 }, (_, n) => ({
+    deliveryId: `delivery_${n}`,
+    webhookId: 'webhook_1',
+    userId: 'alice',
+    revision: 1,
+    isHeld: true,
+  }));
+  const hold = { untilMs: 0, expiresAt: performance.now() + 45_000 };
+  await dispatcher.accept({ events: [{ event, owed }], createdAtMs: 0, hold });
+  await eventually(() => sent.length === 6);
+  await dispatcher.drain();
+  expect(new Set(sent).size).toBe(6);
+  expect(released).toEqual([]);
+});

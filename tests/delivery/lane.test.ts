@@ -110,10 +110,17 @@ describe('a lane', () => {
 
   test('stays paced while successes come in', () => {
     const lane = laneWith(10);
-    lane.pauseUntil(500);
+    lane.paceUntil(500);
     lane.learn(null, 5, 100);
     expect(lane.canStart(499)).toBe(false);
     expect(lane.canStart(500)).toBe(true);
+  });
+
+  test('takes no more than its webhook may be sent in a second, and remembers that', () => {
+    const lane = laneWith(0);
+    lane.ratePerSecond = 5;
+    lane.learn(null, 1, 0);
+    expect([lane.room(0), lane.directPlaces(0), lane.isIdle(0)]).toEqual([5, 2, false]);
   });
 
   test('fetches ahead what its receiver answers in five seconds, or may be taken to, and no more than so many', () => {
