@@ -1,5 +1,6 @@
 // The payload of an event: which JSON is accepted, and the exact text that every receiver gets.
 import { invalid, ServiceError } from './errors.ts';
+import { jsonShape, parseExactJson } from './json-text.ts';
 
 /**
  * Levels of nesting. JSON.stringify overflows its stack between 3,000 and 5,000 levels and protobuf's Struct stops at 50; 32 is
@@ -15,10 +16,13 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** Parses the UTF-8 text of a JSON object and checks it; errors name `field`. */
 export function parsePayload(bytes: Uint8Array, maxBytes: number, field: string): string {
   if (bytes.byteLength > maxBytes) throw tooLarge(bytes.byteLength, maxBytes, field);
+  const shape = jsonShape(bytes);
+  if (shape.depth > MAX_PAYLOAD_DEPTH) throw tooDeep(field);
   let value: unknown;
   try {
-    value = JSON.parse(utf8.decode(bytes));
+    value = parseExactJson(utf8.decode(bytes), shape, field);
   } catch (cause) {
+    if (cause instanceof ServiceError) throw cause;
     throw new ServiceError('invalid_argument', 'payload_malformed', `${field}: is not well-formed UTF-8 JSON`, {
       violations: [{ field, message: 'is not well-formed UTF-8 JSON' }],
       cause,
@@ -50,7 +54,7 @@ function check(value: unknown, depth: number, field: string): void {
     return;
   }
   if (typeof value !== 'object' || value === null) return;
-  if (depth > MAX_PAYLOAD_DEPTH) throw invalid('payload_too_deep', field, `is nested deeper than ${MAX_PAYLOAD_DEPTH} levels`);
+  if (depth > MAX_PAYLOAD_DEPTH) throw tooDeep(field);
   if (Array.isArray(value)) {
     for (const item of value) check(item, depth + 1, field);
     return;
@@ -60,6 +64,10 @@ function check(value: unknown, depth: number, field: string): void {
     if (key === '__proto__') throw invalid('payload_key_forbidden', field, 'holds the key "__proto__"');
     check((value as Record<string, unknown>)[key], depth + 1, field);
   }
+}
+
+function tooDeep(field: string): ServiceError {
+  return invalid('payload_too_deep', field, `is nested deeper than ${MAX_PAYLOAD_DEPTH} levels`);
 }
 
 function tooLarge(size: number, maxBytes: number, field: string): ServiceError {

@@ -6,7 +6,7 @@ import { invalid, type ServiceError } from '../domain/errors.ts';
 import type { OwnerNotice } from '../realtime/status-bus.ts';
 import type { FeedMessage, Told } from '../realtime/watcher.ts';
 import { validateMessage } from './interceptors/validate.ts';
-import { parseJsonBody } from './rest/json-body.ts';
+import { parseJsonBody } from './body/json-body.ts';
 import { messageFromJson } from './rest/json-input.ts';
 
 /** A delivery that was given up or cancelled reaches nobody; one that waits for a try by hand is a retry like any other. */

@@ -52,10 +52,29 @@ describe('a payload', () => {
     ['payload_malformed', '{"a":1,}'],
     ['payload_malformed', ''],
     ['payload_number_not_representable', '{"a":1e400}'],
+    ['payload_number_not_representable', '{"a":9007199254740993}'],
+    ['payload_number_not_representable', '{"a":12345678901234567168}'],
+    ['key_duplicate', '{"a":1,"\\u0061":2}'],
     ['payload_too_deep', nested(MAX_PAYLOAD_DEPTH + 1)],
     ['payload_key_forbidden', '{"a":{"__proto__":{}}}'],
   ])('is refused as %s: %s', (reason, text) => {
     expect(() => parse(text)).toThrow(expect.objectContaining({ reason }));
+  });
+
+  test.each([
+    ['data.ids[1]', '{"ids":[1,-9007199254740993]}'],
+    ['data.a.b', '{"x":"\\"}{,:","a":{"b":[],"c":{} , "b":2}}'],
+    ['data.a', '{"a":' + '9'.repeat(400_000) + '}'],
+  ])('is refused with the path %s', (field, text) => {
+    expect(() => parse(text)).toThrow(expect.objectContaining({ violations: [expect.objectContaining({ field })] }));
+  });
+
+  test.each([
+    ['{"a":9007199254740991,"b":-9007199254740992,"c":1234567890123456}'],
+    ['{"a":"9007199254740993","b":0.30000000000000004,"c":1.2345678901234567890,"d":12345678901234567e3}'],
+    ['{"a":{"k":1},"b":{"k":1},"c":[{"k":":"},{"k":"\\":"}], "9007199254740993" : 1}'],
+  ])('is taken when nothing in it changes: %s', (text) => {
+    expect(parse(text)).toBe(JSON.stringify(JSON.parse(text)));
   });
 
   test('is refused as malformed when it is not UTF-8', () => {

@@ -207,10 +207,9 @@ test('tells an unknown route, and which methods a known one takes', async () => 
 
 test.each([
   '{"z":1,"a":2,"10":3,"2":4}',
-  '{"big":1e308,"small":5e-324,"precise":0.1,"long":12345678901234567890,"negative":-0}',
+  '{"big":1e308,"small":5e-324,"precise":0.1,"long":1234567890123456,"negative":-0}',
   '{"nul":"\\u0000","pair":"\\ud83d\\ude00","lone":"\\ud800","é":"\u2028"}',
   '{"constructor":{"prototype":1},"toString":null,"nested":[[[{}]],true]}',
-  '{"twice":1,"twice":2}',
 ])('keeps the payload %s as JSON.parse reads it', async (data) => {
   const answer = await publish(`{"event_type":"order.created","audience":{"broadcast":true},"data":${data}}`);
   expect(answer.status).toBe(202);
@@ -233,6 +232,8 @@ test('the same payload gives the same bytes at every door', async () => {
 
 test.each([
   ['{"a":1e400}', 400, 'payload_number_not_representable'],
+  ['{"a":9007199254740993}', 400, 'payload_number_not_representable'],
+  ['{"twice":1,"twice":2}', 400, 'key_duplicate'],
   ['{"a":[-1e999]}', 400, 'payload_number_not_representable'],
   ['{"__proto__":{"admin":true}}', 400, 'payload_key_forbidden'],
   ['{"a":[{"__proto__":1}]}', 400, 'payload_key_forbidden'],

@@ -1,10 +1,11 @@
 // What a body says, once its caller is known: unpacked and decoded within bounds, and the caller's fault when it cannot be.
 import { promisify } from 'node:util';
 import { brotliDecompress, brotliDecompressSync, gunzip, gunzipSync } from 'node:zlib';
-import { fromBinary, fromJsonString } from '@bufbuild/protobuf';
-import type { DescMessage, Message } from '@bufbuild/protobuf';
+import { fromBinary, fromJson } from '@bufbuild/protobuf';
+import type { DescMessage, JsonValue, Message } from '@bufbuild/protobuf';
 import { ServiceError } from '../../domain/errors.ts';
 import { JSON_OPTIONS, READ_OPTIONS } from '../connect-options.ts';
+import { parseJson } from './json-body.ts';
 
 /** Longer packed bodies are unpacked by a thread: to hand a shorter one over would cost more than to unpack it. */
 const UNPACK_AT_ONCE_BYTES = 16_384;
@@ -33,9 +34,10 @@ export function malformed(cause?: unknown): ServiceError {
 export function decodeMessage(schema: DescMessage, bytes: Uint8Array, isJson: boolean): Message {
   try {
     if (!isJson) return fromBinary(schema, bytes, READ_OPTIONS);
-    return fromJsonString(schema, JSON_OPTIONS.textDecoder.decode(bytes), JSON_OPTIONS);
+    return fromJson(schema, parseJson(bytes) as JsonValue, JSON_OPTIONS);
   } catch (thrown) {
     if (!isJson) throw malformed(thrown);
+    if (thrown instanceof ServiceError) throw thrown;
     const message = thrown instanceof Error ? thrown.message : 'The body is not well-formed JSON.';
     throw new ServiceError('invalid_argument', 'body_malformed', message, { cause: thrown });
   }

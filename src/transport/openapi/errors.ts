@@ -9,6 +9,7 @@ export const codes: Record<Reason, ErrorCode> = {
   field_invalid: 'invalid_argument',
   field_unknown: 'invalid_argument',
   body_malformed: 'invalid_argument',
+  key_duplicate: 'invalid_argument',
   event_type_unknown: 'invalid_argument',
   endpoint_url_invalid: 'invalid_argument',
   endpoint_url_forbidden: 'invalid_argument',
