@@ -64,8 +64,10 @@ export const cases: readonly FaultCase[] = [
     title: 'receivers break off in the middle of an answer',
     ci: true,
     async run(world, check) {
+      world.sink.behave('/cut-status', { raw: 'HTTP/1.1 20' });
       world.sink.behave('/cut-headers', { kind: 'cut-headers' });
       world.sink.behave('/cut-body', { kind: 'cut-body' });
+      const line = await world.createWebhook('/cut-status');
       const headers = await world.createWebhook('/cut-headers');
       const body = await world.createWebhook('/cut-body');
       await world.publish();
@@ -73,7 +75,7 @@ export const cases: readonly FaultCase[] = [
         async () => (await world.postgres.query<{ error_code: string }>(`select error_code from attempts where number = 1`))[0],
         { what: 'a failed attempt' },
       );
-      world.sink.behave('/cut-headers', { statuses: [200] });
+      world.sink.behave('/cut-status', { statuses: [200] });
       await world.settle();
       const verdict = await judge(world);
       const rows = new Map(
@@ -86,11 +88,16 @@ export const cases: readonly FaultCase[] = [
           }>(`select webhook_id, status, attempt_count, response_truncated from deliveries`)
         ).map((row) => [row.webhook_id, row]),
       );
-      check('cut in the headers: connection_reset', first.error_code === 'connection_reset', first.error_code);
+      check('cut in the status line: connection_reset', first.error_code === 'connection_reset', first.error_code);
       check(
         'and tried again',
-        rows.get(headers)?.status === 'delivered' && rows.get(headers)?.attempt_count === 2,
-        rows.get(headers)?.attempt_count ?? 0,
+        rows.get(line)?.status === 'delivered' && rows.get(line)?.attempt_count === 2,
+        rows.get(line)?.attempt_count ?? 0,
+      );
+      check(
+        'cut in the headers: delivered, and not tried again',
+        rows.get(headers)?.status === 'delivered' && rows.get(headers)?.attempt_count === 1,
+        JSON.stringify(rows.get(headers)),
       );
       const cut = rows.get(body);
       check(
@@ -113,8 +120,9 @@ export const cases: readonly FaultCase[] = [
         big: { behaviour: { kind: 'big' }, code: null },
         headers: {
           behaviour: { raw: `HTTP/1.1 200 OK\r\nX-Long: ${'x'.repeat(MEBIBYTE)}\r\n\r\n` },
-          code: 'response_headers_too_large',
+          code: null,
         },
+        endless: { behaviour: { raw: `HTTP/1.1 200 ${'x'.repeat(MEBIBYTE)}` }, code: 'response_headers_too_large' },
         gzip: { behaviour: { raw: compressed(thousandfold) }, code: null },
         bomb: { behaviour: { raw: compressed(bomb) }, code: null },
       };
