@@ -9,6 +9,8 @@ export interface FaultCase {
   readonly ci: boolean;
   /** Why it cannot be played on this machine; null when it can. */
   readonly needs?: () => Promise<string | null>;
+  /** Whether it compares times so closely that other cases beside it would decide: it is played after them, alone. */
+  readonly isAlone?: boolean;
   /** What differs from the usual environment of the processes. */
   readonly env?: Readonly<Record<string, string>>;
   /** False: the case starts its processes itself. */

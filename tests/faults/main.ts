@@ -17,19 +17,30 @@ if (wanted.length === 0) throw new Error(`there is no such fault; there are ${al
 let passed = 0;
 let failed = 0;
 // Most of a case is waiting for leases to run out, and each has stores and processes of its own.
-const left = [...wanted];
-await Promise.all(
-  Array.from({ length: Number(flags.parallel) }, async () => {
-    for (let item = left.shift(); item !== undefined; item = left.shift()) {
-      const missing = (await item.needs?.()) ?? null;
-      if (missing !== null) console.log(`skip ${item.id} ${item.title}: ${missing}`);
-      else if (await play(item)) passed += 1;
-      else failed += 1;
-    }
-  }),
+await playAll(
+  wanted.filter((item) => item.isAlone !== true),
+  Number(flags.parallel),
+);
+await playAll(
+  wanted.filter((item) => item.isAlone === true),
+  1,
 );
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed > 0 ? 1 : 0);
+
+async function playAll(items: readonly FaultCase[], atOnce: number): Promise<void> {
+  const left = [...items];
+  await Promise.all(
+    Array.from({ length: atOnce }, async () => {
+      for (let item = left.shift(); item !== undefined; item = left.shift()) {
+        const missing = (await item.needs?.()) ?? null;
+        if (missing !== null) console.log(`skip ${item.id} ${item.title}: ${missing}`);
+        else if (await play(item)) passed += 1;
+        else failed += 1;
+      }
+    }),
+  );
+}
 
 async function play(item: FaultCase): Promise<boolean> {
   const startedAt = performance.now();

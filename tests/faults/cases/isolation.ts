@@ -33,6 +33,7 @@ export const cases: readonly FaultCase[] = [
     title: `one user, then six, with a hundred webhooks each, whose receivers ${badTitles[kind]}`,
     // The two worst.
     ci: kind === 'slow' || kind === 'hang',
+    isAlone: true,
     env,
     startsProcesses: false,
     async run(world, check) {
@@ -43,6 +44,7 @@ export const cases: readonly FaultCase[] = [
     id: 'isolation-descriptors',
     title: 'the same receivers that never answer, while the process may have 512 files open',
     ci: false,
+    isAlone: true,
     env: { ...env, WITH_DESCRIPTORS: '512' },
     startsProcesses: false,
     async run(world, check) {
@@ -53,6 +55,7 @@ export const cases: readonly FaultCase[] = [
     id: 'isolation-idle-callers',
     title: 'the same receivers that answer just before the timeout, beside 2,000 idle connections to SERVER_PORT',
     ci: false,
+    isAlone: true,
     env,
     startsProcesses: false,
     async run(world, check) {

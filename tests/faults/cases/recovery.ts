@@ -45,6 +45,7 @@ function recoveryCase(id: string, title: string, ci: boolean, play: (world: Worl
     id,
     title,
     ci,
+    isAlone: true,
     env,
     startsProcesses: false,
     async run(world, check) {
