@@ -34,8 +34,7 @@ export function jsonShape(bytes: Uint8Array): JsonShape {
     }
     digits = 0;
     if (byte === QUOTE) {
-      i += 1;
-      for (; i < bytes.length && bytes[i] !== QUOTE; i += 1) if (bytes[i] === BACKSLASH) i += 1;
+      i = endOfString(bytes, i + 1);
     } else if (byte === COLON) keys += 1;
     else if (byte === 0x7b || byte === 0x5b) {
       depth += 1;
@@ -43,6 +42,29 @@ export function jsonShape(bytes: Uint8Array): JsonShape {
     } else if (byte === 0x7d || byte === 0x5d) depth -= 1;
   }
   return { depth: deepest, keys, hasLongInteger };
+}
+
+/** Most keys and values end within so many bytes; the end of a longer string is looked for by the runtime, many bytes at a time. */
+const NEAR_BYTES = 24;
+const { indexOf } = Uint8Array.prototype;
+
+/** Where the string whose first byte is at `from` has its closing quote; behind the last byte where it has none. */
+function endOfString(bytes: Uint8Array, from: number): number {
+  const near = Math.min(bytes.length, from + NEAR_BYTES);
+  let at = from;
+  for (; at < near; at += 1) {
+    if (bytes[at] === QUOTE) return at;
+    if (bytes[at] === BACKSLASH) at += 1;
+  }
+  for (;;) {
+    const quote = indexOf.call(bytes, QUOTE, at);
+    if (quote === -1) return bytes.length;
+    let slash = quote;
+    while (slash > at && bytes[slash - 1] === BACKSLASH) slash -= 1;
+    // Of an even number of backslashes each pair is one, and the quote ends the string.
+    if ((quote - slash) % 2 === 0) return quote;
+    at = quote + 1;
+  }
 }
 
 /**
