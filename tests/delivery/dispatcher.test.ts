@@ -9,6 +9,19 @@ import { eventually } from '../fixtures/eventually.ts';
 const WAITING = 20_000;
 const WEBHOOKS = 400;
 
+const event = {
+  id: 'event_1',
+  eventType: 'order.created',
+  data: '{}',
+  occurredAtMs: 0,
+  publisher: 'orders',
+  userIds: ['alice'],
+  broadcast: false,
+  traceparent: null,
+  idempotencyKey: null,
+  requestHash: null,
+};
+
 test('however many leases run out while they wait, they are ended a few hundred at a time', async () => {
   const released: (readonly Settlement[])[] = [];
   const target = {
@@ -40,18 +53,6 @@ test('however many leases run out while they wait, they are ended a few hundred 
     telemetry: createTelemetry(toConfig({ ENVIRONMENT: 'test', LOG_LEVEL: 'silent' })),
   } as unknown as DispatcherOptions);
   await dispatcher.start();
-  const event = {
-    id: 'event_1',
-    eventType: 'order.created',
-    data: '{}',
-    occurredAtMs: 0,
-    publisher: 'orders',
-    userIds: ['alice'],
-    broadcast: false,
-    traceparent: null,
-    idempotencyKey: null,
-    requestHash: null,
-  };
   const owed = Array.from({ length: WAITING }, (_, n) => ({
     deliveryId: `delivery_${n}`,
     webhookId: `webhook_${n % WEBHOOKS}`,
@@ -113,18 +114,6 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
     telemetry: createTelemetry(toConfig({ ENVIRONMENT: 'test', LOG_LEVEL: 'silent' })),
   } as unknown as DispatcherOptions);
   await dispatcher.start();
-  const event = {
-    id: 'event_1',
-    eventType: 'order.created',
-    data: '{}',
-    occurredAtMs: 0,
-    publisher: 'orders',
-    userIds: ['alice'],
-    broadcast: false,
-    traceparent: null,
-    idempotencyKey: null,
-    requestHash: null,
-  };
   const owed = Array.from({ length: 6 }, (_, n) => ({
     deliveryId: `delivery_${n}`,
     webhookId: 'webhook_1',
