@@ -8,8 +8,6 @@ const RECURSION_PER_LEVEL = 3;
 /** Beyond the 32 levels a payload may have, so that one that is too deep is told so by us and not by the decoder. */
 const READABLE_DEPTH = 100;
 export const READ_OPTIONS = { recursionLimit: READABLE_DEPTH * RECURSION_PER_LEVEL };
-/** Bytes that are no UTF-8 are refused: the default decoder puts U+FFFD in their place, and what was signed would not be what was sent. */
-export const JSON_OPTIONS = { ...READ_OPTIONS, textDecoder: new TextDecoder('utf-8', { fatal: true }) };
 
 /** Answers are a few kilobytes; compressing those took a sixth of the time of a publish, and saved loopback bytes only. */
 const COMPRESS_MIN_BYTES = 65_536;
@@ -21,8 +19,6 @@ export function connectOptions(maxPayloadBytes: number, maxCallMs: number, inter
     readMaxBytes: maxPayloadBytes + ENVELOPE_BYTES,
     maxTimeoutMs: maxCallMs,
     compressMinBytes: COMPRESS_MIN_BYTES,
-    binaryOptions: READ_OPTIONS,
-    jsonOptions: JSON_OPTIONS,
   };
 }
 

@@ -7,7 +7,8 @@ import type { OwnerNotice } from '../realtime/status-bus.ts';
 import type { FeedMessage, Told } from '../realtime/watcher.ts';
 import { validateMessage } from './interceptors/validate.ts';
 import { parseJsonBody } from './body/json-body.ts';
-import { messageFromJson } from './rest/json-input.ts';
+import type { JsonBody } from './body/json-body.ts';
+import { messageFromJson } from './body/json-input.ts';
 
 /** A delivery that was given up or cancelled reaches nobody; one that waits for a try by hand is a retry like any other. */
 const TYPES: Record<DeliveryStatus, string> = {
@@ -70,18 +71,18 @@ export type ClientMessage =
 
 /** `{"type":"ping"}`, or `{"type":"subscribe"}` with the fields of WatchDeliveries. Throws a ServiceError for anything else. */
 export function readClientMessage(bytes: Buffer): ClientMessage {
-  const json = parseJsonBody(bytes);
+  const { value: json, faults } = parseJsonBody(bytes);
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw invalid('body_malformed', 'type', 'must be in a JSON object');
   }
   const { type, ...fields } = json as Record<string, unknown>;
   if (type === 'ping') return { type };
-  if (type === 'subscribe') return { type, request: watchRequest(fields) };
+  if (type === 'subscribe') return { type, request: watchRequest({ value: fields, faults }) };
   throw invalid('field_invalid', 'type', 'must be "subscribe" or "ping"');
 }
 
-export function watchRequest(fields: Readonly<Record<string, unknown>>): WatchDeliveriesRequest {
-  const request = messageFromJson(WatchDeliveriesRequestSchema, fields);
+export function watchRequest(body: JsonBody): WatchDeliveriesRequest {
+  const request = messageFromJson(WatchDeliveriesRequestSchema, body);
   validateMessage(WatchDeliveriesRequestSchema, request);
   return create(WatchDeliveriesRequestSchema, request as WatchDeliveriesRequest);
 }
@@ -104,5 +105,5 @@ export function watchRequestOfQuery(query: URLSearchParams): WatchDeliveriesRequ
     if (values.length === 0) continue;
     fields[field] = isList ? values.flatMap((value) => value.split(',')) : values.at(-1);
   }
-  return watchRequest(fields);
+  return watchRequest({ value: fields, faults: new Map() });
 }

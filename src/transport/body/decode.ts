@@ -1,11 +1,14 @@
 // What a body says, once its caller is known: unpacked and decoded within bounds, and the caller's fault when it cannot be.
 import { promisify } from 'node:util';
 import { brotliDecompress, brotliDecompressSync, gunzip, gunzipSync } from 'node:zlib';
-import { fromBinary, fromJson } from '@bufbuild/protobuf';
-import type { DescMessage, JsonValue, Message } from '@bufbuild/protobuf';
-import { ServiceError } from '../../domain/errors.ts';
-import { JSON_OPTIONS, READ_OPTIONS } from '../connect-options.ts';
+import { create, fromBinary } from '@bufbuild/protobuf';
+import type { DescField, DescMessage, Message } from '@bufbuild/protobuf';
+import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import { invalid, ServiceError } from '../../domain/errors.ts';
+import { READ_OPTIONS } from '../connect-options.ts';
 import { parseJson } from './json-body.ts';
+import { messageFromJson } from './json-input.ts';
+import { loneItem, markUnreadable } from './lone-items.ts';
 
 /** Longer packed bodies are unpacked by a thread: to hand a shorter one over would cost more than to unpack it. */
 const UNPACK_AT_ONCE_BYTES = 16_384;
@@ -25,22 +28,70 @@ export function messageTooLarge(): ServiceError {
 }
 
 export function malformed(cause?: unknown): ServiceError {
-  return new ServiceError('invalid_argument', 'body_malformed', 'The request is not one well-formed protobuf message.', {
+  return new ServiceError('invalid_argument', 'body_malformed', 'The message is not well-formed protobuf.', {
     cause,
   });
 }
 
-/** Throws `body_malformed`; for JSON with what the decoder says of it. */
+/**
+ * Reads one message. JSON is read as on every other protocol, by rules that name the field at fault. Of protobuf an item that fails alone
+ * is left empty and marked; all else that is no message is `body_malformed`.
+ */
 export function decodeMessage(schema: DescMessage, bytes: Uint8Array, isJson: boolean): Message {
+  if (isJson) return messageFromJson(schema, parseJson(bytes), 'protobuf');
   try {
-    if (!isJson) return fromBinary(schema, bytes, READ_OPTIONS);
-    return fromJson(schema, parseJson(bytes) as JsonValue, JSON_OPTIONS);
+    return fromBinary(schema, bytes, READ_OPTIONS);
   } catch (thrown) {
-    if (!isJson) throw malformed(thrown);
-    if (thrown instanceof ServiceError) throw thrown;
-    const message = thrown instanceof Error ? thrown.message : 'The body is not well-formed JSON.';
-    throw new ServiceError('invalid_argument', 'body_malformed', message, { cause: thrown });
+    const items = schema.fields.find((field) => field.fieldKind === 'list' && loneItem(field) !== null);
+    if (items?.message === undefined) throw unreadable(schema, thrown);
+    return decodeItems(schema, items, items.message, bytes);
   }
+}
+
+// A request that consists of such items: each is read by itself, so that those that can be read are.
+function decodeItems(schema: DescMessage, items: DescField, itemSchema: DescMessage, bytes: Uint8Array): Message {
+  const message = create(schema);
+  const list = (message as unknown as Record<string, Message[]>)[items.localName] ?? [];
+  try {
+    const reader = new BinaryReader(bytes);
+    while (reader.pos < reader.len) {
+      const [number, wireType] = reader.tag();
+      if (number !== items.number || wireType !== WireType.LengthDelimited) throw malformed();
+      list.push(decodeItem(itemSchema, reader.bytes()));
+    }
+  } catch (thrown) {
+    throw thrown instanceof ServiceError ? thrown : malformed(thrown);
+  }
+  return message;
+}
+
+function decodeItem(schema: DescMessage, bytes: Uint8Array): Message {
+  try {
+    return fromBinary(schema, bytes, READ_OPTIONS);
+  } catch (thrown) {
+    const item = create(schema);
+    markUnreadable(item, unreadable(schema, thrown));
+    return item;
+  }
+}
+
+const TOO_DEEP = /maximum recursion depth/;
+
+function unreadable(schema: DescMessage, thrown: unknown): ServiceError {
+  const isTooDeep = thrown instanceof Error && TOO_DEEP.test(thrown.message);
+  const payload = isTooDeep ? structIn(schema) : null;
+  if (payload === null) return malformed(thrown);
+  return invalid('payload_too_deep', payload, 'is nested deeper than this service reads');
+}
+
+/** The path of the only field that can be nested without end; null where there is none. */
+function structIn(schema: DescMessage): string | null {
+  for (const field of schema.fields) {
+    if (field.message?.typeName === 'google.protobuf.Struct') return field.name;
+    const inner = field.message === undefined || loneItem(field) === null ? null : structIn(field.message);
+    if (inner !== null) return `${field.name}.${inner}`;
+  }
+  return null;
 }
 
 /** Unpacks what is packed as the header says; null and `identity`: not at all. */

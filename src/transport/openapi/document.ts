@@ -3,7 +3,7 @@ import { getOption } from '@bufbuild/protobuf';
 import type { FileRegistry } from '@bufbuild/protobuf';
 import { policy, RoleSchema } from '../../../gen/homechef/webhook/v1/policy_pb.ts';
 import { eventTypes } from '../../domain/event-types.ts';
-import { shortEnumName } from '../rest/enum-names.ts';
+import { shortEnumName } from '../body/enum-names.ts';
 import { restRoutes } from '../rest/routes.ts';
 import type { RestRoute } from '../rest/routes.ts';
 import { commentOf } from './contract.ts';

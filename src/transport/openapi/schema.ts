@@ -4,7 +4,7 @@ import type { DescEnum, DescField, DescMessage, DescOneof } from '@bufbuild/prot
 import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
 import { field as fieldRules, Ignore, oneof as oneofRules } from '../../../gen/buf/validate/validate_pb.ts';
 import type { FieldRules } from '../../../gen/buf/validate/validate_pb.ts';
-import { shortEnumName } from '../rest/enum-names.ts';
+import { shortEnumName } from '../body/enum-names.ts';
 import { commentOf } from './contract.ts';
 
 export type Schema = Record<string, unknown>;

@@ -13,7 +13,7 @@ import { newCallValues, setReader } from '../call-context.ts';
 import type { Principal } from '../../security/tokens.ts';
 import type { ServiceEntry } from '../router.ts';
 import { unaryCall } from '../unary-call.ts';
-import { messageFromJson } from './json-input.ts';
+import { messageFromJson } from '../body/json-input.ts';
 import { messageToJson } from './json-output.ts';
 import { readQuery } from './query-input.ts';
 import { restRoutes } from './routes.ts';
@@ -104,9 +104,9 @@ function readMessage(route: RestRoute, request: FastifyRequest, body: Buffer | n
   const schema = route.method.input;
   const queryStart = request.url.indexOf('?');
   const query = queryStart < 0 ? '' : request.url.slice(queryStart + 1);
-  let json: JsonObject = {};
+  const { value, faults } = body === null ? { value: {}, faults: new Map<string, never>() } : parseJsonBody(body);
+  const json = objectOf(value);
   if (body !== null) {
-    json = readBody(body);
     if (query !== '')
       throw invalid('field_unknown', query.split(/[=&]/, 1)[0] ?? '', 'this path takes its input from the body');
   } else {
@@ -117,11 +117,10 @@ function readMessage(route: RestRoute, request: FastifyRequest, body: Buffer | n
     json[field] = (request.params as Record<string, string>)[field] ?? '';
   }
   takeIdempotencyKey(schema, request, json);
-  return messageFromJson(schema, json);
+  return messageFromJson(schema, { value: json, faults });
 }
 
-function readBody(body: Buffer): JsonObject {
-  const json = parseJsonBody(body);
+function objectOf(json: unknown): JsonObject {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
     throw new ServiceError('invalid_argument', 'body_malformed', 'The body must be a JSON object.');
   }

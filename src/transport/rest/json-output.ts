@@ -1,7 +1,7 @@
 // From a message to REST's JSON: field names as in the .proto, short enum names, implicit fields always there.
 import { toJson } from '@bufbuild/protobuf';
 import type { DescEnum, DescField, DescMessage, JsonObject, JsonValue, Message } from '@bufbuild/protobuf';
-import { enumValueNamed, shortEnumName } from './enum-names.ts';
+import { enumValueNamed, shortEnumName } from '../body/enum-names.ts';
 
 export function messageToJson(schema: DescMessage, message: Message): JsonValue {
   const json = toJson(schema, message, { useProtoFieldName: true, alwaysEmitImplicit: true });

@@ -8,6 +8,7 @@ import type { Principal } from '../../security/tokens.ts';
 import { publishEvent as publish, type PublishContext } from '../../service/publish-event.ts';
 import type { Published } from '../../service/publisher.ts';
 import { toServiceError } from '../errors.ts';
+import { faultOf } from '../body/lone-items.ts';
 import { validateMessage } from '../interceptors/validate.ts';
 import { publishInput } from './publish-input.ts';
 
@@ -22,6 +23,8 @@ export async function publishOne(
 ): Promise<Outcome> {
   try {
     if (event === undefined) throw invalid('field_invalid', 'event', 'is required');
+    const fault = faultOf(event);
+    if (fault !== undefined) throw fault;
     validateMessage(PublishEventRequestSchema, event);
     return { published: await publish(context, principal, publishInput(event, header)) };
   } catch (thrown) {

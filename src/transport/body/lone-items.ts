@@ -1,0 +1,21 @@
+// Items of a request that fail alone: one event that cannot be read is one bad result, and its neighbours go on.
+import type { DescField, DescMessage, Message } from '@bufbuild/protobuf';
+import { PublishEventRequestSchema } from '../../../gen/homechef/webhook/v1/event_pb.ts';
+import type { ServiceError } from '../../domain/errors.ts';
+
+const faults = new WeakMap<Message, ServiceError>();
+
+/** The message that fails alone wherever it stands in this field; null: what is wrong here is wrong with the whole request. */
+export function loneItem(field: DescField): DescMessage | null {
+  return field.message?.typeName === PublishEventRequestSchema.typeName ? field.message : null;
+}
+
+/** Remembers why an item could not be read; the item itself is empty. */
+export function markUnreadable(item: Message, fault: ServiceError): void {
+  faults.set(item, fault);
+}
+
+/** Why the item could not be read; undefined for one that was. */
+export function faultOf(item: Message): ServiceError | undefined {
+  return faults.get(item);
+}
