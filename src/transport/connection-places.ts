@@ -6,6 +6,11 @@ import { Rounds } from '../rounds.ts';
 const STRANGER_SHARE = 1 / 8;
 /** … and so many even where places are few: a browser opens six. */
 const MIN_STRANGER_PLACES = 16;
+/**
+ * A connection is held to that share after so long, in milliseconds, or when all places are taken. Before that a client that opens many at
+ * once has not had the time to say who it is.
+ */
+const GRACE_MS = 1000;
 /** Kept free, so that a connection can be let in before the one that makes room for it is gone. */
 const SPARE_SHARE = 1 / 16;
 /** How often it is looked for connections that have done nothing for too long. */
@@ -27,10 +32,12 @@ export class ConnectionPlaces {
   readonly #strangers = new Map<string, number>();
   /** Those without a call, the one idle for longest first. */
   readonly #idleStrangers = new Set<Place>();
+  /** Those with a call whose caller is not known, the one that began first comes first: most are over in a moment, a slow download is not. */
+  readonly #busyStrangers = new Set<Place>();
   readonly #idleKnown = new Set<Place>();
   readonly #byPeer = new Map<string, Place>();
   readonly #byCarrier = new WeakMap<object, Place>();
-  readonly #looking = new Rounds(LOOK_MS, () => this.#closeIdle());
+  readonly #looking = new Rounds(LOOK_MS, () => this.#look());
   #taken = 0;
 
   constructor(options: PlacesOptions) {
@@ -47,10 +54,7 @@ export class ConnectionPlaces {
   /** Gives a connection a place, that of one which does nothing if need be; else closes it. */
   add(socket: Socket): void {
     const address = this.#options.isProxy(socket.remoteAddress) ? '' : (socket.remoteAddress ?? '');
-    const isOverShare = address !== '' && (this.#strangers.get(address) ?? 0) >= this.#maxOfStranger;
-    if (isOverShare && !this.#evict(this.#idleStrangers, address)) return void socket.destroy();
-    const isFull = this.#taken >= this.#maxPlaces;
-    if (isFull && !this.#evict(this.#idleStrangers) && !this.#evict(this.#idleKnown)) return void socket.destroy();
+    if (this.#taken >= this.#maxPlaces && !this.#makeRoom(address)) return void socket.destroy();
     const place = new Place(address, () => socket.destroy(), this.#books);
     const peer = peerOf(socket);
     this.#byPeer.set(peer, place);
@@ -81,19 +85,34 @@ export class ConnectionPlaces {
     onBusy: (place) => {
       this.#idleStrangers.delete(place);
       this.#idleKnown.delete(place);
+      if (place.isKnown || place.hasLeft) return;
+      place.sinceMs = performance.now();
+      this.#busyStrangers.add(place);
     },
     onIdle: (place) => this.#wait(place),
     onKnown: (place) => {
       this.#forgetStranger(place);
+      this.#busyStrangers.delete(place);
       if (this.#idleStrangers.delete(place)) this.#idleKnown.add(place);
     },
   };
 
   #wait(place: Place): void {
     if (place.hasLeft) return;
-    place.idleSinceMs = performance.now();
+    this.#busyStrangers.delete(place);
+    place.sinceMs = performance.now();
     (place.isKnown ? this.#idleKnown : this.#idleStrangers).add(place);
     if (!place.isKnown) this.#looking.begin();
+  }
+
+  #makeRoom(address: string): boolean {
+    if (this.#hasShare(address, 1)) return this.#evict(this.#idleStrangers) || this.#evict(this.#idleKnown);
+    return this.#evict(this.#idleStrangers, address);
+  }
+
+  /** Whether an address may have so many more. */
+  #hasShare(address: string, more: number): boolean {
+    return address === '' || (this.#strangers.get(address) ?? 0) + more <= this.#maxOfStranger;
   }
 
   #evict(idle: ReadonlySet<Place>, address?: string): boolean {
@@ -106,14 +125,22 @@ export class ConnectionPlaces {
     return false;
   }
 
-  #closeIdle(): boolean {
-    const lastMs = performance.now() - this.#options.strangerIdleMs;
-    for (const place of this.#idleStrangers) {
-      if (place.idleSinceMs > lastMs) break;
+  #look(): boolean {
+    const { strangerIdleMs } = this.#options;
+    this.#closeOlder(this.#idleStrangers, strangerIdleMs);
+    this.#closeOlder(this.#busyStrangers, Number.POSITIVE_INFINITY);
+    return this.#idleStrangers.size + this.#busyStrangers.size > 0;
+  }
+
+  #closeOlder(strangers: ReadonlySet<Place>, maxMs: number): void {
+    const now = performance.now();
+    for (const place of strangers) {
+      const forMs = now - place.sinceMs;
+      if (forMs < Math.min(GRACE_MS, maxMs)) return;
+      if (forMs < maxMs && this.#hasShare(place.address, 0)) continue;
       this.#leave(place);
       place.close();
     }
-    return this.#idleStrangers.size > 0;
   }
 
   #leave(place: Place): void {
@@ -121,6 +148,7 @@ export class ConnectionPlaces {
     place.hasLeft = true;
     this.#taken -= 1;
     this.#idleStrangers.delete(place);
+    this.#busyStrangers.delete(place);
     this.#idleKnown.delete(place);
     if (!place.isKnown) this.#forgetStranger(place);
   }
@@ -145,7 +173,8 @@ export class Place {
   close: () => void;
   hasLeft = false;
   isKnown = false;
-  idleSinceMs = 0;
+  /** Since when it has had a call, or none; on `performance.now()`. */
+  sinceMs = 0;
   readonly #books: Books;
   #calls = 0;
 

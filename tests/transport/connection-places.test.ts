@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import type { FastifyInstance } from 'fastify';
 import { afterEach, expect, test } from 'vitest';
 import { eventually } from '../fixtures/eventually.ts';
 import { connectClient, EVENT, openDoors, rest } from './doors.ts';
@@ -78,4 +79,46 @@ test('a connection that does nothing is closed in time, and one over which someb
   expect(known.destroyed).toBe(false);
   expect(session.closed).toBe(false);
   session.destroy();
+});
+
+test('a client that opens more connections at once than its share, and calls over each, is served over all while places are free', async () => {
+  doors = await openDoors({ http: { limits: { maxConnections: 70 } } });
+  // Every connection stands before the first call comes.
+  const opened = Array.from({ length: 60 }, () => connect(doors.httpPort, '127.0.0.1'));
+  sockets.push(...opened);
+  await Promise.all(opened.map((socket) => once(socket, 'connect')));
+  // Connections are taken in order: once this is answered, the server has seen all of them.
+  expect((await fetch(`http://127.0.0.1:${doors.httpPort}/livez`)).status).toBe(200);
+  const answers = opened.map(async (socket) => {
+    let answer = '';
+    socket.on('error', () => {}).on('data', (piece) => (answer += piece.toString('latin1')));
+    socket.write('GET /api/v1/webhooks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer developer:user123\r\n\r\n');
+    await eventually(() => answer.startsWith('HTTP/1.1 200 OK'));
+  });
+  await Promise.all(answers);
+});
+
+test('downloads that nobody reads count towards the share of their address', async () => {
+  const page = 'x'.repeat(8 * 1024 * 1024);
+  const extensions = [
+    (app: FastifyInstance, _options: object, done: () => void): void => {
+      app.get('/page', (_request, reply) => reply.send(page));
+      done();
+    },
+  ];
+  doors = await openDoors({ http: { limits: { maxConnections: 70 }, extensions } });
+  for (let n = 0; n < 30; n += 1) {
+    const socket = connect(doors.httpPort, '127.0.0.1').on('error', () => {});
+    sockets.push(socket);
+    await once(socket, 'connect');
+    // Takes no byte more than its buffers hold.
+    socket.pause();
+    socket.write('GET /page HTTP/1.1\r\nhost: x\r\n\r\n');
+  }
+  await eventually(() => {
+    // A connection that is gone says so once something is sent over it.
+    for (const socket of sockets) if (socket.writable) socket.write('G');
+    return sockets.filter((socket) => socket.destroyed).length === 14;
+  });
+  expect((await rest(doors, 'POST', '/api/v1/events', { body: EVENT })).status).toBe(202);
 });
