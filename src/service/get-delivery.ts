@@ -11,6 +11,9 @@ import type { ManagementContext } from './context.ts';
 import type { AttemptView, DeliveryDetails } from './delivery-view.ts';
 import { ownerOf } from './owner.ts';
 
+/** Attempts shown, the last ones: with 16 KiB of answer each, which may be three times that in UTF-8, and 1 MiB of body they stay under 4 MiB. */
+export const MAX_ATTEMPTS_SHOWN = 50;
+
 export async function getDelivery(
   context: ManagementContext,
   principal: Principal,
@@ -21,7 +24,7 @@ export async function getDelivery(
   const delivery = await manager.findOne(Delivery, { id: deliveryId });
   if (delivery === null) throw notFound('delivery');
   const event = await manager.findOne(Event, { id: delivery.eventId });
-  const attempts = await manager.find(Attempt, { deliveryId }, { orderBy: { number: 'asc' } });
+  const attempts = await manager.find(Attempt, { deliveryId }, { orderBy: { number: 'desc' }, limit: MAX_ATTEMPTS_SHOWN });
   return {
     id: delivery.id,
     webhookId: delivery.webhookId,
@@ -40,7 +43,7 @@ export async function getDelivery(
     createdAtMs: delivery.createdAt.getTime(),
     updatedAtMs: (delivery.changedAt ?? delivery.updatedAt).getTime(),
     body: event === null ? null : bodyOf(delivery, event),
-    attempts: withLast(delivery, attempts.map(attemptView)),
+    attempts: withLast(delivery, attempts.map(attemptView).toReversed()).slice(-MAX_ATTEMPTS_SHOWN),
   };
 }
 

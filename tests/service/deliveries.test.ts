@@ -1,10 +1,13 @@
 // The delivery log: what a caller finds in it, and trying again.
+import { isFieldSet, toBinary } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { DeliverySchema, DeliveryView } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { deliveryStatuses } from '../../src/domain/delivery.ts';
 import { newId } from '../../src/domain/ids.ts';
 import { deleteWebhook } from '../../src/service/delete-webhook.ts';
 import { getDelivery } from '../../src/service/get-delivery.ts';
 import { listDeliveries, type ListDeliveriesInput } from '../../src/service/list-deliveries.ts';
+import { deliveryDetailsMessage } from '../../src/transport/rpc/delivery-message.ts';
 import { retryDelivery } from '../../src/service/retry-delivery.ts';
 import type { Principal } from '../../src/security/tokens.ts';
 import {
@@ -123,6 +126,32 @@ test('a delivery carries the body as it is sent, and a first try that succeeded 
   expect(delivery.attempts).toMatchObject([
     { number: 1, httpStatus: 200, trigger: 'automatic', errorCode: null, durationMs: 10 },
   ]);
+});
+
+test('what is sent stands in the answer once: as text, or as a structure for who asks', async () => {
+  const delivery = await getDelivery(management.context, alice, await addDelivery(management, { webhookId, data: '{"a":1}' }));
+  for (const view of [DeliveryView.UNSPECIFIED, DeliveryView.BODY]) {
+    const text = deliveryDetailsMessage(delivery, view);
+    expect([text.body, text.payload]).toEqual([delivery.body, undefined]);
+  }
+  const structure = deliveryDetailsMessage(delivery, DeliveryView.PAYLOAD);
+  expect([isFieldSet(structure, DeliverySchema.field.body), structure.payload?.['data']]).toEqual([false, { a: 1 }]);
+});
+
+test('whatever was accepted is answered in under 4 MiB, with 1,000 attempts whose answers were not even text', async () => {
+  const data = `{"a":[1${',1'.repeat(524_284)}]}`;
+  expect(Buffer.byteLength(data)).toBeGreaterThan(1_048_570);
+  const id = await addDelivery(management, { webhookId, status: 'failed', attemptCount: 1000, data });
+  await management.database.pool.query(
+    `insert into attempts (delivery_id, number, started_at, duration_ms, http_status, response, error_code, trigger)
+     select $1, n, now(), 5, 503, repeat($2, 16384), 'http_status', 'manual' from generate_series(1, 1000) n`,
+    [id, '\ufffd'],
+  );
+  const delivery = await getDelivery(management.context, alice, id);
+  expect(delivery.attempts.map(({ number }) => number)).toEqual(Array.from({ length: 50 }, (_, index) => 951 + index));
+  const answer = toBinary(DeliverySchema, deliveryDetailsMessage(delivery, DeliveryView.UNSPECIFIED));
+  expect(answer.length).toBeGreaterThan(3_000_000);
+  expect(answer.length).toBeLessThan(4 * 1024 * 1024);
 });
 
 test('attempts are those on record, each once', async () => {

@@ -132,7 +132,6 @@ export const examples: Readonly<Record<string, Example>> = {
   GetDelivery: {
     answer: {
       ...delivery,
-      payload: deliveryBodyExample(orderCreated),
       body: JSON.stringify(deliveryBodyExample(orderCreated)),
       attempts: [attempt],
     },

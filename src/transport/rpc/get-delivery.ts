@@ -7,5 +7,6 @@ import { principalOf } from '../call-context.ts';
 import { deliveryDetailsMessage } from './delivery-message.ts';
 
 export function getDelivery(context: ManagementContext): ServiceImpl<typeof DeliveryService>['getDelivery'] {
-  return async (request, call) => deliveryDetailsMessage(await get(context, principalOf(call), request.deliveryId));
+  return async (request, call) =>
+    deliveryDetailsMessage(await get(context, principalOf(call), request.deliveryId), request.view);
 }
