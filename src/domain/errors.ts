@@ -47,6 +47,8 @@ export const reasons = {
   route_not_found: 'There is nothing at this path.',
   method_not_allowed: 'This path does not take this method.',
   media_type_unsupported: 'The body is of a media type that this path does not read.',
+  encoding_unsupported: 'The body is compressed in a way that this service does not read.',
+  upgrade_required: 'This path speaks WebSocket alone.',
   idempotency_key_reused: 'The idempotency key was used with another body.',
   webhook_limit_reached: 'The user has as many webhooks as one may have.',
   watcher_limit_reached: 'The user has as many streams and WebSockets open as one may have.',

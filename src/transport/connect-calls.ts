@@ -2,21 +2,26 @@
 // it is handed an empty message, and the call chain reads the caller's own once it knows who calls.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import { create } from '@bufbuild/protobuf';
 import type { DescMethod, Message } from '@bufbuild/protobuf';
 import { createConnectRouter } from '@connectrpc/connect';
-import type { ConnectRouterOptions, ContextValues } from '@connectrpc/connect';
+import type { ConnectRouterOptions, ContextValues, Interceptor, ServiceImpl, UnaryRequest } from '@connectrpc/connect';
 import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest } from '@connectrpc/connect-node';
 import { Body } from './body/body.ts';
 import type { BodyOptions } from './body/body.ts';
 import { decodeMessage, malformed, messageTooLarge, Unpacker } from './body/decode.ts';
 import { withoutUtf8 } from './body/media-type.ts';
-import { setReader } from './call-context.ts';
+import { ServiceError } from '../domain/errors.ts';
+import { setProblem, setReader } from './call-context.ts';
 import type { MessageReader } from './call-context.ts';
-import { connectRoutes } from './connect-options.ts';
+import { connectTimeoutMs, grpcTimeoutMs } from './deadline-header.ts';
+import { toServiceError } from './errors.ts';
 import { FRAME_HEADER_BYTES, frame } from './grpc/frames.ts';
 import { GrpcMessages } from './grpc/messages.ts';
 import type { ServiceEntry } from './router.ts';
+import { behind } from './rpc-call.ts';
+import { MAX_STREAM_MS } from './server-limits.ts';
 
 /** Either alphabet, with and without padding. */
 const BASE64 = /^[\w+/-]*={0,2}$/;
@@ -27,26 +32,96 @@ type NodeResponse = ServerResponse | Http2ServerResponse;
 /** The handlers of Connect, by the path of their call. */
 export function connectHandlers(options: ConnectRouterOptions, entries: readonly ServiceEntry[]): UniversalHandler[] {
   const router = createConnectRouter({ ...options, acceptCompression: [compressionGzip, compressionBrotli] });
-  connectRoutes(entries)(router);
+  for (const { service, implementation } of entries) router.service(service, implementation as ServiceImpl<typeof service>);
   return router.handlers;
 }
 
-/** Runs a call. Rejects when the request makes no URL. */
+export interface ConnectCallOptions extends BodyOptions {
+  /** What every call passes: Connect runs them for the calls that it can read, this file for the others. */
+  readonly interceptors: readonly Interceptor[];
+  /** The longest deadline of a call that is no stream. */
+  readonly maxCallMs: number;
+}
+
+/** Runs a call. Rejects when the request makes no URL, and for what no protocol reads. */
 export async function connectCall(
   handler: UniversalHandler,
   request: NodeRequest,
   response: NodeResponse,
   values: ContextValues,
-  options: BodyOptions,
+  options: ConnectCallOptions,
 ): Promise<UniversalServerResponse> {
   const universal = universalRequestFromNodeRequest(request, response, undefined, values);
-  const incoming = incomingOf(handler.method, request, universal, options);
-  if (incoming === null) return handler({ ...universal, body: pieces() });
+  const header = new Headers(universal.header);
+  const contentType = withoutUtf8(header.get('content-type') ?? '');
+  // Of a GET it says nothing, but Connect would look at it.
+  if (universal.method === 'GET') header.delete('content-type');
+  else header.set('content-type', contentType);
+  const readable = { ...universal, header };
+  const problem = unreadable(handler, readable, contentType);
+  if (problem !== null) return refuse(handler.method, { ...universal, contextValues: values }, problem, options);
+
+  boundDeadline(handler.method, header, contentType, values, options.maxCallMs);
+  const incoming = incomingOf(handler.method, request, readable, contentType, options);
   setReader(values, incoming.read);
   response.once('close', incoming.end);
-  const answer = await handler({ ...universal, ...incoming.shown });
+  const answer = await handler({ ...readable, ...incoming.shown });
   if (!takesStream(handler.method)) incoming.end();
   return answer;
+}
+
+// What Connect would answer with a status alone: neither why nor which request it was.
+function unreadable(
+  handler: UniversalHandler,
+  { method, httpVersion, url }: UniversalServerRequest,
+  contentType: string,
+): ServiceError | null {
+  if (handler.method.methodKind === 'bidi_streaming' && httpVersion.startsWith('1.')) {
+    return new ServiceError('unimplemented', 'unimplemented', 'Streams both ways need HTTP/2: call the gRPC port.');
+  }
+  const isRead =
+    method === 'GET'
+      ? ['json', 'proto'].includes(new URL(url).searchParams.get('encoding') ?? '')
+      : contentType !== '' && handler.supportedContentType(contentType);
+  if (isRead) return null;
+  const message = method === 'GET' ? 'encoding must be json or proto.' : 'This call does not read that media type here.';
+  return new ServiceError('invalid_argument', 'media_type_unsupported', message);
+}
+
+// Down the call chain all the same: who has no token learns that first, and the call is logged, counted and limited like any other.
+async function refuse(
+  method: DescMethod,
+  universal: UniversalServerRequest & { readonly contextValues: ContextValues },
+  problem: ServiceError,
+  { interceptors }: ConnectCallOptions,
+): Promise<never> {
+  const { url, header, contextValues, signal } = universal;
+  setProblem(contextValues, problem);
+  const chain = behind(interceptors, () => Promise.reject(problem));
+  const request = { stream: false, service: method.parent, method, message: create(method.input) };
+  await chain({ ...request, requestMethod: universal.method, url, header, contextValues, signal } as UnaryRequest);
+  throw problem;
+}
+
+// Connect is shown a deadline that it takes, and none where the caller's is no time.
+function boundDeadline(
+  method: DescMethod,
+  header: Headers,
+  contentType: string,
+  values: ContextValues,
+  maxCallMs: number,
+): void {
+  const isGrpc = contentType.startsWith('application/grpc');
+  const name = isGrpc ? 'grpc-timeout' : 'connect-timeout-ms';
+  const told = header.get(name);
+  header.delete(name);
+  const maxMs = method.methodKind === 'unary' ? maxCallMs : MAX_STREAM_MS;
+  try {
+    const timeoutMs = isGrpc ? grpcTimeoutMs(told, maxMs) : connectTimeoutMs(told, maxMs);
+    if (timeoutMs !== null) header.set(name, `${Math.ceil(timeoutMs)}${isGrpc ? 'm' : ''}`);
+  } catch (thrown) {
+    setProblem(values, toServiceError(thrown));
+  }
 }
 
 /** What Connect is shown instead of the caller's message, how that is read, and what ends its reading. */
@@ -56,23 +131,19 @@ interface Incoming {
   readonly end: () => void;
 }
 
-// Null for what no protocol reads: Connect refuses it by its headers.
 function incomingOf(
   method: DescMethod,
   request: NodeRequest,
   universal: UniversalServerRequest,
+  contentType: string,
   options: BodyOptions,
-): Incoming | null {
+): Incoming {
   if (universal.method === 'GET') return inQuery(method, universal, options);
-  const contentType = withoutUtf8(universal.header.get('content-type') ?? '');
-  const [, framed, format] = /^application\/(?:(grpc-web|grpc|connect)\+?)?(proto|json)?$/i.exec(contentType) ?? [];
-  if (framed === undefined && format === undefined) return null;
-  const header = new Headers(universal.header);
-  header.set('content-type', contentType);
+  const [, framed, format] = /^application\/(?:(grpc-web|grpc|connect)\+?)?(proto|json)?/i.exec(contentType) ?? [];
   const isJson = format?.toLowerCase() === 'json';
-  if (framed === undefined) return inBody(method, request, { ...universal, header }, isJson, options);
+  if (framed === undefined) return inBody(method, request, universal, isJson, options);
   const encodingHeader = framed.toLowerCase() === 'connect' ? 'connect-content-encoding' : 'grpc-encoding';
-  return inFrames(method, request, { ...universal, header }, { isJson, encodingHeader }, options);
+  return inFrames(method, request, universal, { isJson, encodingHeader }, options);
 }
 
 function inBody(

@@ -1,6 +1,6 @@
 // Connect and gRPC-Web over HTTP/1.1: a Fastify plugin that serves every RPC at its own path.
 import type { IncomingMessage } from 'node:http';
-import type { ConnectRouterOptions } from '@connectrpc/connect';
+import type { ConnectRouterOptions, Interceptor } from '@connectrpc/connect';
 import { universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -16,6 +16,8 @@ export interface ConnectGatewayOptions {
   readonly entries: readonly ServiceEntry[];
   readonly budget: BodyBudget;
   readonly maxBodyBytes: number;
+  readonly interceptors: readonly Interceptor[];
+  readonly maxCallMs: number;
   readonly leftoversMs: number;
 }
 
@@ -24,7 +26,12 @@ export function connectGateway(app: FastifyInstance, options: ConnectGatewayOpti
   // Bodies are left on the connection until it is known who calls.
   app.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null));
   for (const handler of connectHandlers({ ...options.connect, grpc: false }, options.entries)) {
-    app.all(handler.requestPath, (request, reply) => answer(handler, request, reply, options));
+    app.route({
+      method: handler.allowedMethods,
+      url: handler.requestPath,
+      exposeHeadRoute: false,
+      handler: (request, reply) => answer(handler, request, reply, options),
+    });
   }
   done();
 }
@@ -33,10 +40,10 @@ async function answer(
   handler: UniversalHandler,
   request: FastifyRequest,
   reply: FastifyReply,
-  { budget, maxBodyBytes, leftoversMs }: ConnectGatewayOptions,
+  { budget, maxBodyBytes, leftoversMs, interceptors, maxCallMs }: ConnectGatewayOptions,
 ): Promise<FastifyReply> {
   const values = newCallValues(request.id, doorOf(request), request.callerAddress, request.place);
-  const limits = { maxBytes: maxBodyBytes, budget, address: request.callerAddress };
+  const limits = { maxBytes: maxBodyBytes, budget, address: request.callerAddress, interceptors, maxCallMs };
   const response = await connectCall(handler, request.raw, reply.raw, values, limits);
   // Connect writes past Fastify, which keeps its headers to itself until it answers.
   for (const [name, value] of Object.entries(reply.getHeaders())) {

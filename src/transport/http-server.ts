@@ -20,8 +20,9 @@ import { healthRoutes } from './health-routes.ts';
 import type { HealthView } from './health-view.ts';
 import type { VerifyToken } from './interceptors/authenticate.ts';
 import { describeCallers } from './request-caller.ts';
+import { knowPaths } from './other-methods.ts';
+import { refusal, rpcProtocolOf } from './refusal.ts';
 import { restGateway } from './rest/gateway.ts';
-import { restErrorBody, restHeaders, restStatus } from './rest/rest-error.ts';
 import type { ServiceEntry } from './router.ts';
 import { DEFAULT_LIMITS, ENVELOPE_BYTES, MAX_HEADER_BYTES } from './server-limits.ts';
 import type { ServerLimits } from './server-limits.ts';
@@ -77,6 +78,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   app.server.headersTimeout = limits.headersTimeoutMs;
   app.server.maxConnections = limits.maxConnections;
 
+  const refuseOtherMethods = knowPaths(app);
   describeCallers(app, config, limits);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
@@ -84,8 +86,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   });
   browserSafety(app, { origins: config.corsOrigins, tls: config.tls !== null });
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply));
-  app.setNotFoundHandler((request) => {
-    throw new ServiceError('not_found', 'route_not_found', `There is nothing at ${request.url.split('?', 1)[0]}.`);
+  // Before Fastify looks at the body of a request that goes nowhere, and finds a media type that it does not know.
+  app.addHook('onRequest', async (request) => {
+    if (request.is404) throw nothingAt(request);
   });
   // Without a parser of its own a body is of no use to anybody, so Fastify's lenient ones go.
   app.removeAllContentTypeParsers();
@@ -99,10 +102,13 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   void app.register(restGateway, { ...bodies, interceptors });
   void app.register(connectGateway, {
     ...bodies,
+    interceptors,
+    maxCallMs: limits.maxCallMs,
     leftoversMs: limits.leftoversMs,
-    connect: connectOptions(config.maxPayloadBytes, limits.maxCallMs, interceptors),
+    connect: connectOptions(config.maxPayloadBytes, interceptors),
   });
   for (const extension of options.extensions ?? []) void app.register(extension);
+  refuseOtherMethods();
   return { app, ...lifecycle(app, options, limits) };
 }
 
@@ -134,6 +140,8 @@ function lifecycle(
 function nodeLimits(limits: ServerLimits) {
   return {
     maxHeaderSize: MAX_HEADER_BYTES,
+    // Node keeps the first of two, and a gateway in front may have looked at the other. Joined they are no token, no host and no media type.
+    joinDuplicateHeaders: true,
     headersTimeout: limits.headersTimeoutMs,
     requestTimeout: limits.requestTimeoutMs,
     connectionsCheckingInterval: limits.checkIntervalMs,
@@ -155,8 +163,8 @@ function errorSender(onError: (error: unknown) => void, leftoversMs: number): Se
   return (thrown, request, reply) => {
     const error = fromFastify(thrown) ?? toServiceError(thrown);
     if (error.code === 'internal' && !(thrown instanceof Error && thrown.name === 'ConnectError')) onError(error);
-    const body = JSON.stringify(restErrorBody(error, request.id));
-    void reply.code(restStatus(error)).headers(restHeaders(error)).type('application/json; charset=utf-8');
+    const { status, headers, body } = refusal(request.headers, error, request.id);
+    void reply.code(status).headers(headers);
     if (request.raw.complete) return void reply.send(body);
     void reply
       .headers({ connection: 'close', 'content-length': Buffer.byteLength(body) })
@@ -165,25 +173,36 @@ function errorSender(onError: (error: unknown) => void, leftoversMs: number): Se
 }
 
 // The connection is closed behind it, and that must wait.
-async function* endedLate(body: string, request: IncomingMessage, leftoversMs: number): AsyncIterable<string> {
+async function* endedLate(
+  body: string | Buffer,
+  request: IncomingMessage,
+  leftoversMs: number,
+): AsyncIterable<string | Buffer> {
   yield body;
   await leftoversOf(request, leftoversMs);
 }
 
+function nothingAt(request: FastifyRequest): ServiceError {
+  const [path] = request.url.split('?', 1);
+  return rpcProtocolOf(request.headers) === null
+    ? new ServiceError('not_found', 'route_not_found', `There is nothing at ${path}.`)
+    : new ServiceError('unimplemented', 'unimplemented', `There is no call at ${path}.`);
+}
+
 /** Fastify's own refusals, in our words; null for anything else. */
 function fromFastify(thrown: unknown): ServiceError | null {
-  const { code } = thrown as { code?: unknown };
-  switch (code) {
-    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+  const { code, statusCode } = thrown as { code?: unknown; statusCode?: unknown };
+  if (typeof code !== 'string' || !code.startsWith('FST_')) return null;
+  // What is the caller's fault to Fastify is no fault of ours, whichever code it has.
+  if (typeof statusCode !== 'number' || statusCode >= 500) return null;
+  switch (statusCode) {
+    case 413:
       return new ServiceError('resource_exhausted', 'payload_too_large', 'The body is larger than this service reads.', {
         cause: thrown,
       });
-    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+    case 415:
       return new ServiceError('invalid_argument', 'media_type_unsupported', 'Send application/json.', { cause: thrown });
-    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
-    case 'FST_ERR_BAD_URL':
-      return new ServiceError('invalid_argument', 'body_malformed', 'The request is malformed.', { cause: thrown });
     default:
-      return null;
+      return new ServiceError('invalid_argument', 'body_malformed', 'The request is malformed.', { cause: thrown });
   }
 }

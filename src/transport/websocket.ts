@@ -105,7 +105,7 @@ function addRoutes(app: FastifyInstance, { sessions, admissions, context, log, .
     },
     handler: (_request, reply) => {
       reply.header('upgrade', 'websocket');
-      return reply.code(426).send({ error: { code: 'invalid_argument', message: 'Connect here with a WebSocket.' } });
+      throw new ServiceError('failed_precondition', 'upgrade_required', 'Connect here with a WebSocket.');
     },
     wsHandler: (socket: WebSocket, request) => {
       const admission = admissions.get(request.raw);

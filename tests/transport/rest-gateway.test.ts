@@ -1,4 +1,5 @@
 // REST as developers meet it: routes, input and output, each held to what the contract says.
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { bearer, connectClient, EVENT, grpcJsClient, openDoors, rest, WEBHOOK_ID } from './doors.ts';
 import type { Doors } from './doors.ts';
@@ -187,9 +188,14 @@ test.each(['application/json', 'application/json; charset=UTF-8', 'application/v
   expect((await publish(JSON.stringify(EVENT), { 'content-type': type })).status).toBe(202);
 });
 
-test('refuses a compressed body instead of reading it as something else', async () => {
-  const answer = await publish(JSON.stringify(EVENT), { 'content-encoding': 'gzip' });
-  expect([answer.status, reasonOf(answer)]).toEqual([415, 'media_type_unsupported']);
+test('reads a body that is compressed as it says, and no other', async () => {
+  expect((await publish(gzipSync(JSON.stringify(EVENT)), { 'content-encoding': 'gzip' })).status).toBe(202);
+  const plain = await publish(JSON.stringify(EVENT), { 'content-encoding': 'gzip' });
+  expect([plain.status, reasonOf(plain)]).toEqual([400, 'body_malformed']);
+  const unknown = await publish(JSON.stringify(EVENT), { 'content-encoding': 'zstd' });
+  expect([unknown.status, reasonOf(unknown)]).toEqual([415, 'encoding_unsupported']);
+  const bomb = await publish(gzipSync(Buffer.alloc(4_000_000, ' ')), { 'content-encoding': 'gzip' });
+  expect([bomb.status, reasonOf(bomb)]).toEqual([413, 'payload_too_large']);
 });
 
 test('tells an unknown route, and which methods a known one takes', async () => {

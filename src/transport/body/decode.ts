@@ -99,7 +99,7 @@ export class Unpacker {
   readonly #packing: Packing | null;
   readonly #maxBytes: number;
 
-  /** Throws `unimplemented` for what this service cannot unpack. */
+  /** Throws `encoding_unsupported` for what this service cannot unpack. */
   constructor(encoding: string | null, maxBytes: number) {
     const isPacked = encoding !== null && encoding !== '' && encoding !== 'identity';
     const packing = isPacked && Object.hasOwn(PACKINGS, encoding) ? PACKINGS[encoding] : undefined;
@@ -107,7 +107,7 @@ export class Unpacker {
       const known = Object.keys(PACKINGS).join(',');
       throw new ServiceError(
         'unimplemented',
-        'unimplemented',
+        'encoding_unsupported',
         `unknown compression "${encoding}": supported encodings are ${known}`,
       );
     }

@@ -12,6 +12,7 @@ import type {
 import { Server } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
+import { ConnectError } from '@connectrpc/connect';
 import type { Interceptor } from '@connectrpc/connect';
 import { universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import type { Config } from '../../config.ts';
@@ -21,8 +22,11 @@ import type { BodyBudget } from '../body/body-budget.ts';
 import { newCallValues, requestIdFrom } from '../call-context.ts';
 import { ConnectionPlaces } from '../connection-places.ts';
 import { connectCall, connectHandlers } from '../connect-calls.ts';
+import { ServiceError } from '../../domain/errors.ts';
+import { toServiceError } from '../errors.ts';
+import { restErrorBody, restHeaders, restStatus } from '../rest/rest-error.ts';
 import type { BodyOptions } from '../body/body.ts';
-import { addressOf, stopSending } from './call.ts';
+import { addressOf, isGone, refuse as refuseCall, stopSending } from './call.ts';
 import { GrpcConnections } from './connections.ts';
 import { Resets } from './resets.ts';
 import { mendTrailers } from './trailers.ts';
@@ -34,6 +38,7 @@ import { DEFAULT_LIMITS, ENVELOPE_BYTES, MAX_HEADER_BYTES } from '../server-limi
 import type { ServerLimits } from '../server-limits.ts';
 import { readMutualTls, watchTls } from '../tls-files.ts';
 
+const GRPC_TYPE = /^application\/grpc(\+|;|$)/i;
 /** Calls at once on one connection. Node's default is four billion. */
 const MAX_CONCURRENT_STREAMS = 256;
 /**
@@ -131,9 +136,22 @@ function onStreamsThatStay(server: Http2Server | Http2SecureServer, places: Conn
     stream.on('error', ignore);
     const resets = stream.session === undefined ? undefined : resetsOf.get(stream.session as ServerHttp2Session);
     if (resets?.opened(stream) !== true) return;
+    joinRepeated(headers, rawHeaders);
     if (opened.length === 0) setImmediate(begin);
     opened.push([resets, [stream, headers, flags, rawHeaders]]);
   });
+}
+
+/** Headers that Node keeps the first of, and a proxy may have read the last of. */
+const SINGLE = ['authorization', 'content-type'];
+
+// Joined, as on the other listener, they are no token and no media type.
+function joinRepeated(headers: IncomingHttpHeaders, rawHeaders: string[]): void {
+  for (const name of SINGLE) {
+    if (rawHeaders.indexOf(name) === rawHeaders.lastIndexOf(name)) continue;
+    const values = rawHeaders.filter((_value, index) => index % 2 === 1 && rawHeaders[index - 1] === name);
+    headers[name] = values.join(', ');
+  }
 }
 
 function ignore(): void {}
@@ -146,7 +164,7 @@ function compatibility(
   bodies: Omit<BodyOptions, 'address'>,
 ): Http2Server {
   const { config, entries, interceptors, onError } = options;
-  const connect = connectOptions(config.maxPayloadBytes, limits.maxCallMs, interceptors);
+  const connect = connectOptions(config.maxPayloadBytes, interceptors);
   const handlers = connectHandlers({ ...connect, grpcWeb: false, connect: false }, entries);
   const byPath = new Map(handlers.map((handler) => [handler.requestPath, handler]));
   const streamingPaths = new Set(entries.flatMap(({ service }) => streamingMethods(service)));
@@ -154,9 +172,9 @@ function compatibility(
     const handler = byPath.get(request.url);
     // Node does not repeat it to who begins to listen in the turn after.
     if (response.stream.readableEnded) request.push(null);
-    if (handler === undefined) return refuse(request, response);
     // One id for the call and for the trailers that tell of its failure.
     const requestId = requestIdFrom(request.headers['x-request-id']);
+    if (handler === undefined) return refuse(request, response, noSuchCall(), requestId);
     const addTrailers = response.addTrailers.bind(response);
     response.addTrailers = (trailers) => addTrailers(mendTrailers(trailers, requestId));
     response.stream.once('wantTrailers', () => stopSending(response.stream));
@@ -165,9 +183,12 @@ function compatibility(
     connectCall(handler, request, response, newCallValues(requestId, 'grpc', address, places.of(response.stream.session)), {
       ...bodies,
       address,
+      interceptors,
+      maxCallMs: limits.maxCallMs,
     }).then(
       (answer) => universalResponseToNodeResponse(answer, response).catch(() => response.stream.close()),
       (error: unknown) => {
+        if (error instanceof ConnectError) return refuse(request, response, toServiceError(error), requestId);
         // An :authority that makes no URL: unanswered it would wait for ever.
         onError(error);
         response.stream.close(constants.NGHTTP2_PROTOCOL_ERROR);
@@ -242,22 +263,27 @@ function boundUpload(request: Http2ServerRequest, response: Http2ServerResponse,
   stream.once('close', () => clearTimeout(timer));
 }
 
-// An unknown RPC, answered as gRPC wants it: the status in the only headers there are.
-function refuse(request: Http2ServerRequest, response: Http2ServerResponse): void {
-  if (request.headers['content-type']?.startsWith('application/grpc') !== true) {
-    response.writeHead(415).end();
-    return;
-  }
+function noSuchCall(): ServiceError {
+  return new ServiceError('unimplemented', 'unimplemented', 'There is no such call here.');
+}
+
+// As gRPC wants it: the status in the only headers there are. What is no gRPC gets HTTP's status and the error as REST says it.
+function refuse(request: Http2ServerRequest, response: Http2ServerResponse, error: ServiceError, requestId: string): void {
   const { stream } = response;
-  stream.respond(
-    {
-      ':status': 200,
-      'content-type': 'application/grpc',
-      'grpc-status': '12',
-      'grpc-message': 'There is no such call here.',
-    },
-    // In the very frame that tells the status: clients take a status that more could follow for none.
-    { endStream: true },
-  );
-  stopSending(stream);
+  if (isGone(stream)) return;
+  if (!GRPC_TYPE.test(request.headers['content-type'] ?? '')) {
+    const isUnread = error.reason === 'unimplemented';
+    const told = isUnread
+      ? new ServiceError('invalid_argument', 'media_type_unsupported', 'This port speaks gRPC alone.')
+      : error;
+    const body = JSON.stringify(restErrorBody(told, requestId));
+    response.writeHead(restStatus(told), {
+      ...restHeaders(told),
+      'content-type': 'application/json',
+      'x-request-id': requestId,
+    });
+    response.end(body);
+    return stopSending(stream);
+  }
+  refuseCall(stream, requestId, error);
 }

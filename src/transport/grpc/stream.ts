@@ -5,13 +5,13 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { toBinary } from '@bufbuild/protobuf';
 import type { DescMethodBiDiStreaming } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
-import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
 import { ServiceError } from '../../domain/errors.ts';
 import type { CallerAddress } from '../caller-address.ts';
 import type { ConnectionPlaces } from '../connection-places.ts';
 import type { BodyBudget } from '../body/body-budget.ts';
 import { decodeMessage, malformed } from '../body/decode.ts';
 import { newCallValues, requestIdFrom, setProblem, setReader } from '../call-context.ts';
+import { grpcTimeoutMs } from '../deadline-header.ts';
 import { deadlineExceeded, toServiceError } from '../errors.ts';
 import { GrpcAnswers } from './answers.ts';
 import { addressOf, callInput, plainCalls } from './call.ts';
@@ -78,12 +78,13 @@ async function answer(
   // A stream that is reset while it is not read from closes only once it has been.
   stream.once('aborted', onGone);
 
-  const timeout = parseTimeout((headers['grpc-timeout'] as string | undefined) ?? null, MAX_STREAM_MS);
-  if (timeout.error !== undefined) setProblem(values, toServiceError(timeout.error));
-  const timer =
-    timeout.timeoutMs === undefined || timeout.error !== undefined
-      ? null
-      : setTimeout(() => stop(deadlineExceeded()), timeout.timeoutMs);
+  let timer: NodeJS.Timeout | null = null;
+  try {
+    const timeoutMs = grpcTimeoutMs(headers['grpc-timeout'] as string | undefined, MAX_STREAM_MS);
+    if (timeoutMs !== null) timer = setTimeout(() => stop(deadlineExceeded()), timeoutMs);
+  } catch (thrown) {
+    setProblem(values, toServiceError(thrown));
+  }
   try {
     for await (const message of await call(messages, callInput(headers, values, controller.signal))) {
       answers.add(toBinary(method.output, message));

@@ -5,7 +5,6 @@ import { constants } from 'node:http2';
 import { create, toBinary } from '@bufbuild/protobuf';
 import type { DescMethodUnary, Message } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
-import { parseTimeout } from '@connectrpc/connect/protocol-grpc';
 import { ServiceError } from '../../domain/errors.ts';
 import { Waits } from '../../rounds.ts';
 import type { CallerAddress } from '../caller-address.ts';
@@ -14,6 +13,7 @@ import { Body } from '../body/body.ts';
 import type { BodyBudget } from '../body/body-budget.ts';
 import { decodeMessage, malformed } from '../body/decode.ts';
 import { newCallValues, requestIdFrom, setProblem, setReader } from '../call-context.ts';
+import { grpcTimeoutMs } from '../deadline-header.ts';
 import { deadlineExceeded, toServiceError } from '../errors.ts';
 import { addressOf, ANSWER_HEADERS, callInput, isGone, plainCalls, refuse } from './call.ts';
 import { frame, FRAME_HEADER_BYTES } from './frames.ts';
@@ -104,10 +104,8 @@ class Exchange {
     setReader(values, async (caller) => decode(method, await body.whole(caller)));
     let timer: NodeJS.Timeout | null = null;
     try {
-      const timeoutMs = timeoutOf(headers);
-      if (timeoutMs !== null) {
-        timer = setTimeout(() => this.#controller.abort(deadlineExceeded()), Math.min(timeoutMs, maxCallMs));
-      }
+      const timeoutMs = grpcTimeoutMs(headers['grpc-timeout'] as string | undefined, maxCallMs);
+      if (timeoutMs !== null) timer = setTimeout(() => this.#controller.abort(deadlineExceeded()), timeoutMs);
     } catch (thrown) {
       setProblem(values, toServiceError(thrown));
     }
@@ -121,15 +119,6 @@ class Exchange {
       if (timer !== null) clearTimeout(timer);
     }
   }
-}
-
-/** Milliseconds that the caller waits; null: it does not say. Throws for what is no time. */
-function timeoutOf(headers: IncomingHttpHeaders): number | null {
-  const text = headers['grpc-timeout'];
-  if (text === undefined) return null;
-  const { timeoutMs, error } = parseTimeout(String(text), Number.MAX_SAFE_INTEGER);
-  if (error !== undefined) throw error;
-  return timeoutMs ?? null;
 }
 
 function decode(method: DescMethodUnary, read: Buffer): Message {

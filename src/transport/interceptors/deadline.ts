@@ -3,7 +3,7 @@ import type { Interceptor } from '@connectrpc/connect';
 import { Waits } from '../../rounds.ts';
 import { deadlineExceeded } from '../errors.ts';
 
-/** The longest a unary call may take. Clients that ask for more are refused; those that ask for nothing get this. */
+/** The longest a unary call may take, whatever its client asks for. */
 export const MAX_CALL_MS = 30_000;
 
 export function deadline(maxMs = MAX_CALL_MS): Interceptor {

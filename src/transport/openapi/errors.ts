@@ -31,6 +31,8 @@ export const codes: Record<Reason, ErrorCode> = {
   route_not_found: 'not_found',
   method_not_allowed: 'unimplemented',
   media_type_unsupported: 'invalid_argument',
+  encoding_unsupported: 'unimplemented',
+  upgrade_required: 'failed_precondition',
   idempotency_key_reused: 'already_exists',
   webhook_limit_reached: 'resource_exhausted',
   watcher_limit_reached: 'resource_exhausted',

@@ -2,11 +2,11 @@
 import { create } from '@bufbuild/protobuf';
 import type { DescMessage, JsonObject, Message } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
-import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { invalid, ServiceError } from '../../domain/errors.ts';
 import { Body } from '../body/body.ts';
 import type { BodyBudget } from '../body/body-budget.ts';
-import { messageTooLarge } from '../body/decode.ts';
+import { messageTooLarge, Unpacker } from '../body/decode.ts';
 import { parseJsonBody } from '../body/json-body.ts';
 import { isUtf8 } from '../body/media-type.ts';
 import { newCallValues, setReader } from '../call-context.ts';
@@ -19,8 +19,6 @@ import { readQuery } from './query-input.ts';
 import { restRoutes } from './routes.ts';
 import type { RestRoute } from './routes.ts';
 
-const ALL_METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
-
 export interface GatewayOptions {
   readonly entries: readonly ServiceEntry[];
   readonly interceptors: Interceptor[];
@@ -32,28 +30,10 @@ export function restGateway(app: FastifyInstance, options: GatewayOptions, done:
   app.removeAllContentTypeParsers();
   // Bodies are left on the connection until it is known who calls.
   app.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null));
-  const routes = restRoutes(options.entries);
-  for (const route of routes) {
+  for (const route of restRoutes(options.entries)) {
     app.route({ method: route.verb, url: fastifyPath(route.path), handler: handler(route, options) });
   }
-  for (const [path, taken] of Map.groupBy(routes, (route) => fastifyPath(route.path))) refuseOtherMethods(app, path, taken);
   done();
-}
-
-// Routes are told apart by their shape, so a static path that lacks a verb must say so itself: else `PUT /webhooks/events` would
-// fall through to `PUT /webhooks/{webhook_id}`.
-function refuseOtherMethods(app: FastifyInstance, path: string, routes: readonly RestRoute[]): void {
-  const allowed: HTTPMethods[] = routes.map((route) => route.verb);
-  if (allowed.includes('GET')) allowed.push('HEAD');
-  app.route({
-    method: ALL_METHODS.filter((method) => !allowed.includes(method)),
-    url: path,
-    onRequest: async (_request, reply) => {
-      reply.header('allow', allowed.join(', '));
-      throw new ServiceError('unimplemented', 'method_not_allowed', `This path takes ${allowed.join(', ')}.`);
-    },
-    handler: () => {},
-  });
 }
 
 function handler(route: RestRoute, options: GatewayOptions) {
@@ -87,10 +67,12 @@ function bodyOf(request: FastifyRequest, reply: FastifyReply, { budget, maxBodyB
   if (isEmpty(request)) return async () => Buffer.alloc(0);
   const body = new Body(request.raw, { maxBytes: maxBodyBytes, budget, address: request.callerAddress });
   reply.raw.once('close', () => body.end());
-  return (caller) => {
+  return async (caller) => {
     refuseOtherTypes(request);
+    const unpacker = new Unpacker(request.headers['content-encoding'] ?? null, maxBodyBytes);
     if (Number(request.headers['content-length']) > maxBodyBytes) throw messageTooLarge();
-    return body.whole(caller);
+    const bytes = await body.whole(caller);
+    return unpacker.isPacked ? unpacker.unpack(bytes) : bytes;
   };
 }
 
@@ -140,10 +122,6 @@ function takeIdempotencyKey(schema: DescMessage, request: FastifyRequest, json: 
 function refuseOtherTypes({ headers }: FastifyRequest): void {
   const type = headers['content-type'] ?? '';
   if (!JSON_TYPE.test(type)) throw unsupported('Send application/json.');
-  const encoding = headers['content-encoding'];
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-    throw unsupported('REST bodies are not compressed; send them as they are.');
-  }
   if (!isUtf8(type)) throw unsupported('JSON is UTF-8.');
 }
 

@@ -21,7 +21,9 @@ const STATUSES: Record<ErrorCode, number> = {
 const REASON_STATUSES: Partial<Record<Reason, number>> = {
   payload_too_large: 413,
   media_type_unsupported: 415,
+  encoding_unsupported: 415,
   method_not_allowed: 405,
+  upgrade_required: 426,
 };
 
 export function restStatus(error: ServiceError): number {
