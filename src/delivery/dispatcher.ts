@@ -83,6 +83,9 @@ export class Dispatcher implements LongRunning {
   /** Whether such a lane has got room since the last claim was asked. */
   #hasRegained = false;
   #comingBack: NodeJS.Timeout | null = null;
+  /** How many deliveries the last claim brought, and how many requests have ended since it was asked. */
+  #lastClaimed = 0;
+  #endedSinceClaim = 0;
   #isPumping = false;
   /** Leases to be ended with the next statement. */
   #unreleased: Settlement[] = [];
@@ -197,18 +200,24 @@ export class Dispatcher implements LongRunning {
       return LONGEST_SLEEP_MS;
     }
     this.#hasRegained = false;
+    this.#endedSinceClaim = 0;
+    const room = this.#lanes.room(performance.now());
     try {
       const claim = await scheduler.claim({
         max,
         perWebhook: endpointConcurrency,
-        room: this.#lanes.room(performance.now()),
+        room,
         roomOfSuspects: () => this.#lanes.roomOfSuspects(performance.now()),
         maxProbes: this.#lanes.maxProbes,
       });
       this.#lastClaimAt = performance.now();
       this.#isMoreDue = claim.nextDueInMs !== null && claim.nextDueInMs <= 0;
       this.#isLimited = claim.isLimited;
-      if (claim.leased.length > 0) await this.#load(claim.leased);
+      this.#lastClaimed = claim.leased.length;
+      if (claim.leased.length > 0) {
+        await this.#load(claim.leased);
+        this.#lanes.learnFilled(claim.leased, room, performance.now());
+      }
       this.#comeBack();
       if (!this.#isMoreDue) return Math.min(claim.nextDueInMs ?? LONGEST_SLEEP_MS, LONGEST_SLEEP_MS);
       return claim.leased.length > 0 ? 0 : BLOCKED_SLEEP_MS;
@@ -309,6 +318,7 @@ export class Dispatcher implements LongRunning {
     } finally {
       const now = performance.now();
       this.#lanes.finished(started, now);
+      this.#endedSinceClaim += 1;
       if (lane.isClosed(now) && lane.queued > 0) this.#handBack(lane, now);
       this.#pump();
       if (this.#lanes.hasRegained(lane, now)) this.#hasRegained = true;
@@ -325,9 +335,12 @@ export class Dispatcher implements LongRunning {
     this.#release([task.lease], delayMs);
   }
 
-  // For what was left for want of room. Not at once: of many lanes that get room each would be a claim, most of them for nothing.
+  // For what was left for want of room. At once when half of the last claim is done with. Else not: of many lanes that get room each would
+  // be a claim, most of them for nothing.
   #comeBack(): void {
-    if (!this.#isLimited || !this.#hasRegained || !this.#lanes.isLow || this.#comingBack !== null) return;
+    if (!this.#isLimited || !this.#hasRegained || !this.#lanes.isLow) return;
+    if (this.#endedSinceClaim >= Math.max(this.#lastClaimed, this.#options.endpointConcurrency) / 2) return this.#nudge();
+    if (this.#comingBack !== null) return;
     this.#comingBack = setTimeout(
       () => {
         this.#comingBack = null;

@@ -28,6 +28,14 @@ const FULL_ROOM_MS = 2000;
 /** But never fewer than this: one that hangs, and one that may not. */
 const MIN_ROOM = 2;
 
+/**
+ * How much the window of claims grows with each response: it triples in the time of one request, so a receiver that answers in 5 ms gets
+ * claims of five hundred within 20 ms. By one a response, a backlog of 5,000 spends a fifth of its time in small claims.
+ */
+const WINDOW_GROWTH = 2;
+/** A lane whose claim was full keeps its wider room for so long, in milliseconds: what waits behind comes with the next claims. */
+const HUNGRY_MS = 2000;
+
 /** Errors that mean nobody took the request: they close the lane. An answer, even 500, shows that somebody is there. */
 const ABSENT: ReadonlySet<AttemptError> = new Set(['timeout', 'connection_refused', 'connection_reset', 'dns_error']);
 const isAbsence = (error: AttemptError): boolean => ABSENT.has(error) || error.startsWith('tls_');
@@ -55,6 +63,9 @@ export class Lane {
   #oldest: Started | null = null;
   #newest: Started | null = null;
   #cap: number;
+  /** How many claimed deliveries it may hold: as few as may be in flight at first, more with each response, as in TCP's slow start. */
+  #window: number;
+  #hungryUntil = 0;
   #latencyMs = 0;
   #failuresInRow = 0;
   /** When the last attempt ended; null: there was none. */
@@ -81,6 +92,7 @@ export class Lane {
     this.user = user;
     this.#maxInFlight = maxInFlight;
     this.#cap = maxInFlight;
+    this.#window = maxInFlight;
   }
 
   get queued(): number {
@@ -106,7 +118,7 @@ export class Lane {
 
   /** Nothing in hand, and nothing bad to remember that is not long past. */
   isIdle(now: number): boolean {
-    if (this.queued + this.inFlight > 0) return false;
+    if (this.queued + this.inFlight > 0 || this.isHungry(now)) return false;
     // Its rate is remembered as well: else a claim takes more for it than it may send.
     const isWell = this.#failuresInRow === 0 && this.#allowed() >= this.#maxInFlight && this.ratePerSecond === 0;
     return isWell ? !this.isClosed(now) : now > Math.max(this.#learnedAt ?? 0, this.closedUntil) + MEMORY_MS;
@@ -150,10 +162,24 @@ export class Lane {
     this.#pacedUntil = Math.max(this.#pacedUntil, until);
   }
 
-  /** How many more deliveries this lane may take in; small rests count as none, so that fetching stays batched. */
+  /** Whether its last claim left more behind, as far as can be told: then it is worth a wider room than usual. */
+  isHungry(now: number): boolean {
+    return now < this.#hungryUntil;
+  }
+
+  /** A claim brought all that this lane had room for. */
+  wasFilled(now: number): void {
+    this.#hungryUntil = now + HUNGRY_MS;
+  }
+
+  /** How many more deliveries a claim may bring; small rests count as none, so that claims stay batched. */
   room(now: number): number {
-    const places = this.#placesOf(this.#capacity(Number.POSITIVE_INFINITY), now);
-    return this.queued + this.inFlight > 0 && places < this.#allowed() / 2 ? 0 : places;
+    const capacity = this.#capacity(Number.POSITIVE_INFINITY);
+    const places = this.#placesOf(capacity, now);
+    const inHand = this.waiting.claimed + this.inFlight;
+    const window = Math.min(this.#window, capacity);
+    if (this.queued + this.inFlight === 0) return Math.min(places, window);
+    return places < this.#allowed() / 2 || window - inHand < window / 2 ? 0 : Math.min(places, window - inHand);
   }
 
   /**
@@ -213,9 +239,11 @@ export class Lane {
       this.#failuresInRow = 0;
       this.#closedUntil = 0;
       this.#cap = Math.min(this.#maxInFlight, this.#cap + 1 / this.#cap);
+      this.#window = Math.min(this.#maxInFlight * MAX_AHEAD_FACTOR, this.#window + WINDOW_GROWTH);
       return;
     }
     this.#failuresInRow += 1;
+    this.#window = this.#maxInFlight;
     if (error === 'timeout') this.#cap = Math.max(1, this.#cap / 2);
     if (this.#failuresInRow < FAILURES_TO_CLOSE || this.isClosed(now)) return;
     const times = Math.min(this.#failuresInRow - FAILURES_TO_CLOSE, 10);

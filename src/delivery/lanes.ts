@@ -38,6 +38,8 @@ const KEPT_FOR_FAST = 1 / 8;
  */
 const PROBES_SHARE = 1 / 4;
 const MAX_PROBES_PER_CLAIM = 4;
+/** With more lanes than this whose last claims were full, the usual share of each fills a claim: none needs to be named for more. */
+const MAX_WIDER = 32;
 /** With more webhooks than this that have no room for commits, the user is named instead of each of them. */
 const MAX_CROWDED_OF_USER = 8;
 /** How many receivers are remembered as fast after their lane is empty, a hundred bytes each; the one longest ago goes first. */
@@ -157,9 +159,14 @@ export class Lanes {
     return room;
   }
 
-  /** For a claim: the webhooks that have less room than usual, without those whose receivers are away. Forgets lanes that have nothing to remember. */
+  /**
+   * For a claim: the webhooks that have less room than usual, without those whose receivers are away, and some that have more and whose
+   * last claim was full. Forgets lanes that have nothing to remember.
+   */
   room(now: number): Map<string, number> {
+    const { endpointConcurrency } = this.#options;
     const room = new Map<string, number>();
+    let wider = 0;
     for (const user of this.#users.values()) {
       let left = this.#claimShare(user);
       // Lanes are how those webhooks are known that are not to be claimed.
@@ -180,8 +187,11 @@ export class Lanes {
           if (places > 0) served.push(lane);
         }
         if (mayForget && lane.isIdle(now)) this.#forget(lane, now);
-        // More than the usual need not be said.
-        else if (places < this.#options.endpointConcurrency) room.set(lane.webhookId, places);
+        else if (places < endpointConcurrency) room.set(lane.webhookId, places);
+        else if (places > endpointConcurrency && wider < MAX_WIDER && lane.isHungry(now)) {
+          room.set(lane.webhookId, places);
+          wider += 1;
+        }
         lane.wasLimited = room.has(lane.webhookId);
       }
       // Next time the others come first.
@@ -218,6 +228,16 @@ export class Lanes {
       if (hasTooMuch) for (const lane of user.lanes) if (!lane.isCountedFast && lane.queued > 0) over.push(lane);
     }
     return over;
+  }
+
+  /** Tells of which webhooks a claim brought all that it was allowed to. */
+  learnFilled(leased: readonly { readonly webhookId: string }[], room: ReadonlyMap<string, number>, now: number): void {
+    const counts = new Map<string, number>();
+    for (const { webhookId } of leased) counts.set(webhookId, (counts.get(webhookId) ?? 0) + 1);
+    for (const [webhookId, count] of counts) {
+      const usual = Math.min(this.#options.endpointConcurrency, room.get(webhookId) ?? this.#options.endpointConcurrency);
+      if (count >= usual) this.#lanes.get(webhookId)?.wasFilled(now);
+    }
   }
 
   /** Tells what the payloads of a claim weighed, for the next. */

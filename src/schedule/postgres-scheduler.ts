@@ -53,6 +53,7 @@ export class PostgresScheduler implements Scheduler {
       webhooks,
       lastWebhookId,
       isWhole: isAllSeen,
+      isFull,
     } = await claimDue(this.#pool, {
       ...request,
       room,
@@ -63,7 +64,6 @@ export class PostgresScheduler implements Scheduler {
       dueWithinMs,
     });
     // A full claim stopped at the last webhook it took from, which may have more, but had its turn.
-    const isFull = claimed.length >= request.max;
     const isEnd = !isFull && webhooks < MAX_WEBHOOKS_PER_CLAIM;
     const isWhole = isEnd && (isAllSeen || this.#afterWebhookId === '');
     if (isFull) this.#afterWebhookId = lastInTurn(claimed, this.#afterWebhookId);

@@ -173,7 +173,7 @@ export class RedisScheduler implements Scheduler {
         isIncomplete ||= claim.shutForMs === Infinity;
         // A second round must not give a webhook more than one would.
         for (const { webhookId } of claim.leased) {
-          room.set(webhookId, Math.min(room.get(webhookId) ?? request.perWebhook, request.perWebhook) - 1);
+          room.set(webhookId, (room.get(webhookId) ?? request.perWebhook) - 1);
         }
       }
       const full = claims.filter((claim, index) => claim.leased.length === shares[index]?.max).map((claim) => claim.shard);

@@ -53,7 +53,10 @@ export interface ClaimRequest {
   readonly max: number;
   /** At most so many of one webhook, so that a batch spreads over the webhooks that are due. */
   readonly perWebhook: number;
-  /** Tighter limits for single webhooks; 0 skips one. Webhooks that this process is busy with or holds back. */
+  /**
+   * Other limits for single webhooks: tighter ones, of which 0 skips one, for those that this process is busy with or holds back; wider
+   * ones for those whose receivers keep up with more. What is wider than usual takes only what the others leave.
+   */
   readonly room: ReadonlyMap<string, number>;
   /** The same for webhooks whose receivers this process knows to be away: for a schedule that does not know it itself. */
   readonly roomOfSuspects?: () => ReadonlyMap<string, number>;

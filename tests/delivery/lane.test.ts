@@ -27,6 +27,11 @@ function start(lane: Lane, now: number): Started[] {
   return all;
 }
 
+/** So many responses, each within so many milliseconds. */
+function learn(lane: Lane, responses: number, ms: number): void {
+  for (let n = 0; n < responses; n += 1) lane.learn(null, ms, 0);
+}
+
 function endAll(all: readonly Started[]): number {
   for (const started of all) started.lane.end(started);
   return all.length;
@@ -126,7 +131,7 @@ describe('a lane', () => {
   test('fetches ahead what its receiver answers in five seconds, or may be taken to, and no more than so many', () => {
     const answersIn = (ms: number): number => {
       const lane = laneWith(0);
-      lane.learn(null, ms, 0);
+      learn(lane, 64 * MAX_IN_FLIGHT, ms);
       return lane.room(0);
     };
     expect(answersIn(1)).toBe(64 * MAX_IN_FLIGHT);
@@ -136,8 +141,36 @@ describe('a lane', () => {
     expect(laneWith(0).directPlaces(0)).toBe(Math.floor(answersIn(300) / 2));
     // A third of a short lease.
     const hurried = new Lane('a', new UserLanes('alice'), MAX_IN_FLIGHT, 3000);
-    hurried.learn(null, 500, 0);
+    learn(hurried, 64 * MAX_IN_FLIGHT, 500);
     expect(hurried.room(0)).toBe(2 * MAX_IN_FLIGHT);
+  });
+
+  test('has room for as many claimed deliveries as may be in flight until its receiver has responded, and for more with each response', () => {
+    const lane = laneWith(0);
+    expect(lane.room(0)).toBe(MAX_IN_FLIGHT);
+    learn(lane, MAX_IN_FLIGHT, 5);
+    expect(lane.room(0)).toBe(3 * MAX_IN_FLIGHT);
+    learn(lane, 1000, 5);
+    expect(lane.room(0)).toBe(64 * MAX_IN_FLIGHT);
+    lane.learn('connection_reset', 5, 0);
+    expect(lane.room(0)).toBe(MAX_IN_FLIGHT);
+  });
+
+  test('asks for more once half of what it may hold is done with, so that claims stay large', () => {
+    const lane = laneWith(0);
+    learn(lane, MAX_IN_FLIGHT, 5);
+    lane.push(taskOf('webhook_1', 0));
+    lane.waiting.claimed = 2 * MAX_IN_FLIGHT;
+    expect(lane.room(0)).toBe(0);
+    lane.waiting.claimed = 1.5 * MAX_IN_FLIGHT;
+    expect(lane.room(0)).toBe(1.5 * MAX_IN_FLIGHT);
+  });
+
+  test('is remembered for two seconds after a claim that filled it', () => {
+    const lane = laneWith(0);
+    lane.wasFilled(0);
+    expect([lane.isHungry(1999), lane.isIdle(1999)]).toEqual([true, false]);
+    expect([lane.isHungry(2000), lane.isIdle(2000)]).toEqual([false, true]);
   });
 
   test('is fast once its receiver has answered within a second, and no longer when one is left unanswered for more', () => {

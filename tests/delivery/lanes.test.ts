@@ -307,3 +307,56 @@ describe('receivers that are away', () => {
     expect(lanes.maxProbes).toBe(4);
   });
 });
+
+describe('the room of a claim', () => {
+  const usual = 16;
+  const answer = (lanes: Lanes, webhookId: string, times: number, ms = 10): void => {
+    for (let n = 0; n < times; n += 1) {
+      pushAll(lanes, many(1, webhookId), NOW - ms);
+      endAll(lanes, startAll(lanes, NOW - ms), NOW);
+    }
+  };
+  const leasedOf = (webhookId: string, count: number): { webhookId: string }[] =>
+    Array.from({ length: count }, () => ({ webhookId }));
+
+  test('is wider for a webhook whose receiver keeps up and whose last claim was full, and for no other', () => {
+    const lanes = lanesOf(512);
+    for (const webhookId of ['u.full', 'u.part']) answer(lanes, webhookId, 8);
+    lanes.learnFilled(
+      [...leasedOf('u.full', usual), ...leasedOf('u.part', usual - 1), ...leasedOf('u.new', usual)],
+      new Map(),
+      NOW,
+    );
+    expect([...lanes.room(NOW)]).toEqual([['u.full', usual + 2 * 8]]);
+  });
+
+  test('stays wider while each claim fills the usual of it, tighter limits included', () => {
+    const lanes = lanesOf(512);
+    answer(lanes, 'u.a', 8);
+    lanes.learnFilled(leasedOf('u.a', 9), new Map([['u.a', 9]]), NOW);
+    expect(lanes.room(NOW + 1999).get('u.a')).toBe(usual + 2 * 8);
+    expect(lanes.room(NOW + 2000).get('u.a')).toBeUndefined();
+  });
+
+  test('is never wider for a receiver that has not answered, or that hangs', () => {
+    const lanes = lanesOf(512);
+    answer(lanes, 'u.hung', 100);
+    pushAll(lanes, many(1, 'u.hung'), NOW + TIMEOUT_MS);
+    endAll(lanes, startAll(lanes, NOW + TIMEOUT_MS), NOW + 2 * TIMEOUT_MS, 'timeout');
+    pushAll(lanes, many(1, 'u.new'), NOW + 2 * TIMEOUT_MS);
+    lanes.learnFilled([...leasedOf('u.new', usual), ...leasedOf('u.hung', usual)], new Map(), NOW + 2 * TIMEOUT_MS);
+    for (const places of lanes.room(NOW + 2 * TIMEOUT_MS).values()) expect(places).toBeLessThanOrEqual(usual);
+  });
+
+  test('names no more webhooks than fill a claim', () => {
+    const lanes = lanesOf(512);
+    const webhookIds = Array.from({ length: 100 }, (_, n) => `u.${n}`);
+    for (const webhookId of webhookIds) answer(lanes, webhookId, 2);
+    lanes.learnFilled(
+      webhookIds.flatMap((webhookId) => leasedOf(webhookId, usual)),
+      new Map(),
+      NOW,
+    );
+    expect(lanes.room(NOW).size).toBe(32);
+  });
+});

@@ -28,6 +28,44 @@ test('a webhook with 100,000 due deliveries does not delay another', { timeout: 
   expect(counts).toEqual([1, 16, 1]);
 });
 
+test('what a webhook may have beyond the usual is taken from what the others leave', async () => {
+  const webhooks = Array.from({ length: 3 }, newWebhookId).toSorted();
+  const [busy = '', other = '', usual = ''] = webhooks;
+  for (const [webhookId, count] of [
+    [busy, 300],
+    [other, 300],
+    [usual, 40],
+  ] as const) {
+    await generateRows(database.pool, webhookId, count, -60_000);
+  }
+  const scheduler = createScheduler();
+  const counts = async (max: number, room: ReadonlyMap<string, number>): Promise<number[]> => {
+    const { leased } = await scheduler.claim({ max, perWebhook: 16, room });
+    expect(new Set(leased.map((lease) => lease.deliveryId)).size).toBe(leased.length);
+    return webhooks.map((webhookId) => leased.filter((lease) => lease.webhookId === webhookId).length);
+  };
+  expect(
+    await counts(
+      100,
+      new Map([
+        [busy, 200],
+        [other, 20],
+      ]),
+    ),
+  ).toEqual([42, 20, 16]);
+  expect(
+    await counts(
+      500,
+      new Map([
+        [busy, 50],
+        [usual, 0],
+      ]),
+    ),
+  ).toEqual([50, 16, 0]);
+  // Nothing is left for it when the usual of all fills the claim.
+  expect(await counts(40, new Map([[busy, 200]]))).toEqual([16, 16, 8]);
+});
+
 test('webhooks take turns over claims that are too small for all of them', async () => {
   const webhooks = Array.from({ length: 10 }, newWebhookId);
   for (const webhookId of webhooks) await generateRows(database.pool, webhookId, 20, -1000);

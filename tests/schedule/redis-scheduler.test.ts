@@ -48,6 +48,37 @@ test('a webhook with 100,000 due deliveries does not delay another', async () =>
   expect(nextDueInMs).toBe(0);
 });
 
+test('what a webhook may have beyond the usual is taken from what the others leave', async () => {
+  const scheduler = createScheduler();
+  const [busy, other, usual] = [newWebhookId(), newWebhookId(), newWebhookId()];
+  const longAgo = Date.now() - 60_000;
+  for (const [webhookId, count] of [
+    [busy, 300],
+    [other, 300],
+    [usual, 40],
+  ] as const) {
+    await scheduler.enqueue(Array.from({ length: count }, () => newDue(webhookId, longAgo)));
+  }
+  const claim = async (max: number, room: ReadonlyMap<string, number>) => {
+    const { leased, ...rest } = await scheduler.claim({ max, perWebhook: 16, room });
+    return {
+      taken: [busy, other, usual].map((webhookId) => leased.filter((lease) => lease.webhookId === webhookId).length),
+      ...rest,
+    };
+  };
+  // It has more that is due, and room.
+  expect(await claim(100, new Map([[busy, 200]]))).toMatchObject({ taken: [68, 16, 16], nextDueInMs: 0 });
+  // No more than its room; the next claim is worth making once that has grown.
+  const tight = new Map([
+    [busy, 50],
+    [other, 16],
+    [usual, 0],
+  ]);
+  expect(await claim(500, tight)).toMatchObject({ taken: [50, 16, 0], isLimited: true });
+  // Nothing is left for it when the usual of all fills the claim.
+  expect((await claim(40, new Map([[busy, 200]]))).taken.every((count) => count <= 16)).toBe(true);
+});
+
 test('the webhook that has waited longest comes first', async () => {
   const scheduler = createScheduler();
   const items = Array.from({ length: 50 }, (_, index) => newDue(newWebhookId(), Date.now() - 1000 - ((index * 37) % 50)));
