@@ -8,20 +8,25 @@ export function ownerOf(principal: Principal): Owner {
   return seesEveryone(principal) ? { everyone: true } : { userId: principal.userId };
 }
 
-/** For lists: services and admins may narrow them to one user; a developer's are narrow already. */
+/** For lists: services and admins may narrow them to one user; a developer's are narrow already. Throws `role_not_allowed`. */
 export function listedOwner(principal: Principal, requestedUserId: string): Owner {
-  return requestedUserId !== '' && seesEveryone(principal) ? { userId: requestedUserId } : ownerOf(principal);
+  if (requestedUserId === '') return ownerOf(principal);
+  if (requestedUserId !== principal.userId && !seesEveryone(principal)) {
+    throw notYours('developers see what is their own; leave it out');
+  }
+  return { userId: requestedUserId };
 }
 
 /** Whose a new webhook is. */
 export function newOwnerId(principal: Principal, requestedUserId: string): string {
   if (requestedUserId === '' || requestedUserId === principal.userId) return principal.userId;
   if (seesEveryone(principal)) return requestedUserId;
-  throw new ServiceError(
-    'permission_denied',
-    'role_not_allowed',
-    'Developers create webhooks of their own: leave user_id out.',
-  );
+  throw notYours('developers create webhooks of their own; leave it out');
+}
+
+function notYours(message: string): ServiceError {
+  const violations = [{ field: 'user_id', message }];
+  return new ServiceError('permission_denied', 'role_not_allowed', `user_id: ${message}`, { violations });
 }
 
 function seesEveryone(principal: Principal): boolean {

@@ -2,7 +2,8 @@
 import { create } from '@bufbuild/protobuf';
 import { type WatchDeliveriesRequest, WatchDeliveriesRequestSchema } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import type { DeliveryStatus } from '../domain/delivery.ts';
-import { invalid, type ServiceError } from '../domain/errors.ts';
+import { invalid, ServiceError } from '../domain/errors.ts';
+import { shownKey } from '../domain/json-text.ts';
 import type { OwnerNotice } from '../realtime/status-bus.ts';
 import type { FeedMessage, Told } from '../realtime/watcher.ts';
 import { validateMessage } from './interceptors/validate.ts';
@@ -60,9 +61,9 @@ export function noticeText(notice: OwnerNotice): string {
   });
 }
 
-export function errorText({ code, reason, message, violations }: ServiceError): string {
+export function errorText({ code, reason, message, violations }: ServiceError, requestId: string): string {
   const details = violations.map((violation) => ({ field: violation.field, message: violation.message }));
-  return JSON.stringify({ type: 'error', error: { code, reason, message, details } });
+  return JSON.stringify({ type: 'error', error: { code, reason, message, request_id: requestId, details } });
 }
 
 export type ClientMessage =
@@ -97,13 +98,31 @@ const QUERY_FIELDS: Readonly<Record<string, { readonly field: string; readonly i
   user_id: { field: 'user_id', isList: false },
 };
 
-/** The subscription that a URL asks for. Names it does not know are left alone, as everywhere in URLs of WebSockets. */
-export function watchRequestOfQuery(query: URLSearchParams): WatchDeliveriesRequest {
-  const fields: Record<string, unknown> = {};
-  for (const [name, { field, isList }] of Object.entries(QUERY_FIELDS)) {
-    const values = query.getAll(name).filter((value) => value !== '');
-    if (values.length === 0) continue;
-    fields[field] = isList ? values.flatMap((value) => value.split(',')) : values.at(-1);
+/** The subscription that a URL asks for. Throws a ServiceError that names the parameter at fault, as the query of a REST call would. */
+export function watchRequestOfQuery(parameters: readonly (readonly [name: string, value: string])[]): WatchDeliveriesRequest {
+  const fields: Record<string, string | string[]> = {};
+  for (const [name, value] of parameters) {
+    if (value === '') continue;
+    const known = Object.hasOwn(QUERY_FIELDS, name) ? QUERY_FIELDS[name] : undefined;
+    if (known === undefined) throw invalid('field_unknown', shownKey(name), 'is not a parameter of this request');
+    const { field, isList } = known;
+    if (isList) fields[field] = [...[fields[field] ?? []].flat(), ...value.split(',')];
+    else if (Object.hasOwn(fields, field)) throw invalid('field_invalid', name, 'is given more than once');
+    else fields[field] = value;
   }
-  return watchRequest({ value: fields, faults: new Map() });
+  try {
+    return watchRequest({ value: fields, faults: new Map() });
+  } catch (thrown) {
+    throw thrown instanceof ServiceError ? namedAsInQuery(thrown) : thrown;
+  }
+}
+
+function namedAsInQuery({ code, reason, violations, cause }: ServiceError): ServiceError {
+  const named = violations.map(({ field, message }) => {
+    const [base = ''] = field.split('[', 1);
+    const name = Object.keys(QUERY_FIELDS).find((key) => QUERY_FIELDS[key]?.field === base);
+    return { field: name ?? field, message };
+  });
+  const [first] = named;
+  return new ServiceError(code, reason, `${first?.field}: ${first?.message}`, { violations: named, cause });
 }

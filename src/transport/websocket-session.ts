@@ -17,7 +17,7 @@ export const closeCodes = {
   policyViolation: 1008,
   internalError: 1011,
   tryAgainLater: 1013,
-  tokenExpired: 4401,
+  notAuthenticated: 4401,
 } as const;
 
 /** Bytes handed to a socket and not yet to the kernel. Beyond it the watcher's own queue fills, and then drops. */
@@ -35,6 +35,8 @@ export interface SessionOptions {
   readonly principal: Principal;
   readonly context: Pick<ServiceContext, 'feed'>;
   readonly watcher: Watcher;
+  /** Of the request that became this WebSocket. */
+  readonly requestId: string;
   readonly countCall: CountCall;
   readonly onInternalError: (error: unknown) => void;
 }
@@ -57,7 +59,7 @@ export class WebSocketSession {
     this.#socket = socket;
     this.#watcher = watcher;
     const lifetimeMs = Math.min(Math.max(0, principal.expiresAtMs - Date.now()), MAX_TIMER_MS);
-    this.#expiry = setTimeout(() => this.close(closeCodes.tokenExpired, 'the token has expired'), lifetimeMs);
+    this.#expiry = setTimeout(() => this.close(closeCodes.notAuthenticated, 'the token has expired'), lifetimeMs);
     socket.on('pong', () => (this.#isAlive = true));
     socket.on('message', (data: Buffer, isBinary) => this.#receive(data, isBinary));
     socket.on('close', () => this.#end());
@@ -127,7 +129,7 @@ export class WebSocketSession {
     const error = toServiceError(thrown);
     if (error.reason === 'shutting_down') return this.close(closeCodes.goingAway, 'this process is stopping');
     if (error.code === 'internal') this.#options.onInternalError(thrown);
-    this.#socket.send(errorText(error));
+    this.#socket.send(errorText(error, this.#options.requestId));
     const code = error.code === 'internal' ? closeCodes.internalError : closeCodes.tryAgainLater;
     this.close(code, error.reason);
   }
@@ -140,7 +142,7 @@ export class WebSocketSession {
       if (message.type === 'ping') this.#socket.send('{"type":"pong"}');
       else this.#changing = this.#changing.then(() => this.#subscribe(message.request));
     } catch (thrown) {
-      this.#socket.send(errorText(toServiceError(thrown)));
+      this.#socket.send(errorText(toServiceError(thrown), this.#options.requestId));
     }
   }
 
@@ -155,7 +157,7 @@ export class WebSocketSession {
       this.#watcher.close();
       this.#watcher = await watchDeliveries(this.#options.context, this.principal, watchInput(request));
     } catch (thrown) {
-      this.#socket.send(errorText(toServiceError(thrown)));
+      this.#socket.send(errorText(toServiceError(thrown), this.#options.requestId));
       return;
     }
     if (this.#socket.readyState !== this.#socket.OPEN) return this.#watcher.close();

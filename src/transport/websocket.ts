@@ -4,7 +4,8 @@ import webSocketPlugin from '@fastify/websocket';
 import type { FastifyInstance, FastifyPluginCallback, FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
 import type { Config } from '../config.ts';
-import { ServiceError } from '../domain/errors.ts';
+import { invalid, ServiceError } from '../domain/errors.ts';
+import type { ErrorCode } from '../domain/errors.ts';
 import type { StatusBus } from '../realtime/status-bus.ts';
 import type { Watcher } from '../realtime/watcher.ts';
 import { callerRoles, type CallerRole, type Principal } from '../security/tokens.ts';
@@ -14,6 +15,8 @@ import type { Logger } from '../telemetry/log.ts';
 import type { VerifyToken } from './interceptors/authenticate.ts';
 import type { CountCall } from './interceptors/limit-rate.ts';
 import { requireLocalHost } from './local-host.ts';
+import { toServiceError } from './errors.ts';
+import { queryParameters } from './rest/query-input.ts';
 import { watchInput } from './rpc/watch-input.ts';
 import { errorText, watchRequestOfQuery } from './websocket-messages.ts';
 import { closeCodes, WebSocketSession } from './websocket-session.ts';
@@ -54,12 +57,8 @@ const serverOptions = {
   handleProtocols: (protocols: Set<string>) => (protocols.has(PROTOCOL) ? PROTOCOL : false),
 };
 
-/** What stands ready for a socket before it is one. */
-interface Admission {
-  readonly principal: Principal;
-  /** Or why there is none: what the query says cannot be watched. */
-  readonly watcher: Watcher | ServiceError;
-}
+/** What stands ready for a socket before it is one; or why nothing does, which it will be told and closed for. */
+type Admission = { readonly principal: Principal; readonly watcher: Watcher } | { readonly refusal: ServiceError };
 
 export function webSocketRoutes(options: WebSocketOptions): FastifyPluginCallback {
   const sessions = new Set<WebSocketSession>();
@@ -112,15 +111,16 @@ function addRoutes(app: FastifyInstance, { sessions, admissions, context, log, .
       if (admission === undefined) return socket.close(closeCodes.internalError);
       const onInternalError = (err: unknown): void => log.error({ err }, 'a WebSocket failed');
       const { countCall } = options;
+      if ('refusal' in admission) {
+        if (admission.refusal.code === 'internal') onInternalError(admission.refusal);
+        socket.send(errorText(admission.refusal, request.id));
+        return socket.close(closeCodeOf(admission.refusal), admission.refusal.reason);
+      }
       // It stays for as long as it is watched over, and is no connection that does nothing.
       request.place?.recognize();
       request.place?.begin();
-      const { principal, watcher } = admission;
-      if (watcher instanceof ServiceError) {
-        socket.send(errorText(watcher));
-        return socket.close(closeCodes.policyViolation, watcher.reason);
-      }
-      const session = new WebSocketSession({ socket, context, countCall, onInternalError, principal, watcher });
+      const requestId = request.id;
+      const session = new WebSocketSession({ socket, context, countCall, onInternalError, requestId, ...admission });
       sessions.add(session);
       socket.on('close', () => sessions.delete(session));
     },
@@ -141,19 +141,33 @@ function addRoutes(app: FastifyInstance, { sessions, admissions, context, log, .
   });
 }
 
+/** Codes of what a caller has asked for wrongly: clients of every kind learn that by a close. */
+const CALLERS_MISTAKES: ReadonlySet<ErrorCode> = new Set(['invalid_argument', 'permission_denied']);
+
 /**
- * Who may not connect is refused before the upgrade, as plain HTTP. What a known caller has misspelt is said after it: browsers show a page
- * neither status nor body of a refused upgrade, only 1006.
+ * A stranger's page is refused before the upgrade, and so is whoever has no good token or no room, as plain HTTP: with a status, and seconds
+ * to wait. A page of ours is upgraded and closed instead, because browsers show a page neither status nor body of a refused upgrade, only
+ * 1006. By then its token was checked; nothing is held for it but the closing handshake.
  */
 async function admit(request: FastifyRequest, options: Omit<WebSocketOptions, 'bus'>): Promise<Admission> {
   checkOrigin(request, options.config.corsOrigins);
-  const principal = await authenticate(request, options);
+  const isPage = request.headers.origin !== undefined;
+  let isKnown = false;
   try {
+    const principal = await authenticate(request, options);
+    isKnown = true;
     return { principal, watcher: await watch(request, principal, options) };
-  } catch (error) {
-    if (error instanceof ServiceError && error.code === 'invalid_argument') return { principal, watcher: error };
-    throw error;
+  } catch (thrown) {
+    const refusal = toServiceError(thrown);
+    if (isPage || (isKnown && CALLERS_MISTAKES.has(refusal.code))) return { refusal };
+    throw refusal;
   }
+}
+
+function closeCodeOf({ code }: ServiceError): number {
+  if (code === 'unauthenticated') return closeCodes.notAuthenticated;
+  if (code === 'internal') return closeCodes.internalError;
+  return CALLERS_MISTAKES.has(code) ? closeCodes.policyViolation : closeCodes.tryAgainLater;
 }
 
 async function watch(
@@ -161,14 +175,17 @@ async function watch(
   principal: Principal,
   { context }: Pick<WebSocketOptions, 'context'>,
 ): Promise<Watcher> {
-  const query = queryOf(request);
   // Without a token user_id says who one is; with one, whose deliveries one wants to see of those one may.
-  if (principal.expiresAtMs === Number.POSITIVE_INFINITY) query.delete('user_id');
-  const input = watchInput(watchRequestOfQuery(query));
-  if (principal.role === 'developer' && input.userId !== '' && input.userId !== principal.userId) {
-    throw new ServiceError('permission_denied', 'role_not_allowed', 'user_id: developers watch what is their own.');
+  const isBelieved = principal.expiresAtMs === Number.POSITIVE_INFINITY;
+  const queryStart = request.url.indexOf('?');
+  const parameters = queryStart < 0 ? [] : queryParameters(request.url.slice(queryStart + 1));
+  for (const [name, value] of parameters) {
+    if (name === 'user_type' && value !== '' && !callerRoles.some((role) => role === value)) {
+      throw invalid('field_invalid', name, `must be one of ${callerRoles.join(', ')}`);
+    }
   }
-  const watcher = await watchDeliveries(context, principal, input);
+  const asked = parameters.filter(([name]) => name !== 'user_type' && !(isBelieved && name === 'user_id'));
+  const watcher = await watchDeliveries(context, principal, watchInput(watchRequestOfQuery(asked)));
   // Whatever becomes of the upgrade, the watcher does not outlive its connection.
   request.raw.socket.once('close', () => watcher.close());
   if (request.raw.socket.destroyed) watcher.close();

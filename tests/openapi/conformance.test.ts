@@ -192,11 +192,11 @@ test.each(guarded.map(({ id }) => id))('%s without a token, or with a bad one, i
 });
 
 test.each(operations.filter(({ path }) => path.includes('{')).map(({ id }) => id))(
-  '%s of what is not there is the documented 404, of what is no id the documented 400',
+  '%s of what is not there, or of what is no id, is the documented 404',
   async (id) => {
     const kind = operationOf(id).path.includes('{webhook_id}') ? 'webhook' : 'delivery';
     await call(id, 404, { id: `${kind}_01hm5w0qs8f4e2b6d9c1a7g3h5` });
-    await call(id, 400, { id: 'no-id' });
+    await call(id, 404, { id: 'no-id' });
   },
 );
 

@@ -21,6 +21,8 @@ export interface Things {
 export interface Case {
   /** Each way of naming things is asked by itself. */
   readonly asks: readonly ((of: Things) => JsonObject)[];
+  /** Ways that name whose things they are: a developer who names somebody else is refused, whether there is such a user or not. */
+  readonly named?: readonly ((of: Things) => JsonObject)[];
   /** Null: anybody, without a token. */
   readonly roles: readonly CallerRole[] | null;
   /** What somebody else gets who has the role: never anything of these things. */
@@ -58,7 +60,8 @@ const aboutDelivery: Case = {
 
 export const cases: Readonly<Record<string, Case>> = {
   'homechef.webhook.v1.WebhookService/ListWebhooks': {
-    asks: [(of) => ({ user_id: of.userId }), (of) => ({ page_token: of.webhookPage })],
+    asks: [(of) => ({ page_token: of.webhookPage })],
+    named: [(of) => ({ user_id: of.userId })],
     roles: everyone,
     stranger: 'ok',
     shows: 'webhookId',
@@ -79,9 +82,9 @@ export const cases: Readonly<Record<string, Case>> = {
     asks: [
       (of) => ({ webhook_id: of.webhookId }),
       (of) => ({ event_id: of.eventId }),
-      (of) => ({ user_id: of.userId }),
       (of) => ({ page_token: of.deliveryPage }),
     ],
+    named: [(of) => ({ user_id: of.userId })],
     roles: everyone,
     stranger: 'ok',
     shows: 'deliveryId',
@@ -89,11 +92,8 @@ export const cases: Readonly<Record<string, Case>> = {
   'homechef.webhook.v1.DeliveryService/GetDelivery': aboutDelivery,
   'homechef.webhook.v1.DeliveryService/RetryDelivery': aboutDelivery,
   'homechef.webhook.v1.DeliveryService/WatchDeliveries': {
-    asks: [
-      (of) => ({ after: of.cursor, webhook_ids: [of.webhookId] }),
-      (of) => ({ after: of.cursor, event_id: of.eventId }),
-      (of) => ({ after: of.cursor, user_id: of.userId, statuses: ['DELIVERY_STATUS_DELIVERED'] }),
-    ],
+    asks: [(of) => ({ after: of.cursor, webhook_ids: [of.webhookId] }), (of) => ({ after: of.cursor, event_id: of.eventId })],
+    named: [(of) => ({ after: of.cursor, user_id: of.userId, statuses: ['DELIVERY_STATUS_DELIVERED'] })],
     roles: everyone,
     stranger: 'ok',
     shows: 'deliveryId',

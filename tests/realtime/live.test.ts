@@ -89,14 +89,16 @@ test('developers see what is their own; admins see everything, or one user', asy
   const trespasser = watchStream(service.http, aliceToken, { userId: 'bob' });
   const everything = watchStream(service.grpc, adminToken);
   const onlyBob = openSocket(service.http, '?user_id=bob', bearer(adminToken));
-  await eventually(() => [alice, trespasser, everything, onlyBob].every(({ messages }) => messages.length > 0));
+  expect(String(await trespasser.ended)).toMatch(/permission_denied/);
+  await eventually(() => [alice, everything, onlyBob].every(({ messages }) => messages.length > 0));
   await publish('alice', 'bob');
   await eventually(() => told(everything).length === 2 && told(alice).length === 1 && onlyBob.messages.length > 1);
   await publish('alice');
-  await eventually(() => told(everything).length === 3 && told(alice).length === 2 && told(trespasser).length === 2);
+  await eventually(() => told(everything).length === 3 && told(alice).length === 2);
+  expect(told(trespasser)).toEqual([]);
   const owners = onlyBob.messages.flatMap((message) => (message.data === undefined ? [] : [message.data.user_id]));
   expect(owners).toEqual(['bob']);
-  for (const stream of [alice, trespasser, everything]) stream.cancel();
+  for (const stream of [alice, everything]) stream.cancel();
   onlyBob.socket.close();
 });
 

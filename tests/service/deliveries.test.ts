@@ -71,7 +71,10 @@ test('every filter narrows the log, newest first', async () => {
 test('users see their own log only, whatever they ask for', async () => {
   const eventId = newId('event', Date.now());
   await addDelivery(management, { webhookId, eventId });
-  for (const filter of [{}, { webhookId }, { eventId }, { userId: 'alice' }, { webhookId, eventId, userId: 'alice' }]) {
+  for (const userId of ['alice', 'nobody-there']) {
+    expect(await refusal(list(mallory, { userId }))).toMatchObject({ code: 'permission_denied', reason: 'role_not_allowed' });
+  }
+  for (const filter of [{}, { webhookId }, { eventId }, { userId: 'mallory' }, { webhookId, eventId }]) {
     expect({ filter, items: (await list(mallory, filter)).items }).toEqual({ filter, items: [] });
   }
   expect((await list(admin, { userId: 'mallory' })).items).toEqual([]);

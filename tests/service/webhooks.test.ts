@@ -99,7 +99,8 @@ test("another user's webhook answers like one that never was, on every call", as
     expect(answers[0]).toMatchObject({ code: 'not_found', reason: 'not_found' });
   }
   expect((await listWebhooks(context, mallory, nothing)).items).toEqual([]);
-  expect((await listWebhooks(context, mallory, { ...nothing, userId: 'alice' })).items).toEqual([]);
+  const asked = await refusal(listWebhooks(context, mallory, { ...nothing, userId: 'alice' }));
+  expect(asked).toMatchObject({ code: 'permission_denied', reason: 'role_not_allowed' });
   expect(await getWebhook(context, alice, id)).toMatchObject({ isActive: true });
   expect(await getWebhook(context, admin, id)).toMatchObject({ id });
 });

@@ -145,10 +145,14 @@ test('takes the id from the path and from nowhere else', async () => {
   );
 });
 
-test.each(['webhook_x', 'x'.repeat(900), 'webhook_%2e%2e', `${WEBHOOK_ID}'`])('refuses the id %s as a field', async (id) => {
-  const answer = await rest(doors, 'GET', `/api/v1/webhooks/${id}`, developer);
-  expect([answer.status, reasonOf(answer), fieldsOf(answer)]).toEqual([400, 'field_invalid', ['webhook_id']]);
-});
+test.each(['webhook_x', 'x'.repeat(900), 'webhook_%2e%2e', `${WEBHOOK_ID}'`])(
+  'says of the id %s that there is no such thing, and which field it was',
+  async (id) => {
+    const answer = await rest(doors, 'GET', `/api/v1/webhooks/${id}`, developer);
+    expect([answer.status, reasonOf(answer), fieldsOf(answer)]).toEqual([404, 'not_found', ['webhook_id']]);
+    expect(answer.json.error.message).toBe('webhook_id: is not the id of a webhook');
+  },
+);
 
 test('an action needs no body', async () => {
   const answer = await rest(doors, 'POST', `/api/v1/webhooks/${WEBHOOK_ID}/test`, developer);
@@ -284,6 +288,16 @@ test('each event of a batch succeeds or fails by itself', async () => {
     ['field_invalid', 'audience.user_ids[0]'],
     ['field_invalid', 'data'],
   ]);
+});
+
+test('a batch of which nothing was accepted says so by its status, with the same body', async () => {
+  const events = [
+    { ...EVENT, event_type: 'nonsense' },
+    { ...EVENT, foo: 1 },
+  ];
+  const { status, json } = await rest(doors, 'POST', '/api/v1/events/batch', { body: { events } });
+  expect([status, json.accepted, json.rejected]).toEqual([422, 0, 2]);
+  expect(json.results.map(({ error }: { error: { field: string } }) => error.field)).toEqual(['event_type', 'foo']);
 });
 
 test('a batch of which nothing could be written is a failed call', async () => {

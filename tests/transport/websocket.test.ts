@@ -76,7 +76,6 @@ describe('who gets in', () => {
       () => openSocket(service.http, '', bearer(token), { origin: secureOrigin() }),
     ],
     ['the origin of a file', 403, () => openSocket(service.http, '', bearer(token), { origin: 'null' })],
-    ['another’s user_id', 403, () => openSocket(service.http, '?user_id=user456', bearer(token))],
   ])('not %s: %i', async (_, status, open) => {
     expect(await open().refused).toBe(status);
     await eventually(noWatchers);
@@ -86,11 +85,34 @@ describe('who gets in', () => {
     ['?after=yesterday', 'cursor_invalid'],
     ['?status=lost', 'field_invalid'],
     ['?webhook_id=no-id', 'field_invalid'],
+    ['?user_id=user456', 'role_not_allowed'],
+    ['?user_type=cook', 'field_invalid'],
+    ['?statsu=failed', 'field_unknown'],
+    ['?event_id=a&event_id=b', 'field_invalid'],
+    ['?status=%ff', 'body_malformed'],
   ])('a known caller with %s is told why: an error, and a close with code 1008 and the reason', async (query, reason) => {
     const { refused, closed, messages } = openSocket(service.http, query, bearer(token));
     expect(await refused).toBeUndefined();
     expect(await closed).toMatchObject({ code: 1008, reason });
-    expect(messages).toContainEqual(expect.objectContaining({ type: 'error' }));
+    const [{ error }] = messages as unknown as [{ error: { request_id: string; details: { field: string }[] } }];
+    expect(error.request_id).toMatch(/^[\w-]{8,}$/);
+    if (reason !== 'body_malformed') expect(error.details[0]?.field).toBe(/\?(\w+)/.exec(query)?.[1]);
+    await eventually(noWatchers);
+  });
+
+  test('a page is told by a close what other clients are told by a status: browsers show it nothing else', async () => {
+    const page = { origin: 'https://console.example' };
+    for (const protocols of [[], bearer('x.y.z')]) {
+      const { refused, closed } = openSocket(service.http, '', protocols, page);
+      expect(await refused).toBeUndefined();
+      const reason = protocols.length === 0 ? 'token_missing' : 'token_invalid';
+      expect(await closed).toMatchObject({ code: 4401, reason });
+    }
+    const sockets = Array.from({ length: CAP }, () => openSocket(service.http, '', bearer(token), page));
+    expect(await Promise.all(sockets.map(({ refused }) => refused))).toEqual(Array(CAP).fill(undefined));
+    const { closed } = openSocket(service.http, '', bearer(token), page);
+    expect(await closed).toMatchObject({ code: 1013, reason: 'watcher_limit_reached' });
+    for (const { socket } of sockets) socket.terminate();
     await eventually(noWatchers);
   });
 

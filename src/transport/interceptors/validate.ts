@@ -1,8 +1,10 @@
 // Holds every request against the rules that stand beside its fields in the .proto files, before any code of ours sees it.
 import { createValidator } from '@bufbuild/protovalidate';
 import type { Violation } from '@bufbuild/protovalidate';
+import { getOption } from '@bufbuild/protobuf';
 import type { DescField, DescMessage, Message } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
+import { field as fieldRules, Ignore } from '../../../gen/buf/validate/validate_pb.ts';
 import { ServiceError } from '../../domain/errors.ts';
 import type { FieldViolation } from '../../domain/errors.ts';
 
@@ -43,9 +45,12 @@ async function* validated(schema: DescMessage, messages: AsyncIterable<Message>)
 export function validateMessage(schema: DescMessage, message: Message, prefix = ''): void {
   const result = validator.validate(schema, message);
   if (result.kind === 'error') throw result.error;
-  const violations: FieldViolation[] = (result.violations ?? []).slice(0, MAX_VIOLATIONS).map((violation) => ({
+  const found = result.violations ?? [];
+  const subject = found.find(namesNothing);
+  if (subject !== undefined) throw notFoundAt(fieldPath(subject), messageOf(subject));
+  const violations: FieldViolation[] = found.slice(0, MAX_VIOLATIONS).map((violation) => ({
     field: prefix + fieldPath(violation),
-    message: violation.message === '' ? 'is not valid' : violation.message,
+    message: messageOf(violation),
   }));
   if (violations.length === 0) textViolations(schema, message, prefix, violations);
   if (violations.length > 0) throw fieldInvalid(violations);
@@ -54,6 +59,32 @@ export function validateMessage(schema: DescMessage, message: Message, prefix = 
 export function fieldInvalid(violations: readonly FieldViolation[]): ServiceError {
   const [first] = violations;
   return new ServiceError('invalid_argument', 'field_invalid', `${first?.field}: ${first?.message}`, { violations });
+}
+
+const ID_FIELD = /^(webhook|event|delivery)_ids?$/;
+
+/** The kind of thing whose id this should be and is not; null: it is about something else. */
+function kindOfId({ ruleId, field }: Violation): string | null {
+  const [first] = field;
+  if (ruleId !== 'string.pattern' || first?.kind !== 'field') return null;
+  return ID_FIELD.exec(first.name)?.[1] ?? null;
+}
+
+/** Whether what the whole call is about is named by something that is no id. One that only narrows a list may be left out. */
+function namesNothing(violation: Violation): boolean {
+  const [first, ...more] = violation.field;
+  if (kindOfId(violation) === null || first?.kind !== 'field' || first.fieldKind !== 'scalar' || more.length > 0) return false;
+  return getOption(first, fieldRules).ignore !== Ignore.IF_ZERO_VALUE;
+}
+
+function notFoundAt(field: string, message: string): ServiceError {
+  return new ServiceError('not_found', 'not_found', `${field}: ${message}`, { violations: [{ field, message }] });
+}
+
+function messageOf(violation: Violation): string {
+  const kind = kindOfId(violation);
+  if (kind !== null) return `is not the id of ${kind === 'event' ? 'an event' : `a ${kind}`}`;
+  return violation.message === '' ? 'is not valid' : violation.message;
 }
 
 /** `retry_policy.max_retries`, `events[0]`, `custom_headers["X-A"]`; a oneof goes by its first field. */

@@ -136,23 +136,26 @@ function operation(route: RestRoute, tag: string, schemas: Schemas): Schema {
         }
       : {}),
     responses: {
-      [route.successStatus]: {
-        description: route.successStatus === 204 ? 'Done.' : commentOf(method.output) || 'Done.',
-        headers: { 'X-Request-Id': { $ref: '#/components/headers/X-Request-Id' } },
-        ...(route.successStatus === 204
-          ? {}
-          : {
-              content: {
-                'application/json': {
-                  schema: schemas.reference(method.output, 'output'),
-                  ...(example?.answer === undefined ? {} : { example: example.answer }),
-                },
-              },
-            }),
-      },
+      [route.successStatus]: answerOf(
+        route,
+        route.successStatus === 204 ? 'Done.' : commentOf(method.output) || 'Done.',
+        schemas,
+      ),
+      ...(route.nothingAcceptedStatus === null
+        ? {}
+        : { [route.nothingAcceptedStatus]: answerOf(route, 'Nothing was accepted; the results say why.', schemas) }),
       ...Object.fromEntries(failures(route).map((status) => [status, { $ref: `#/components/responses/Error${status}` }])),
     },
   };
+}
+
+function answerOf({ method, successStatus }: RestRoute, description: string, schemas: Schemas): Schema {
+  const headers = { 'X-Request-Id': { $ref: '#/components/headers/X-Request-Id' } };
+  if (successStatus === 204) return { description, headers };
+  const example = examples[method.name]?.answer;
+  const schema = schemas.reference(method.output, 'output');
+  const content = { 'application/json': { schema, ...(example === undefined ? {} : { example }) } };
+  return { description, headers, content };
 }
 
 function roleName(role: number): string {

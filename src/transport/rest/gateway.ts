@@ -54,10 +54,15 @@ function handler(route: RestRoute, options: GatewayOptions) {
     });
     if (route.successStatus === 204) return reply.code(204).send();
     return reply
-      .code(route.successStatus)
+      .code(statusOf(route, answer))
       .type('application/json; charset=utf-8')
       .send(JSON.stringify(messageToJson(route.method.output, answer)));
   };
+}
+
+function statusOf({ successStatus, nothingAcceptedStatus }: RestRoute, answer: Message): number {
+  if (nothingAcceptedStatus === null) return successStatus;
+  return (answer as unknown as { readonly accepted: number }).accepted === 0 ? nothingAcceptedStatus : successStatus;
 }
 
 type ReadBody = (caller: Principal | null) => Promise<Buffer>;

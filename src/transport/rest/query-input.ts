@@ -5,7 +5,7 @@ import { invalid, ServiceError } from '../../domain/errors.ts';
 
 /** Puts the parameters into `json`. An empty value means "not given": forms send every field they have. */
 export function readQuery(schema: DescMessage, query: string, json: JsonObject): void {
-  for (const [name, text] of parameters(query)) {
+  for (const [name, text] of queryParameters(query)) {
     if (text === '') continue;
     const { parent, field } = place(schema, name, json);
     const value = fromText(field, text);
@@ -15,7 +15,8 @@ export function readQuery(schema: DescMessage, query: string, json: JsonObject):
   }
 }
 
-function parameters(query: string): [string, string][] {
+/** Names and values of a query string. Throws `body_malformed` for what is not percent-encoded UTF-8. */
+export function queryParameters(query: string): [string, string][] {
   try {
     return query
       .split('&')

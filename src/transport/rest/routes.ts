@@ -18,6 +18,8 @@ export interface RestRoute {
   readonly pathFields: readonly string[];
   readonly hasBody: boolean;
   readonly successStatus: number;
+  /** Instead, when the answer says that nothing was accepted; null: this one does not say. */
+  readonly nothingAcceptedStatus: number | null;
 }
 
 /** Throws at start for an annotation that this gateway cannot serve, rather than serve it wrongly. */
@@ -44,7 +46,10 @@ function toRoute(entry: ServiceEntry, method: DescMethod, rule: HttpRule): RestR
     if (!isTextField(method.input, field))
       throw new Error(`${name}: {${field}} is not a string field of ${method.input.typeName}`);
   }
-  const success = hasOption(method, policy) ? getOption(method, policy).successStatus : 0;
+  const { successStatus, nothingAcceptedStatus } = getOption(method, policy);
+  if (nothingAcceptedStatus !== 0 && !method.output.fields.some((field) => field.name === 'accepted')) {
+    throw new Error(`${name}: its answer does not say how many were accepted`);
+  }
   return {
     entry,
     method: method as DescMethodUnary,
@@ -52,7 +57,8 @@ function toRoute(entry: ServiceEntry, method: DescMethod, rule: HttpRule): RestR
     path,
     pathFields,
     hasBody: rule.body === '*',
-    successStatus: success === 0 ? 200 : success,
+    successStatus: successStatus === 0 ? 200 : successStatus,
+    nothingAcceptedStatus: nothingAcceptedStatus === 0 ? null : nothingAcceptedStatus,
   };
 }
 

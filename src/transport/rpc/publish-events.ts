@@ -1,13 +1,17 @@
 // EventService.PublishEvents: many events in one call, each with a result of its own.
 import type { ServiceImpl } from '@connectrpc/connect';
 import type { EventService } from '../../../gen/homechef/webhook/v1/event_pb.ts';
-import type { ErrorCode } from '../../domain/errors.ts';
+import type { ErrorCode, ServiceError } from '../../domain/errors.ts';
 import type { PublishContext } from '../../service/publish-event.ts';
 import { principalOf } from '../call-context.ts';
 import { publishOne, publishResult } from './publish-result.ts';
 
-/** Failures of the service and not of the event: when they are all there is, the call itself has failed. */
+/** Failures of the service and not of the event: when they are all there is, the call itself has failed, and is repeated as one. */
 const OUR_FAULTS: ReadonlySet<ErrorCode> = new Set(['unavailable', 'internal', 'deadline_exceeded']);
+
+function isOurs({ code, reason }: ServiceError): boolean {
+  return OUR_FAULTS.has(code) || reason === 'overloaded';
+}
 
 export function publishEvents(context: PublishContext): ServiceImpl<typeof EventService>['publishEvents'] {
   return async (request, call) => {
@@ -17,7 +21,7 @@ export function publishEvents(context: PublishContext): ServiceImpl<typeof Event
     );
     const errors = outcomes.flatMap((outcome) => ('error' in outcome ? [outcome.error] : []));
     // An accepted status with nothing accepted in it would end up as lost events in callers that look at the status alone.
-    if (errors.length === outcomes.length && errors.every((error) => OUR_FAULTS.has(error.code))) throw errors[0];
+    if (errors.length === outcomes.length && errors.every(isOurs)) throw errors[0];
     return { results: outcomes.map(publishResult), accepted: outcomes.length - errors.length, rejected: errors.length };
   };
 }

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homechef/webhook/v1/policy.proto.
  */
 export const file_homechef_webhook_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("CiBob21lY2hlZi93ZWJob29rL3YxL3BvbGljeS5wcm90bxITaG9tZWNoZWYud2ViaG9vay52MSJQCgxNZXRob2RQb2xpY3kSKAoFcm9sZXMYASADKA4yGS5ob21lY2hlZi53ZWJob29rLnYxLlJvbGUSFgoOc3VjY2Vzc19zdGF0dXMYAiABKAUqUgoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASEgoOUk9MRV9ERVZFTE9QRVIQARIQCgxST0xFX1NFUlZJQ0UQAhIOCgpST0xFX0FETUlOEAM6WwoGcG9saWN5Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY8YwDIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuTWV0aG9kUG9saWN5UgZwb2xpY3lCeAoXY29tLmhvbWVjaGVmLndlYmhvb2sudjFQAVpFZ2l0aHViLmNvbS9ob21lY2hlZi93ZWJob29rLXNlcnZpY2UvZ2VuL2hvbWVjaGVmL3dlYmhvb2svdjE7d2ViaG9va3YxqgITSG9tZUNoZWYuV2ViaG9vay5WMWIGcHJvdG8z", [file_google_protobuf_descriptor]);
+  fileDesc("CiBob21lY2hlZi93ZWJob29rL3YxL3BvbGljeS5wcm90bxITaG9tZWNoZWYud2ViaG9vay52MSJxCgxNZXRob2RQb2xpY3kSKAoFcm9sZXMYASADKA4yGS5ob21lY2hlZi53ZWJob29rLnYxLlJvbGUSFgoOc3VjY2Vzc19zdGF0dXMYAiABKAUSHwoXbm90aGluZ19hY2NlcHRlZF9zdGF0dXMYAyABKAUqUgoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASEgoOUk9MRV9ERVZFTE9QRVIQARIQCgxST0xFX1NFUlZJQ0UQAhIOCgpST0xFX0FETUlOEAM6WwoGcG9saWN5Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY8YwDIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuTWV0aG9kUG9saWN5UgZwb2xpY3lCeAoXY29tLmhvbWVjaGVmLndlYmhvb2sudjFQAVpFZ2l0aHViLmNvbS9ob21lY2hlZi93ZWJob29rLXNlcnZpY2UvZ2VuL2hvbWVjaGVmL3dlYmhvb2svdjE7d2ViaG9va3YxqgITSG9tZUNoZWYuV2ViaG9vay5WMWIGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * The policy of one RPC. An RPC without one can be called by nobody.
@@ -35,6 +35,14 @@ export type MethodPolicy = Message<"homechef.webhook.v1.MethodPolicy"> & {
    * @generated from field: int32 success_status = 2;
    */
   successStatus: number;
+
+  /**
+   * The HTTP status of a REST answer whose `accepted` is 0, with the same body: who looks at the status alone takes nothing for done. 0: there
+   * is none.
+   *
+   * @generated from field: int32 nothing_accepted_status = 3;
+   */
+  nothingAcceptedStatus: number;
 };
 
 /**
