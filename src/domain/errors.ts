@@ -31,6 +31,7 @@ export const reasons = {
   endpoint_url_forbidden: 'The URL points where webhooks may not go.',
   header_forbidden: 'A custom header carries the protocol or the signature, is malformed, or all of them are too large.',
   audience_missing: 'The event names neither users nor a broadcast.',
+  broadcast_too_large: 'The broadcast is owed to more webhooks than one event may be.',
   payload_not_object: 'The payload is not a JSON object.',
   payload_malformed: 'The payload is not well-formed UTF-8 JSON.',
   payload_too_deep: 'The payload is nested too deeply.',

@@ -10,6 +10,8 @@ export interface GroupCommitLimits {
   readonly maxBatchBytes: number;
   /** Bytes waiting to be written; beyond it, `add` refuses. */
   readonly maxPendingBytes: number;
+  /** Statements at once; two unless said. */
+  readonly maxFlushesInFlight?: number;
 }
 
 export interface GroupCommitOptions<Item, Result> {
@@ -31,6 +33,7 @@ interface Entry<Item, Result> {
 /** Collects items into batches. Each item succeeds or fails by itself. */
 export class GroupCommit<Item, Result> {
   readonly #options: GroupCommitOptions<Item, Result>;
+  readonly #maxFlushesInFlight: number;
   #waiting: Entry<Item, Result>[] = [];
   #pendingBytes = 0;
   #flushesInFlight = 0;
@@ -39,6 +42,7 @@ export class GroupCommit<Item, Result> {
 
   constructor(options: GroupCommitOptions<Item, Result>) {
     this.#options = options;
+    this.#maxFlushesInFlight = options.limits.maxFlushesInFlight ?? MAX_FLUSHES_IN_FLIGHT;
   }
 
   /** Bytes accepted and not yet written. */
@@ -67,7 +71,7 @@ export class GroupCommit<Item, Result> {
 
   // setImmediate rather than a microtask: calls that arrived in the same turn of the event loop share a batch.
   #schedule(): void {
-    if (this.#flushScheduled || this.#flushesInFlight >= MAX_FLUSHES_IN_FLIGHT || this.#waiting.length === 0) return;
+    if (this.#flushScheduled || this.#flushesInFlight >= this.#maxFlushesInFlight || this.#waiting.length === 0) return;
     this.#flushScheduled = true;
     setImmediate(() => {
       this.#flushScheduled = false;

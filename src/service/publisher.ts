@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import { ServiceError } from '../domain/errors.ts';
 import { Waits } from '../rounds.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
+import { countSubscribers } from '../persistence/queries/count-subscribers.ts';
 import { findIdempotentEvents } from '../persistence/queries/find-idempotent-events.ts';
 import {
   insertEvents,
@@ -13,6 +14,7 @@ import {
 } from '../persistence/queries/insert-events.ts';
 import { isDataError, storeUnavailable } from '../persistence/store-errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import { BroadcastWeight } from './broadcast-weight.ts';
 
 /** One statement takes so many events; measured throughput does not grow beyond, latency does. */
 const MAX_BATCH_EVENTS = 500;
@@ -24,8 +26,11 @@ const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 const BUSY_BYTES = MAX_PENDING_BYTES / 4;
 /** What a row costs beside its payload, in bytes. */
 const ROW_BYTES = 300;
-/** What a broadcast counts for: it may be owed to thousands, and a statement of hundreds of those would not end in time. */
-const BROADCAST_BYTES = 128 * 1024;
+/**
+ * One broadcast is owed to so many webhooks at most: some five seconds of one statement, which the server ends after ten. Whoever has more
+ * of them publishes to parts of the users.
+ */
+export const MAX_BROADCAST_WEBHOOKS = 100_000;
 /** How long an overloaded service asks publishers to wait, in milliseconds. */
 const OVERLOADED_RETRY_MS = 1000;
 
@@ -64,6 +69,9 @@ export class Publisher {
     reject(storeUnavailable(new Error('the commit takes too long'))),
   );
   readonly #commits: GroupCommit<EventRow, Published | ServiceError>;
+  /** Apart from the others, which would wait for them: a broadcast may be owed to a hundred thousand. One statement at a time. */
+  readonly #broadcasts: GroupCommit<EventRow, Published | ServiceError>;
+  readonly #broadcastWeight = new BroadcastWeight(MAX_PENDING_BYTES);
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -72,26 +80,34 @@ export class Publisher {
       write: (events) => this.#write(events),
       isItemFault: isDataError,
     });
+    this.#broadcasts = new GroupCommit({
+      limits: {
+        maxBatchItems: MAX_BATCH_EVENTS,
+        maxBatchBytes: this.#broadcastWeight.maxStatementBytes,
+        maxPendingBytes: MAX_PENDING_BYTES,
+        maxFlushesInFlight: 1,
+      },
+      write: (events) => this.#writeBroadcasts(events),
+      isItemFault: isDataError,
+    });
   }
 
   /** Resolves once the event is committed; rejects with a ServiceError. */
   publish(event: EventRow): Promise<Published> {
     const startedAt = performance.now();
     return new Promise((resolve, reject) => {
-      const isTaken = this.#commits.add(
-        event,
-        (event.broadcast ? BROADCAST_BYTES : ROW_BYTES) + event.data.length,
-        (error, result) => {
-          this.#waits.end(reject);
-          if (error !== undefined) reject(storeUnavailable(error));
-          else if (result instanceof ServiceError) reject(result);
-          else if (result !== undefined) {
-            this.#options.telemetry.events.publishAnswered(performance.now() - startedAt);
-            resolve(result);
-          }
-        },
-      );
-      if (!isTaken) return reject(overloaded());
+      const commits = event.broadcast ? this.#broadcasts : this.#commits;
+      const bytes = (event.broadcast ? this.#broadcastWeight.bytes : ROW_BYTES) + event.data.length;
+      const isTaken = commits.add(event, bytes, (error, result) => {
+        this.#waits.end(reject);
+        if (error !== undefined) reject(storeUnavailable(error));
+        else if (result instanceof ServiceError) reject(result);
+        else if (result !== undefined) {
+          this.#options.telemetry.events.publishAnswered(performance.now() - startedAt);
+          resolve(result);
+        }
+      });
+      if (!isTaken) return reject(event.broadcast ? tooManyBroadcasts() : overloaded());
       this.#waits.begin(reject, startedAt);
     });
   }
@@ -103,12 +119,23 @@ export class Publisher {
 
   /** Events that wait for a commit. */
   get waitingEvents(): number {
-    return this.#commits.pendingItems;
+    return this.#commits.pendingItems + this.#broadcasts.pendingItems;
   }
 
   /** Resolves when everything accepted so far is answered. */
-  idle(): Promise<void> {
-    return this.#commits.idle();
+  async idle(): Promise<void> {
+    await Promise.all([this.#commits.idle(), this.#broadcasts.idle()]);
+  }
+
+  async #writeBroadcasts(events: readonly EventRow[]): Promise<(Published | ServiceError)[]> {
+    const types = events.map((event) => event.eventType);
+    const webhooks = await countSubscribers(this.#options.pool, types, MAX_BROADCAST_WEBHOOKS + 1);
+    const written = events.filter((_, index) => (webhooks[index] ?? 0) <= MAX_BROADCAST_WEBHOOKS);
+    const startedAt = performance.now();
+    const results = written.length > 0 ? await this.#write(written) : [];
+    this.#broadcastWeight.learn(written.length, performance.now() - startedAt);
+    const answers = new Map(written.map((event, index) => [event, results[index]]));
+    return events.map((event) => answers.get(event) ?? broadcastTooLarge());
   }
 
   async #write(events: readonly EventRow[]): Promise<(Published | ServiceError)[]> {
@@ -193,6 +220,19 @@ function idempotencyKeyReused(): ServiceError {
   const message = 'was used with another body in the last 24 hours; use a new key for a new event';
   return new ServiceError('already_exists', 'idempotency_key_reused', `idempotency_key: ${message}`, {
     violations: [{ field: 'idempotency_key', message }],
+  });
+}
+
+function broadcastTooLarge(): ServiceError {
+  const message = `is owed to more than ${MAX_BROADCAST_WEBHOOKS} webhooks; publish to parts of the users with user_ids`;
+  return new ServiceError('failed_precondition', 'broadcast_too_large', `audience.broadcast: ${message}`, {
+    violations: [{ field: 'audience.broadcast', message }],
+  });
+}
+
+function tooManyBroadcasts(): ServiceError {
+  return new ServiceError('resource_exhausted', 'overloaded', 'Too many broadcasts are waiting; try again in a second.', {
+    retryAfterMs: OVERLOADED_RETRY_MS,
   });
 }
 

@@ -15,6 +15,7 @@ export const codes: Record<Reason, ErrorCode> = {
   endpoint_url_forbidden: 'invalid_argument',
   header_forbidden: 'invalid_argument',
   audience_missing: 'invalid_argument',
+  broadcast_too_large: 'failed_precondition',
   payload_not_object: 'invalid_argument',
   payload_malformed: 'invalid_argument',
   payload_too_deep: 'invalid_argument',

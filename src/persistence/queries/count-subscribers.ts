@@ -1,0 +1,26 @@
+// How many webhooks each broadcast is owed to, before anything of it is written.
+import type { Pool } from 'pg';
+import { textArray } from '../array-parameter.ts';
+
+/** Answers a number for each event type, in order: how many webhooks would get it, counted up to `max`. */
+export async function countSubscribers(pool: Pool, eventTypes: readonly string[], max: number): Promise<number[]> {
+  const result = await pool.query<{ webhooks: number }>({
+    name: 'count-subscribers',
+    text: statement,
+    values: [textArray(eventTypes), max],
+  });
+  return result.rows.map((row) => row.webhooks);
+}
+
+// The same webhooks as in `targets` of insert-events.ts.
+const statement = `
+select counted.webhooks
+from unnest($1::text[]) with ordinality as asked(event_type, number)
+cross join lateral (
+  select count(*)::integer as webhooks from (
+    select from webhook_endpoints
+    where event_types @> array[asked.event_type] and is_active and deleted_at is null
+    limit $2::integer
+  ) subscribed
+) counted
+order by asked.number`;
