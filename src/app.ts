@@ -19,6 +19,7 @@ import { Housekeeper } from './maintenance/housekeeping.ts';
 import { Leader } from './maintenance/leader.ts';
 import { Reconciler } from './maintenance/reconcile.ts';
 import { Rescue } from './maintenance/rescue.ts';
+import { Summing } from './maintenance/summing.ts';
 import { reportUnknownKeys } from './maintenance/secret-keys.ts';
 import { DatabaseClock } from './persistence/database-clock.ts';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './persistence/embedded-postgres.ts';
@@ -387,6 +388,8 @@ function assemble(
     pool: stores.pool,
     isLeading: () => leader.isLeading,
     retentionDays: config.retentionDays,
+    statsDays: config.statsDays,
+    onWrongSums: (day) => events.sumsWrong(day),
     endWaiting: (webhookId) => engine.closing.endWaiting(webhookId),
     now: () => stores.clock.now(),
     log,
@@ -426,6 +429,11 @@ function assemble(
       ),
     onError: (error) => events.storeFailed('database', error),
   });
+  const summing = new Summing({
+    pool: stores.pool,
+    isLeading: () => leader.isLeading,
+    onError: (error) => events.storeFailed('database', error),
+  });
   const rescue = new Rescue({
     pool: stores.batchPool,
     scheduler: engine.scheduler,
@@ -442,6 +450,7 @@ function assemble(
     backlog,
     adoption,
     rescue,
+    summing,
     ...(reconciler === null ? [] : [reconciler]),
   ];
   reportGauges(config, telemetry, backlog, engine, doors);

@@ -29,6 +29,7 @@ export interface Config {
   readonly trustProxy: TrustProxy;
   readonly reflection: boolean;
   readonly retentionDays: number;
+  readonly statsDays: number;
   readonly reconcileIntervalMs: number;
   readonly shutdownGraceMs: number;
   readonly rateLimitPerMinute: number;
@@ -242,6 +243,7 @@ export function toConfig(env: Env): Config {
     trustProxy: trustProxy(read),
     reflection: read.flag('GRPC_REFLECTION', false),
     retentionDays: read.whole('WEBHOOK_RETENTION_DAYS', 30, { min: 1, max: 3650 }),
+    statsDays: read.whole('WEBHOOK_STATS_DAYS', 400, { min: 1, max: 3650 }),
     reconcileIntervalMs: read.seconds('WEBHOOK_RECONCILE_INTERVAL', 30, { min: 0.1 }),
     shutdownGraceMs: read.seconds('WEBHOOK_SHUTDOWN_GRACE', 25, { min: 0 }),
     rateLimitPerMinute: read.whole('RATE_LIMIT_PER_MINUTE', 6000, { min: 1, max: 100_000_000 }),

@@ -2,16 +2,19 @@
 import type { Pool } from 'pg';
 import { repeat, type LongRunning } from '../lifecycle.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { RecountedDay } from '../persistence/queries/recount-day.ts';
 import { findClosedWebhooks } from '../persistence/queries/find-closed-webhooks.ts';
 import { readClocks } from './clock-difference.ts';
 import { buildDueIndex } from './due-index.ts';
 import { createPartitions } from './partitions.ts';
+import { Recount } from './recount.ts';
 import { dropPastDays } from './retention.ts';
 
 /** Partitions are made days ahead and keys live for a day: once a minute is soon enough for all of it. */
 const INTERVAL_MS = 60_000;
 /** Rows deleted by one statement, so that no statement holds its locks for long. */
 const MAX_EXPIRED_KEYS = 5000;
+const MAX_EXPIRED_SUMS = 5000;
 /** Looked after in one round. */
 const MAX_CLOSED_WEBHOOKS = 100;
 /** Closed longer ago than this, in milliseconds, a webhook is not looked at: what is left of it is cancelled when its turn comes. */
@@ -21,6 +24,10 @@ export interface HousekeeperOptions {
   readonly pool: Pool;
   readonly isLeading: () => boolean;
   readonly retentionDays: number;
+  /** Days for which statistics are kept. */
+  readonly statsDays: number;
+  /** Hears of a day whose statistics are not what the log has. */
+  readonly onWrongSums: (day: RecountedDay) => void;
   /** Milliseconds since 1970 by the database's clock. */
   readonly now: () => number;
   /** This machine's own clock, in milliseconds since 1970. */
@@ -33,18 +40,20 @@ export interface HousekeeperOptions {
 export class Housekeeper implements LongRunning {
   readonly name = 'housekeeper';
   readonly #options: HousekeeperOptions;
+  readonly #recount: Recount;
   readonly #stopping = new AbortController();
   #loop: Promise<void> = Promise.resolve();
 
   constructor(options: HousekeeperOptions) {
     this.#options = options;
+    this.#recount = new Recount({ pool: options.pool, onWrong: options.onWrongSums });
   }
 
   start(): Promise<void> {
     const { isLeading, log } = this.#options;
     this.#loop = repeat(
       async () => {
-        for (const [name, job] of jobs(this.#options, this.#stopping.signal)) {
+        for (const [name, job] of jobs(this.#options, this.#recount, this.#stopping.signal)) {
           if (!isLeading()) return;
           // Each by itself: one that cannot be done must not keep the others from being done.
           await job().then(
@@ -67,13 +76,15 @@ export class Housekeeper implements LongRunning {
 }
 
 /** Each can be done at any time, by any process, again and again; each answers how much it did. */
-function jobs(options: HousekeeperOptions, signal: AbortSignal): [string, () => Promise<number>][] {
+function jobs(options: HousekeeperOptions, recount: Recount, signal: AbortSignal): [string, () => Promise<number>][] {
   const { pool, now, log } = options;
   return [
     ['partitions made', () => createPartitions(pool, now(), (message) => log.warn({ job: 'partitions made' }, message))],
     ['partitions dropped', async () => (await dropPastDays(options)).length],
     ['idempotency keys expired', () => expireIdempotencyKeys(options)],
     ['old secrets expired', () => expireOldSecrets(options)],
+    ['sums expired', () => expireSums(options)],
+    ['days of statistics that differ from the log', () => recount.run()],
     ['closed webhooks with deliveries that waited', () => endAbandoned(options)],
     // Last, for the others wait for it: minutes, perhaps.
     ['indexes of what is due built', () => buildDueIndex({ ...options, signal })],
@@ -98,6 +109,26 @@ async function expireIdempotencyKeys({ pool, isLeading, processNowMs }: Housekee
     );
     expired += result.rowCount ?? 0;
     if ((result.rowCount ?? 0) < MAX_EXPIRED_KEYS) break;
+  }
+  return expired;
+}
+
+// Hours leave with the log, days when they are no longer to be kept.
+async function expireSums({ pool, statsDays, isLeading, processNowMs }: HousekeeperOptions): Promise<number> {
+  let expired = 0;
+  for (const past of [
+    'hour_sums where hour < (select log_from from summing)',
+    `day_sums where day < (now() at time zone 'utc')::date - ${statsDays}`,
+  ]) {
+    const [table] = past.split(' ');
+    for (let count = MAX_EXPIRED_SUMS; count === MAX_EXPIRED_SUMS;) {
+      if (!isLeading() || !(await readClocks(pool, processNowMs)).agree) return expired;
+      const result = await pool.query(
+        `delete from ${table} where ctid = any (array(select ctid from ${past} limit ${MAX_EXPIRED_SUMS}))`,
+      );
+      count = result.rowCount ?? 0;
+      expired += count;
+    }
   }
   return expired;
 }

@@ -40,6 +40,8 @@ export async function dropPastDays(options: RetentionOptions): Promise<string[]>
     // Asked again at the very moment of dropping: the day was read for minutes, perhaps.
     if (deliveries === null || !(await mayDrop(options, day))) continue;
     log.info({ day: name, deliveries }, 'a day is past retention and is dropped');
+    // Said before it is true: of what goes now, sums are all there is.
+    await pool.query('update summing set log_from = $1 where log_from < $1', [new Date(day.endMs)]);
     for (const parent of PARENTS) {
       if (!isLeading() || !(await dropPartition(pool, parent, day))) break;
       dropped.push(`${parent}_${name}`);
@@ -103,10 +105,11 @@ async function countFinished({ pool, isLeading, log }: RetentionOptions, day: Da
   return null;
 }
 
-/** Whether something of the day is scheduled, or may be leased on insert. The first is answered by an index that finished days are not in. */
+/** Whether something of the day is scheduled, or may be leased on insert, or is not summed up yet. The first is answered by an index that finished days are not in. */
 async function isExpected(pool: Pool, day: Day): Promise<boolean> {
   const { rowCount } = await pool.query(
     `select 1 from adoption where adopted_below < $2
+     union all select 1 from summing where days_below < $2
      union all (${anyScheduled}) limit 1`,
     [day.firstId, day.endId],
   );

@@ -11,6 +11,7 @@ import { Migration20261128070000_know_whom_redis_serves } from '../../migrations
 import { Migration20261128080000_move_rows_in_the_way_of_a_partition } from '../../migrations/Migration20261128080000_move_rows_in_the_way_of_a_partition.ts';
 import { Migration20261128110000_find_due_deliveries_by_time } from '../../migrations/Migration20261128110000_find_due_deliveries_by_time.ts';
 import { Migration20261128120000_know_who_holds_what } from '../../migrations/Migration20261128120000_know_who_holds_what.ts';
+import { Migration20261128121000_sum_up_the_log } from '../../migrations/Migration20261128121000_sum_up_the_log.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionRefusal, databaseRefusal, requireUsableDatabase } from './database-refusal.ts';
@@ -38,6 +39,7 @@ const migrations = [
   },
   { name: 'Migration20261128110000_find_due_deliveries_by_time', class: Migration20261128110000_find_due_deliveries_by_time },
   { name: 'Migration20261128120000_know_who_holds_what', class: Migration20261128120000_know_who_holds_what },
+  { name: 'Migration20261128121000_sum_up_the_log', class: Migration20261128121000_sum_up_the_log },
 ];
 
 /** Any number, the same in every process: it is the name of the lock. */

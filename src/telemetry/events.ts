@@ -153,6 +153,20 @@ export function createEvents(log: Logger, metrics: Metrics) {
       log.warn({ count: n }, 'results under a lost lease were dropped');
     },
 
+    /** A day of a webhook was counted again, and the statistics say something else. */
+    sumsWrong(day: {
+      readonly webhookId: string;
+      readonly day: string;
+      readonly sums: readonly number[];
+      readonly log: readonly number[];
+    }): void {
+      metrics.count('sums_wrong_total');
+      log.error(
+        { webhook_id: day.webhookId, day: day.day, sums: day.sums, log: day.log },
+        'the statistics of a day are not what the log has',
+      );
+    },
+
     /** How far this clock is ahead of the database's, each time that is measured. */
     clockSkew(skewMs: number): void {
       metrics.gauge('clock_skew_seconds', () => skewMs / 1000);

@@ -47,6 +47,8 @@ test('idempotency keys and old secrets that expired by a clock of the database a
       pool: database.pool,
       isLeading: () => true,
       retentionDays: 30,
+      statsDays: 400,
+      onWrongSums: () => undefined,
       now: Date.now,
       processNowMs,
       log: silentLogger,

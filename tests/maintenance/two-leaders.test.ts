@@ -51,6 +51,8 @@ async function startLeader(counts: { adopted: number; cancelled: number; errors:
       pool,
       isLeading,
       retentionDays: 30,
+      statsDays: 400,
+      onWrongSums: () => undefined,
       now: Date.now,
       log: silentLogger,
       endWaiting: (webhookId) => closing.endWaiting(webhookId),

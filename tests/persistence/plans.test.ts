@@ -136,9 +136,9 @@ const statements: [string, (client: pg.Pool) => Promise<unknown>][] = [
 ];
 
 describe.each(statements)('the %s statement', (_name, run) => {
-  test('reads no table sequentially but the one that has a single row', async () => {
+  test('reads no table sequentially but those that have a single row', async () => {
     const scans = (await explain(run)).filter((node) => node['Node Type'] === 'Seq Scan' && node['Actual Loops'] > 0);
-    expect(scans.filter((node) => node['Relation Name'] !== 'adoption')).toEqual([]);
+    expect(scans.filter((node) => !['adoption', 'summing'].includes(node['Relation Name'] ?? ''))).toEqual([]);
   });
 
   test('touches no partition but the one its rows are in', async () => {

@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import { toCancelled } from './cancel-delivery.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 import { isHeldFromBirth, isScheduled } from './held-from-birth.ts';
+import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 /** Deliveries of one statement: some 30 ms, and at most 16 MB of responses to return. */
 export const MAX_CANCELLED_AT_ONCE = 1000;
@@ -37,15 +38,17 @@ with found as materialized (
     (select d.id from deliveries d where d.webhook_id = $1 and ${isHeldFromBirth} order by d.id limit $2)
   ) as ids
 ), locked as materialized (
-  select array(
-    select o.id from deliveries o
+  select array_agg(id) as ids, jsonb_object_agg(id, was) filter (where id < ${closingBelow}) as late from (
+    select o.id, ${wasOf('o')} as was from deliveries o
     where o.id = any (array(select unnest(ids) from found)) and o.status in ('pending', 'retrying')
       and exists (select 1 from webhook_endpoints w where w.id = $1 and (not w.is_active or w.deleted_at is not null))
     order by o.id limit $2 for update of o skip locked
-  ) as ids
+  ) o
 ), d as (
   update deliveries set ${toCancelled}
   where id = any (array(select unnest(ids) from locked))
   returning *
+), noted as (
+  ${noteChanges('d', '(locked.late -> d.id)', 'from locked cross join d where locked.late ? d.id')}
 )
 select ${deliveryColumns}, c.count from (select count(*)::integer as count from d) c left join d on $3`;

@@ -1,6 +1,7 @@
 // Cancels one delivery whose webhook was closed while the event was being published.
 import type { Pool } from 'pg';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
+import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 /** Returns it as it stands now; undefined when it had come to its end before. */
 export async function cancelDelivery(pool: Pool, deliveryId: string): Promise<DeliveryRow | undefined> {
@@ -18,6 +19,13 @@ export const toCancelled = `
   changed_at = clock_timestamp()`;
 
 const statement = `
-update deliveries d set ${toCancelled}
-where d.id = $1 and d.status in ('pending', 'retrying')
-returning ${deliveryColumns}`;
+with present as materialized (
+  select d.id, ${wasOf('d')} as was from deliveries d where d.id = $1 and d.status in ('pending', 'retrying') for update
+), d as (
+  update deliveries t set ${toCancelled}
+  from present where t.id = $1 and t.id = present.id
+  returning t.*
+), noted as (
+  ${noteChanges('d', 'present.was', `from d cross join present where d.id < ${closingBelow}`)}
+)
+select ${deliveryColumns} from d`;

@@ -4,6 +4,7 @@ import { idFloor, timeOfId } from '../../domain/ids.ts';
 import { arrayLiteral, plainArray, textArray, unlessUsual } from '../array-parameter.ts';
 import { MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from './held-from-birth.ts';
 import { leaseEnd } from './holders.ts';
+import { noteInserts } from './late-changes.ts';
 
 export interface EventRow {
   readonly id: string;
@@ -208,6 +209,8 @@ with incoming as materialized (
   select id, event_id, webhook_id, user_id, event_type, case when not is_held then now() end,
     case when is_held then ${leaseEnd('$11::float8', '$18::integer')} end
   from owed
+), noted as (
+  ${noteInserts('from owed')}
 )
 select number, id, webhook_id, other_user_id, revision, is_held, null::float8, null::float8 from owed
 union all

@@ -4,6 +4,7 @@ import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/
 import type { ResponseOddity } from '../../domain/response-oddity.ts';
 import { plainArray, textArray, unlessUsual } from '../array-parameter.ts';
 import { QUICK_MS } from './held-from-birth.ts';
+import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 export interface OutcomeRow {
   readonly deliveryId: string;
@@ -182,6 +183,7 @@ const isAlive = `(select $17::text is null or exists (select 1 from holders wher
 
 // A first-try success is told by its delivery row alone; every other attempt gets a row of its own.
 // Health: one success resets it; a webhook that neither failed nor was failing is not written at all.
+// What `late` was is read before `settled` changes it, because that condition needs it; nothing else promises the order.
 const statement = `
 with outcome as materialized (
   select id, coalesce(attempt_count, 0) as attempt_count, coalesce(expirations, 0) as expirations,
@@ -192,6 +194,11 @@ with outcome as materialized (
     $8::float8[], $9::integer[], $10::integer[], $11::text[], $12::boolean[], $13::text[], $14::text[], $16::text[]) with ordinality
     as o(id, attempt_count, expirations, trigger, status, uses_retry, delay_ms, started_ms, duration_ms, http_status, response,
       truncated, error_code, error_message, oddity, number)
+), late as materialized (
+  select jsonb_object_agg(id, was) as was from (
+    select d.id, ${wasOf('d')} as was from outcome o join deliveries d on d.id = o.id
+    where o.id < ${closingBelow} order by d.id for update of d
+  ) d
 ), settled as (
   update deliveries d set
     status = case
@@ -226,11 +233,14 @@ with outcome as materialized (
     changed_at = case when not ${isQuick} then clock_timestamp() end
   from outcome o
   where d.id = o.id and d.attempt_count = o.attempt_count and d.status <> 'delivered' and (o.status = 'delivered' or ${isAlive})
+    and (select was is null or true from late)
   returning o.number, o.expirations, d.id, d.webhook_id, d.attempt_count, d.attempted_at, d.duration_ms, d.http_status, d.response,
     d.response_truncated, d.response_oddity, d.error_code, d.error_message, d.last_trigger, d.status, d.changed_at is null and not $15 as shares,
     coalesce(d.changed_at, d.updated_at) as updated_at,
     d.delivered_at, case d.status when 'failed' then d.failed_at else d.next_attempt_at end as moment,
-    o.error_code is null as succeeded
+    o.error_code is null as succeeded, d.user_id, d.event_type
+), noted as (
+  ${noteChanges('s', '(late.was -> s.id)', 'from late cross join settled s where late.was ? s.id')}
 ), logged as (
   insert into attempts
     (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger,

@@ -1,6 +1,7 @@
 // Makes a delivery due now, by hand.
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
+import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 /**
  * Makes the delivery due and returns how it stands. One with an attempt under way is tried by hand after it, unless that attempt delivers
@@ -15,8 +16,9 @@ export async function retryDelivery(transaction: EntityManager, deliveryId: stri
 
 const statement = `
 with present as materialized (
-  select *, coalesce(leased_until > now(), false) and status in ('pending', 'retrying') as is_held
-  from deliveries where id = ? for update
+  select *, coalesce(leased_until > now(), false) and status in ('pending', 'retrying') as is_held,
+    ${wasOf('p')} as was
+  from deliveries p where id = ? for update
 ), kept as (
   insert into attempts
     (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger,
@@ -35,5 +37,7 @@ with present as materialized (
     changed_at = case when present.is_held then t.changed_at else clock_timestamp() end
   from present where t.id = ?
   returning t.*
+), noted as (
+  ${noteChanges('d', 'present.was', `from d cross join present where d.id < ${closingBelow}`)}
 )
 select ${deliveryColumns} from d`;

@@ -1,0 +1,69 @@
+// Summing, by the leader alone: hours and days of the delivery log are counted once they are over, and late changes folded in.
+import type { Pool } from 'pg';
+import { pause, repeat, type LongRunning } from '../lifecycle.ts';
+import { closeSums, haveAllEnded, readPlace, takeBackSums } from '../persistence/queries/close-sums.ts';
+import { foldSome, sumPage } from '../persistence/queries/sum-log.ts';
+
+/** How old a late change gets before statistics show it, in milliseconds. */
+const INTERVAL_MS = 5000;
+/** How often in a round, and how far apart in milliseconds, it is asked whether older transactions have ended. */
+const WAITS = 20;
+const WAIT_MS = 50;
+
+export interface SummingOptions {
+  readonly pool: Pool;
+  readonly isLeading: () => boolean;
+  readonly onError: (error: unknown) => void;
+  /** Deliveries counted by one transaction. */
+  readonly pageDeliveries?: number;
+}
+
+export class Summing implements LongRunning {
+  readonly name = 'summing';
+  readonly #options: SummingOptions;
+  readonly #stopping = new AbortController();
+  /** Where the sums are closed, as far as this process knows, and a moment after that was committed. */
+  #closed = { below: '', at: '' };
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: SummingOptions) {
+    this.#options = options;
+  }
+
+  start(): Promise<void> {
+    this.#loop = repeat(() => this.run(), INTERVAL_MS, this.#stopping.signal, this.#options.onError);
+    return Promise.resolve();
+  }
+
+  async drain(): Promise<void> {
+    this.#stopping.abort();
+    await this.#loop;
+  }
+
+  #mayGoOn(): boolean {
+    return this.#options.isLeading() && !this.#stopping.signal.aborted;
+  }
+
+  // Ours end within milliseconds; somebody who takes longer is waited for in the next round.
+  async #waitForOthers(): Promise<boolean> {
+    for (let asked = 0; asked < WAITS && this.#mayGoOn(); asked += 1) {
+      if (await haveAllEnded(this.#options.pool, this.#closed.at)) return true;
+      await pause(WAIT_MS, this.#stopping.signal);
+    }
+    return false;
+  }
+
+  /** One round: closes what is over, and counts it as soon as nobody is left who did not know. */
+  async run(): Promise<void> {
+    const { pool, pageDeliveries } = this.#options;
+    if (!this.#mayGoOn()) return;
+    let place = await readPlace(pool);
+    if (!place.hasBegun || !this.#mayGoOn() || (await takeBackSums(pool, place))) return;
+    if (this.#mayGoOn() && (await closeSums(pool, place))) place = await readPlace(pool);
+    // A moment that was read after the place: whoever begins later sees the place as it was read here.
+    if (place.closingBelow !== this.#closed.below) this.#closed = { below: place.closingBelow, at: place.at };
+    while (this.#mayGoOn() && (await foldSome(pool))?.isMore === true);
+    if (!(await this.#waitForOthers())) return;
+    while (this.#mayGoOn() && (await sumPage(pool, this.#closed.below, pageDeliveries))?.isMore === true);
+  }
+}
