@@ -18,7 +18,7 @@ const writers = globSync('**/*.ts', { cwd: src }).flatMap((path) => {
 });
 
 test('the statements that write a status are those that are known', () => {
-  expect(writers.map(({ path }) => path.split('/').at(-1)).toSorted()).toEqual([
+  expect(writers.map(({ path }) => path.slice(path.lastIndexOf('/') + 1)).toSorted((a, b) => a.localeCompare(b))).toEqual([
     'cancel-deliveries.ts',
     'cancel-delivery.ts',
     'insert-events.ts',
@@ -33,8 +33,6 @@ test.each(writers)('$path writes a late change in the same statement', ({ text }
 });
 
 test('nothing changes a delivery without a statement: no entity is assigned to', () => {
-  for (const path of globSync('**/*.ts', { cwd: src })) {
-    const text = readFileSync(`${src}${path}`, 'utf8');
-    expect(text, path).not.toMatch(/\bdelivery\.\w+ = |native(Update|Insert)\(Delivery\b|assign\(delivery\b/);
-  }
+  const assigned = /\bdelivery\.\w+ = |native(Update|Insert)\(Delivery\b|assign\(delivery\b/;
+  expect(globSync('**/*.ts', { cwd: src }).filter((path) => assigned.test(readFileSync(`${src}${path}`, 'utf8')))).toEqual([]);
 });

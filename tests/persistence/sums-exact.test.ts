@@ -148,7 +148,7 @@ test('sums equal the log after writers and processes that sum up were killed, ro
   }
   expect(summed.kills).toBeGreaterThan(1);
   expect(summed.folded).toBeGreaterThan(100);
-  expect(summed.pages).toBeGreaterThan(HOURS);
+  expect(summed.pages).toBeGreaterThan(HOURS / 2);
   expect(wrote.rolledBack).toBeGreaterThan(3);
   expect(wrote.cancelled).toBeGreaterThan(0);
   console.info(JSON.stringify({ deliveries: ids.length, ...wrote, ...summed }));

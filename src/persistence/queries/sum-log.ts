@@ -53,14 +53,14 @@ export function sumPage(pool: Pool, below: string, pageDeliveries = PAGE_DELIVER
     const page = hour ?? day;
     if (page === null) return { counted: 0, folded: 0, isMore: false };
     const folded = await foldLateChanges(client, place, null);
-    let counted = 0;
+    let deliveries = 0;
     if (page.firstId !== null) {
       const values = [page.firstId, page.stop, page.sinceMs, page.isPart];
       const { rows } = await client.query<{ total: number | null }>({ text: hour === null ? sumDay : sumHour, values });
-      counted = rows[0]?.total ?? 0;
+      deliveries = rows[0]?.total ?? 0;
     }
     await client.query(`update summing set ${hour === null ? 'days_below' : 'hours_below'} = $1`, [page.stop]);
-    return { counted, folded, isMore: true };
+    return { counted: deliveries, folded, isMore: true };
   });
 }
 
@@ -134,7 +134,7 @@ const floor = (ms: number, unitMs: number): number => Math.floor(ms / unitMs) * 
 /** SQLSTATE serialization_failure. */
 const MOVED_MEANWHILE = '40001';
 
-/** A transaction in one snapshot, which nobody else has moved the place in since. */
+/** A transaction in one snapshot. Whoever took his before another one changed something is refused: the snapshot comes before the lock. */
 export async function inPlace(pool: Pool, work: (client: PoolClient, place: Place) => Promise<Step>): Promise<Step> {
   const client = await pool.connect();
   try {
@@ -146,6 +146,8 @@ export async function inPlace(pool: Pool, work: (client: PoolClient, place: Plac
       `select hours_below as "hoursBelow", days_below as "daysBelow", closing_below as "closingBelow" from summing for update`,
     );
     const step = rows[0] === undefined ? null : await work(client, rows[0]);
+    // Taking late changes away changes what an older snapshot may count, so whoever waits here with one is refused as well.
+    if (step !== null && step.folded > 0) await client.query('update summing set hours_below = hours_below');
     await client.query('commit');
     client.release();
     return step;
