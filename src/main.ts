@@ -4,6 +4,7 @@ import { createApp, type App } from './app.ts';
 import { welcome, WELCOME_SERVICE, WELCOME_USER } from './cli/welcome.ts';
 import { ConfigError, readEnv, toConfig, type Config } from './config.ts';
 import { mintToken } from './security/tokens.ts';
+import { collectStartGarbage } from './start-garbage.ts';
 
 /** Beyond the grace for requests in flight, in milliseconds: what closing listeners, pools and the embedded database may take. */
 const CLOSING_MS = 20_000;
@@ -19,6 +20,7 @@ try {
   printIntoLog(app);
   stopOnFatalErrors(app);
   stopOnSignals(app, config);
+  collectStartGarbage();
   await app.start();
   if (config.environment === 'development') console.log(await greeting(app, config));
 } catch (error) {

@@ -11,6 +11,7 @@ const layers = [
   'stages',
   'rounds',
   'descriptor-budget',
+  'start-garbage',
   'telemetry',
   'security',
   'persistence',

@@ -57,8 +57,8 @@ async function token(args: string[]): Promise<void> {
 async function migrateDatabase(): Promise<void> {
   const { database } = toConfig(readEnv());
   if (database === null) throw new ConfigError('DB_HOST must be set: an embedded database is migrated when the service starts');
-  const { migrate } = await import('../persistence/migrate.ts');
-  const run = await migrate(database);
+  const { prepareDatabase } = await import('../persistence/prepare-database.ts');
+  const run = await prepareDatabase(database);
   console.log(run.length === 0 ? 'The schema is up to date.' : `Migrated: ${run.join(', ')}.`);
 }
 

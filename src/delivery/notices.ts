@@ -1,6 +1,5 @@
 // The service's own notices to NOTIFICATION_SERVICE_URL: a webhook was disabled, deliveries were given up.
 import { setTimeout as wait } from 'node:timers/promises';
-import { Agent, request } from 'undici';
 import type { LongRunning } from '../lifecycle.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -17,7 +16,8 @@ export class Notices implements LongRunning {
   readonly #url: string | null;
   readonly #log: Logger;
   readonly #stopping = new AbortController();
-  readonly #agent = new Agent({ connect: { timeout: TIMEOUT_MS }, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS });
+  /** Opened with the first notice: most processes never send one. */
+  #client: ReturnType<typeof openClient> | null = null;
   readonly #waiting = new NoticeQueue();
   #dropped = 0;
   #sending: Promise<void> | null = null;
@@ -35,7 +35,7 @@ export class Notices implements LongRunning {
   async drain(): Promise<void> {
     this.#stopping.abort();
     // Aborting a request leaves one that is still being dialled waiting for its dial.
-    await this.#agent.destroy();
+    await (await this.#client)?.agent.destroy();
     await this.#sending;
   }
 
@@ -59,13 +59,14 @@ export class Notices implements LongRunning {
 
   async #trySend(url: string, notice: TimedNotice): Promise<boolean> {
     const { signal } = this.#stopping;
+    const { agent, request } = await (this.#client ??= openClient());
     for (let tries = 0; tries < TRIES && !signal.aborted; tries += 1) {
       try {
         const answer = await request(url, {
           method: 'POST',
           headers: { 'content-type': 'application/json' },
           body: JSON.stringify(notice),
-          dispatcher: this.#agent,
+          dispatcher: agent,
           signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
         });
         await answer.body.dump();
@@ -77,6 +78,14 @@ export class Notices implements LongRunning {
     }
     return false;
   }
+}
+
+async function openClient() {
+  const { Agent, request } = await import('undici');
+  return {
+    request,
+    agent: new Agent({ connect: { timeout: TIMEOUT_MS }, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS }),
+  };
 }
 
 /** The notice of a delivery that will not be tried again. */

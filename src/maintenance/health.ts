@@ -1,6 +1,5 @@
 // Health: looks at the stores in the background, so that a probe gets its answer from memory even while they hang.
 import type { Pool } from 'pg';
-import { request } from 'undici';
 import { repeat, type LongRunning } from '../lifecycle.ts';
 
 const CHECK_INTERVAL_MS = 1000;
@@ -114,6 +113,8 @@ export class Health implements LongRunning {
 // Any answer shows that somebody is there; what it says is that service's own matter.
 async function reach(url: string): Promise<CheckState> {
   try {
+    // Most processes have no dependencies to ask after.
+    const { request } = await import('undici');
     const answer = await request(url, { headersTimeout: DEPENDENCY_TIMEOUT_MS, bodyTimeout: DEPENDENCY_TIMEOUT_MS });
     await answer.body.dump();
     return answer.statusCode < 500 ? 'ok' : 'degraded';

@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { Client, Pool } from 'pg';
 import { expect, inject, test } from 'vitest';
 import { newId } from '../../src/domain/ids.ts';
-import { migrate, openForMigration } from '../../src/persistence/migrate.ts';
+import { openForMigration } from '../../src/persistence/migrate.ts';
+import { prepareDatabase } from '../../src/persistence/prepare-database.ts';
 import { connectionOptions } from '../../src/persistence/pool.ts';
 import { listChanges } from '../../src/persistence/queries/list-changes.ts';
 import { listDeliveries } from '../../src/persistence/queries/list-deliveries.ts';
@@ -27,9 +28,9 @@ test('processes that start together migrate once, and create the database when i
   const { server } = inject('database');
   const database = { ...server, name: `webhook_migrate_${randomBytes(6).toString('hex')}` };
   try {
-    const runs = await Promise.all([migrate(database), migrate(database), migrate(database)]);
+    const runs = await Promise.all([prepareDatabase(database), prepareDatabase(database), prepareDatabase(database)]);
     expect(runs.flat()).toEqual(MIGRATIONS);
-    expect(await migrate(database)).toEqual([]);
+    expect(await prepareDatabase(database)).toEqual([]);
     const client = new Client(connectionOptions(database));
     await client.connect();
     const { rows } = await client.query('select name from mikro_orm_migrations');
@@ -49,7 +50,7 @@ test('a start waits while another process migrates', async () => {
     await other.connect();
     await other.query('select pg_advisory_lock(7241963001)');
     let isDone = false;
-    const migrating = migrate(database).then(() => (isDone = true));
+    const migrating = prepareDatabase(database).then(() => (isDone = true));
     const waiting = `select 1 from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())`;
     await expect.poll(async () => (await other.query(waiting)).rowCount).toBe(1);
     expect(isDone).toBe(false);
@@ -65,7 +66,7 @@ test('what was there before first tries entered no index is found as before, and
   const { server } = inject('database');
   const database = { ...server, name: `webhook_migrate_${randomBytes(6).toString('hex')}` };
   try {
-    await migrate(database);
+    await prepareDatabase(database);
     const orm = await openForMigration(database);
     const pool = new Pool(connectionOptions(database));
     try {

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import { afterEach, describe, expect, inject, test } from 'vitest';
 import { ConfigError, type DatabaseConfig } from '../../src/config.ts';
-import { migrate } from '../../src/persistence/migrate.ts';
+import { prepareDatabase } from '../../src/persistence/prepare-database.ts';
 import { startApp } from '../fixtures/app.ts';
 import { administer, openDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
@@ -64,7 +64,7 @@ const inDatabase = (database: DatabaseConfig, statement: string): Promise<void> 
   administer({ ...inject('database').server, name: database.name }, statement);
 
 const refusalOf = (database: DatabaseConfig): Promise<string> =>
-  migrate(database).then(
+  prepareDatabase(database).then(
     () => 'none',
     (error: unknown) => (error instanceof ConfigError ? error.message : `not a sentence: ${String(error)}`),
   );
@@ -86,7 +86,7 @@ describe.each(['role', 'database'] as const)('with hostile settings of the %s', 
     receiver.script('/hook', 500, 200);
     const note = 'größer 😀 \\ \' "';
 
-    await migrate(database);
+    await prepareDatabase(database);
     const service = await startApp({ database: { ...owned, config: database } });
     cleanUps.push(() => service.close());
     const developer = restClient(service.http, await service.token('alice'));
@@ -112,7 +112,7 @@ describe.each(['role', 'database'] as const)('with hostile settings of the %s', 
     const path = '/api/v1/webhooks/deliveries';
     const list = await developer('GET', `${path}?webhook_id=${webhook.body.id}`);
     expect(list.body.deliveries).toMatchObject([{ status: 'delivered', attempt_count: 2 }]);
-    const delivery = await developer('GET', `${path}/${list.body.deliveries[0].id}`);
+    const delivery = await developer('GET', `${path}/${list.body.deliveries[0].id}?view=payload`);
     expect(delivery.body).toMatchObject({
       payload: { data: { note } },
       attempts: [{ http_status: 500 }, { http_status: 200 }],
@@ -124,7 +124,7 @@ describe.each(['role', 'database'] as const)('with hostile settings of the %s', 
     expect(again.status).toBe(202);
     await receiver.waitFor(() => receiver.at('/hook').length === 3);
     expect(JSON.parse(receiver.at('/hook')[2]?.body.toString() ?? '').data).toEqual({ note });
-    expect(await migrate(database)).toEqual([]);
+    expect(await prepareDatabase(database)).toEqual([]);
   }, 60_000);
 });
 
@@ -134,7 +134,7 @@ test('a database is made in UTF-8 whatever the template of the cluster is in, an
   const { server } = inject('database');
   const name = `webhook_session_${randomBytes(6).toString('hex')}`;
   cleanUps.push(() => administer(server, `drop database if exists ${name} with (force)`));
-  await migrate({ ...server, name });
+  await prepareDatabase({ ...server, name });
   const client = new Client({ ...server, database: name, ssl: false });
   await client.connect();
   expect((await client.query('show server_encoding')).rows).toEqual([{ server_encoding: 'UTF8' }]);
@@ -149,7 +149,7 @@ test('each privilege that is missing is named, with the statement that gives it'
   await administer(server, `alter database ${database.name} owner to ${server.user}`);
   expect(await refusalOf(database)).toContain(`grant usage, create on schema public to "${role}"`);
   await inDatabase(database, `grant usage, create on schema public to ${role}`);
-  await migrate({ ...server, name: database.name });
+  await prepareDatabase({ ...server, name: database.name });
   expect(await refusalOf(database)).toContain(`grant "${server.user}" to "${role}"`);
   await administer(server, `revoke connect on database ${database.name} from public`);
   expect(await refusalOf(database)).toContain(`grant connect on database "${database.name}" to "${role}"`);
@@ -163,7 +163,7 @@ test('a server that takes no writes is refused at start', async () => {
 
 test('tables of another schema are not left behind for new ones', async () => {
   const { database } = await createOwned();
-  await migrate(database);
+  await prepareDatabase(database);
   await inDatabase(database, 'alter schema public rename to ours; create schema public');
   expect(await refusalOf(database)).toContain('schema "ours"');
 });
