@@ -1,7 +1,7 @@
 // One attempt: the body and headers of one delivery, signed, sent, and what came of it.
 import { deliveryBody } from '../domain/body.ts';
 import { hasBegun, type AttemptError, type NotBegun, type Outcome } from '../domain/delivery.ts';
-import { sign, type SigningKey } from '../security/signature.ts';
+import { sign, type SigningKey, type ToSign } from '../security/signature.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
 import { HeaderForm, headerLines, joinLines, type HeaderLines } from './header-lines.ts';
 import type { HttpClient } from './http-client.ts';
@@ -106,7 +106,7 @@ function createComposer(options: AttemptOptions) {
     const body = Buffer.from(deliveryBody({ eventType, data, occurredAtMs, webhookId, deliveryId }));
     const nowMs = options.now();
     const signed = sign({
-      keys: keysAt(target, nowMs),
+      ...keysAt(target, nowMs),
       deliveryId,
       body,
       timestampSeconds: Math.floor(nowMs / 1000),
@@ -126,10 +126,16 @@ function createComposer(options: AttemptOptions) {
   };
 }
 
-function keysAt(target: Target, nowMs: number): SigningKey[] {
+// The header goes by the oldest that may sign it: a receiver that knows one secret learns of the new one before it needs it.
+function keysAt(target: Target, nowMs: number): Pick<ToSign, 'keys' | 'headerKey'> {
   const keys: SigningKey[] = [];
-  for (const { key, expiresAtMs } of target.keys) if (expiresAtMs > nowMs) keys.push(key);
-  return keys;
+  let headerKey: SigningKey | undefined;
+  for (const { key, expiresAtMs, signsHeader } of target.keys) {
+    if (expiresAtMs <= nowMs) continue;
+    keys.push(key);
+    if (signsHeader) headerKey = key;
+  }
+  return headerKey === undefined ? { keys } : { keys, headerKey };
 }
 
 /** The outcome of an attempt that could not even begin. */

@@ -15,12 +15,19 @@ const TARGET_BYTES = 2048;
 /** Headers are kept as they are stored, and again as the lines of a request. */
 const HEADER_COPIES = 2;
 
+export interface TargetKey {
+  readonly key: SigningKey;
+  readonly expiresAtMs: number;
+  /** Whether the HomeChef header is made with it while no older one is. */
+  readonly signsHeader: boolean;
+}
+
 export interface Target {
   readonly id: string;
   readonly userId: string;
   readonly url: string;
   /** Newest first; those of rotated secrets say until when they sign. */
-  readonly keys: readonly { readonly key: SigningKey; readonly expiresAtMs: number }[];
+  readonly keys: readonly TargetKey[];
   readonly customHeaders: Readonly<Record<string, string>>;
   readonly policy: RetryPolicy;
   /** Requests a second; 0 means no limit. */
@@ -116,15 +123,20 @@ export class WebhookDirectory {
     try {
       const owner = { userId: stored.userId, webhookId: stored.id };
       const previous = stored.previousSecrets
-        .map((secret) => ({ sealed: secret.sealed, expiresAtMs: Date.parse(secret.expires_at) }))
+        .map((secret) => ({
+          sealed: secret.sealed,
+          expiresAtMs: Date.parse(secret.expires_at),
+          signsHeader: secret.signs_header === true,
+        }))
         .filter((secret) => secret.expiresAtMs > Date.now());
-      const secrets = [{ sealed: stored.sealedSecret, expiresAtMs: Number.POSITIVE_INFINITY }, ...previous];
+      const secrets = [{ sealed: stored.sealedSecret, expiresAtMs: Number.POSITIVE_INFINITY, signsHeader: true }, ...previous];
       const headers = stored.sealedHeaders === null ? '{}' : this.#box.open('custom_headers', owner, stored.sealedHeaders);
       return {
         ...common,
-        keys: secrets.map(({ sealed, expiresAtMs }) => ({
+        keys: secrets.map(({ sealed, expiresAtMs, signsHeader }) => ({
           key: signingKey(this.#box.open('signing_secret', owner, sealed)),
           expiresAtMs,
+          signsHeader,
         })),
         customHeaders: JSON.parse(headers) as Record<string, string>,
         fault: URL.canParse(stored.url) ? null : 'url_invalid',

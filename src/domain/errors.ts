@@ -54,6 +54,7 @@ export const reasons = {
   webhook_limit_reached: 'The user has as many webhooks as one may have.',
   watcher_limit_reached: 'The user has as many streams and WebSockets open as one may have.',
   test_limit_reached: 'As many test sends are under way as may be; try again when one has ended.',
+  rotation_not_running: 'No rotation of the signing secret is under way.',
   webhook_inactive: 'The webhook is disabled, so nothing can be sent to it.',
   rate_limited: 'Too many calls; try again later.',
   overloaded: 'As much is waiting already, of the service or of this user, as may wait; try again later.',

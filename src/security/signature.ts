@@ -74,6 +74,8 @@ export function signingKey(secret: string): SigningKey {
 export interface ToSign {
   /** Newest first. */
   readonly keys: readonly SigningKey[];
+  /** What the HomeChef header is made with; the newest where it is not given. */
+  readonly headerKey?: SigningKey;
   readonly deliveryId: string;
   /** The bytes that are sent. A Buffer is signed as it is, a string is encoded first. */
   readonly body: Buffer | string;
@@ -93,7 +95,7 @@ export interface Signed {
 
 /**
  * Signs one attempt. While a secret is being replaced, `webhook-signature` has one signature for each, newest first; the HomeChef
- * header has room for one value and carries the newest.
+ * header has room for one value.
  */
 export function sign(message: ToSign): Signed {
   const [newest] = message.keys;
@@ -108,7 +110,8 @@ export function sign(message: ToSign): Signed {
     if (key !== undefined)
       signatures += `${i === 0 ? '' : ' '}v1,${standardSignature(key, message.deliveryId, timestamp, body)}`;
   }
-  return { homechef: `sha256=${newest.homechef.sign('', body, 'hex')}`, timestamp, standard: signatures };
+  const homechef = (message.headerKey ?? newest).homechef.sign('', body, 'hex');
+  return { homechef: `sha256=${homechef}`, timestamp, standard: signatures };
 }
 
 /** The same as headers; `homechefHeaderName` is WEBHOOK_SIGNATURE_HEADER. */

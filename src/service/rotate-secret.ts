@@ -1,35 +1,79 @@
-// Gives a webhook a new signing secret, while the earlier ones go on signing for a day.
+// Gives a webhook a new signing secret, while the earlier ones go on signing for a while; or ends that while early, either way.
+import { ServiceError } from '../domain/errors.ts';
+import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
-import { MAX_SIGNATURES } from '../security/signature.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import { findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
-import { makeSecret } from './webhook-secrets.ts';
+import { replaced, unexpired } from './secret-rotation.ts';
+import { makeSecret, secretHint } from './webhook-secrets.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
 
-/** Time for the owner to deploy the new secret, counted from the rotation that replaced the old one. */
-const OVERLAP_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+/** Time for the owner to deploy the new secret when the call names none, in hours. */
+const USUAL_OVERLAP_HOURS = 24;
 
-export async function rotateSecret(context: ManagementContext, principal: Principal, webhookId: string): Promise<WebhookView> {
+/** @param overlapHours for how long the secret from before goes on signing; 0 takes it out of use at once, as for one that leaked */
+export function rotateSecret(
+  context: ManagementContext,
+  principal: Principal,
+  webhookId: string,
+  overlapHours: number = USUAL_OVERLAP_HOURS,
+): Promise<WebhookView> {
+  return changeSecrets(context, principal, webhookId, (webhook, now) => {
+    const made = makeSecret(context.secretBox, { userId: webhook.userId, webhookId: webhook.id });
+    webhook.previousSecrets = replaced(webhook, overlapHours * HOUR_MS, now.getTime());
+    webhook.secret = made.sealed;
+    webhook.secretHint = made.hint;
+    return made.secret;
+  });
+}
+
+/** Only the newest secret signs from now on. */
+export function completeRotation(context: ManagementContext, principal: Principal, webhookId: string): Promise<WebhookView> {
+  return changeSecrets(context, principal, webhookId, (webhook) => {
+    webhook.previousSecrets = [];
+    return null;
+  });
+}
+
+/** The secret from before the last rotation is the newest again. Throws `rotation_not_running` when its overlap is over. */
+export function cancelRotation(context: ManagementContext, principal: Principal, webhookId: string): Promise<WebhookView> {
+  return changeSecrets(context, principal, webhookId, (webhook, now) => {
+    const [before, ...earlier] = unexpired(webhook.previousSecrets, now.getTime());
+    if (before === undefined) {
+      throw new ServiceError(
+        'failed_precondition',
+        'rotation_not_running',
+        'No rotation of this webhook is under way, so there is no earlier secret to go back to.',
+      );
+    }
+    webhook.secret = before.sealed;
+    webhook.secretHint = secretHint(context.secretBox, { userId: webhook.userId, webhookId: webhook.id }, before.sealed);
+    webhook.previousSecrets = earlier;
+    return null;
+  });
+}
+
+async function changeSecrets(
+  context: ManagementContext,
+  principal: Principal,
+  webhookId: string,
+  change: (webhook: WebhookEndpoint, now: Date) => string | null,
+): Promise<WebhookView> {
   const manager = entityManagerOf(context.orm, ownerOf(principal));
-  const rotated = await context.changes.run(principal.userId, () =>
+  const changed = await context.changes.run(principal.userId, () =>
     manager.transactional(async (transaction) => {
       const webhook = await findWebhook(transaction, webhookId, { lock: true });
-      const made = makeSecret(context.secretBox, { userId: webhook.userId, webhookId: webhook.id });
-      const now = Date.now();
-      const unexpired = webhook.previousSecrets.filter((previous) => Date.parse(previous.expires_at) > now);
-      const replaced = { sealed: webhook.secret, expires_at: new Date(now + OVERLAP_MS).toISOString() };
-      // Beyond what one header carries, the oldest goes early.
-      webhook.previousSecrets = [replaced, ...unexpired].slice(0, MAX_SIGNATURES - 1);
-      webhook.secret = made.sealed;
-      webhook.secretHint = made.hint;
+      const now = new Date();
+      const secret = change(webhook, now);
       webhook.revision += 1;
-      webhook.updatedAt = new Date(now);
+      webhook.updatedAt = now;
       await transaction.flush();
-      return { webhook, secret: made.secret };
+      return { webhook, secret };
     }),
   );
   context.onWebhookChanged(webhookId);
-  return webhookView(rotated.webhook, context.config.delivery.retry, rotated.secret);
+  return webhookView(changed.webhook, context.config.delivery.retry, changed.secret);
 }

@@ -20,6 +20,11 @@ export function makeSecret(box: SecretBox, owner: Owner): NewSecret {
   return { secret, sealed: box.seal('signing_secret', owner, secret), hint: secret.slice(-HINT_CHARACTERS) };
 }
 
+/** What may be shown of a stored secret. */
+export function secretHint(box: SecretBox, owner: Owner, sealed: string): string {
+  return box.open('signing_secret', owner, sealed).slice(-HINT_CHARACTERS);
+}
+
 export interface StoredHeaders {
   readonly customHeaders: string | null;
   readonly customHeaderNames: string[];

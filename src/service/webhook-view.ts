@@ -1,6 +1,7 @@
 // A webhook as callers see it: secrets left out, the retry policy complete.
 import { effectivePolicy, type RetryPolicy } from '../domain/retry-policy.ts';
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
+import { rotationEndsAt } from './secret-rotation.ts';
 import { MASKED_VALUE } from './webhook-secrets.ts';
 
 export interface WebhookView {
@@ -16,6 +17,8 @@ export interface WebhookView {
   /** Only when it was just made. */
   readonly secret: string | null;
   readonly secretHint: string;
+  /** When the newest secret signs alone; null when it does already. */
+  readonly rotationEndsAt: Date | null;
   /** Values masked. */
   readonly customHeaders: Readonly<Record<string, string>>;
   /** Requests a second; 0 means no limit. */
@@ -40,6 +43,7 @@ export function webhookView(webhook: WebhookEndpoint, defaults: RetryPolicy, sec
     scope: webhook.scope,
     secret,
     secretHint: webhook.secretHint,
+    rotationEndsAt: rotationEndsAt(webhook, Date.now()),
     customHeaders: Object.fromEntries(webhook.customHeaderNames.map((name) => [name, MASKED_VALUE])),
     rateLimit: webhook.rateLimit,
     consecutiveFailures: webhook.consecutiveFailures,

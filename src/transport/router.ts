@@ -9,9 +9,12 @@ import { WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { ServiceContext } from '../service/context.ts';
 import type { HealthView } from './health-view.ts';
 import { health } from './rpc/health.ts';
+import { cancelRotation } from './rpc/cancel-rotation.ts';
+import { completeRotation } from './rpc/complete-rotation.ts';
 import { createWebhook } from './rpc/create-webhook.ts';
 import { deleteWebhook } from './rpc/delete-webhook.ts';
 import { getDelivery } from './rpc/get-delivery.ts';
+import { getSecret } from './rpc/get-secret.ts';
 import { getWebhook } from './rpc/get-webhook.ts';
 import { getWebhookStats } from './rpc/get-webhook-stats.ts';
 import { listDeliveries } from './rpc/list-deliveries.ts';
@@ -47,6 +50,9 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       deleteWebhook: deleteWebhook(context),
       testWebhook: testWebhook(context),
       rotateSecret: rotateSecret(context),
+      completeRotation: completeRotation(context),
+      cancelRotation: cancelRotation(context),
+      getSecret: getSecret(context),
       getWebhookStats: getWebhookStats(context),
       listEventTypes: listEventTypes(),
     }),

@@ -198,7 +198,7 @@ describe.skipIf(chromiumPath === null)('a day with the console', () => {
     );
   });
 
-  test('a rotated secret is shown once and signs from then on', async () => {
+  test('a rotated secret signs beside the earlier one, can be shown again, and signs alone once the change is finished', async () => {
     await page.goto(webhookUrl);
     await page.getByRole('button', { name: 'Rotate secret' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Rotate secret' }).click();
@@ -209,6 +209,16 @@ describe.skipIf(chromiumPath === null)('a day with the console', () => {
     const sent = receiver.requests.at(-1);
     expect(() => new Webhook(rotated).verify(sent?.body.toString() ?? '', sent?.headers ?? {})).not.toThrow();
     expect(() => new Webhook(secret).verify(sent?.body.toString() ?? '', sent?.headers ?? {})).not.toThrow();
+    await page.getByRole('button', { name: 'I have stored it' }).click();
+    await page.getByTestId('secret').waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: 'Show secret' }).click();
+    expect(await page.getByTestId('secret').textContent()).toBe(rotated);
+    await page.getByRole('button', { name: 'Finish now' }).click();
+    await page.getByRole('heading', { name: 'The secret is being changed' }).waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: 'Send test' }).click();
+    await expect.poll(() => receiver.requests.at(-1)).not.toBe(sent);
+    const alone = receiver.requests.at(-1);
+    expect(() => new Webhook(secret).verify(alone?.body.toString() ?? '', alone?.headers ?? {})).toThrow('No matching signature found');
   });
 
   test('a webhook is paused, resumed, edited, and deleted only after a question', async () => {

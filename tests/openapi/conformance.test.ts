@@ -171,6 +171,9 @@ test('every operation succeeds as the document says', async () => {
   await call('testWebhook', 200);
   await call('getWebhookStats', 200);
   await call('rotateSecret', 200);
+  await call('getSecret', 200);
+  await call('cancelRotation', 200);
+  await call('completeRotation', 200);
   await call('isLive', 200, { token: null });
   await call('isReady', 200, { token: null });
   await call('getHealth', 200, { token: null });

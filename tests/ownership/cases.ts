@@ -27,6 +27,8 @@ export interface Case {
   readonly roles: readonly CallerRole[] | null;
   /** What somebody else gets who has the role: never anything of these things. */
   readonly stranger: 'ok' | 'not_found not_found' | 'permission_denied role_not_allowed';
+  /** What the owner is told of things as they are, where it is no success. */
+  readonly owner?: 'failed_precondition rotation_not_running';
   /** What the owner's answer shows, and nobody else's: a test that asks for nothing finds nothing. */
   readonly shows?: 'webhookId' | 'deliveryId' | 'eventId';
   /** Once the owner has called, the thing is gone. */
@@ -76,6 +78,12 @@ export const cases: Readonly<Record<string, Case>> = {
   'homechef.webhook.v1.WebhookService/DeleteWebhook': { ...aboutWebhook(), destroys: true },
   'homechef.webhook.v1.WebhookService/TestWebhook': aboutWebhook(),
   'homechef.webhook.v1.WebhookService/RotateSecret': { ...aboutWebhook(), shows: 'webhookId' },
+  'homechef.webhook.v1.WebhookService/CompleteRotation': { ...aboutWebhook(), shows: 'webhookId' },
+  'homechef.webhook.v1.WebhookService/CancelRotation': {
+    ...aboutWebhook(),
+    owner: 'failed_precondition rotation_not_running',
+  },
+  'homechef.webhook.v1.WebhookService/GetSecret': { ...aboutWebhook(), roles: ['developer'] },
   'homechef.webhook.v1.WebhookService/GetWebhookStats': { ...aboutWebhook(), shows: 'webhookId' },
   'homechef.webhook.v1.WebhookService/ListEventTypes': { asks: [() => ({})], roles: everyone, stranger: 'ok' },
   'homechef.webhook.v1.DeliveryService/ListDeliveries': {

@@ -45,7 +45,7 @@ test.each([...methods])('%s names the roles that its case expects', (name, metho
 });
 
 describe.each([...methods])('%s', (name, method) => {
-  const { asks: unnamed, named = [], roles, stranger, shows, destroys } = caseOf(name);
+  const { asks: unnamed, named = [], roles, stranger, shows, destroys, owner = 'ok' } = caseOf(name);
   const asks = [...unnamed, ...named];
   const [mainRole = 'developer'] = roles ?? [];
   const isPublic = roles === null;
@@ -81,7 +81,7 @@ describe.each([...methods])('%s', (name, method) => {
         for (const ask of asks) {
           const own = destroys === true ? await world.make('alice') : hers;
           const reply = await called(door.call(method, ask(own), token));
-          expect([door.name, role, reply.outcome]).toEqual([door.name, role, 'ok']);
+          expect([door.name, role, reply.outcome]).toEqual([door.name, role, owner]);
           const isTheirs = mainRole === 'developer' || role === mainRole;
           if (shows !== undefined && isTheirs) expect(JSON.stringify(reply.body)).toContain(own[shows]);
         }

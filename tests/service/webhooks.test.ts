@@ -5,7 +5,8 @@ import { signingKey } from '../../src/security/signature.ts';
 import { deleteWebhook } from '../../src/service/delete-webhook.ts';
 import { getWebhook } from '../../src/service/get-webhook.ts';
 import { listWebhooks } from '../../src/service/list-webhooks.ts';
-import { rotateSecret } from '../../src/service/rotate-secret.ts';
+import { getSecret } from '../../src/service/get-secret.ts';
+import { cancelRotation, completeRotation, rotateSecret } from '../../src/service/rotate-secret.ts';
 import { updateWebhook, type UpdateWebhookInput } from '../../src/service/update-webhook.ts';
 import {
   addDelivery,
@@ -200,14 +201,17 @@ test('a deleted webhook is gone, its pending deliveries are cancelled, and there
   await someWebhook(management, alice);
 });
 
-test('a rotated secret leads; earlier ones stay a day each, five secrets in all', async () => {
+test('a rotated secret leads; earlier ones stay a day each, five secrets in all, and the one that signs the header among them', async () => {
   const created = await someWebhook(management, alice);
   const secrets = [created.secret];
   for (let i = 0; i < 5; i += 1) secrets.unshift((await rotateSecret(management.context, alice, created.id)).secret);
   const stored = await row(created.id);
   const owner = { userId: 'alice', webhookId: created.id };
   const open = (sealed: string) => management.box.open('signing_secret', owner, sealed);
-  expect([stored.secret, ...stored.previous_secrets.map((previous) => previous.sealed)].map(open)).toEqual(secrets.slice(0, 5));
+  expect([stored.secret, ...stored.previous_secrets.map((previous) => previous.sealed)].map(open)).toEqual([
+    ...secrets.slice(0, 4),
+    secrets.at(-1),
+  ]);
   for (const { expires_at } of stored.previous_secrets) {
     expect(Math.abs(Date.parse(expires_at) - Date.now() - 86_400_000)).toBeLessThan(10_000);
   }
@@ -223,6 +227,55 @@ test('an expired secret does not survive the next rotation', async () => {
   );
   await rotateSecret(management.context, alice, id);
   expect((await row(id)).previous_secrets).toHaveLength(1);
+});
+
+test('an overlap is as long as was asked for, and none takes the earlier secrets out of use at once', async () => {
+  const created = await someWebhook(management, alice);
+  expect(created.rotationEndsAt).toBeNull();
+  const { rotationEndsAt } = await rotateSecret(management.context, alice, created.id, 168);
+  expect(Math.abs((rotationEndsAt?.getTime() ?? 0) - Date.now() - 168 * 3_600_000)).toBeLessThan(10_000);
+  expect((await getWebhook(management.context, alice, created.id)).rotationEndsAt).toEqual(rotationEndsAt);
+  const { secret, rotationEndsAt: none } = await rotateSecret(management.context, alice, created.id, 0);
+  expect(none).toBeNull();
+  expect(await getSecret(management.context, alice, created.id)).toEqual({ secret, previous: [] });
+});
+
+test('a rotation that is completed leaves the newest secret alone; completing it again changes nothing', async () => {
+  const { id } = await someWebhook(management, alice);
+  const { secret } = await rotateSecret(management.context, alice, id);
+  for (let time = 0; time < 2; time += 1) {
+    expect(await completeRotation(management.context, alice, id)).toMatchObject({
+      secret: null,
+      rotationEndsAt: null,
+      secretHint: secret?.slice(-4),
+    });
+  }
+  expect(await getSecret(management.context, alice, id)).toEqual({ secret, previous: [] });
+});
+
+test('a rotation that is cancelled leaves the secret from before without an end; with none under way that is refused', async () => {
+  const created = await someWebhook(management, alice);
+  await rotateSecret(management.context, alice, created.id);
+  const cancelled = await cancelRotation(management.context, alice, created.id);
+  expect(cancelled).toMatchObject({ secret: null, rotationEndsAt: null, secretHint: created.secret?.slice(-4) });
+  expect(await getSecret(management.context, alice, created.id)).toEqual({ secret: created.secret, previous: [] });
+  expect(await refusal(cancelRotation(management.context, alice, created.id))).toMatchObject({
+    code: 'failed_precondition',
+    reason: 'rotation_not_running',
+  });
+});
+
+test('the owner reads the secrets again while they sign, and a stranger finds nothing', async () => {
+  const created = await someWebhook(management, alice);
+  const rotated = await rotateSecret(management.context, alice, created.id);
+  expect(await getSecret(management.context, alice, created.id)).toEqual({
+    secret: rotated.secret,
+    previous: [{ secret: created.secret, expiresAt: rotated.rotationEndsAt }],
+  });
+  expect(await refusal(getSecret(management.context, mallory, created.id))).toMatchObject({ code: 'not_found' });
+  for (const change of [completeRotation, cancelRotation]) {
+    expect(await refusal(change(management.context, mallory, created.id))).toMatchObject({ code: 'not_found' });
+  }
 });
 
 test('rotations at once lose no secret', async () => {

@@ -1,4 +1,4 @@
-// The signing secret, the one time it can be seen.
+// The signing secret, right after it was made or asked for.
 import { CopyButton } from '../../components/copy-button.tsx';
 import { dropSecret, freshSecret } from './fresh-secret.ts';
 
@@ -7,10 +7,10 @@ export function SecretPanel({ webhookId }: { webhookId: string }) {
   if (fresh === null || fresh.webhookId !== webhookId) return null;
   return (
     <section class="panel secret-panel" aria-labelledby="secret-heading">
-      <h2 id="secret-heading">{fresh.from === 'created' ? 'Your signing secret' : 'Your new signing secret'}</h2>
+      <h2 id="secret-heading">{fresh.from === 'rotated' ? 'Your new signing secret' : 'Your signing secret'}</h2>
       <p>
-        Store it where your receiver reads its settings. It is shown <b>this once</b>; later you can only rotate it.
-        {fresh.from === 'rotated' && ' The earlier secret goes on signing beside it for 24 hours.'}
+        Store it where your receiver reads its settings. Whoever owns this webhook can show it again.
+        {fresh.from === 'rotated' && ' Receivers with the earlier secret go on as they are until the change is finished.'}
       </p>
       <div class="secret-line">
         <code class="secret" data-testid="secret">

@@ -52,9 +52,9 @@ export function WebhookActions({ webhook, onChanged }: { webhook: Webhook; onCha
       {asking === 'rotate' && (
         <ConfirmDialog title="Rotate the signing secret?" confirm="Rotate secret" action={rotate} onClose={close}>
           <p>
-            A new secret is made and shown once. For 24 hours requests carry a signature of each secret in{' '}
-            <code>webhook-signature</code>, so a receiver can change over without missing anything; the plain header carries the
-            newest at once.
+            A new secret is made. For 24 hours requests carry a signature of each secret in <code>webhook-signature</code>, and
+            the plain header is made with the earlier one, so a receiver goes on as it is until it has the new one. You can
+            finish earlier, or go back.
           </p>
         </ConfirmDialog>
       )}

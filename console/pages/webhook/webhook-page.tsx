@@ -13,6 +13,7 @@ import { stateOf, WebhookState } from '../../components/webhook-state.tsx';
 import { nowMs } from '../../clock.ts';
 import { link } from '../../router.ts';
 import { FailureList } from './failure-list.tsx';
+import { RotationPanel } from './rotation-panel.tsx';
 import { SecretPanel } from './secret-panel.tsx';
 import { TestPanel } from './test-panel.tsx';
 import { WebhookActions } from './webhook-actions.tsx';
@@ -43,6 +44,7 @@ export function WebhookPage({ id }: { id: string }) {
         {(loaded) => (
           <>
             <SecretPanel webhookId={id} />
+            <RotationPanel webhook={loaded} onChanged={refresh} />
             <Statistics id={id} version={version} />
             {loaded.isActive && <TestPanel webhook={loaded} onTested={refresh} />}
             <RecentDeliveries id={id} version={version} />

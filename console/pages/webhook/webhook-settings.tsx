@@ -1,12 +1,21 @@
 // How a webhook is set up.
 import { type Webhook, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import { useAction } from '../../api/action.ts';
+import { webhooks } from '../../api/client.ts';
+import { session } from '../../api/session.ts';
 import { CopyButton } from '../../components/copy-button.tsx';
 import { Moment } from '../../components/moment.tsx';
+import { Problem } from '../../components/states.tsx';
 import { plural } from '../../format/number.ts';
 import { span } from '../../format/time.ts';
+import { showSecret } from './fresh-secret.ts';
 
 export function WebhookSettings({ webhook }: { webhook: Webhook }) {
   const policy = webhook.retryPolicy;
+  const show = useAction(async () => {
+    showSecret(webhook.id, (await webhooks.getSecret({ webhookId: webhook.id })).secret);
+    scrollTo(0, 0);
+  });
   const headers = Object.keys(webhook.customHeaders);
   return (
     <section class="panel" aria-labelledby="settings">
@@ -42,8 +51,14 @@ export function WebhookSettings({ webhook }: { webhook: Webhook }) {
         <dt>Rate limit</dt>
         <dd>{webhook.rateLimit === 0 ? 'none' : `${plural(webhook.rateLimit, 'request')} a second`}</dd>
         <dt>Secret</dt>
-        <dd>
+        <dd class="with-button">
           <code>whsec_…{webhook.secretHint}</code>
+          {session.value?.role === 'developer' && (
+            <button type="button" class="button" disabled={show.busy} onClick={() => void show.run()}>
+              Show secret
+            </button>
+          )}
+          {show.failure !== undefined && <Problem failure={show.failure} />}
         </dd>
         <dt>Custom headers</dt>
         <dd>{headers.length === 0 ? 'none' : <span class="mono">{headers.join(', ')}</span>}</dd>

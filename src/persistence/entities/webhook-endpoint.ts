@@ -9,6 +9,8 @@ export interface PreviousSecret {
   /** As the secret box seals it. */
   readonly sealed: string;
   readonly expires_at: string;
+  /** It signs the HomeChef header until then. Absent: it was replaced by a version that signed that header with the newest at once. */
+  readonly signs_header?: true;
 }
 
 export const WebhookEndpoint = defineEntity({

@@ -8,7 +8,7 @@ export interface StoredWebhook {
   readonly userId: string;
   readonly url: string;
   readonly sealedSecret: string;
-  readonly previousSecrets: readonly { readonly sealed: string; readonly expires_at: string }[];
+  readonly previousSecrets: readonly { readonly sealed: string; readonly expires_at: string; readonly signs_header?: true }[];
   readonly sealedHeaders: string | null;
   readonly retryPolicy: StoredRetryPolicy;
   readonly rateLimit: number;

@@ -38,6 +38,7 @@ export const codes: Record<Reason, ErrorCode> = {
   webhook_limit_reached: 'resource_exhausted',
   watcher_limit_reached: 'resource_exhausted',
   test_limit_reached: 'resource_exhausted',
+  rotation_not_running: 'failed_precondition',
   webhook_inactive: 'failed_precondition',
   rate_limited: 'resource_exhausted',
   overloaded: 'resource_exhausted',

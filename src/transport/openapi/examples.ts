@@ -37,6 +37,7 @@ const webhook = {
   created_at: CREATED_AT,
   updated_at: CREATED_AT,
 };
+const EARLIER_SECRET = 'whsec_Qm9n8y1sZ0s2y6cT5oJd4m3kq1fV7xH9bL0wRtYuIoE=';
 const withSecret = { ...webhook, secret: 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD3kfWqZlKZm8=' };
 
 const attempt = {
@@ -112,7 +113,12 @@ export const examples: Readonly<Record<string, Example>> = {
       },
     },
   },
-  RotateSecret: { request: {}, answer: withSecret },
+  RotateSecret: { request: { overlap_hours: 24 }, answer: { ...withSecret, rotation_ends_at: '2024-01-16T10:30:00.000Z' } },
+  CompleteRotation: { request: {}, answer: webhook },
+  CancelRotation: { request: {}, answer: webhook },
+  GetSecret: {
+    answer: { secret: withSecret.secret, previous: [{ secret: EARLIER_SECRET, expires_at: '2024-01-16T10:30:00.000Z' }] },
+  },
   GetWebhookStats: {
     answer: {
       webhook_id: WEBHOOK_ID,

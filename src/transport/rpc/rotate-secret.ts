@@ -7,5 +7,6 @@ import { principalOf } from '../call-context.ts';
 import { webhookMessage } from './webhook-message.ts';
 
 export function rotateSecret(context: ManagementContext): ServiceImpl<typeof WebhookService>['rotateSecret'] {
-  return async (request, call) => webhookMessage(await rotate(context, principalOf(call), request.webhookId));
+  return async (request, call) =>
+    webhookMessage(await rotate(context, principalOf(call), request.webhookId, request.overlapHours));
 }

@@ -22,6 +22,7 @@ export function webhookMessage(webhook: WebhookView): MessageInitShape<typeof We
     scope: webhook.scope === 'platform' ? WebhookScope.PLATFORM : WebhookScope.USER,
     ...(webhook.secret === null ? {} : { secret: webhook.secret }),
     secretHint: webhook.secretHint,
+    ...(webhook.rotationEndsAt === null ? {} : { rotationEndsAt: timestampFromDate(webhook.rotationEndsAt) }),
     customHeaders: { ...webhook.customHeaders },
     rateLimit: webhook.rateLimit,
     health: {

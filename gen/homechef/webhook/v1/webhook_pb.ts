@@ -19,7 +19,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homechef/webhook/v1/webhook.proto.
  */
 export const file_homechef_webhook_v1_webhook: GenFile = /*@__PURE__*/
-  fileDesc("CiFob21lY2hlZi93ZWJob29rL3YxL3dlYmhvb2sucHJvdG8SE2hvbWVjaGVmLndlYmhvb2sudjEisQQKB1dlYmhvb2sSCgoCaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRILCgN1cmwYAyABKAkSDgoGZXZlbnRzGAQgAygJEhMKC2Rlc2NyaXB0aW9uGAUgASgJEjYKDHJldHJ5X3BvbGljeRgGIAEoCzIgLmhvbWVjaGVmLndlYmhvb2sudjEuUmV0cnlQb2xpY3kSEQoJaXNfYWN0aXZlGAcgASgIEjAKBXNjb3BlGAggASgOMiEuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rU2NvcGUSEwoGc2VjcmV0GAkgASgJSACIAQESEwoLc2VjcmV0X2hpbnQYCiABKAkSRwoOY3VzdG9tX2hlYWRlcnMYCyADKAsyLy5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2suQ3VzdG9tSGVhZGVyc0VudHJ5EhIKCnJhdGVfbGltaXQYDCABKAUSMgoGaGVhbHRoGA0gASgLMiIuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rSGVhbHRoEi4KCmNyZWF0ZWRfYXQYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGjQKEkN1c3RvbUhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgkKB19zZWNyZXQixAEKC1JldHJ5UG9saWN5EiMKC21heF9yZXRyaWVzGAEgASgFQgm6SAYaBBgUKABIAIgBARIzCgtyZXRyeV9kZWxheRgCIAEoAUIZukgWEhRAARkAAAAAABj1QCmamZmZmZm5P0gBiAEBEi8KB3RpbWVvdXQYAyABKAFCGbpIFhIUQAEZAAAAAAAATkApAAAAAAAA8D9IAogBAUIOCgxfbWF4X3JldHJpZXNCDgoMX3JldHJ5X2RlbGF5QgoKCF90aW1lb3V0IqoBCg1XZWJob29rSGVhbHRoEhwKFGNvbnNlY3V0aXZlX2ZhaWx1cmVzGAEgASgFEjEKDWZhaWxpbmdfc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD2Rpc2FibGVkX3JlYXNvbhgDIAEoCRIvCgtkaXNhYmxlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAigwEKE0xpc3RXZWJob29rc1JlcXVlc3QSGQoHdXNlcl9pZBgBIAEoCUIIukgFcgMY/wESGQoEcGFnZRgCIAEoBUILukgIGgYYoI0GKAASGAoFbGltaXQYAyABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASKjAQoUTGlzdFdlYmhvb2tzUmVzcG9uc2USLgoId2ViaG9va3MYASADKAsyHC5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2sSDAoEcGFnZRgCIAEoBRINCgVsaW1pdBgDIAEoBRINCgV0b3RhbBgEIAEoBRIWCg50b3RhbF9pc19leGFjdBgFIAEoCBIXCg9uZXh0X3BhZ2VfdG9rZW4YBiABKAkiuQMKFENyZWF0ZVdlYmhvb2tSZXF1ZXN0EhcKA3VybBgBIAEoCUIKukgHcgUQARiAEBIkCgZldmVudHMYAiADKAlCFLpIEZIBDggBEGQYASIGcgQQARhkEh0KC2Rlc2NyaXB0aW9uGAMgASgJQgi6SAVyAxjoBxI2CgxyZXRyeV9wb2xpY3kYBCABKAsyIC5ob21lY2hlZi53ZWJob29rLnYxLlJldHJ5UG9saWN5EhkKB3VzZXJfaWQYBSABKAlCCLpIBXIDGP8BEjoKBXNjb3BlGAYgASgOMiEuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rU2NvcGVCCLpIBYIBAhABEl4KDmN1c3RvbV9oZWFkZXJzGAcgAygLMjwuaG9tZWNoZWYud2ViaG9vay52MS5DcmVhdGVXZWJob29rUmVxdWVzdC5DdXN0b21IZWFkZXJzRW50cnlCCLpIBZoBAhAyEh4KCnJhdGVfbGltaXQYCCABKAVCCrpIBxoFGJBOKAAaNAoSQ3VzdG9tSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiUAoRR2V0V2ViaG9va1JlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kIpcEChRVcGRhdGVXZWJob29rUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSHAoDdXJsGAIgASgJQgq6SAdyBRABGIAQSACIAQESIgoGZXZlbnRzGAMgAygJQhK6SA+SAQwQZBgBIgZyBBABGGQSIgoLZGVzY3JpcHRpb24YBCABKAlCCLpIBXIDGOgHSAGIAQESNgoMcmV0cnlfcG9saWN5GAUgASgLMiAuaG9tZWNoZWYud2ViaG9vay52MS5SZXRyeVBvbGljeRIWCglpc19hY3RpdmUYBiABKAhIAogBARJeCg5jdXN0b21faGVhZGVycxgHIAMoCzI8LmhvbWVjaGVmLndlYmhvb2sudjEuVXBkYXRlV2ViaG9va1JlcXVlc3QuQ3VzdG9tSGVhZGVyc0VudHJ5Qgi6SAWaAQIQMhIcChRjbGVhcl9jdXN0b21faGVhZGVycxgIIAEoCBIjCgpyYXRlX2xpbWl0GAkgASgFQgq6SAcaBRiQTigASAOIAQEaNAoSQ3VzdG9tSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBgoEX3VybEIOCgxfZGVzY3JpcHRpb25CDAoKX2lzX2FjdGl2ZUINCgtfcmF0ZV9saW1pdCJTChREZWxldGVXZWJob29rUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQibgoSVGVzdFdlYmhvb2tSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIbCgpldmVudF90eXBlGAIgASgJQge6SARyAhhkImoKE1Rlc3RXZWJob29rUmVzcG9uc2USEwoLZGVsaXZlcnlfaWQYASABKAkSDwoHc3VjY2VzcxgCIAEoCBItCgdhdHRlbXB0GAMgASgLMhwuaG9tZWNoZWYud2ViaG9vay52MS5BdHRlbXB0IlIKE1JvdGF0ZVNlY3JldFJlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kIqsBChZHZXRXZWJob29rU3RhdHNSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIpCgVzaW5jZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItwCCgxXZWJob29rU3RhdHMSEgoKd2ViaG9va19pZBgBIAEoCRIpCgVzaW5jZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKBmNvdW50cxgEIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuU3RhdHVzQ291bnRzEhkKDHN1Y2Nlc3NfcmF0ZRgFIAEoAUgAiAEBEjgKB2xhdGVuY3kYBiABKAsyJy5ob21lY2hlZi53ZWJob29rLnYxLkxhdGVuY3lQZXJjZW50aWxlcxIxCgdidWNrZXRzGAcgAygLMiAuaG9tZWNoZWYud2ViaG9vay52MS5TdGF0c0J1Y2tldBIWCg5idWNrZXRfc2Vjb25kcxgIIAEoBUIPCg1fc3VjY2Vzc19yYXRlInYKDFN0YXR1c0NvdW50cxINCgV0b3RhbBgBIAEoBRIPCgdwZW5kaW5nGAIgASgFEhAKCHJldHJ5aW5nGAMgASgFEhEKCWRlbGl2ZXJlZBgEIAEoBRIOCgZmYWlsZWQYBSABKAUSEQoJY2FuY2VsbGVkGAYgASgFIkQKEkxhdGVuY3lQZXJjZW50aWxlcxIOCgZwNTBfbXMYASABKAESDgoGcDk1X21zGAIgASgBEg4KBnA5OV9tcxgDIAEoASJrCgtTdGF0c0J1Y2tldBIpCgVzdGFydBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoGY291bnRzGAIgASgLMiEuaG9tZWNoZWYud2ViaG9vay52MS5TdGF0dXNDb3VudHMiFwoVTGlzdEV2ZW50VHlwZXNSZXF1ZXN0IkgKFkxpc3RFdmVudFR5cGVzUmVzcG9uc2USLgoGZXZlbnRzGAEgAygLMh4uaG9tZWNoZWYud2ViaG9vay52MS5FdmVudFR5cGUigAEKCUV2ZW50VHlwZRIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEicKBnNhbXBsZRgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSJwoGc2NoZW1hGAQgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCphCgxXZWJob29rU2NvcGUSHQoZV0VCSE9PS19TQ09QRV9VTlNQRUNJRklFRBAAEhYKEldFQkhPT0tfU0NPUEVfVVNFUhABEhoKFldFQkhPT0tfU0NPUEVfUExBVEZPUk0QAjKpCgoOV2ViaG9va1NlcnZpY2USiQEKDExpc3RXZWJob29rcxIoLmhvbWVjaGVmLndlYmhvb2sudjEuTGlzdFdlYmhvb2tzUmVxdWVzdBopLmhvbWVjaGVmLndlYmhvb2sudjEuTGlzdFdlYmhvb2tzUmVzcG9uc2UiJJACAYrnGAUKAwECA4LT5JMCEhIQL2FwaS92MS93ZWJob29rcxKBAQoNQ3JlYXRlV2ViaG9vaxIpLmhvbWVjaGVmLndlYmhvb2sudjEuQ3JlYXRlV2ViaG9va1JlcXVlc3QaHC5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2siJ4rnGAgKAwECAxDJAYLT5JMCFToBKiIQL2FwaS92MS93ZWJob29rcxKFAQoKR2V0V2ViaG9vaxImLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0V2ViaG9va1JlcXVlc3QaHC5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2siMZACAYrnGAUKAwECA4LT5JMCHxIdL2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0SiwEKDVVwZGF0ZVdlYmhvb2sSKS5ob21lY2hlZi53ZWJob29rLnYxLlVwZGF0ZVdlYmhvb2tSZXF1ZXN0GhwuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rIjGK5xgFCgMBAgOC0+STAiI6ASoaHS9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9EoUBCg1EZWxldGVXZWJob29rEikuaG9tZWNoZWYud2ViaG9vay52MS5EZWxldGVXZWJob29rUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eSIxiucYCAoDAQIDEMwBgtPkkwIfKh0vYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfRKYAQoLVGVzdFdlYmhvb2sSJy5ob21lY2hlZi53ZWJob29rLnYxLlRlc3RXZWJob29rUmVxdWVzdBooLmhvbWVjaGVmLndlYmhvb2sudjEuVGVzdFdlYmhvb2tSZXNwb25zZSI2iucYBQoDAQIDgtPkkwInOgEqIiIvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS90ZXN0EpcBCgxSb3RhdGVTZWNyZXQSKC5ob21lY2hlZi53ZWJob29rLnYxLlJvdGF0ZVNlY3JldFJlcXVlc3QaHC5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2siP4rnGAUKAwECA4LT5JMCMDoBKiIrL2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0vcm90YXRlLXNlY3JldBKaAQoPR2V0V2ViaG9va1N0YXRzEisuaG9tZWNoZWYud2ViaG9vay52MS5HZXRXZWJob29rU3RhdHNSZXF1ZXN0GiEuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rU3RhdHMiN5ACAYrnGAUKAwECA4LT5JMCJRIjL2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0vc3RhdHMSlgEKDkxpc3RFdmVudFR5cGVzEiouaG9tZWNoZWYud2ViaG9vay52MS5MaXN0RXZlbnRUeXBlc1JlcXVlc3QaKy5ob21lY2hlZi53ZWJob29rLnYxLkxpc3RFdmVudFR5cGVzUmVzcG9uc2UiK5ACAYrnGAUKAwECA4LT5JMCGRIXL2FwaS92MS93ZWJob29rcy9ldmVudHNCeAoXY29tLmhvbWVjaGVmLndlYmhvb2sudjFQAVpFZ2l0aHViLmNvbS9ob21lY2hlZi93ZWJob29rLXNlcnZpY2UvZ2VuL2hvbWVjaGVmL3dlYmhvb2svdjE7d2ViaG9va3YxqgITSG9tZUNoZWYuV2ViaG9vay5WMWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_empty, file_google_protobuf_struct, file_google_protobuf_timestamp, file_homechef_webhook_v1_delivery, file_homechef_webhook_v1_policy]);
+  fileDesc("CiFob21lY2hlZi93ZWJob29rL3YxL3dlYmhvb2sucHJvdG8SE2hvbWVjaGVmLndlYmhvb2sudjEi5wQKB1dlYmhvb2sSCgoCaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRILCgN1cmwYAyABKAkSDgoGZXZlbnRzGAQgAygJEhMKC2Rlc2NyaXB0aW9uGAUgASgJEjYKDHJldHJ5X3BvbGljeRgGIAEoCzIgLmhvbWVjaGVmLndlYmhvb2sudjEuUmV0cnlQb2xpY3kSEQoJaXNfYWN0aXZlGAcgASgIEjAKBXNjb3BlGAggASgOMiEuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rU2NvcGUSEwoGc2VjcmV0GAkgASgJSACIAQESEwoLc2VjcmV0X2hpbnQYCiABKAkSRwoOY3VzdG9tX2hlYWRlcnMYCyADKAsyLy5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2suQ3VzdG9tSGVhZGVyc0VudHJ5EhIKCnJhdGVfbGltaXQYDCABKAUSMgoGaGVhbHRoGA0gASgLMiIuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rSGVhbHRoEi4KCmNyZWF0ZWRfYXQYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKEHJvdGF0aW9uX2VuZHNfYXQYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGjQKEkN1c3RvbUhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgkKB19zZWNyZXQixAEKC1JldHJ5UG9saWN5EiMKC21heF9yZXRyaWVzGAEgASgFQgm6SAYaBBgUKABIAIgBARIzCgtyZXRyeV9kZWxheRgCIAEoAUIZukgWEhRAARkAAAAAABj1QCmamZmZmZm5P0gBiAEBEi8KB3RpbWVvdXQYAyABKAFCGbpIFhIUQAEZAAAAAAAATkApAAAAAAAA8D9IAogBAUIOCgxfbWF4X3JldHJpZXNCDgoMX3JldHJ5X2RlbGF5QgoKCF90aW1lb3V0IqoBCg1XZWJob29rSGVhbHRoEhwKFGNvbnNlY3V0aXZlX2ZhaWx1cmVzGAEgASgFEjEKDWZhaWxpbmdfc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD2Rpc2FibGVkX3JlYXNvbhgDIAEoCRIvCgtkaXNhYmxlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAigwEKE0xpc3RXZWJob29rc1JlcXVlc3QSGQoHdXNlcl9pZBgBIAEoCUIIukgFcgMY/wESGQoEcGFnZRgCIAEoBUILukgIGgYYoI0GKAASGAoFbGltaXQYAyABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASKjAQoUTGlzdFdlYmhvb2tzUmVzcG9uc2USLgoId2ViaG9va3MYASADKAsyHC5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2sSDAoEcGFnZRgCIAEoBRINCgVsaW1pdBgDIAEoBRINCgV0b3RhbBgEIAEoBRIWCg50b3RhbF9pc19leGFjdBgFIAEoCBIXCg9uZXh0X3BhZ2VfdG9rZW4YBiABKAkiuQMKFENyZWF0ZVdlYmhvb2tSZXF1ZXN0EhcKA3VybBgBIAEoCUIKukgHcgUQARiAEBIkCgZldmVudHMYAiADKAlCFLpIEZIBDggBEGQYASIGcgQQARhkEh0KC2Rlc2NyaXB0aW9uGAMgASgJQgi6SAVyAxjoBxI2CgxyZXRyeV9wb2xpY3kYBCABKAsyIC5ob21lY2hlZi53ZWJob29rLnYxLlJldHJ5UG9saWN5EhkKB3VzZXJfaWQYBSABKAlCCLpIBXIDGP8BEjoKBXNjb3BlGAYgASgOMiEuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rU2NvcGVCCLpIBYIBAhABEl4KDmN1c3RvbV9oZWFkZXJzGAcgAygLMjwuaG9tZWNoZWYud2ViaG9vay52MS5DcmVhdGVXZWJob29rUmVxdWVzdC5DdXN0b21IZWFkZXJzRW50cnlCCLpIBZoBAhAyEh4KCnJhdGVfbGltaXQYCCABKAVCCrpIBxoFGJBOKAAaNAoSQ3VzdG9tSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiUAoRR2V0V2ViaG9va1JlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kIpcEChRVcGRhdGVXZWJob29rUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSHAoDdXJsGAIgASgJQgq6SAdyBRABGIAQSACIAQESIgoGZXZlbnRzGAMgAygJQhK6SA+SAQwQZBgBIgZyBBABGGQSIgoLZGVzY3JpcHRpb24YBCABKAlCCLpIBXIDGOgHSAGIAQESNgoMcmV0cnlfcG9saWN5GAUgASgLMiAuaG9tZWNoZWYud2ViaG9vay52MS5SZXRyeVBvbGljeRIWCglpc19hY3RpdmUYBiABKAhIAogBARJeCg5jdXN0b21faGVhZGVycxgHIAMoCzI8LmhvbWVjaGVmLndlYmhvb2sudjEuVXBkYXRlV2ViaG9va1JlcXVlc3QuQ3VzdG9tSGVhZGVyc0VudHJ5Qgi6SAWaAQIQMhIcChRjbGVhcl9jdXN0b21faGVhZGVycxgIIAEoCBIjCgpyYXRlX2xpbWl0GAkgASgFQgq6SAcaBRiQTigASAOIAQEaNAoSQ3VzdG9tSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBgoEX3VybEIOCgxfZGVzY3JpcHRpb25CDAoKX2lzX2FjdGl2ZUINCgtfcmF0ZV9saW1pdCJTChREZWxldGVXZWJob29rUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQibgoSVGVzdFdlYmhvb2tSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIbCgpldmVudF90eXBlGAIgASgJQge6SARyAhhkImoKE1Rlc3RXZWJob29rUmVzcG9uc2USEwoLZGVsaXZlcnlfaWQYASABKAkSDwoHc3VjY2VzcxgCIAEoCBItCgdhdHRlbXB0GAMgASgLMhwuaG9tZWNoZWYud2ViaG9vay52MS5BdHRlbXB0IowBChNSb3RhdGVTZWNyZXRSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBImCg1vdmVybGFwX2hvdXJzGAIgASgFQgq6SAcaBRioASgASACIAQFCEAoOX292ZXJsYXBfaG91cnMiVgoXQ29tcGxldGVSb3RhdGlvblJlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kIlQKFUNhbmNlbFJvdGF0aW9uUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQiTwoQR2V0U2VjcmV0UmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQiWgoRR2V0U2VjcmV0UmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEjUKCHByZXZpb3VzGAIgAygLMiMuaG9tZWNoZWYud2ViaG9vay52MS5QcmV2aW91c1NlY3JldCJQCg5QcmV2aW91c1NlY3JldBIOCgZzZWNyZXQYASABKAkSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiqwEKFkdldFdlYmhvb2tTdGF0c1JlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi3AIKDFdlYmhvb2tTdGF0cxISCgp3ZWJob29rX2lkGAEgASgJEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoGY291bnRzGAQgASgLMiEuaG9tZWNoZWYud2ViaG9vay52MS5TdGF0dXNDb3VudHMSGQoMc3VjY2Vzc19yYXRlGAUgASgBSACIAQESOAoHbGF0ZW5jeRgGIAEoCzInLmhvbWVjaGVmLndlYmhvb2sudjEuTGF0ZW5jeVBlcmNlbnRpbGVzEjEKB2J1Y2tldHMYByADKAsyIC5ob21lY2hlZi53ZWJob29rLnYxLlN0YXRzQnVja2V0EhYKDmJ1Y2tldF9zZWNvbmRzGAggASgFQg8KDV9zdWNjZXNzX3JhdGUidgoMU3RhdHVzQ291bnRzEg0KBXRvdGFsGAEgASgFEg8KB3BlbmRpbmcYAiABKAUSEAoIcmV0cnlpbmcYAyABKAUSEQoJZGVsaXZlcmVkGAQgASgFEg4KBmZhaWxlZBgFIAEoBRIRCgljYW5jZWxsZWQYBiABKAUiRAoSTGF0ZW5jeVBlcmNlbnRpbGVzEg4KBnA1MF9tcxgBIAEoARIOCgZwOTVfbXMYAiABKAESDgoGcDk5X21zGAMgASgBImsKC1N0YXRzQnVja2V0EikKBXN0YXJ0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCgZjb3VudHMYAiABKAsyIS5ob21lY2hlZi53ZWJob29rLnYxLlN0YXR1c0NvdW50cyIXChVMaXN0RXZlbnRUeXBlc1JlcXVlc3QiSAoWTGlzdEV2ZW50VHlwZXNSZXNwb25zZRIuCgZldmVudHMYASADKAsyHi5ob21lY2hlZi53ZWJob29rLnYxLkV2ZW50VHlwZSKAAQoJRXZlbnRUeXBlEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSJwoGc2FtcGxlGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBInCgZzY2hlbWEYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0KmEKDFdlYmhvb2tTY29wZRIdChlXRUJIT09LX1NDT1BFX1VOU1BFQ0lGSUVEEAASFgoSV0VCSE9PS19TQ09QRV9VU0VSEAESGgoWV0VCSE9PS19TQ09QRV9QTEFURk9STRACMo4OCg5XZWJob29rU2VydmljZRKJAQoMTGlzdFdlYmhvb2tzEiguaG9tZWNoZWYud2ViaG9vay52MS5MaXN0V2ViaG9va3NSZXF1ZXN0GikuaG9tZWNoZWYud2ViaG9vay52MS5MaXN0V2ViaG9va3NSZXNwb25zZSIkkAIBiucYBQoDAQIDgtPkkwISEhAvYXBpL3YxL3dlYmhvb2tzEoEBCg1DcmVhdGVXZWJob29rEikuaG9tZWNoZWYud2ViaG9vay52MS5DcmVhdGVXZWJob29rUmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayIniucYCAoDAQIDEMkBgtPkkwIVOgEqIhAvYXBpL3YxL3dlYmhvb2tzEoUBCgpHZXRXZWJob29rEiYuaG9tZWNoZWYud2ViaG9vay52MS5HZXRXZWJob29rUmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayIxkAIBiucYBQoDAQIDgtPkkwIfEh0vYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfRKLAQoNVXBkYXRlV2ViaG9vaxIpLmhvbWVjaGVmLndlYmhvb2sudjEuVXBkYXRlV2ViaG9va1JlcXVlc3QaHC5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2siMYrnGAUKAwECA4LT5JMCIjoBKhodL2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0ShQEKDURlbGV0ZVdlYmhvb2sSKS5ob21lY2hlZi53ZWJob29rLnYxLkRlbGV0ZVdlYmhvb2tSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IjGK5xgICgMBAgMQzAGC0+STAh8qHS9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9EpgBCgtUZXN0V2ViaG9vaxInLmhvbWVjaGVmLndlYmhvb2sudjEuVGVzdFdlYmhvb2tSZXF1ZXN0GiguaG9tZWNoZWYud2ViaG9vay52MS5UZXN0V2ViaG9va1Jlc3BvbnNlIjaK5xgFCgMBAgOC0+STAic6ASoiIi9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3Rlc3QSlwEKDFJvdGF0ZVNlY3JldBIoLmhvbWVjaGVmLndlYmhvb2sudjEuUm90YXRlU2VjcmV0UmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayI/iucYBQoDAQIDgtPkkwIwOgEqIisvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9yb3RhdGUtc2VjcmV0EqgBChBDb21wbGV0ZVJvdGF0aW9uEiwuaG9tZWNoZWYud2ViaG9vay52MS5Db21wbGV0ZVJvdGF0aW9uUmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayJIiucYBQoDAQIDgtPkkwI5OgEqIjQvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9yb3RhdGUtc2VjcmV0L2NvbXBsZXRlEqIBCg5DYW5jZWxSb3RhdGlvbhIqLmhvbWVjaGVmLndlYmhvb2sudjEuQ2FuY2VsUm90YXRpb25SZXF1ZXN0GhwuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rIkaK5xgFCgMBAgOC0+STAjc6ASoiMi9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3JvdGF0ZS1zZWNyZXQvY2FuY2VsEpIBCglHZXRTZWNyZXQSJS5ob21lY2hlZi53ZWJob29rLnYxLkdldFNlY3JldFJlcXVlc3QaJi5ob21lY2hlZi53ZWJob29rLnYxLkdldFNlY3JldFJlc3BvbnNlIjaQAgGK5xgDCgEBgtPkkwImEiQvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9zZWNyZXQSmgEKD0dldFdlYmhvb2tTdGF0cxIrLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0V2ViaG9va1N0YXRzUmVxdWVzdBohLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9va1N0YXRzIjeQAgGK5xgFCgMBAgOC0+STAiUSIy9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3N0YXRzEpYBCg5MaXN0RXZlbnRUeXBlcxIqLmhvbWVjaGVmLndlYmhvb2sudjEuTGlzdEV2ZW50VHlwZXNSZXF1ZXN0GisuaG9tZWNoZWYud2ViaG9vay52MS5MaXN0RXZlbnRUeXBlc1Jlc3BvbnNlIiuQAgGK5xgFCgMBAgOC0+STAhkSFy9hcGkvdjEvd2ViaG9va3MvZXZlbnRzQngKF2NvbS5ob21lY2hlZi53ZWJob29rLnYxUAFaRWdpdGh1Yi5jb20vaG9tZWNoZWYvd2ViaG9vay1zZXJ2aWNlL2dlbi9ob21lY2hlZi93ZWJob29rL3YxO3dlYmhvb2t2MaoCE0hvbWVDaGVmLldlYmhvb2suVjFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_empty, file_google_protobuf_struct, file_google_protobuf_timestamp, file_homechef_webhook_v1_delivery, file_homechef_webhook_v1_policy]);
 
 /**
  * An endpoint that somebody registered.
@@ -84,7 +84,7 @@ export type Webhook = Message<"homechef.webhook.v1.Webhook"> & {
   scope: WebhookScope;
 
   /**
-   * The signing secret, `whsec_…`: present only in the answers of CreateWebhook and RotateSecret.
+   * The signing secret, `whsec_…`: present only in the answers of CreateWebhook and RotateSecret. GetSecret shows it again.
    *
    * @generated from field: optional string secret = 9;
    */
@@ -131,6 +131,13 @@ export type Webhook = Message<"homechef.webhook.v1.Webhook"> & {
    * @generated from field: google.protobuf.Timestamp updated_at = 15;
    */
   updatedAt?: Timestamp | undefined;
+
+  /**
+   * While a rotation is under way: when the newest secret takes over, and the earlier ones stop signing.
+   *
+   * @generated from field: google.protobuf.Timestamp rotation_ends_at = 16;
+   */
+  rotationEndsAt?: Timestamp | undefined;
 };
 
 /**
@@ -545,6 +552,13 @@ export type RotateSecretRequest = Message<"homechef.webhook.v1.RotateSecretReque
    * @generated from field: string webhook_id = 1;
    */
   webhookId: string;
+
+  /**
+   * For how long the secret from before goes on signing, in hours; 24 when not given. 0 takes it out of use at once.
+   *
+   * @generated from field: optional int32 overlap_hours = 2;
+   */
+  overlapHours?: number | undefined;
 };
 
 /**
@@ -553,6 +567,111 @@ export type RotateSecretRequest = Message<"homechef.webhook.v1.RotateSecretReque
  */
 export const RotateSecretRequestSchema: GenMessage<RotateSecretRequest> = /*@__PURE__*/
   messageDesc(file_homechef_webhook_v1_webhook, 11);
+
+/**
+ * @generated from message homechef.webhook.v1.CompleteRotationRequest
+ */
+export type CompleteRotationRequest = Message<"homechef.webhook.v1.CompleteRotationRequest"> & {
+  /**
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.CompleteRotationRequest.
+ * Use `create(CompleteRotationRequestSchema)` to create a new message.
+ */
+export const CompleteRotationRequestSchema: GenMessage<CompleteRotationRequest> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_webhook, 12);
+
+/**
+ * @generated from message homechef.webhook.v1.CancelRotationRequest
+ */
+export type CancelRotationRequest = Message<"homechef.webhook.v1.CancelRotationRequest"> & {
+  /**
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.CancelRotationRequest.
+ * Use `create(CancelRotationRequestSchema)` to create a new message.
+ */
+export const CancelRotationRequestSchema: GenMessage<CancelRotationRequest> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_webhook, 13);
+
+/**
+ * @generated from message homechef.webhook.v1.GetSecretRequest
+ */
+export type GetSecretRequest = Message<"homechef.webhook.v1.GetSecretRequest"> & {
+  /**
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.GetSecretRequest.
+ * Use `create(GetSecretRequestSchema)` to create a new message.
+ */
+export const GetSecretRequestSchema: GenMessage<GetSecretRequest> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_webhook, 14);
+
+/**
+ * @generated from message homechef.webhook.v1.GetSecretResponse
+ */
+export type GetSecretResponse = Message<"homechef.webhook.v1.GetSecretResponse"> & {
+  /**
+   * The newest, `whsec_…`.
+   *
+   * @generated from field: string secret = 1;
+   */
+  secret: string;
+
+  /**
+   * Those that sign beside it while a rotation is under way, newest first.
+   *
+   * @generated from field: repeated homechef.webhook.v1.PreviousSecret previous = 2;
+   */
+  previous: PreviousSecret[];
+};
+
+/**
+ * Describes the message homechef.webhook.v1.GetSecretResponse.
+ * Use `create(GetSecretResponseSchema)` to create a new message.
+ */
+export const GetSecretResponseSchema: GenMessage<GetSecretResponse> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_webhook, 15);
+
+/**
+ * A secret that was replaced.
+ *
+ * @generated from message homechef.webhook.v1.PreviousSecret
+ */
+export type PreviousSecret = Message<"homechef.webhook.v1.PreviousSecret"> & {
+  /**
+   * `whsec_…`.
+   *
+   * @generated from field: string secret = 1;
+   */
+  secret: string;
+
+  /**
+   * Until when it signs.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 2;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.PreviousSecret.
+ * Use `create(PreviousSecretSchema)` to create a new message.
+ */
+export const PreviousSecretSchema: GenMessage<PreviousSecret> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_webhook, 16);
 
 /**
  * @generated from message homechef.webhook.v1.GetWebhookStatsRequest
@@ -583,7 +702,7 @@ export type GetWebhookStatsRequest = Message<"homechef.webhook.v1.GetWebhookStat
  * Use `create(GetWebhookStatsRequestSchema)` to create a new message.
  */
 export const GetWebhookStatsRequestSchema: GenMessage<GetWebhookStatsRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 12);
+  messageDesc(file_homechef_webhook_v1_webhook, 17);
 
 /**
  * @generated from message homechef.webhook.v1.WebhookStats
@@ -645,7 +764,7 @@ export type WebhookStats = Message<"homechef.webhook.v1.WebhookStats"> & {
  * Use `create(WebhookStatsSchema)` to create a new message.
  */
 export const WebhookStatsSchema: GenMessage<WebhookStats> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 13);
+  messageDesc(file_homechef_webhook_v1_webhook, 18);
 
 /**
  * @generated from message homechef.webhook.v1.StatusCounts
@@ -687,7 +806,7 @@ export type StatusCounts = Message<"homechef.webhook.v1.StatusCounts"> & {
  * Use `create(StatusCountsSchema)` to create a new message.
  */
 export const StatusCountsSchema: GenMessage<StatusCounts> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 14);
+  messageDesc(file_homechef_webhook_v1_webhook, 19);
 
 /**
  * @generated from message homechef.webhook.v1.LatencyPercentiles
@@ -720,7 +839,7 @@ export type LatencyPercentiles = Message<"homechef.webhook.v1.LatencyPercentiles
  * Use `create(LatencyPercentilesSchema)` to create a new message.
  */
 export const LatencyPercentilesSchema: GenMessage<LatencyPercentiles> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 15);
+  messageDesc(file_homechef_webhook_v1_webhook, 20);
 
 /**
  * @generated from message homechef.webhook.v1.StatsBucket
@@ -742,7 +861,7 @@ export type StatsBucket = Message<"homechef.webhook.v1.StatsBucket"> & {
  * Use `create(StatsBucketSchema)` to create a new message.
  */
 export const StatsBucketSchema: GenMessage<StatsBucket> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 16);
+  messageDesc(file_homechef_webhook_v1_webhook, 21);
 
 /**
  * @generated from message homechef.webhook.v1.ListEventTypesRequest
@@ -755,7 +874,7 @@ export type ListEventTypesRequest = Message<"homechef.webhook.v1.ListEventTypesR
  * Use `create(ListEventTypesRequestSchema)` to create a new message.
  */
 export const ListEventTypesRequestSchema: GenMessage<ListEventTypesRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 17);
+  messageDesc(file_homechef_webhook_v1_webhook, 22);
 
 /**
  * @generated from message homechef.webhook.v1.ListEventTypesResponse
@@ -772,7 +891,7 @@ export type ListEventTypesResponse = Message<"homechef.webhook.v1.ListEventTypes
  * Use `create(ListEventTypesResponseSchema)` to create a new message.
  */
 export const ListEventTypesResponseSchema: GenMessage<ListEventTypesResponse> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 18);
+  messageDesc(file_homechef_webhook_v1_webhook, 23);
 
 /**
  * One kind of event that can be subscribed to.
@@ -814,7 +933,7 @@ export type EventType = Message<"homechef.webhook.v1.EventType"> & {
  * Use `create(EventTypeSchema)` to create a new message.
  */
 export const EventTypeSchema: GenMessage<EventType> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 19);
+  messageDesc(file_homechef_webhook_v1_webhook, 24);
 
 /**
  * Which events a webhook gets.
@@ -873,7 +992,7 @@ export const WebhookService: GenService<{
     output: typeof ListWebhooksResponseSchema;
   },
   /**
-   * Registers a webhook. The answer is the only one that carries its signing secret.
+   * Registers a webhook. The answer carries its signing secret.
    *
    * @generated from rpc homechef.webhook.v1.WebhookService.CreateWebhook
    */
@@ -925,7 +1044,8 @@ export const WebhookService: GenService<{
     output: typeof TestWebhookResponseSchema;
   },
   /**
-   * Gives the webhook a new signing secret. Earlier ones go on signing beside it for 24 hours.
+   * Gives the webhook a new signing secret. Until the overlap ends, `X-HomeChef-Signature` is made with the secret from before, and
+   * `webhook-signature` carries a signature of each; after it, both are made with the new one alone.
    *
    * @generated from rpc homechef.webhook.v1.WebhookService.RotateSecret
    */
@@ -933,6 +1053,36 @@ export const WebhookService: GenService<{
     methodKind: "unary";
     input: typeof RotateSecretRequestSchema;
     output: typeof WebhookSchema;
+  },
+  /**
+   * Ends a rotation at once: only the newest secret signs from now on. Changes nothing when no rotation is under way.
+   *
+   * @generated from rpc homechef.webhook.v1.WebhookService.CompleteRotation
+   */
+  completeRotation: {
+    methodKind: "unary";
+    input: typeof CompleteRotationRequestSchema;
+    output: typeof WebhookSchema;
+  },
+  /**
+   * Takes the last rotation back: the newest secret never signs again, and the one before it has no end.
+   *
+   * @generated from rpc homechef.webhook.v1.WebhookService.CancelRotation
+   */
+  cancelRotation: {
+    methodKind: "unary";
+    input: typeof CancelRotationRequestSchema;
+    output: typeof WebhookSchema;
+  },
+  /**
+   * The signing secrets of a webhook, for its owner alone.
+   *
+   * @generated from rpc homechef.webhook.v1.WebhookService.GetSecret
+   */
+  getSecret: {
+    methodKind: "unary";
+    input: typeof GetSecretRequestSchema;
+    output: typeof GetSecretResponseSchema;
   },
   /**
    * Counts, success rate, latency percentiles and a time series for one webhook.
