@@ -1,15 +1,20 @@
 // The cheapest gRPC client that is still one: HTTP/2 frames written by hand on one socket, so that a load costs the machine little.
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { ServiceError } from '../src/domain/errors.ts';
 import { Ledger } from '../src/transport/body/body-budget.ts';
 import { GrowingBuffer } from '../src/transport/body/growing-buffer.ts';
+import type { SizeLimit } from '../src/transport/body/size-limits.ts';
 import { frame as frameMessage, FrameBuffer } from '../src/transport/grpc/frames.ts';
 
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const FRAME_HEADER_BYTES = 9;
 /** What every server takes, unless it says that it takes more. */
 const MAX_FRAME_BYTES = 16_384;
-const MAX_ANSWER_BYTES = 1_048_576;
+const ANSWERS: SizeLimit = {
+  maxBytes: 1_048_576,
+  refusal: () => new ServiceError('internal', 'internal', 'An answer is longer than any should be.'),
+};
 const WINDOW_BYTES = 2 ** 30;
 const FIRST_WINDOW_BYTES = 65_535;
 
@@ -79,7 +84,7 @@ export class GrpcClient {
     this.#nextId += 2;
     this.#streams.set(id, {
       call,
-      answers: new FrameBuffer(MAX_ANSWER_BYTES, new GrowingBuffer(unlimited, '')),
+      answers: new FrameBuffer(ANSWERS, new GrowingBuffer(unlimited, '')),
       window: this.#firstStreamWindow,
     });
     this.#write(

@@ -355,7 +355,7 @@ async function createDoors(
   const onError = (error: unknown): void => log.error({ err: error }, 'a request failed outside any call');
   const calls = stores.orm === null ? null : await loadCalls();
   const entries = calls === null || stores.orm === null ? [] : calls.services({ ...context, orm: stores.orm }, health);
-  const bodyBudget = createBodyBudget();
+  const bodyBudget = createBodyBudget(config);
   const http = createHttpServer({
     config,
     bodyBudget,

@@ -24,7 +24,12 @@ export interface Config {
   readonly egress: EgressConfig;
   /** `id:base64` AES-256 keys, newest first; empty: generated into `dataDir` (development only). */
   readonly secretKeys: readonly string[];
+  /** Of an event's data, as it is delivered. */
   readonly maxPayloadBytes: number;
+  /** Of what carries one event to this service, in whatever encoding. */
+  readonly maxMessageBytes: number;
+  /** Of what carries a batch of events. */
+  readonly maxBatchBytes: number;
   readonly corsOrigins: readonly string[];
   readonly trustProxy: TrustProxy;
   readonly reflection: boolean;
@@ -238,7 +243,7 @@ export function toConfig(env: Env): Config {
       allowHttp: read.flag('WEBHOOK_ALLOW_HTTP', !production),
     },
     secretKeys: secretKeys(read.list('WEBHOOK_SECRET_KEYS'), production),
-    maxPayloadBytes: read.whole('WEBHOOK_MAX_PAYLOAD_SIZE', 1_048_576, { min: 64, max: 16_777_216 }),
+    ...sizes(read),
     corsOrigins: read.origins('CORS_ORIGINS'),
     trustProxy: trustProxy(read),
     reflection: read.flag('GRPC_REFLECTION', false),
@@ -259,6 +264,33 @@ export function toConfig(env: Env): Config {
     logLevel: read.oneOf('LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
     telemetry: telemetryConfig(read),
   };
+}
+
+const DEFAULT_PAYLOAD_BYTES = 1_048_576;
+const MAX_PAYLOAD_BYTES = 16_777_216;
+/** Base64 of text in which every character is escaped takes eight bytes for each byte of payload; no encoding takes more. */
+const LONGEST_ENCODING = 8;
+/** Room for what stands around a payload: names, audience, keys. */
+const ENVELOPE_BYTES = 65_536;
+/** A thousand events of 16 KB. */
+const DEFAULT_BATCH_BYTES = 16_777_216;
+
+// Each is reachable: a payload in any encoding fits a message, and a message fits a batch.
+function sizes(read: ReturnType<typeof reader>): Pick<Config, 'maxPayloadBytes' | 'maxMessageBytes' | 'maxBatchBytes'> {
+  const maxPayloadBytes = read.whole('WEBHOOK_MAX_PAYLOAD_SIZE', DEFAULT_PAYLOAD_BYTES, { min: 64, max: MAX_PAYLOAD_BYTES });
+  const longest = longestMessage(MAX_PAYLOAD_BYTES);
+  const message = {
+    usual: longestMessage(Math.max(DEFAULT_PAYLOAD_BYTES, maxPayloadBytes)),
+    min: maxPayloadBytes + ENVELOPE_BYTES,
+  };
+  const maxMessageBytes = read.whole('WEBHOOK_MAX_MESSAGE_SIZE', message.usual, { min: message.min, max: longest });
+  const batch = { usual: Math.max(DEFAULT_BATCH_BYTES, maxMessageBytes), min: maxMessageBytes };
+  const maxBatchBytes = read.whole('WEBHOOK_MAX_BATCH_SIZE', batch.usual, { min: batch.min, max: longest });
+  return { maxPayloadBytes, maxMessageBytes, maxBatchBytes };
+}
+
+function longestMessage(payloadBytes: number): number {
+  return LONGEST_ENCODING * payloadBytes + ENVELOPE_BYTES;
 }
 
 /** More proxies than anybody puts in a row. */

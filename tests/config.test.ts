@@ -114,6 +114,23 @@ test('what needs another variable is refused without it', () => {
   expect(refusal({ DB_HOST: undefined })).toMatch(/^DB_HOST must be set in production/);
 });
 
+describe('limits of size', () => {
+  test.each([
+    [{}, 1_048_576, 8_454_144, 16_777_216],
+    [{ WEBHOOK_MAX_PAYLOAD_SIZE: '1000' }, 1000, 8_454_144, 16_777_216],
+    [{ WEBHOOK_MAX_PAYLOAD_SIZE: '4194304' }, 4_194_304, 33_619_968, 33_619_968],
+    [{ WEBHOOK_MAX_PAYLOAD_SIZE: '16777216' }, 16_777_216, 134_283_264, 134_283_264],
+  ])('grow with the payload: %j', (env, payload, message, batch) => {
+    const { maxPayloadBytes, maxMessageBytes, maxBatchBytes } = toConfig({ ...good, ...env });
+    expect([maxPayloadBytes, maxMessageBytes, maxBatchBytes]).toEqual([payload, message, batch]);
+  });
+
+  test('are refused where one could not be reached for another', () => {
+    expect(refusal({ WEBHOOK_MAX_MESSAGE_SIZE: '1048576' })).toMatch(/^WEBHOOK_MAX_MESSAGE_SIZE must be .* from 1114112 to/);
+    expect(refusal({ WEBHOOK_MAX_BATCH_SIZE: '1048576' })).toMatch(/^WEBHOOK_MAX_BATCH_SIZE must be .* from 8454144 to/);
+  });
+});
+
 test('WEBHOOK_ALLOWED_CIDRS and CORS_ORIGINS take what they are for', () => {
   const env = { WEBHOOK_ALLOWED_CIDRS: '10.0.0.0/8, fd00::/8', CORS_ORIGINS: 'https://a.example,http://localhost:3000' };
   const config = toConfig({ ...good, ...env });

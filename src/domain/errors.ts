@@ -35,7 +35,10 @@ export const reasons = {
   payload_not_object: 'The payload is not a JSON object.',
   payload_malformed: 'The payload is not well-formed UTF-8 JSON.',
   payload_too_deep: 'The payload is nested too deeply.',
-  payload_too_large: 'The payload is larger than WEBHOOK_MAX_PAYLOAD_SIZE.',
+  payload_too_large: 'The payload, as it would be delivered, is larger than WEBHOOK_MAX_PAYLOAD_SIZE.',
+  message_too_large:
+    'What carries one event is larger than WEBHOOK_MAX_MESSAGE_SIZE, or a call without events than 262,144 bytes.',
+  batch_too_large: 'A batch of events is larger than WEBHOOK_MAX_BATCH_SIZE: send its events in several batches.',
   payload_number_not_representable: 'The payload holds a number that a double cannot carry: send it as a string.',
   payload_key_forbidden: 'The payload holds a key that JavaScript receivers cannot carry safely.',
   time_range_invalid: 'The time range ends before it begins, or is too long.',

@@ -13,9 +13,11 @@ export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObj
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Parses the UTF-8 text of a JSON object and checks it; errors name `field`. */
+/**
+ * Parses the UTF-8 text of a JSON object and checks it; errors name `field`. Blanks and escapes do not count towards `maxBytes`, for they
+ * are not delivered; the caller bounds the text.
+ */
 export function parsePayload(bytes: Uint8Array, maxBytes: number, field: string): string {
-  if (bytes.byteLength > maxBytes) throw tooLarge(bytes.byteLength, maxBytes, field);
   const shape = jsonShape(bytes);
   if (shape.depth > MAX_PAYLOAD_DEPTH) throw tooDeep(field);
   let value: unknown;

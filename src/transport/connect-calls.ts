@@ -10,7 +10,7 @@ import type { UniversalHandler, UniversalServerRequest, UniversalServerResponse 
 import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest } from '@connectrpc/connect-node';
 import { Body } from './body/body.ts';
 import type { BodyOptions } from './body/body.ts';
-import { decodeMessage, malformed, messageTooLarge, Unpacker } from './body/decode.ts';
+import { decodeMessage, malformed, Unpacker } from './body/decode.ts';
 import { withoutUtf8 } from './body/media-type.ts';
 import { ServiceError } from '../domain/errors.ts';
 import { setProblem, setReader } from './call-context.ts';
@@ -161,8 +161,8 @@ function inBody(
   return {
     shown: { header, body: pieces(empty(isJson)) },
     read: async (caller) => {
-      const unpacker = new Unpacker(encoding, options.maxBytes);
-      if (declaredBytes > options.maxBytes) throw messageTooLarge();
+      const unpacker = new Unpacker(encoding, options.limit);
+      if (declaredBytes > options.limit.maxBytes) throw options.limit.refusal(declaredBytes);
       const bytes = await body.whole(caller);
       return decodeMessage(method.input, unpacker.isPacked ? await unpacker.unpack(bytes) : bytes, isJson);
     },
@@ -179,11 +179,12 @@ function inFrames(
 ): Incoming {
   const encoding = header.get(encodingHeader);
   header.delete(encodingHeader);
-  const unpacker = (): Unpacker => new Unpacker(encoding, options.maxBytes);
+  const unpacker = (): Unpacker => new Unpacker(encoding, options.limit);
   if (takesStream(method)) {
-    const messages = new GrpcMessages(request, options, (bytes, isPacked) =>
-      decodeMessage(method.input, isPacked ? unpacker().unpackSync(bytes) : bytes, isJson),
-    );
+    const schema = method.input;
+    const decode = (bytes: Buffer, isPacked: boolean): Message =>
+      decodeMessage(schema, isPacked ? unpacker().unpackSync(bytes) : bytes, isJson);
+    const messages = new GrpcMessages(request, { ...options, schema, decode });
     return {
       shown: { header, body: pieces() },
       read: (caller) => {
@@ -194,7 +195,7 @@ function inFrames(
       end: () => messages.stop(malformed()),
     };
   }
-  const body = new Body(request, { ...options, maxBytes: options.maxBytes + FRAME_HEADER_BYTES });
+  const body = new Body(request, options, FRAME_HEADER_BYTES);
   return {
     shown: { header, body: pieces(frame([empty(isJson)])) },
     read: async (caller) => {
@@ -219,7 +220,7 @@ function inQuery(method: DescMethod, universal: UniversalServerRequest, options:
   return {
     shown: { url: url.toString(), body: pieces() },
     read: async (): Promise<Message> => {
-      const unpacker = new Unpacker(encoding, options.maxBytes);
+      const unpacker = new Unpacker(encoding, options.limit);
       if (isBase64 && !BASE64.test(text)) throw malformed();
       const bytes = Buffer.from(text, isBase64 ? 'base64url' : 'utf8');
       return decodeMessage(method.input, unpacker.isPacked ? await unpacker.unpack(bytes) : bytes, isJson);

@@ -5,6 +5,7 @@ import { universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { BodyBudget } from './body/body-budget.ts';
+import type { SizeLimits } from './body/size-limits.ts';
 import { leftoversOf } from './body/leftovers.ts';
 import { newCallValues } from './call-context.ts';
 import type { Door } from './call-context.ts';
@@ -15,7 +16,7 @@ export interface ConnectGatewayOptions {
   readonly connect: ConnectRouterOptions;
   readonly entries: readonly ServiceEntry[];
   readonly budget: BodyBudget;
-  readonly maxBodyBytes: number;
+  readonly sizes: SizeLimits;
   readonly interceptors: readonly Interceptor[];
   readonly maxCallMs: number;
   readonly leftoversMs: number;
@@ -40,10 +41,10 @@ async function answer(
   handler: UniversalHandler,
   request: FastifyRequest,
   reply: FastifyReply,
-  { budget, maxBodyBytes, leftoversMs, interceptors, maxCallMs }: ConnectGatewayOptions,
+  { budget, sizes, leftoversMs, interceptors, maxCallMs }: ConnectGatewayOptions,
 ): Promise<FastifyReply> {
   const values = newCallValues(request.id, doorOf(request), request.callerAddress, request.place);
-  const limits = { maxBytes: maxBodyBytes, budget, address: request.callerAddress, interceptors, maxCallMs };
+  const limits = { limit: sizes.of(handler.method), budget, address: request.callerAddress, interceptors, maxCallMs };
   const response = await connectCall(handler, request.raw, reply.raw, values, limits);
   // Connect writes past Fastify, which keeps its headers to itself until it answers.
   for (const [name, value] of Object.entries(reply.getHeaders())) {

@@ -1,6 +1,5 @@
 // What Connect needs to serve the same services on either listener.
 import type { ConnectRouterOptions, Interceptor } from '@connectrpc/connect';
-import { ENVELOPE_BYTES } from './server-limits.ts';
 
 /** protobuf messages per level of a Struct: the Struct, its map entry, its Value. */
 const RECURSION_PER_LEVEL = 3;
@@ -11,11 +10,9 @@ export const READ_OPTIONS = { recursionLimit: READABLE_DEPTH * RECURSION_PER_LEV
 /** Answers are a few kilobytes; compressing those took a sixth of the time of a publish, and saved loopback bytes only. */
 const COMPRESS_MIN_BYTES = 65_536;
 
-export function connectOptions(maxPayloadBytes: number, interceptors: Interceptor[]): ConnectRouterOptions {
+export function connectOptions(interceptors: Interceptor[]): ConnectRouterOptions {
   return {
     interceptors,
-    // Counted after decompression, so a small bomb is refused while it unfolds.
-    readMaxBytes: maxPayloadBytes + ENVELOPE_BYTES,
     compressMinBytes: COMPRESS_MIN_BYTES,
   };
 }

@@ -85,7 +85,7 @@ function fromConnectError(error: ConnectError): ServiceError {
     case Code.InvalidArgument:
       return is('invalid_argument', 'body_malformed');
     case Code.ResourceExhausted:
-      return is('resource_exhausted', 'payload_too_large', 'The message is larger than this service reads.');
+      return is('invalid_argument', 'message_too_large', 'The message is larger than this service reads.');
     case Code.DeadlineExceeded:
       return deadlineExceeded(error);
     case Code.Canceled:

@@ -11,6 +11,7 @@ import { ServiceError } from '../domain/errors.ts';
 import { browserSafety } from './browser-safety.ts';
 import { createBodyBudget } from './body/body-budget.ts';
 import type { BodyBudget } from './body/body-budget.ts';
+import { SizeLimits } from './body/size-limits.ts';
 import { leftoversOf } from './body/leftovers.ts';
 import { requestIdFrom } from './call-context.ts';
 import { connectGateway } from './connect-gateway.ts';
@@ -24,7 +25,7 @@ import { knowPaths } from './other-methods.ts';
 import { refusal, rpcProtocolOf } from './refusal.ts';
 import { restGateway } from './rest/gateway.ts';
 import type { ServiceEntry } from './router.ts';
-import { DEFAULT_LIMITS, ENVELOPE_BYTES, MAX_HEADER_BYTES } from './server-limits.ts';
+import { DEFAULT_LIMITS, MAX_HEADER_BYTES } from './server-limits.ts';
 import type { ServerLimits } from './server-limits.ts';
 import { refuseBadConnection } from './bad-connection.ts';
 import { readCertificate, watchTls } from './tls-files.ts';
@@ -33,7 +34,10 @@ import { readCertificate, watchTls } from './tls-files.ts';
 const MAX_PARAM_LENGTH = 1000;
 
 export interface HttpServerOptions {
-  readonly config: Pick<Config, 'host' | 'httpPort' | 'version' | 'maxPayloadBytes' | 'corsOrigins' | 'trustProxy' | 'tls'>;
+  readonly config: Pick<
+    Config,
+    'host' | 'httpPort' | 'version' | 'maxMessageBytes' | 'maxBatchBytes' | 'corsOrigins' | 'trustProxy' | 'tls'
+  >;
   readonly entries: readonly ServiceEntry[];
   readonly interceptors: Interceptor[];
   readonly verifyToken: VerifyToken;
@@ -64,7 +68,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     ...(config.tls === null
       ? { http: nodeLimits(limits) }
       : { https: { ...readCertificate(config.tls), ...nodeLimits(limits) } }),
-    bodyLimit: config.maxPayloadBytes + ENVELOPE_BYTES,
+    // Of no use: no parser of Fastify's reads a body here.
+    bodyLimit: config.maxBatchBytes,
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
@@ -96,8 +101,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const { entries, interceptors } = options;
   const bodies = {
     entries,
-    budget: options.bodyBudget ?? createBodyBudget(),
-    maxBodyBytes: config.maxPayloadBytes + ENVELOPE_BYTES,
+    budget: options.bodyBudget ?? createBodyBudget(config),
+    sizes: new SizeLimits(config),
   };
   void app.register(restGateway, { ...bodies, interceptors });
   void app.register(connectGateway, {
@@ -105,7 +110,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     interceptors,
     maxCallMs: limits.maxCallMs,
     leftoversMs: limits.leftoversMs,
-    connect: connectOptions(config.maxPayloadBytes, interceptors),
+    connect: connectOptions(interceptors),
   });
   for (const extension of options.extensions ?? []) void app.register(extension);
   refuseOtherMethods();
@@ -197,7 +202,7 @@ function fromFastify(thrown: unknown): ServiceError | null {
   if (typeof statusCode !== 'number' || statusCode >= 500) return null;
   switch (statusCode) {
     case 413:
-      return new ServiceError('resource_exhausted', 'payload_too_large', 'The body is larger than this service reads.', {
+      return new ServiceError('invalid_argument', 'message_too_large', 'The body is larger than this service reads.', {
         cause: thrown,
       });
     case 415:

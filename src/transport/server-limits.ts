@@ -34,7 +34,5 @@ export const DEFAULT_LIMITS: ServerLimits = {
 
 /** Request line and headers in all; a bearer token of 8 KiB still fits. */
 export const MAX_HEADER_BYTES = 16_384;
-/** What may stand around a payload in a request: names, audience, keys. A batch shares the same room. */
-export const ENVELOPE_BYTES = 65_536;
 /** Watchers stay for hours; a deadline beyond a day means none. */
 export const MAX_STREAM_MS = 86_400_000;

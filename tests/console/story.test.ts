@@ -218,7 +218,9 @@ describe.skipIf(chromiumPath === null)('a day with the console', () => {
     await page.getByRole('button', { name: 'Send test' }).click();
     await expect.poll(() => receiver.requests.at(-1)).not.toBe(sent);
     const alone = receiver.requests.at(-1);
-    expect(() => new Webhook(secret).verify(alone?.body.toString() ?? '', alone?.headers ?? {})).toThrow('No matching signature found');
+    expect(() => new Webhook(secret).verify(alone?.body.toString() ?? '', alone?.headers ?? {})).toThrow(
+      'No matching signature found',
+    );
   });
 
   test('a webhook is paused, resumed, edited, and deleted only after a question', async () => {

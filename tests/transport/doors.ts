@@ -20,6 +20,7 @@ import type { PublishContext } from '../../src/service/publish-event.ts';
 import type { Published } from '../../src/service/publisher.ts';
 import { callChain } from '../../src/transport/call-chain.ts';
 import { principalOf } from '../../src/transport/call-context.ts';
+import { SizeLimits } from '../../src/transport/body/size-limits.ts';
 import { createGrpcServer } from '../../src/transport/grpc/server.ts';
 import type { HealthReport, HealthView } from '../../src/transport/health-view.ts';
 import { createHttpServer } from '../../src/transport/http-server.ts';
@@ -34,6 +35,9 @@ import { publishStream } from '../../src/transport/rpc/publish-stream.ts';
 
 export const WEBHOOK_ID = `webhook_${'0'.repeat(26)}`;
 export const MAX_PAYLOAD_BYTES = 1_048_576;
+export const MAX_MESSAGE_BYTES = 8_454_144;
+export const MAX_BATCH_BYTES = 16_777_216;
+export const SIZES = new SizeLimits({ maxMessageBytes: MAX_MESSAGE_BYTES, maxBatchBytes: MAX_BATCH_BYTES });
 
 export interface DoorsOptions {
   readonly entries?: readonly ServiceEntry[];
@@ -166,7 +170,8 @@ export async function openDoors(options: DoorsOptions = {}) {
     httpPort: 0,
     grpcPort: 0,
     version: '1.0.0',
-    maxPayloadBytes: MAX_PAYLOAD_BYTES,
+    maxMessageBytes: MAX_MESSAGE_BYTES,
+    maxBatchBytes: MAX_BATCH_BYTES,
     corsOrigins: ['https://console.example.com'],
     trustProxy: options.trustProxy ?? 0,
     tls: options.tls ?? null,

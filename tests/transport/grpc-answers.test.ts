@@ -7,7 +7,9 @@ import { expect, test, vi } from 'vitest';
 import { Ledger } from '../../src/transport/body/body-budget.ts';
 import { GrowingBuffer } from '../../src/transport/body/growing-buffer.ts';
 import { FrameBuffer } from '../../src/transport/grpc/frames.ts';
+import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { GrpcAnswers } from '../../src/transport/grpc/answers.ts';
+import { SIZES } from './doors.ts';
 
 test('answers of one turn leave in one write, those of the next in another', async () => {
   const server = createServer().listen(0, '127.0.0.1');
@@ -31,7 +33,10 @@ test('answers of one turn leave in one write, those of the next in another', asy
   answers.end();
   expect(write).toHaveBeenCalledTimes(2);
 
-  const frames = new FrameBuffer(1000, new GrowingBuffer(new Ledger(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER), ''));
+  const frames = new FrameBuffer(
+    SIZES.of(EventService.method.publishStream),
+    new GrowingBuffer(new Ledger(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER), ''),
+  );
   for await (const chunk of call) frames.add(chunk as Buffer);
   const read = [];
   for (let answer = frames.take(); answer !== null; answer = frames.take()) read.push(answer);

@@ -59,6 +59,6 @@ describe('a stream', () => {
       (answers) => answers.next(),
       () => Promise.reject(new ConnectError('too large', Code.ResourceExhausted)),
     );
-    expect(call).toMatchObject({ code: 'resource_exhausted' });
+    expect(call).toMatchObject({ code: 'invalid_argument', error: { reason: 'message_too_large' } });
   });
 });

@@ -6,10 +6,13 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createBodyBudget, Ledger } from '../../src/transport/body/body-budget.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { openDoors, verifyToken } from './doors.ts';
+import { MAX_BATCH_BYTES, openDoors, verifyToken } from './doors.ts';
 import type { Doors } from './doors.ts';
 
-const budget = { users: new Ledger(12_000_000, 4_000_000), strangers: createBodyBudget().strangers };
+const budget = {
+  users: new Ledger(12_000_000, 4_000_000),
+  strangers: createBodyBudget({ maxBatchBytes: MAX_BATCH_BYTES }).strangers,
+};
 let doors: Doors;
 beforeAll(async () => {
   doors = await openDoors({ http: { bodyBudget: budget, limits: { leftoversMs: 300 } } });

@@ -1,10 +1,10 @@
 // How much memory the bodies of unfinished requests may take: one budget for callers who are known, another for callers who are not yet.
 import { ServiceError } from '../../domain/errors.ts';
 
-/** All unfinished bodies of known callers: sixty of the largest messages at once, and an eighth of the heap's limit. */
-const USERS_BYTES = 134_217_728;
-/** One user's share of it, so that no user's uploads refuse another's. */
-const USER_BYTES = 33_554_432;
+/** One user's share of what known callers may upload at once: two of the largest batches, so that no user's uploads refuse another's. */
+const BATCHES_OF_A_USER = 2;
+/** How many such shares there are in all. With batches of 16 MiB that is 128 MiB, an eighth of the heap's limit. */
+const SHARES = 4;
 /** What arrives while tokens are checked. A check takes less than a millisecond; three seconds while the key server is slow. */
 const STRANGERS_BYTES = 33_554_432;
 /** One address's share of it: a few large messages, or hundreds of usual ones. */
@@ -59,9 +59,10 @@ export interface BodyBudget {
   readonly strangers: Ledger;
 }
 
-/** One for the process: both listeners share it. */
-export function createBodyBudget(): BodyBudget {
-  return { users: new Ledger(USERS_BYTES, USER_BYTES), strangers: new Ledger(STRANGERS_BYTES, STRANGER_BYTES) };
+/** One for the process: both listeners share it. What strangers may hold does not grow with the size of a batch. */
+export function createBodyBudget({ maxBatchBytes }: { readonly maxBatchBytes: number }): BodyBudget {
+  const userBytes = BATCHES_OF_A_USER * maxBatchBytes;
+  return { users: new Ledger(SHARES * userBytes, userBytes), strangers: new Ledger(STRANGERS_BYTES, STRANGER_BYTES) };
 }
 
 function overloaded(what: string): ServiceError {

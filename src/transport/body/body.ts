@@ -3,12 +3,12 @@ import type { Readable } from 'node:stream';
 import { ServiceError } from '../../domain/errors.ts';
 import type { Principal } from '../../security/tokens.ts';
 import type { BodyBudget } from './body-budget.ts';
-import { messageTooLarge } from './decode.ts';
 import { GrowingBuffer } from './growing-buffer.ts';
+import type { SizeLimit } from './size-limits.ts';
 
 export interface BodyOptions {
-  /** A longer body is refused with `payload_too_large`. */
-  readonly maxBytes: number;
+  /** A longer body is refused as it says. */
+  readonly limit: SizeLimit;
   readonly budget: BodyBudget;
   /** The caller's. */
   readonly address: string;
@@ -17,14 +17,17 @@ export interface BodyOptions {
 /** Bytes are taken off the connection as they come, so that none wait in Node's queues, where each piece is an object. */
 export class Body {
   readonly #options: BodyOptions;
+  readonly #maxBytes: number;
   readonly #gathered: GrowingBuffer;
   #state: 'open' | 'whole' | 'stopped' = 'open';
   #failure: unknown = null;
   #waiting: { resolve(bytes: Buffer): void; reject(reason: unknown): void } | null = null;
 
-  constructor(source: Readable, options: BodyOptions) {
+  /** @param framingBytes what stands around the message in the body */
+  constructor(source: Readable, options: BodyOptions, framingBytes = 0) {
     this.#options = options;
-    this.#gathered = new GrowingBuffer(options.budget.strangers, options.address);
+    this.#maxBytes = options.limit.maxBytes + framingBytes;
+    this.#gathered = new GrowingBuffer(options.budget.strangers, options.address, this.#maxBytes);
     source.on('data', (piece: Buffer) => this.#take(piece));
     source.on('end', () => this.#finish());
     // An empty body may have ended before anybody listened.
@@ -35,7 +38,7 @@ export class Body {
 
   /**
    * Resolves to the whole body. What is still to come counts for `caller`; null: nobody is known, and the address is charged. Not to be
-   * called twice. Rejects with `payload_too_large`, `overloaded`, or the reason it was stopped for.
+   * called twice. Rejects with the limit's refusal, `overloaded`, or the reason it was stopped for.
    */
   whole(caller: Principal | null): Promise<Buffer> {
     return new Promise((resolve, reject) => {
@@ -71,7 +74,7 @@ export class Body {
     if (this.#state !== 'open') return;
     try {
       this.#gathered.count(piece);
-      if (this.#gathered.size + piece.length > this.#options.maxBytes) throw messageTooLarge();
+      if (this.#gathered.size + piece.length > this.#maxBytes) throw this.#options.limit.refusal();
       this.#gathered.add(piece);
     } catch (thrown) {
       this.stop(thrown);

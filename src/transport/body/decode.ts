@@ -9,6 +9,7 @@ import { READ_OPTIONS } from '../connect-options.ts';
 import { parseJson } from './json-body.ts';
 import { messageFromJson } from './json-input.ts';
 import { loneItem, markUnreadable } from './lone-items.ts';
+import type { SizeLimit } from './size-limits.ts';
 
 /** Longer packed bodies are unpacked by a thread: to hand a shorter one over would cost more than to unpack it. */
 const UNPACK_AT_ONCE_BYTES = 16_384;
@@ -22,10 +23,6 @@ const PACKINGS: Readonly<Record<string, Packing>> = {
   gzip: { sync: gunzipSync, async: promisify(gunzip) },
   br: { sync: brotliDecompressSync, async: promisify(brotliDecompress) },
 };
-
-export function messageTooLarge(): ServiceError {
-  return new ServiceError('resource_exhausted', 'payload_too_large', 'The message is larger than this service reads.');
-}
 
 export function malformed(cause?: unknown): ServiceError {
   return new ServiceError('invalid_argument', 'body_malformed', 'The message is not well-formed protobuf.', {
@@ -97,10 +94,10 @@ function structIn(schema: DescMessage): string | null {
 /** Unpacks what is packed as the header says; null and `identity`: not at all. */
 export class Unpacker {
   readonly #packing: Packing | null;
-  readonly #maxBytes: number;
+  readonly #limit: SizeLimit;
 
   /** Throws `encoding_unsupported` for what this service cannot unpack. */
-  constructor(encoding: string | null, maxBytes: number) {
+  constructor(encoding: string | null, limit: SizeLimit) {
     const isPacked = encoding !== null && encoding !== '' && encoding !== 'identity';
     const packing = isPacked && Object.hasOwn(PACKINGS, encoding) ? PACKINGS[encoding] : undefined;
     if (isPacked && packing === undefined) {
@@ -112,19 +109,19 @@ export class Unpacker {
       );
     }
     this.#packing = packing ?? null;
-    this.#maxBytes = maxBytes;
+    this.#limit = limit;
   }
 
   get isPacked(): boolean {
     return this.#packing !== null;
   }
 
-  /** Throws `payload_too_large` as soon as it unfolds to more than the limit, and `body_malformed`. */
+  /** Throws the limit's refusal as soon as it unfolds to more, and `body_malformed`. */
   unpackSync(bytes: Uint8Array): Buffer {
     try {
-      return this.#known().sync(bytes, { maxOutputLength: this.#maxBytes });
+      return this.#known().sync(bytes, { maxOutputLength: this.#limit.maxBytes });
     } catch (thrown) {
-      throw refusal(thrown);
+      throw this.#refusal(thrown);
     }
   }
 
@@ -132,9 +129,9 @@ export class Unpacker {
   async unpack(bytes: Uint8Array): Promise<Buffer> {
     if (bytes.length <= UNPACK_AT_ONCE_BYTES) return this.unpackSync(bytes);
     try {
-      return await this.#known().async(bytes, { maxOutputLength: this.#maxBytes });
+      return await this.#known().async(bytes, { maxOutputLength: this.#limit.maxBytes });
     } catch (thrown) {
-      throw refusal(thrown);
+      throw this.#refusal(thrown);
     }
   }
 
@@ -142,12 +139,12 @@ export class Unpacker {
     if (this.#packing === null) throw malformed();
     return this.#packing;
   }
-}
 
-function refusal(thrown: unknown): unknown {
-  if (thrown instanceof ServiceError) return thrown;
-  if ((thrown as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE') return messageTooLarge();
-  return new ServiceError('invalid_argument', 'body_malformed', 'The body is not packed as its header says.', {
-    cause: thrown,
-  });
+  #refusal(thrown: unknown): unknown {
+    if (thrown instanceof ServiceError) return thrown;
+    if ((thrown as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE') return this.#limit.refusal();
+    return new ServiceError('invalid_argument', 'body_malformed', 'The body is not packed as its header says.', {
+      cause: thrown,
+    });
+  }
 }

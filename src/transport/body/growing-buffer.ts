@@ -15,11 +15,16 @@ export class GrowingBuffer {
   #end = 0;
   #pieces = 0;
   #bytes = 0;
+  readonly #maxBytes: number;
 
-  /** @param holder whose share of the ledger is charged */
-  constructor(ledger: Ledger, holder: string) {
+  /**
+   * @param holder whose share of the ledger is charged
+   * @param maxBytes most that its user means to hold: no room is made for more before it is needed
+   */
+  constructor(ledger: Ledger, holder: string, maxBytes = Infinity) {
     this.#ledger = ledger;
     this.#holder = holder;
+    this.#maxBytes = maxBytes;
   }
 
   /** Bytes held. */
@@ -71,16 +76,17 @@ export class GrowingBuffer {
   }
 
   // What was read may still be in use, so bytes are only ever written behind those held. The first piece gets what it needs: most
-  // bodies are one piece. Later ones get twice that, so that a body in many pieces is copied a few times and not once for each.
+  // bodies are one piece. Later ones get twice that, so that a body in many pieces is copied a few times and not once for each. While it is
+  // copied both buffers are there, and one is charged: no two bodies are copied at once.
   #makeRoom(bytes: number): void {
+    const held = this.#held?.length ?? 0;
     const size = this.size;
-    const capacity = this.#held === null ? bytes : 2 * (size + bytes);
-    this.#ledger.take(this.#holder, capacity);
+    const needed = size + bytes;
+    const capacity = this.#held === null ? bytes : Math.max(needed, Math.min(2 * needed, this.#maxBytes));
+    if (capacity > held) this.#ledger.take(this.#holder, capacity - held);
+    else this.#ledger.give(this.#holder, held - capacity);
     const larger = Buffer.allocUnsafe(capacity);
-    if (this.#held !== null) {
-      this.#held.copy(larger, 0, this.#start, this.#end);
-      this.#ledger.give(this.#holder, this.#held.length);
-    }
+    this.#held?.copy(larger, 0, this.#start, this.#end);
     this.#held = larger;
     this.#start = 0;
     this.#end = size;

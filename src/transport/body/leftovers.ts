@@ -3,7 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import { pause } from '../../lifecycle.ts';
 
-/** More than any body that was meant: thirty times the largest message. */
+/** More than any body that was meant: two of the largest batches. */
 const MAX_DROPPED_BYTES = 33_554_432;
 /** How often the bytes are looked at. */
 const LOOK_MS = 100;

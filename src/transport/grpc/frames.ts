@@ -1,6 +1,7 @@
 // gRPC's framing: a compression flag and a length in front of every message.
-import { malformed, messageTooLarge } from '../body/decode.ts';
+import { malformed } from '../body/decode.ts';
 import type { GrowingBuffer } from '../body/growing-buffer.ts';
+import type { SizeLimit } from '../body/size-limits.ts';
 
 export const FRAME_HEADER_BYTES = 5;
 /** The only flag there is. */
@@ -23,12 +24,14 @@ export function frame(messages: readonly Uint8Array[]): Buffer {
 
 /** Takes bytes in whatever pieces they come and gives back what was in the frames. */
 export class FrameBuffer {
-  readonly #maxMessageBytes: number;
+  readonly #limit: SizeLimit;
   readonly #held: GrowingBuffer;
   #isCompressed = false;
+  /** Bytes still to come of a message that was refused: they are dropped, and the one behind it is read. */
+  #unwanted = 0;
 
-  constructor(maxMessageBytes: number, held: GrowingBuffer) {
-    this.#maxMessageBytes = maxMessageBytes;
+  constructor(limit: SizeLimit, held: GrowingBuffer) {
+    this.#limit = limit;
     this.#held = held;
   }
 
@@ -37,11 +40,16 @@ export class FrameBuffer {
     return this.#held.size;
   }
 
+  /** Whether a message has begun and not ended. */
+  get isAmid(): boolean {
+    return this.size > 0 || this.#unwanted > 0;
+  }
+
   /** Whether `take` has a message or an error to tell. */
   get isReady(): boolean {
     if (this.size < FRAME_HEADER_BYTES) return false;
     const length = this.#held.bytes.readUInt32BE(1);
-    return length > this.#maxMessageBytes || this.size >= FRAME_HEADER_BYTES + length;
+    return length > this.#limit.maxBytes || this.size >= FRAME_HEADER_BYTES + length;
   }
 
   /** Whether the message taken last is compressed. */
@@ -50,15 +58,23 @@ export class FrameBuffer {
   }
 
   add(chunk: Buffer): void {
-    this.#held.add(chunk);
+    const dropped = Math.min(this.#unwanted, chunk.length);
+    this.#unwanted -= dropped;
+    if (dropped < chunk.length) this.#held.add(dropped === 0 ? chunk : chunk.subarray(dropped));
   }
 
-  /** The next message; null when it is not complete yet. Throws `payload_too_large`, and `body_malformed` for unknown flags. */
+  /**
+   * The next message; null when it is not complete yet. Throws `body_malformed` for unknown flags, and the limit's refusal as soon as the
+   * length of a message is told; the next call is about the one behind it.
+   */
   take(): Buffer | null {
     if (this.size < FRAME_HEADER_BYTES) return null;
     const { bytes } = this.#held;
     const length = bytes.readUInt32BE(1);
-    if (length > this.#maxMessageBytes) throw messageTooLarge();
+    if (length > this.#limit.maxBytes) {
+      this.#skip(FRAME_HEADER_BYTES + length);
+      throw this.#limit.refusal(length);
+    }
     if (bytes.length < FRAME_HEADER_BYTES + length) return null;
     const [flags = 0] = bytes;
     if (flags > COMPRESSED) throw malformed();
@@ -70,5 +86,11 @@ export class FrameBuffer {
   /** Lets go of what was not taken. */
   release(): void {
     this.#held.release();
+  }
+
+  #skip(bytes: number): void {
+    const here = Math.min(bytes, this.size);
+    this.#held.drop(here);
+    this.#unwanted = bytes - here;
   }
 }

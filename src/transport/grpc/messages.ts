@@ -1,11 +1,13 @@
 // The messages of a gRPC stream, read no faster than they are taken.
 import type { Readable } from 'node:stream';
-import type { Message } from '@bufbuild/protobuf';
+import type { DescMessage, Message } from '@bufbuild/protobuf';
 import type { BodyOptions } from '../body/body.ts';
 import { malformed } from '../body/decode.ts';
 import { GrowingBuffer } from '../body/growing-buffer.ts';
+import { unreadableMessage } from '../body/lone-items.ts';
+import { isTooLarge } from '../body/size-limits.ts';
 import type { Principal } from '../../security/tokens.ts';
-import { FrameBuffer } from './frames.ts';
+import { FRAME_HEADER_BYTES, FrameBuffer } from './frames.ts';
 
 /** Bytes held for a stream whose messages are not taken: what Node reads at once. A single message may be larger. */
 const MAX_HELD_BYTES = 65_536;
@@ -13,25 +15,29 @@ const MAX_HELD_BYTES = 65_536;
 /** Reads one message; throws what its caller is told. */
 export type Decode = (bytes: Buffer, isCompressed: boolean) => Message;
 
+export interface MessagesOptions extends BodyOptions {
+  readonly schema: DescMessage;
+  readonly decode: Decode;
+}
+
 type Taken = IteratorResult<Message, undefined>;
 
 /** Messages are decoded when they are asked for, one at a time, so none waits here as an object. */
 export class GrpcMessages implements AsyncIterableIterator<Message, undefined> {
   readonly #stream: Readable;
-  readonly #options: BodyOptions;
-  readonly #decode: Decode;
+  readonly #options: MessagesOptions;
   readonly #held: GrowingBuffer;
   readonly #frames: FrameBuffer;
   #asking: { resolve(taken: Taken): void; reject(reason: unknown): void } | null = null;
   #isEnded = false;
   #stopped: { readonly reason: unknown } | null = null;
 
-  constructor(stream: Readable, options: BodyOptions, decode: Decode) {
+  constructor(stream: Readable, options: MessagesOptions) {
     this.#stream = stream;
     this.#options = options;
-    this.#decode = decode;
-    this.#held = new GrowingBuffer(options.budget.strangers, options.address);
-    this.#frames = new FrameBuffer(options.maxBytes, this.#held);
+    const maxBytes = options.limit.maxBytes + FRAME_HEADER_BYTES + MAX_HELD_BYTES;
+    this.#held = new GrowingBuffer(options.budget.strangers, options.address, maxBytes);
+    this.#frames = new FrameBuffer(options.limit, this.#held);
     countPieces(stream, this.#held, (reason) => this.stop(reason));
     stream.on('data', (chunk: Buffer) => this.#add(chunk));
     // A stream without a message may have ended before anybody listened.
@@ -100,11 +106,23 @@ export class GrpcMessages implements AsyncIterableIterator<Message, undefined> {
 
   #take(): Taken | null {
     if (this.#stopped !== null) throw this.#stopped.reason;
-    const bytes = this.#frames.take();
-    if (bytes !== null) return { done: false, value: this.#decode(bytes, this.#frames.isCompressed) };
+    const value = this.#read();
+    if (value !== null) return { done: false, value };
     if (!this.#isEnded) return null;
-    if (this.#frames.size > 0) throw malformed();
+    if (this.#frames.isAmid) throw malformed();
     return { done: true, value: undefined };
+  }
+
+  // A message that is too large is one that cannot be read, where each of the stream fails alone.
+  #read(): Message | null {
+    try {
+      const bytes = this.#frames.take();
+      return bytes === null ? null : this.#options.decode(bytes, this.#frames.isCompressed);
+    } catch (thrown) {
+      const message = isTooLarge(thrown) ? unreadableMessage(this.#options.schema, thrown) : null;
+      if (message === null) throw thrown;
+      return message;
+    }
   }
 }
 

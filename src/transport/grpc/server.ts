@@ -25,7 +25,7 @@ import { connectCall, connectHandlers } from '../connect-calls.ts';
 import { ServiceError } from '../../domain/errors.ts';
 import { toServiceError } from '../errors.ts';
 import { restErrorBody, restHeaders, restStatus } from '../rest/rest-error.ts';
-import type { BodyOptions } from '../body/body.ts';
+import { SizeLimits } from '../body/size-limits.ts';
 import { addressOf, isGone, refuse as refuseCall, stopSending } from './call.ts';
 import { GrpcConnections } from './connections.ts';
 import { Resets } from './resets.ts';
@@ -34,7 +34,7 @@ import { grpcStream } from './stream.ts';
 import { grpcUnary } from './unary.ts';
 import { connectOptions } from '../connect-options.ts';
 import type { ServiceEntry } from '../router.ts';
-import { DEFAULT_LIMITS, ENVELOPE_BYTES, MAX_HEADER_BYTES } from '../server-limits.ts';
+import { DEFAULT_LIMITS, MAX_HEADER_BYTES } from '../server-limits.ts';
 import type { ServerLimits } from '../server-limits.ts';
 import { readMutualTls, watchTls } from '../tls-files.ts';
 
@@ -59,7 +59,7 @@ const STREAM_WINDOW_BYTES = 1_048_576;
 const CONNECTION_WINDOW_BYTES = 4_194_304;
 
 export interface GrpcServerOptions {
-  readonly config: Pick<Config, 'host' | 'grpcPort' | 'maxPayloadBytes' | 'tls' | 'trustProxy'>;
+  readonly config: Pick<Config, 'host' | 'grpcPort' | 'maxMessageBytes' | 'maxBatchBytes' | 'tls' | 'trustProxy'>;
   readonly entries: readonly ServiceEntry[];
   readonly interceptors: Interceptor[];
   readonly onError: (error: unknown) => void;
@@ -83,8 +83,8 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
       ? createServer(SETTINGS)
       : createSecureServer({ ...SETTINGS, ...readMutualTls(config.tls), allowHTTP1: false });
   const { entries, interceptors } = options;
-  const maxMessageBytes = config.maxPayloadBytes + ENVELOPE_BYTES;
-  const budget = options.bodyBudget ?? createBodyBudget();
+  const sizes = new SizeLimits(config);
+  const budget = options.bodyBudget ?? createBodyBudget(config);
   const callers = new CallerAddress(config.trustProxy);
   const { maxConnections, strangerIdleMs } = limits;
   const places = new ConnectionPlaces({ maxConnections, strangerIdleMs, isProxy: (address) => callers.isProxy(address) });
@@ -94,13 +94,13 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     interceptors,
     callers,
     places,
-    maxMessageBytes,
+    sizes,
     maxCallMs,
     requestTimeoutMs,
     budget,
   });
-  const answersStream = grpcStream({ entries, interceptors, callers, places, maxMessageBytes, budget });
-  const others = compatibility(options, limits, { callers, places }, { maxBytes: maxMessageBytes, budget });
+  const answersStream = grpcStream({ entries, interceptors, callers, places, sizes, budget });
+  const others = compatibility(options, limits, { callers, places }, { sizes, budget });
   onStreamsThatStay(server, places, (stream, headers, flags, rawHeaders) => {
     if (answersUnary(stream, headers) || answersStream(stream, headers)) return;
     others.emit('stream', stream, headers, flags, rawHeaders);
@@ -161,10 +161,10 @@ function compatibility(
   options: GrpcServerOptions,
   limits: ServerLimits,
   { callers, places }: { callers: CallerAddress; places: ConnectionPlaces },
-  bodies: Omit<BodyOptions, 'address'>,
+  { sizes, budget }: { sizes: SizeLimits; budget: BodyBudget },
 ): Http2Server {
-  const { config, entries, interceptors, onError } = options;
-  const connect = connectOptions(config.maxPayloadBytes, interceptors);
+  const { entries, interceptors, onError } = options;
+  const connect = connectOptions(interceptors);
   const handlers = connectHandlers({ ...connect, grpcWeb: false, connect: false }, entries);
   const byPath = new Map(handlers.map((handler) => [handler.requestPath, handler]));
   const streamingPaths = new Set(entries.flatMap(({ service }) => streamingMethods(service)));
@@ -181,7 +181,8 @@ function compatibility(
     if (!streamingPaths.has(request.url)) boundUpload(request, response, limits.requestTimeoutMs);
     const address = addressOf(response.stream, request.headers, callers);
     connectCall(handler, request, response, newCallValues(requestId, 'grpc', address, places.of(response.stream.session)), {
-      ...bodies,
+      limit: sizes.of(handler.method),
+      budget,
       address,
       interceptors,
       maxCallMs: limits.maxCallMs,

@@ -12,6 +12,7 @@ import type { ConnectionPlaces } from '../connection-places.ts';
 import { Body } from '../body/body.ts';
 import type { BodyBudget } from '../body/body-budget.ts';
 import { decodeMessage, malformed } from '../body/decode.ts';
+import type { SizeLimit, SizeLimits } from '../body/size-limits.ts';
 import { newCallValues, requestIdFrom, setProblem, setReader } from '../call-context.ts';
 import { grpcTimeoutMs } from '../deadline-header.ts';
 import { deadlineExceeded, toServiceError } from '../errors.ts';
@@ -26,7 +27,7 @@ export interface GrpcUnaryOptions {
   readonly interceptors: readonly Interceptor[];
   readonly callers: CallerAddress;
   readonly places: ConnectionPlaces;
-  readonly maxMessageBytes: number;
+  readonly sizes: SizeLimits;
   readonly maxCallMs: number;
   /** A message that is not complete by then is cut off. */
   readonly requestTimeoutMs: number;
@@ -35,6 +36,7 @@ export interface GrpcUnaryOptions {
 
 interface Route {
   readonly method: DescMethodUnary;
+  readonly limit: SizeLimit;
   readonly call: UnaryCall;
   /** Stands in for the message until it is read. */
   readonly nothing: Message;
@@ -44,6 +46,7 @@ interface Route {
 export function grpcUnary(options: GrpcUnaryOptions): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean {
   const find = plainCalls(options.entries, 'unary', (entry, method: DescMethodUnary): Route => ({
     method,
+    limit: options.sizes.of(method),
     call: unaryCall(entry, method, options.interceptors),
     nothing: create(method.input),
   }));
@@ -95,12 +98,12 @@ class Exchange {
   async #answer(): Promise<void> {
     const headers = this.#headers;
     const stream = this.#stream;
-    const { method, call, nothing } = this.#route;
-    const { budget, callers, places, maxMessageBytes, maxCallMs } = this.#options;
+    const { method, limit, call, nothing } = this.#route;
+    const { budget, callers, places, maxCallMs } = this.#options;
     const requestId = requestIdFrom(headers['x-request-id']);
     const address = addressOf(stream, headers, callers);
     const values = newCallValues(requestId, 'grpc', address, places.of(stream.session));
-    const body = new Body(stream, { maxBytes: maxMessageBytes + FRAME_HEADER_BYTES, budget, address });
+    const body = new Body(stream, { limit, budget, address }, FRAME_HEADER_BYTES);
     setReader(values, async (caller) => decode(method, await body.whole(caller)));
     let timer: NodeJS.Timeout | null = null;
     try {

@@ -20,6 +20,8 @@ export const codes: Record<Reason, ErrorCode> = {
   payload_malformed: 'invalid_argument',
   payload_too_deep: 'invalid_argument',
   payload_too_large: 'resource_exhausted',
+  message_too_large: 'invalid_argument',
+  batch_too_large: 'invalid_argument',
   payload_number_not_representable: 'invalid_argument',
   payload_key_forbidden: 'invalid_argument',
   time_range_invalid: 'invalid_argument',

@@ -6,9 +6,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { invalid, ServiceError } from '../../domain/errors.ts';
 import { Body } from '../body/body.ts';
 import type { BodyBudget } from '../body/body-budget.ts';
-import { messageTooLarge, Unpacker } from '../body/decode.ts';
+import { Unpacker } from '../body/decode.ts';
 import { parseJsonBody } from '../body/json-body.ts';
 import { isUtf8 } from '../body/media-type.ts';
+import type { SizeLimit, SizeLimits } from '../body/size-limits.ts';
 import { newCallValues, setReader } from '../call-context.ts';
 import type { Principal } from '../../security/tokens.ts';
 import type { ServiceEntry } from '../router.ts';
@@ -23,7 +24,7 @@ export interface GatewayOptions {
   readonly entries: readonly ServiceEntry[];
   readonly interceptors: Interceptor[];
   readonly budget: BodyBudget;
-  readonly maxBodyBytes: number;
+  readonly sizes: SizeLimits;
 }
 
 export function restGateway(app: FastifyInstance, options: GatewayOptions, done: () => void): void {
@@ -39,11 +40,12 @@ export function restGateway(app: FastifyInstance, options: GatewayOptions, done:
 function handler(route: RestRoute, options: GatewayOptions) {
   const call = unaryCall(route.entry, route.method, options.interceptors);
   const nothing = create(route.method.input);
+  const limit = options.sizes.of(route.method);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const gone = new AbortController();
     reply.raw.once('close', () => gone.abort(new ServiceError('canceled', 'request_canceled', 'The caller went away.')));
     const values = newCallValues(request.id, 'rest', request.callerAddress, request.place);
-    const body = route.hasBody ? bodyOf(request, reply, options) : null;
+    const body = route.hasBody ? bodyOf(request, reply, limit, options) : null;
     setReader(values, async (caller) => readMessage(route, request, body === null ? null : await body(caller)));
     const answer = await call(nothing, {
       requestMethod: route.verb,
@@ -68,14 +70,15 @@ function statusOf({ successStatus, nothingAcceptedStatus }: RestRoute, answer: M
 type ReadBody = (caller: Principal | null) => Promise<Buffer>;
 
 // Gathers the body from now on; what it is said to be is looked at when it is asked for.
-function bodyOf(request: FastifyRequest, reply: FastifyReply, { budget, maxBodyBytes }: GatewayOptions): ReadBody {
+function bodyOf(request: FastifyRequest, reply: FastifyReply, limit: SizeLimit, { budget }: GatewayOptions): ReadBody {
   if (isEmpty(request)) return async () => Buffer.alloc(0);
-  const body = new Body(request.raw, { maxBytes: maxBodyBytes, budget, address: request.callerAddress });
+  const body = new Body(request.raw, { limit, budget, address: request.callerAddress });
   reply.raw.once('close', () => body.end());
   return async (caller) => {
     refuseOtherTypes(request);
-    const unpacker = new Unpacker(request.headers['content-encoding'] ?? null, maxBodyBytes);
-    if (Number(request.headers['content-length']) > maxBodyBytes) throw messageTooLarge();
+    const unpacker = new Unpacker(request.headers['content-encoding'] ?? null, limit);
+    const declaredBytes = Number(request.headers['content-length']);
+    if (declaredBytes > limit.maxBytes) throw limit.refusal(declaredBytes);
     const bytes = await body.whole(caller);
     return unpacker.isPacked ? unpacker.unpack(bytes) : bytes;
   };

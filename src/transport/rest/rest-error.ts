@@ -20,6 +20,8 @@ const STATUSES: Record<ErrorCode, number> = {
 /** Where HTTP has a status for the very thing, and gRPC has not. */
 const REASON_STATUSES: Partial<Record<Reason, number>> = {
   payload_too_large: 413,
+  message_too_large: 413,
+  batch_too_large: 413,
   media_type_unsupported: 415,
   encoding_unsupported: 415,
   method_not_allowed: 405,

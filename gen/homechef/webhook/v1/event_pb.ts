@@ -59,7 +59,8 @@ export type PublishEventRequest = Message<"homechef.webhook.v1.PublishEventReque
   eventType: string;
 
   /**
-   * What has happened.
+   * What has happened: up to 1,048,576 bytes (WEBHOOK_MAX_PAYLOAD_SIZE) of JSON as it is delivered, in whatever encoding, else it is
+   * `payload_too_large`.
    *
    * @generated from oneof homechef.webhook.v1.PublishEventRequest.payload
    */
@@ -145,6 +146,8 @@ export const PublishEventResponseSchema: GenMessage<PublishEventResponse> = /*@_
  */
 export type PublishEventsRequest = Message<"homechef.webhook.v1.PublishEventsRequest"> & {
   /**
+   * Up to 1,000, and 16,777,216 bytes together (WEBHOOK_MAX_BATCH_SIZE).
+   *
    * @generated from field: repeated homechef.webhook.v1.PublishEventRequest events = 1;
    */
   events: PublishEventRequest[];
@@ -308,7 +311,7 @@ export const PublishStreamResponseSchema: GenMessage<PublishStreamResponse> = /*
  */
 export const EventService: GenService<{
   /**
-   * Publishes one event.
+   * Publishes one event. The message may have 8,454,144 bytes (WEBHOOK_MAX_MESSAGE_SIZE), else it is `message_too_large`.
    *
    * @generated from rpc homechef.webhook.v1.EventService.PublishEvent
    */
@@ -320,6 +323,7 @@ export const EventService: GenService<{
   /**
    * Publishes many events; each succeeds or fails by itself. LOOK AT `rejected`: the call succeeds although some events, or all of them, were
    * refused, and `results` says which and why. REST answers 422 with the same body when none was accepted; gRPC and Connect answer OK.
+   * The message may have 16,777,216 bytes (WEBHOOK_MAX_BATCH_SIZE), else it is `batch_too_large` as a whole.
    *
    * @generated from rpc homechef.webhook.v1.EventService.PublishEvents
    */
@@ -330,7 +334,7 @@ export const EventService: GenService<{
   },
   /**
    * Publishes without end: one result an event, in the order of the events. An event that is refused is a result with an `error`, not the end
-   * of the stream. Reading slows down when results are not read.
+   * of the stream; so is a message over the limit of PublishEvent. Reading slows down when results are not read.
    *
    * @generated from rpc homechef.webhook.v1.EventService.PublishStream
    */
