@@ -6,6 +6,7 @@ import { Summing } from '../../src/maintenance/summing.ts';
 import type { RecountedDay } from '../../src/persistence/queries/recount-day.ts';
 import { cancelDelivery } from '../../src/persistence/queries/cancel-delivery.ts';
 import { readPlace } from '../../src/persistence/queries/close-sums.ts';
+import { sumPage } from '../../src/persistence/queries/sum-log.ts';
 import { insertEvents } from '../../src/persistence/queries/insert-events.ts';
 import { recordOutcomes } from '../../src/persistence/queries/record-outcomes.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
@@ -88,6 +89,23 @@ test('an hour with more than a page is counted in parts, with a row of every web
     ['busy', 40],
     ['quiet', 5],
   ]);
+  expect(await wrongSums(database.pool)).toEqual([]);
+});
+
+test('a delivery that is made late in the counted part of an hour is in the row that the rest of the hour makes', async () => {
+  await add('busy', firstDayMs, 20);
+  const half = idFloor('delivery', firstDayMs + HOUR_MS / 2);
+  await database.pool.query('update summing set closing_below = $1', [half]);
+  expect((await sumPage(database.pool, half, 10))?.counted).toBe(10);
+  await database.pool.query(
+    `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint) values ('new', 'bob', 'https://x', '["order.created"]', 's', 'h')`,
+  );
+  const event = (ms: number) => eventRow({ id: newId('event', firstDayMs + ms), userIds: ['bob'] });
+  const { owed } = await insertEvents(database.pool, [event(1), event(HOUR_MS - 1)], null);
+  const [born] = [...owed.values()].flat();
+  await recordOutcomes(database.pool, [outcomeRow(born!.deliveryId)]);
+  await sumUp();
+  expect(await hours()).toContainEqual(['', 'bob', 0, 2]);
   expect(await wrongSums(database.pool)).toEqual([]);
 });
 

@@ -38,9 +38,14 @@ const told = (table: string, unit: string): string => `
     jsonb_strip_nulls(to_jsonb(s) - '{webhook_id,user_id,hour,day,types,causes,rare}'::text[]) as sums, types, causes
   from ${table} s`;
 
+interface Differing {
+  readonly sum: Record<string, number> | null;
+  readonly log: Record<string, number> | null;
+}
+
 /** Rows of sums that are not what the log has, and rows that are missing; at most ten of each. */
 export async function wrongSums(pool: Pool): Promise<unknown[]> {
-  const { rows } = await pool.query(`
+  const { rows } = await pool.query<Differing>(`
     (select 'hour' as what, coalesce(h.unit, t.unit)::text as unit, coalesce(h.webhook_id, t.webhook_id) as webhook_id,
        coalesce(h.user_id, t.user_id) as user_id, h.sums as sum, t.sums as log, h.types, t.types as log_types, h.causes, t.causes as log_causes
      from (${told('hour_sums', 'hour')}) h full join (${truth('hour', 'hours_below')}) t using (unit, webhook_id, user_id)
@@ -55,5 +60,14 @@ export async function wrongSums(pool: Pool): Promise<unknown[]> {
      where not (webhook_id = '' and user_id <> '')
        and (h.sums is distinct from t.sums or h.types is distinct from t.types or h.causes is distinct from t.causes)
      limit 10)`);
-  return rows;
+  return rows.map(({ sum, log, ...row }) => ({ ...row, differs: differing(sum ?? {}, log ?? {}) }));
+}
+
+/** The counts that differ: as summed up, and as in the log. */
+function differing(
+  sum: Record<string, number>,
+  log: Record<string, number>,
+): Record<string, [number | undefined, number | undefined]> {
+  const keys = [...new Set([...Object.keys(sum), ...Object.keys(log)])].filter((key) => sum[key] !== log[key]);
+  return Object.fromEntries(keys.map((key) => [key, [sum[key], log[key]]]));
 }

@@ -1,6 +1,6 @@
 // Folds late changes into the sums: what a delivery was is taken off, what it is comes on.
 import type { PoolClient } from 'pg';
-import { idFloor } from '../../domain/ids.ts';
+import { idFloor, timeOfId } from '../../domain/ids.ts';
 import { textArray } from '../array-parameter.ts';
 import { added, addedWithRare, bucketOfDuration, causeOf, countColumns, counted } from './sum-columns.ts';
 
@@ -19,12 +19,18 @@ export async function foldLateChanges(
 ): Promise<number> {
   const { rows } = await client.query<{ count: number; missing: [string, string, number][] | null }>({
     text: fold,
-    values: [max, place.hoursBelow, place.daysBelow],
+    values: [max, place.hoursBelow, place.daysBelow, hourInParts(place.hoursBelow)],
   });
   const [folded] = rows;
   // In the log these hours stand with the change already: they are counted there, not added up.
   if (folded?.missing?.length) await countHours(client, folded.missing, place.hoursBelow);
   return folded?.count ?? 0;
+}
+
+/** The hour of which a part is counted, in milliseconds since 1970: until the rest is, who has no row in it has no delivery in that part. */
+function hourInParts(hoursBelow: string): number | null {
+  const hourMs = Math.floor(timeOfId(hoursBelow) / HOUR_MS) * HOUR_MS;
+  return hoursBelow > idFloor('delivery', hourMs) ? hourMs : null;
 }
 
 /** Makes the rows of hours that had none, because nothing was wrong in them. */
@@ -68,9 +74,10 @@ ${unit}_counts as materialized (
 const joined = (unit: 'hour' | 'day'): string =>
   `${unit}_counts c left join ${unit}_causes using (webhook_id, user_id, ${unit}) left join ${unit}_types using (webhook_id, user_id, ${unit})`;
 
+const isInParts = `coalesce(c.hour = to_timestamp($4::float8 / 1000), false)`;
 const hasRow = `exists (select 1 from hour_sums h where h.webhook_id = c.webhook_id and h.user_id = c.user_id and h.hour = c.hour offset 0)`;
 
-// A day without a row had no delivery, nor had an hour of the platform: there the change is all there is. An hour of a webhook or a user
+// A day without a row had no delivery, nor had an hour of the platform or a part of an hour: there the change is all there is. An hour of a webhook or a user
 // without a row has deliveries that were not counted. Only `insert … on conflict` changes rows, which goes by the key whatever the planner
 // knows of these tables.
 const fold = `
@@ -93,7 +100,7 @@ with taken as (
   insert into hour_sums as s (webhook_id, user_id, hour, ${columns}, types, causes, rare)
   select c.webhook_id, c.user_id, c.hour, ${columns}, types, causes, case when c.webhook_id = '' and c.user_id = '' then rare end
   from ${joined('hour')} left join rare using (hour)
-  where (c.webhook_id = '' and c.user_id = '') or ${hasRow}
+  where (c.webhook_id = '' and c.user_id = '') or ${isInParts} or ${hasRow}
   on conflict (webhook_id, user_id, hour) do update set ${addedWithRare}
 ), days as (
   insert into day_sums as s (webhook_id, user_id, day, ${columns}, types, causes)
@@ -102,7 +109,7 @@ with taken as (
 )
 select (select count(*)::integer from taken) as count, (
   select jsonb_agg(jsonb_build_array(c.webhook_id, c.user_id, extract(epoch from c.hour) * 1000)) from hour_counts c
-  where c.webhook_id <> '' and c.total <> c.delivered and not ${hasRow}
+  where c.webhook_id <> '' and c.total <> c.delivered and not ${isInParts} and not ${hasRow}
 ) as missing`;
 
 const countHour = `
