@@ -38,6 +38,8 @@ const everySession: ServerSettings = {
  */
 export const batchSettings: ServerSettings = {
   enable_hashjoin: 'off',
+  // A claim goes along the index of what is scheduled: by another one, and a sort, it would read all that a webhook ever had that day.
+  enable_incremental_sort: 'off',
   enable_indexscan: 'on',
   enable_mergejoin: 'off',
   enable_nestloop: 'on',

@@ -1,10 +1,10 @@
 // The schedule in PostgreSQL: the rows themselves, claimed with `for update skip locked`. For those who have no Redis, or have lost it.
 import type { Pool } from 'pg';
-import { claimDue, type ClaimedRow } from '../persistence/queries/claim-due.ts';
+import { claimDue, FIRST_TURN, type ClaimedRow } from '../persistence/queries/claim-due.ts';
 import { releaseLeases } from '../persistence/queries/release-leases.ts';
 import type { Claim, ClaimRequest, Leased, Scheduled, Scheduler, Settlement } from './scheduler.ts';
 
-/** Behind a backlog one claim looks at so many webhooks, due or not, at a few microseconds each in each partition; the next goes on behind them. */
+/** Behind a backlog one claim looks at so many webhooks, due or not, at some ten microseconds each; the next goes on behind them. */
 const MAX_WEBHOOKS_PER_CLAIM = 500;
 /** What became due in other processes is seen within this, for nothing tells of it. */
 const POLL_INTERVAL_MS = 250;
@@ -17,7 +17,7 @@ export class PostgresScheduler implements Scheduler {
   readonly #leaseMs: number;
   readonly #holder: () => number;
   readonly #wakeCallbacks: (() => void)[] = [];
-  #afterWebhookId = '';
+  #after = FIRST_TURN;
 
   constructor(pool: Pool, options: { readonly leaseMs: number; readonly holder?: () => number }) {
     this.#pool = pool;
@@ -48,26 +48,19 @@ export class PostgresScheduler implements Scheduler {
     // Before the server looks at its clock: this side must never believe in a lease longer than the row does.
     const expiresAt = performance.now() + this.#leaseMs;
     const room = new Map([...request.room, ...(request.roomOfSuspects?.() ?? [])]);
-    const {
-      claimed,
-      webhooks,
-      lastWebhookId,
-      isWhole: isAllSeen,
-      isFull,
-    } = await claimDue(this.#pool, {
+    const { claimed, steps, last, isFull, ...look } = await claimDue(this.#pool, {
       ...request,
       room,
       leaseMs: this.#leaseMs,
       holder: this.#holder(),
-      afterWebhookId: this.#afterWebhookId,
+      after: this.#after,
       maxWebhooks: MAX_WEBHOOKS_PER_CLAIM,
       dueWithinMs,
     });
     // A full claim stopped at the last webhook it took from, which may have more, but had its turn.
-    const isEnd = !isFull && webhooks < MAX_WEBHOOKS_PER_CLAIM;
-    const isWhole = isEnd && (isAllSeen || this.#afterWebhookId === '');
-    if (isFull) this.#afterWebhookId = lastInTurn(claimed, this.#afterWebhookId);
-    else this.#afterWebhookId = isEnd ? '' : lastWebhookId;
+    const isEnd = !isFull && steps < MAX_WEBHOOKS_PER_CLAIM;
+    const isWhole = isEnd && (look.isWhole || this.#after === FIRST_TURN);
+    this.#after = isEnd ? FIRST_TURN : last;
     const leased = claimed.map((row) => toLeased(row, expiresAt));
     return {
       leased,
@@ -88,13 +81,6 @@ export class PostgresScheduler implements Scheduler {
   settle(): Promise<void> {
     return Promise.resolve();
   }
-}
-
-/** The webhook that had its turn last: turns begin behind `after`, and behind the last webhook with the first one again. */
-function lastInTurn(claimed: readonly ClaimedRow[], after: string): string {
-  const ids = claimed.map(({ webhookId }) => webhookId);
-  const again = ids.filter((id) => id <= after);
-  return (again.length > 0 ? again : ids).reduce((last, id) => (id > last ? id : last), '');
 }
 
 function toLeased(row: ClaimedRow, expiresAt: number): Leased {

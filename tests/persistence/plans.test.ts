@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { timeOfId } from '../../src/domain/ids.ts';
 import { createPool } from '../../src/persistence/pool.ts';
 import { batchSettings } from '../../src/persistence/session.ts';
-import { claimDue } from '../../src/persistence/queries/claim-due.ts';
+import { claimDue, FIRST_TURN, MAX_LOOK } from '../../src/persistence/queries/claim-due.ts';
 import { insertEvents } from '../../src/persistence/queries/insert-events.ts';
 import { listChanges, readChangesPage } from '../../src/persistence/queries/list-changes.ts';
 import { listOverdue } from '../../src/persistence/queries/list-overdue.ts';
@@ -13,6 +13,7 @@ import { loadDeliveries } from '../../src/persistence/queries/load-deliveries.ts
 import { recordOutcomes } from '../../src/persistence/queries/record-outcomes.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventRow, outcomeRow } from './hot-rows.ts';
+import { generateRows } from '../schedule/rows.ts';
 
 const DAYS = 30;
 const ROWS_PER_DAY = 5000;
@@ -188,7 +189,7 @@ test('a claim asks only webhooks that have something due', async () => {
     max: 100,
     perWebhook: 16,
     room: new Map<string, number>(),
-    afterWebhookId: '',
+    after: FIRST_TURN,
     maxWebhooks: 500,
     dueWithinMs: null,
   };
@@ -205,6 +206,28 @@ test('a claim asks only webhooks that have something due', async () => {
     expect(Math.max(...reads.map((node) => node['Actual Loops']))).toBe(1);
     for (const node of reads) expect(node['Rows Removed by Filter'] ?? 0).toBe(0);
   } finally {
+    await database.pool.query(`update deliveries set next_attempt_at = now() where status = 'pending'`);
+  }
+});
+
+test('a claim behind a backlog walks from webhook to webhook in one partition at a time', async () => {
+  const busy = 'webhook_' + '1'.padStart(26, '0');
+  await database.pool.query(
+    `update deliveries set next_attempt_at = now() + case when webhook_id = $1 then interval '-1 hour' else interval '1 hour' end
+     where status = 'pending'`,
+    [busy],
+  );
+  await generateRows(database.pool, busy, MAX_LOOK, -3_600_000);
+  try {
+    const request = { leaseMs: 60_000, max: 100, perWebhook: 16, after: FIRST_TURN, maxWebhooks: 500, dueWithinMs: null };
+    const reads = (await explain((client) => claimDue(client, { ...request, room: new Map([[busy, 0]]) }))).filter(
+      (node) => node['Relation Name']?.startsWith('deliveries_') === true && node['Actual Loops'] > 0,
+    );
+    const walked = reads.filter((node) => node['Actual Loops'] >= WEBHOOKS);
+    expect(walked.map((node) => node['Index Name'])).toEqual([expect.stringContaining('webhook_id_next_attempt_at_idx')]);
+    expect(reads.filter((node) => node['Actual Loops'] > 2)).toEqual(walked);
+  } finally {
+    await database.pool.query(`delete from deliveries where user_id = 'user'`);
     await database.pool.query(`update deliveries set next_attempt_at = now() where status = 'pending'`);
   }
 });
