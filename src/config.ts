@@ -116,6 +116,10 @@ export interface TelemetryConfig {
   readonly samplerRatio: number;
   /** How long spans are collected before they are sent. */
   readonly batchDelayMs: number;
+  /** Between two exports of metrics. */
+  readonly metricIntervalMs: number;
+  /** How long one may take. */
+  readonly metricTimeoutMs: number;
 }
 
 export interface EgressConfig {
@@ -317,6 +321,7 @@ function telemetryConfig(read: ReturnType<typeof reader>): TelemetryConfig {
   const everything = read.url('OTEL_EXPORTER_OTLP_ENDPOINT');
   const traces = read.url('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT') ?? everything;
   const metrics = read.url('OTEL_EXPORTER_OTLP_METRICS_ENDPOINT') ?? everything;
+  const metricIntervalMs = read.whole('OTEL_METRIC_EXPORT_INTERVAL', 60_000, { min: 1, max: 3_600_000 });
   return {
     serviceName: read.text('OTEL_SERVICE_NAME') ?? 'homechef-webhooks',
     exportTraces: on && traces !== null && read.oneOf('OTEL_TRACES_EXPORTER', ['otlp', 'none'], 'otlp') === 'otlp',
@@ -324,6 +329,9 @@ function telemetryConfig(read: ReturnType<typeof reader>): TelemetryConfig {
     sampler: read.oneOf('OTEL_TRACES_SAMPLER', tracesSamplers, 'parentbased_always_on'),
     samplerRatio: read.ratio('OTEL_TRACES_SAMPLER_ARG', 1),
     batchDelayMs: read.whole('OTEL_BSP_SCHEDULE_DELAY', 5000, { min: 1, max: 600_000 }),
+    metricIntervalMs,
+    // The SDK refuses one that is longer than the interval.
+    metricTimeoutMs: Math.min(metricIntervalMs, read.whole('OTEL_METRIC_EXPORT_TIMEOUT', 30_000, { min: 1, max: 3_600_000 })),
   };
 }
 

@@ -15,10 +15,10 @@ export function observeProcess(meter: Meter): () => void {
   let windowStartedAt = performance.now();
   meter
     .createObservableGauge('event_loop_lag_seconds', {
-      description: 'Delay of the event loop in the last ten seconds or more, by quantile.',
+      description: 'Delay of the event loop in the last ten seconds or more, by percentile.',
     })
     .addCallback((result) => {
-      for (const [quantile, seconds] of lagQuantiles(loop)) result.observe(seconds, { quantile });
+      for (const [percentile, seconds] of lagPercentiles(loop)) result.observe(seconds, { percentile });
       // Not at every scrape: two scrapers would leave each other nothing to see.
       if (performance.now() - windowStartedAt < LAG_WINDOW_MS) return;
       windowStartedAt = performance.now();
@@ -45,13 +45,13 @@ export function observeProcess(meter: Meter): () => void {
 const startedAtSeconds = Math.round(Date.now() / 1000 - process.uptime());
 
 // The histogram measures whole intervals of the timer: what exceeds its resolution is the lag.
-function lagQuantiles(loop: ReturnType<typeof monitorEventLoopDelay>): [string, number][] {
+function lagPercentiles(loop: ReturnType<typeof monitorEventLoopDelay>): [string, number][] {
   if (loop.count === 0) return [];
   const lag = (ns: number): number => Math.max(0, ns / 1e9 - LOOP_RESOLUTION_MS / 1000);
   return [
-    ['0.5', lag(loop.percentile(50))],
-    ['0.99', lag(loop.percentile(99))],
-    ['1', lag(loop.max)],
+    ['50', lag(loop.percentile(50))],
+    ['99', lag(loop.percentile(99))],
+    ['100', lag(loop.max)],
   ];
 }
 

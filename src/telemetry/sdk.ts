@@ -43,7 +43,15 @@ export function startSdk(config: Pick<Config, 'version' | 'role' | 'telemetry'>)
     .merge(detectResources({ detectors: [envDetector] }));
   const prometheus = new ScrapeReader();
   const readers: IMetricReader[] = [prometheus];
-  if (telemetry.exportMetrics) readers.push(new PeriodicExportingMetricReader({ exporter: new OTLPMetricExporter() }));
+  if (telemetry.exportMetrics) {
+    readers.push(
+      new PeriodicExportingMetricReader({
+        exporter: new OTLPMetricExporter(),
+        exportIntervalMillis: telemetry.metricIntervalMs,
+        exportTimeoutMillis: telemetry.metricTimeoutMs,
+      }),
+    );
+  }
   const meters = new MeterProvider({ resource, readers });
   const tracers = telemetry.exportTraces
     ? new TracerProvider({

@@ -48,6 +48,8 @@ export function quietTelemetry(): Telemetry {
     sampler: 'always_off',
     samplerRatio: 0,
     batchDelayMs: 5000,
+    metricIntervalMs: 60_000,
+    metricTimeoutMs: 30_000,
   } as const;
   return createTelemetry(
     { environment: 'test', logLevel: 'silent', version: '0.0.0', role: 'all', host: '127.0.0.1', metricsPort: 0, telemetry },

@@ -52,7 +52,7 @@ export function watchProcesses(services: () => readonly ServiceProcess[]): { sto
             .then((answer) => answer.text())
             .catch(() => '');
           const rss = Number(/^process_resident_memory_bytes(?:\{[^}]*\})? ([0-9.e+]+)/m.exec(text)?.[1] ?? 0);
-          const lag = Number(/^event_loop_lag_seconds\{[^}]*quantile="0.99"[^}]*\} ([0-9.e+-]+)/m.exec(text)?.[1] ?? 0);
+          const lag = Number(/^event_loop_lag_seconds\{[^}]*percentile="99"[^}]*\} ([0-9.e+-]+)/m.exec(text)?.[1] ?? 0);
           peaks.rssMb = Math.max(peaks.rssMb, rss / 1024 / 1024);
           peaks.lagMs = Math.max(peaks.lagMs, lag * 1000);
         }),
