@@ -70,5 +70,5 @@ export function checkCustomHeaders(headers: Readonly<Record<string, string>>, si
 // The name is the caller's: only what is safe in a log line and a header is repeated.
 function refused(name: string, message: string): ServiceError {
   const shown = name.slice(0, SHOWN_NAME_CHARACTERS).replaceAll(/[^!#$%&'*+.^_`|~0-9A-Za-z-]/g, '?');
-  return invalid('header_forbidden', `custom_headers.${shown}`, message);
+  return invalid('header_forbidden', `custom_headers[${JSON.stringify(shown)}]`, message);
 }

@@ -79,6 +79,9 @@ function unreadable(
   if (handler.method.methodKind === 'bidi_streaming' && httpVersion.startsWith('1.')) {
     return new ServiceError('unimplemented', 'unimplemented', 'Streams both ways need HTTP/2: call the gRPC port.');
   }
+  if (!handler.allowedMethods.includes(method)) {
+    return new ServiceError('unimplemented', 'method_not_allowed', `This call takes ${handler.allowedMethods.join(', ')}.`);
+  }
   const isRead =
     method === 'GET'
       ? ['json', 'proto'].includes(new URL(url).searchParams.get('encoding') ?? '')

@@ -99,7 +99,7 @@ async function overHttp2(
     authorization,
     ...(packing === null ? {} : { 'grpc-encoding': packing }),
   });
-  const headers: Record<string, unknown> = {};
+  const headers: Record<string, string> = {};
   const pieces: Buffer[] = [];
   for (const event of ['response', 'trailers'] as const) stream.on(event, (more) => Object.assign(headers, more));
   stream.on('data', (piece: Buffer) => pieces.push(piece));
@@ -107,7 +107,7 @@ async function overHttp2(
   stream.end(body);
   await once(stream, 'close');
   session.close();
-  return { told: (name) => String(headers[name] ?? ''), bytes: Buffer.concat(pieces) };
+  return { told: (name) => headers[name] ?? '', bytes: Buffer.concat(pieces) };
 }
 
 async function restAnswer(response: Response): Promise<RawAnswer> {

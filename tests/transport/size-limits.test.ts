@@ -44,7 +44,7 @@ const smallNumbers = (bytes: number): JsonObject => ({
   a: [...Array.from({ length: ((bytes - 8) >> 1) - 1 }, () => 1), bytes % 2 === 0 ? 11 : 111],
 });
 
-const escaped = (text: string): string => text.replaceAll('€', '\\u20ac').replaceAll('x', '\\u0078');
+const escaped = (plain: string): string => plain.replaceAll('€', '\\u20ac').replaceAll('x', '\\u0078');
 
 type Encode = (data: JsonObject) => { readonly message: Buffer; readonly format: Format };
 
