@@ -9,6 +9,7 @@ const USAGE = `Usage:
   token --user <id> [--role developer|service|admin]   Print a token signed with JWT_SECRET, good for JWT_EXPIRATION seconds
   migrate                                              Bring the schema of the database at DB_HOST up to date
   reencrypt                                            Seal stored secrets under the newest key of WEBHOOK_SECRET_KEYS
+  secrets <file>                                       Write JWT_SECRET and WEBHOOK_SECRET_KEYS for node --env-file, made where none are
   listen --forward <url>                               Your own events, POSTed to your machine as they happen
   watch                                                Deliveries as they happen, as a table
   trigger <event type>                                 Send a sample event to your webhooks
@@ -32,6 +33,7 @@ try {
   if (command === 'token') await token(args);
   else if (command === 'migrate' && args.length === 0) await migrateDatabase();
   else if (command === 'reencrypt' && args.length === 0) await reencryptSecrets();
+  else if (command === 'secrets' && args.length === 1) await makeSecrets(args[0] ?? '');
   else if (command !== undefined && Object.hasOwn(commands, command)) await runClient(command, args);
   else throw new UsageError(USAGE);
 } catch (error) {
@@ -65,6 +67,11 @@ async function migrateDatabase(): Promise<void> {
 async function reencryptSecrets(): Promise<void> {
   const { reencrypt } = await import('./reencrypt.ts');
   if (!(await reencrypt())) process.exitCode = 1;
+}
+
+async function makeSecrets(file: string): Promise<void> {
+  const { writeSecrets } = await import('./secrets.ts');
+  writeSecrets(file);
 }
 
 // parseArgs throws a TypeError that names the argument it does not know.

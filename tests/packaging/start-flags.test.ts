@@ -4,13 +4,14 @@ import { expect, test } from 'vitest';
 
 const FLAG = /--(?:max-old-space-size|heap-growing-percent)=\d+/g;
 
-test('npm start, the image and the benchmark start the service with the same flags', async () => {
-  const [manifest, image, bench] = await Promise.all(
-    ['package.json', 'Dockerfile', 'bench/world.ts'].map((path) => readFile(path, 'utf8')),
+test('npm start, the image, compose and the benchmark start the service with the same flags', async () => {
+  const [manifest, image, bench, compose] = await Promise.all(
+    ['package.json', 'Dockerfile', 'bench/world.ts', 'docker-compose.yml'].map((path) => readFile(path, 'utf8')),
   );
   const { start } = (JSON.parse(manifest ?? '') as { scripts: { start: string } }).scripts;
   const flags = start.match(FLAG);
   expect(flags).toHaveLength(2);
   expect(image?.match(/^CMD .*$/m)?.[0].match(FLAG)).toEqual(flags);
   expect(bench?.match(FLAG)).toEqual(flags);
+  expect(compose?.match(FLAG)).toEqual(flags);
 });
