@@ -250,7 +250,7 @@ export function toConfig(env: Env): Config {
     ...sizes(read),
     corsOrigins: read.origins('CORS_ORIGINS'),
     trustProxy: trustProxy(read),
-    reflection: read.flag('GRPC_REFLECTION', false),
+    reflection: read.flag('GRPC_REFLECTION', environment === 'development'),
     retentionDays: read.whole('WEBHOOK_RETENTION_DAYS', 30, { min: 1, max: 3650 }),
     statsDays: read.whole('WEBHOOK_STATS_DAYS', 400, { min: 1, max: 3650 }),
     reconcileIntervalMs: read.seconds('WEBHOOK_RECONCILE_INTERVAL', 30, { min: 0.1 }),

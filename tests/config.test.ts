@@ -27,6 +27,12 @@ function refusal(change: Record<string, string | undefined>): string {
   return '';
 }
 
+test('reflection is on in development and nowhere else, unless it is said', () => {
+  expect(toConfig({ ENVIRONMENT: 'development' }).reflection).toBe(true);
+  expect(toConfig({ ENVIRONMENT: 'development', GRPC_REFLECTION: 'false' }).reflection).toBe(false);
+  expect(toConfig({ ENVIRONMENT: 'test' }).reflection).toBe(false);
+});
+
 test('good secrets are taken', () => {
   expect(refusal({})).toBe('');
   expect(toConfig(good)).toMatchObject({ reflection: false, egress: { allowedCidrs: [], allowHttp: false } });

@@ -1,14 +1,14 @@
 // GET / and its pages: the web console, built by console/build.ts, read once at start and served from memory, compressed already.
-import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { brotliCompressSync, gzipSync } from 'node:zlib';
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config.ts';
 import { ServiceError } from '../domain/errors.ts';
 import { mintToken, type CallerRole } from '../security/tokens.ts';
 import { requireLocalHost } from './local-host.ts';
+import { etagOf, packedAsset, sendAsset } from './static-asset.ts';
+import type { Asset } from './static-asset.ts';
 
 const BUILT = fileURLToPath(new URL('../../dist/console/', import.meta.url));
 
@@ -64,16 +64,6 @@ const DEVELOPMENT_USERS: Readonly<Record<CallerRole, string>> = {
   admin: 'operator',
 };
 
-interface Asset {
-  readonly type: string;
-  readonly etag: string;
-  readonly cacheControl: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly plain: Buffer;
-  readonly br: Buffer | null;
-  readonly gzip: Buffer | null;
-}
-
 export function consolePage(
   config: Pick<Config, 'environment' | 'tokens' | 'delivery'>,
   directory: string = BUILT,
@@ -97,8 +87,7 @@ function readPage(directory: string, config: Pick<Config, 'environment' | 'deliv
     .replace('{{environment}}', config.environment)
     .replace('{{signatureHeader}}', config.delivery.signatureHeader);
   const plain = Buffer.from(html);
-  const variants = { br: brotliCompressSync(plain), gzip: gzipSync(plain) };
-  return { ...described('.html', plain, 'no-cache'), headers: PAGE_HEADERS, plain, ...variants };
+  return packedAsset({ type: typeOf('.html'), plain, cacheControl: 'no-cache', headers: PAGE_HEADERS });
 }
 
 function readAssets(directory: string): Map<string, Asset> {
@@ -113,7 +102,9 @@ function readAssets(directory: string): Map<string, Asset> {
     const hashed = path.startsWith('/assets/');
     const plain = readFileSync(file);
     assets.set(path, {
-      ...described(extension, plain, hashed ? 'public, max-age=31536000, immutable' : 'public, max-age=3600'),
+      type: typeOf(extension),
+      etag: etagOf(plain),
+      cacheControl: hashed ? 'public, max-age=31536000, immutable' : 'public, max-age=3600',
       headers: {},
       plain,
       br: readIfThere(`${file}.br`),
@@ -123,9 +114,8 @@ function readAssets(directory: string): Map<string, Asset> {
   return assets;
 }
 
-function described(extension: string, bytes: Buffer, cacheControl: string): Pick<Asset, 'type' | 'etag' | 'cacheControl'> {
-  const etag = `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 27)}"`;
-  return { type: TYPES[extension] ?? 'application/octet-stream', etag, cacheControl };
+function typeOf(extension: string): string {
+  return TYPES[extension] ?? 'application/octet-stream';
 }
 
 function readIfThere(file: string): Buffer | null {
@@ -140,22 +130,7 @@ function send(asset: Asset | null, request: FastifyRequest, reply: FastifyReply)
       'The console has not been built: npm run build:console builds it.',
     );
   }
-  reply
-    .headers({ ...asset.headers, 'cache-control': asset.cacheControl, etag: asset.etag, vary: 'Accept-Encoding' })
-    .type(asset.type);
-  if (request.headers['if-none-match'] === asset.etag) return reply.code(304).send();
-  const accepted = request.headers['accept-encoding'] ?? '';
-  if (asset.br !== null && accepts(accepted, 'br')) return reply.header('content-encoding', 'br').send(asset.br);
-  if (asset.gzip !== null && accepts(accepted, 'gzip')) return reply.header('content-encoding', 'gzip').send(asset.gzip);
-  return reply.send(asset.plain);
-}
-
-/** Whether a coding is named and not refused with `q=0`. */
-function accepts(header: string, coding: string): boolean {
-  return header.split(',').some((item) => {
-    const [name = '', ...parameters] = item.split(';').map((part) => part.trim().toLowerCase());
-    return name === coding && !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
-  });
+  return sendAsset(asset, request, reply);
 }
 
 const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/;

@@ -2,7 +2,11 @@
 import type { DescService } from '@bufbuild/protobuf';
 import type { ServiceImpl } from '@connectrpc/connect';
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
-import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts';
+import { ServerReflection, ServerReflectionResponseSchema } from '../../gen/grpc/reflection/v1/reflection_pb.ts';
+import {
+  ServerReflection as ServerReflectionAlpha,
+  ServerReflectionResponseSchema as ServerReflectionResponseSchemaAlpha,
+} from '../../gen/grpc/reflection/v1alpha/reflection_pb.ts';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
@@ -27,7 +31,7 @@ import { updateWebhook } from './rpc/update-webhook.ts';
 import { publishEvent } from './rpc/publish-event.ts';
 import { publishEvents } from './rpc/publish-events.ts';
 import { publishStream } from './rpc/publish-stream.ts';
-import { serverReflection } from './rpc/server-reflection.ts';
+import { ReflectionIndex, serverReflection } from './rpc/server-reflection.ts';
 import { watchDeliveries } from './rpc/watch-deliveries.ts';
 
 export interface ServiceEntry {
@@ -71,6 +75,10 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
   const names = entries.map(({ service }) => service.typeName);
   const all = [...entries, serve(Health, health(healthView, names))];
   if (!context.config.reflection) return all;
-  const served = [...all.map(({ service }) => service), ServerReflection];
-  return [...all, serve(ServerReflection, serverReflection(served))];
+  const index = new ReflectionIndex([...all.map(({ service }) => service), ServerReflection, ServerReflectionAlpha]);
+  return [
+    ...all,
+    serve(ServerReflection, serverReflection(index, ServerReflectionResponseSchema)),
+    serve(ServerReflectionAlpha, serverReflection(index, ServerReflectionResponseSchemaAlpha)),
+  ];
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { AnySchema } from 'ajv';
 import addFormats from 'ajv-formats';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import Fastify from 'fastify';
 import { expect, test } from 'vitest';
 import { reasons } from '../../src/domain/errors.ts';
@@ -100,6 +101,27 @@ test('every reason an error can have is told, and comes with some status', () =>
 
 test('every event type is described as a request that receivers get', () => {
   expect(Object.keys(document.webhooks)).toEqual(eventTypes.map((type) => type.name));
+});
+
+test.each(['/openapi.json', '/docs'])('%s is sent compressed, and not again to who has it', async (url) => {
+  const app = Fastify();
+  await app.register(openApiRoutes);
+  const plain = await app.inject(url);
+  expect(plain.headers).toMatchObject({ 'cache-control': 'no-cache', vary: 'Accept-Encoding' });
+  const unpackings = { br: brotliDecompressSync, gzip: gunzipSync };
+  for (const [encoding, unpack] of Object.entries(unpackings)) {
+    const packed = await app.inject({ url, headers: { 'accept-encoding': encoding } });
+    expect(packed.headers['content-encoding']).toBe(encoding);
+    expect(packed.rawPayload.length).toBeLessThan(plain.rawPayload.length / 4);
+    expect(unpack(packed.rawPayload).equals(plain.rawPayload)).toBe(true);
+  }
+  const etag = String(plain.headers.etag);
+  for (const known of [etag, `W/${etag}`, `"other", ${etag}`, '*']) {
+    const again = await app.inject({ url, headers: { 'if-none-match': known } });
+    expect([known, again.statusCode, again.body]).toEqual([known, 304, '']);
+  }
+  expect((await app.inject({ url, headers: { 'if-none-match': '"other"' } })).statusCode).toBe(200);
+  await app.close();
 });
 
 test('the document and a page without scripts are served', async () => {

@@ -19,11 +19,11 @@ afterAll(() => Promise.all([service.close(), silent.close()]));
 type Question = Readonly<Record<string, unknown>>;
 
 /** Asks all questions over one stream; answers or the error that ended it. */
-function ask(grpc: string, questions: readonly Question[]): Promise<any[]> {
+function ask(grpc: string, questions: readonly Question[], version: 'v1' | 'v1alpha' = 'v1'): Promise<any[]> {
   const loaded = loadPackageDefinition(
-    loadSync('grpc/reflection/v1/reflection.proto', { includeDirs: [`${root}proto`], keepCase: true }),
-  ) as unknown as { grpc: { reflection: { v1: { ServerReflection: ServiceClientConstructor } } } };
-  const client = new loaded.grpc.reflection.v1.ServerReflection(grpc, credentials.createInsecure());
+    loadSync(`grpc/reflection/${version}/reflection.proto`, { includeDirs: [`${root}proto`], keepCase: true }),
+  ) as unknown as { grpc: { reflection: Record<typeof version, { ServerReflection: ServiceClientConstructor }> } };
+  const client = new loaded.grpc.reflection[version].ServerReflection(grpc, credentials.createInsecure());
   return new Promise((resolve, reject) => {
     const stream = client['ServerReflectionInfo']?.();
     const answers: unknown[] = [];
@@ -51,6 +51,7 @@ test('lists every service that is served', async () => {
   expect(answer.list_services_response.service.map(({ name }: { name: string }) => name)).toEqual([
     'grpc.health.v1.Health',
     'grpc.reflection.v1.ServerReflection',
+    'grpc.reflection.v1alpha.ServerReflection',
     'homechef.webhook.v1.DeliveryService',
     'homechef.webhook.v1.EventService',
     'homechef.webhook.v1.WebhookService',
@@ -76,7 +77,15 @@ test('tells enough to call the service with nothing else in hand', async () => {
   expect(types.events.map(({ name }: { name: string }) => name)).toContain('order.created');
 });
 
+test('tells older tools the same, which ask for v1alpha', async () => {
+  const questions = [{ list_services: '*' }, { file_containing_symbol: 'homechef.webhook.v1.EventService' }];
+  const [services, files] = await ask(service.grpc, questions, 'v1alpha');
+  expect(services.list_services_response.service).toHaveLength(6);
+  expect(filesOf(files)[0]?.name).toBe('homechef/webhook/v1/event.proto');
+});
+
 test.each([
+  ['the details of errors', { file_containing_symbol: 'google.rpc.ErrorInfo' }, 'google/rpc/error_details.proto'],
   ['a file', { file_by_filename: 'homechef/webhook/v1/event.proto' }, 'homechef/webhook/v1/event.proto'],
   ['a message', { file_containing_symbol: 'homechef.webhook.v1.Attempt' }, 'homechef/webhook/v1/delivery.proto'],
   ['a method', { file_containing_symbol: 'homechef.webhook.v1.EventService.PublishEvent' }, 'homechef/webhook/v1/event.proto'],

@@ -158,18 +158,18 @@ const webhook = create(CreateWebhookRequestSchema, { url: 'https://example.com/h
 const written = {
   message: {
     proto: Buffer.from(toBinary(PublishEventRequestSchema, event)),
-    json: text(toJson(PublishEventRequestSchema, event, { useProtoFieldName: true })),
+    json: asText(toJson(PublishEventRequestSchema, event, { useProtoFieldName: true })),
   },
   batch: {
     proto: Buffer.from(toBinary(PublishEventsRequestSchema, batch)),
-    json: text(toJson(PublishEventsRequestSchema, batch, { useProtoFieldName: true })),
+    json: asText(toJson(PublishEventsRequestSchema, batch, { useProtoFieldName: true })),
   },
   command: {
     proto: Buffer.from(toBinary(CreateWebhookRequestSchema, webhook)),
-    json: text(toJson(CreateWebhookRequestSchema, webhook, { useProtoFieldName: true })),
+    json: asText(toJson(CreateWebhookRequestSchema, webhook, { useProtoFieldName: true })),
   },
 };
-function text(value: unknown): Buffer {
+function asText(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(value));
 }
 

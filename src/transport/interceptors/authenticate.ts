@@ -17,7 +17,11 @@ export type VerifyToken = (authorization: string | null, address: string) => Pro
  * Called by probes and tools, which hold no token. They tell nothing but whether the service serves, and (where reflection is switched
  * on) what `/openapi.json` tells everybody as well.
  */
-const PUBLIC_SERVICES = new Set(['grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection']);
+const PUBLIC_SERVICES = new Set([
+  'grpc.health.v1.Health',
+  'grpc.reflection.v1.ServerReflection',
+  'grpc.reflection.v1alpha.ServerReflection',
+]);
 
 export function authenticate(verifyToken: VerifyToken): Interceptor {
   const rolesOf = new Map<DescMethod, ReadonlySet<string>>();

@@ -1,31 +1,33 @@
-// grpc.reflection.v1.ServerReflection: tells tools such as grpcurl what is served. Only behind GRPC_REFLECTION.
+// grpc.reflection.v1 and v1alpha, ServerReflection: tells tools such as grpcurl what is served. Only behind GRPC_REFLECTION, which development has on.
 import { create, toBinary } from '@bufbuild/protobuf';
-import type { DescExtension, DescFile, DescService, MessageInitShape } from '@bufbuild/protobuf';
+import type { DescExtension, DescFile, DescMessage, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { nestedTypes } from '@bufbuild/protobuf/reflect';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { Code } from '@connectrpc/connect';
-import type { ServiceImpl } from '@connectrpc/connect';
-import {
-  type ServerReflection,
-  type ServerReflectionRequest,
-  ServerReflectionResponseSchema,
-} from '../../../gen/grpc/reflection/v1/reflection_pb.ts';
+import { file_google_rpc_error_details } from '../../../gen/google/rpc/error_details_pb.ts';
+import type { ServerReflectionRequest as ServerReflectionRequestAlpha } from '../../../gen/grpc/reflection/v1alpha/reflection_pb.ts';
+import type { ServerReflectionRequest, ServerReflectionResponseSchema } from '../../../gen/grpc/reflection/v1/reflection_pb.ts';
 
 type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>['messageResponse']>;
+type Question = (ServerReflectionRequest | ServerReflectionRequestAlpha)['messageRequest'];
 
-export function serverReflection(served: readonly DescService[]): ServiceImpl<typeof ServerReflection> {
-  const index = new Index(served);
+/** Both versions have the same fields, so one implementation answers in the words of either. */
+type Asked = AsyncIterable<{ readonly host: string; readonly messageRequest: Question }>;
+
+export function serverReflection<Schema extends DescMessage>(index: ReflectionIndex, schema: Schema) {
   return {
-    async *serverReflectionInfo(requests) {
+    async *serverReflectionInfo(requests: Asked): AsyncGenerator<MessageShape<Schema>> {
       for await (const request of requests) {
         const messageResponse = index.answer(request.messageRequest);
-        yield create(ServerReflectionResponseSchema, { validHost: request.host, originalRequest: request, messageResponse });
+        const answer = { validHost: request.host, originalRequest: request, messageResponse };
+        yield create(schema, answer as unknown as MessageInitShape<Schema>);
       }
     },
   };
 }
 
-class Index {
+/** What is told of: the services, and the details of errors, which stand in no message but are in every refusal. */
+export class ReflectionIndex {
   readonly #served: readonly string[];
   readonly #files = new Map<string, DescFile>();
   readonly #symbols = new Map<string, DescFile>();
@@ -34,9 +36,10 @@ class Index {
   constructor(served: readonly DescService[]) {
     this.#served = served.map((service) => service.typeName).toSorted();
     for (const service of served) this.#add(service.file);
+    this.#add(file_google_rpc_error_details);
   }
 
-  answer({ case: asked, value }: ServerReflectionRequest['messageRequest']): Answer {
+  answer({ case: asked, value }: Question): Answer {
     switch (asked) {
       case 'listServices':
         return { case: 'listServicesResponse', value: { service: this.#served.map((name) => ({ name })) } };

@@ -1,0 +1,47 @@
+// What is the same for every caller: read or made once, compressed already, and sent again only when it has changed.
+import { createHash } from 'node:crypto';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+
+export interface Asset {
+  readonly type: string;
+  readonly etag: string;
+  readonly cacheControl: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly plain: Buffer;
+  readonly br: Buffer | null;
+  readonly gzip: Buffer | null;
+}
+
+/** An asset with its compressed forms, which are made here. */
+export function packedAsset(asset: Pick<Asset, 'type' | 'cacheControl' | 'headers' | 'plain'>): Asset {
+  return { ...asset, etag: etagOf(asset.plain), br: brotliCompressSync(asset.plain), gzip: gzipSync(asset.plain) };
+}
+
+export function etagOf(bytes: Buffer): string {
+  return `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 27)}"`;
+}
+
+export function sendAsset(asset: Asset, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  reply
+    .headers({ ...asset.headers, 'cache-control': asset.cacheControl, etag: asset.etag, vary: 'Accept-Encoding' })
+    .type(asset.type);
+  if (isKnown(request.headers['if-none-match'], asset.etag)) return reply.code(304).send();
+  const accepted = request.headers['accept-encoding'] ?? '';
+  if (asset.br !== null && accepts(accepted, 'br')) return reply.header('content-encoding', 'br').send(asset.br);
+  if (asset.gzip !== null && accepts(accepted, 'gzip')) return reply.header('content-encoding', 'gzip').send(asset.gzip);
+  return reply.send(asset.plain);
+}
+
+/** Whether the caller has it (RFC 9110, 13.1.2): any of several tags, and a proxy that compressed has made it a weak one. */
+function isKnown(header: string | undefined, etag: string): boolean {
+  return (header ?? '').split(',').some((item) => item.trim() === '*' || item.trim().replace(/^W\//, '') === etag);
+}
+
+/** Whether a coding is named and not refused with `q=0`. */
+function accepts(header: string, coding: string): boolean {
+  return header.split(',').some((item) => {
+    const [name = '', ...parameters] = item.split(';').map((part) => part.trim().toLowerCase());
+    return name === coding && !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
+  });
+}
