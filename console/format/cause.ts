@@ -65,6 +65,12 @@ export function causeOf(outcome: { errorCode?: string | undefined; httpStatus?: 
   return { key: code, label: CAUSES[code] ?? code, advice: ADVICE[code] ?? '' };
 }
 
+/** By its key, as an overview names it. */
+export function causeOfKey(key: string): Cause {
+  const status = /^http_(\d+)$/.exec(key)?.[1];
+  return causeOf(status === undefined ? { errorCode: key } : { errorCode: 'http_status', httpStatus: Number(status) });
+}
+
 function statusAdvice(status: number): string {
   if (status === 401 || status === 403)
     return 'The receiver refuses the request. Check its signature check and its access rules.';

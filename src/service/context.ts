@@ -24,7 +24,7 @@ export interface ServiceContext extends ManagementContext {
 
 /** What all calls but publishing need. */
 export interface ManagementContext {
-  readonly config: Pick<Config, 'delivery' | 'maxWebhooksPerUser'>;
+  readonly config: Pick<Config, 'delivery' | 'maxWebhooksPerUser' | 'statsDays'>;
   readonly orm: Orm;
   /** For hand-written statements whose cost does not grow with the log. */
   readonly pool: Pool;

@@ -18,6 +18,7 @@ import { completeRotation } from './rpc/complete-rotation.ts';
 import { createWebhook } from './rpc/create-webhook.ts';
 import { deleteWebhook } from './rpc/delete-webhook.ts';
 import { getDelivery } from './rpc/get-delivery.ts';
+import { getOverview } from './rpc/get-overview.ts';
 import { getSecret } from './rpc/get-secret.ts';
 import { getWebhook } from './rpc/get-webhook.ts';
 import { getWebhookStats } from './rpc/get-webhook-stats.ts';
@@ -58,6 +59,7 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       cancelRotation: cancelRotation(context),
       getSecret: getSecret(context),
       getWebhookStats: getWebhookStats(context),
+      getOverview: getOverview(context),
       listEventTypes: listEventTypes(),
     }),
     serve(DeliveryService, {

@@ -170,6 +170,7 @@ test('every operation succeeds as the document says', async () => {
   await call('retryDelivery', 202);
   await call('testWebhook', 200);
   await call('getWebhookStats', 200);
+  await call('getOverview', 200);
   await call('rotateSecret', 200);
   await call('getSecret', 200);
   await call('cancelRotation', 200);

@@ -85,6 +85,12 @@ export const cases: Readonly<Record<string, Case>> = {
   },
   'homechef.webhook.v1.WebhookService/GetSecret': { ...aboutWebhook(), roles: ['developer'] },
   'homechef.webhook.v1.WebhookService/GetWebhookStats': { ...aboutWebhook(), shows: 'webhookId' },
+  'homechef.webhook.v1.WebhookService/GetOverview': {
+    asks: [() => ({})],
+    named: [(of) => ({ user_id: of.userId })],
+    roles: everyone,
+    stranger: 'ok',
+  },
   'homechef.webhook.v1.WebhookService/ListEventTypes': { asks: [() => ({})], roles: everyone, stranger: 'ok' },
   'homechef.webhook.v1.DeliveryService/ListDeliveries': {
     asks: [

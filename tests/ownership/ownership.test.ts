@@ -168,7 +168,11 @@ function ownerIn(role: CallerRole, mainRole: CallerRole): string {
 
 // The id of an event that was just published, and where in time a watcher stands, are new in every answer.
 function withoutNews(seen: unknown): string {
-  return JSON.stringify(seen)
-    .replaceAll(/event_[0-9a-z]{26}/g, 'event_')
-    .replaceAll(/\d{16}(-[0-9a-z]{26})?/g, 'cursor');
+  return (
+    JSON.stringify(seen)
+      .replaceAll(/event_[0-9a-z]{26}/g, 'event_')
+      // Of an overview: up to now.
+      .replaceAll(/(until[\\"]*:[\\"]*)[0-9TZ:.-]+/g, '$1now')
+      .replaceAll(/\d{16}(-[0-9a-z]{26})?/g, 'cursor')
+  );
 }

@@ -134,6 +134,7 @@ export function memoryServices(world: World): ServiceEntry[] {
       cancelRotation: unused,
       getSecret: unused,
       getWebhookStats: unused,
+      getOverview: unused,
       listEventTypes: async () => ({ events: [{ name: 'order.created', description: 'x', sample: { n: 1 } }] }),
     }),
     serve(DeliveryService, {

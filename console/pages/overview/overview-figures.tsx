@@ -1,32 +1,33 @@
 // The overview's headline numbers.
+import type { Overview } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { Figures } from '../../components/figures.tsx';
-import { WebhookLink } from '../../components/webhook-name.tsx';
 import { count, percent, plural, shortCount } from '../../format/number.ts';
 import { duration } from '../../format/time.ts';
-import type { Overview } from './overview.ts';
 
 export function OverviewFigures({ overview }: { overview: Overview }) {
-  const { counts, successRate, slowest, summaries } = overview;
-  const troubled = summaries.filter((summary) => summary.trouble >= 1).length;
+  const { counts, successRate, latency, webhooks } = overview;
+  const total = webhooks?.total ?? 0;
+  const troubled = (webhooks?.failing ?? 0) + (webhooks?.disabled ?? 0);
+  const failed = counts?.failed ?? 0;
   return (
     <Figures
       items={[
-        { label: 'Deliveries', value: shortCount(counts.total), note: `to ${plural(summaries.length, 'webhook')}` },
+        { label: 'Deliveries', value: shortCount(counts?.total ?? 0), note: `to ${plural(total, 'webhook')}` },
         {
           label: 'Success rate',
           value: successRate === undefined ? '–' : percent(successRate),
-          note: counts.failed === 0 ? 'nothing given up' : `${count(counts.failed)} given up`,
-          tone: counts.failed === 0 ? undefined : 'bad',
+          note: failed === 0 ? 'nothing given up' : `${count(failed)} given up`,
+          tone: failed === 0 ? undefined : 'bad',
         },
         {
-          label: 'Slowest webhook, p95',
-          value: slowest?.stats.latency === undefined ? '–' : duration(slowest.stats.latency.p95Ms),
-          note: slowest === undefined ? '' : <WebhookLink id={slowest.webhook.id} webhook={slowest.webhook} />,
+          label: 'Latency, p95',
+          value: latency === undefined ? '–' : duration(latency.p95Ms),
+          note: latency === undefined ? '' : `half of them within ${duration(latency.p50Ms)}`,
         },
         {
-          label: 'In trouble',
+          label: 'In trouble now',
           value: count(troubled),
-          note: troubled === 0 ? 'all receivers answer' : `of ${plural(summaries.length, 'webhook')}`,
+          note: troubled === 0 ? 'all receivers answer' : `of ${plural(total, 'webhook')}`,
           tone: troubled === 0 ? undefined : 'bad',
         },
       ]}

@@ -32,6 +32,9 @@ export const counted = (weight = '1'): string =>
     ...buckets.map((n) => `nullif(sum(${weight}) filter (where b = ${n}), 0)::integer as ms_${n}`),
   ].join(', ');
 
+/** Aggregates over rows of sums. */
+export const summed: string = countColumns.map((column) => `coalesce(sum(${column}), 0)::float8 as ${column}`).join(', ');
+
 /** The assignments of `on conflict do update` that add what was to be inserted to row `s`. Types that a row does not tell stay untold. */
 export const added: string = [
   ...['total', ...statusColumns].map((column) => `${column} = s.${column} + excluded.${column}`),

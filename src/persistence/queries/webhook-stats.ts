@@ -1,5 +1,5 @@
 // How the deliveries of one webhook went over a time: counts in buckets, and how long their last attempts took.
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type { DeliveryStatus } from '../../domain/delivery.ts';
 
 export interface StatsRows {
@@ -12,8 +12,12 @@ export interface StatsRows {
  * `bounds` are the first id of every bucket and the first id after the last. One range of (webhook_id, id) a bucket, each row read
  * once; durations are counted, not sorted, because there are far fewer of them than deliveries.
  */
-export async function webhookStats(pool: Pool, webhookId: string, bounds: readonly string[]): Promise<StatsRows> {
-  const result = await pool.query<[number, DeliveryStatus, null, number] | [null, null, number, number]>({
+export async function webhookStats(
+  client: Pool | PoolClient,
+  webhookId: string,
+  bounds: readonly string[],
+): Promise<StatsRows> {
+  const result = await client.query<[number, DeliveryStatus, null, number] | [null, null, number, number]>({
     text: statement,
     values: [webhookId, bounds.slice(0, -1), bounds.slice(1)],
     rowMode: 'array',

@@ -131,6 +131,20 @@ export const examples: Readonly<Record<string, Example>> = {
       bucket_seconds: 86_400,
     },
   },
+  GetOverview: {
+    answer: {
+      since: '2024-01-14T10:00:00.000Z',
+      until: '2024-01-15T10:30:00.000Z',
+      counts,
+      success_rate: 0.983,
+      latency: { p50_ms: 41, p95_ms: 180, p99_ms: 900 },
+      buckets: [{ start: '2024-01-14T10:00:00.000Z', counts }],
+      bucket_seconds: 3600,
+      causes: [{ cause: 'http_503', deliveries: 2 }],
+      worst: [{ webhook, failed: 1, retrying: 1, cause: { cause: 'http_503', deliveries: 2 } }],
+      webhooks: { total: 1, active: 1, failing: 1, disabled: 0 },
+    },
+  },
   ListEventTypes: { answer: { events: [{ ...orderCreated }] } },
   ListDeliveries: {
     answer: { deliveries: [delivery], page: 1, limit: 10, total: 1, total_is_exact: true, next_page_token: '' },

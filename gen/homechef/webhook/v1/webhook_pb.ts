@@ -19,7 +19,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homechef/webhook/v1/webhook.proto.
  */
 export const file_homechef_webhook_v1_webhook: GenFile = /*@__PURE__*/
-  fileDesc("CiFob21lY2hlZi93ZWJob29rL3YxL3dlYmhvb2sucHJvdG8SE2hvbWVjaGVmLndlYmhvb2sudjEi5wQKB1dlYmhvb2sSCgoCaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRILCgN1cmwYAyABKAkSDgoGZXZlbnRzGAQgAygJEhMKC2Rlc2NyaXB0aW9uGAUgASgJEjYKDHJldHJ5X3BvbGljeRgGIAEoCzIgLmhvbWVjaGVmLndlYmhvb2sudjEuUmV0cnlQb2xpY3kSEQoJaXNfYWN0aXZlGAcgASgIEjAKBXNjb3BlGAggASgOMiEuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rU2NvcGUSEwoGc2VjcmV0GAkgASgJSACIAQESEwoLc2VjcmV0X2hpbnQYCiABKAkSRwoOY3VzdG9tX2hlYWRlcnMYCyADKAsyLy5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2suQ3VzdG9tSGVhZGVyc0VudHJ5EhIKCnJhdGVfbGltaXQYDCABKAUSMgoGaGVhbHRoGA0gASgLMiIuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rSGVhbHRoEi4KCmNyZWF0ZWRfYXQYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKEHJvdGF0aW9uX2VuZHNfYXQYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGjQKEkN1c3RvbUhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgkKB19zZWNyZXQixAEKC1JldHJ5UG9saWN5EiMKC21heF9yZXRyaWVzGAEgASgFQgm6SAYaBBgUKABIAIgBARIzCgtyZXRyeV9kZWxheRgCIAEoAUIZukgWEhRAARkAAAAAABj1QCmamZmZmZm5P0gBiAEBEi8KB3RpbWVvdXQYAyABKAFCGbpIFhIUQAEZAAAAAAAATkApAAAAAAAA8D9IAogBAUIOCgxfbWF4X3JldHJpZXNCDgoMX3JldHJ5X2RlbGF5QgoKCF90aW1lb3V0IqoBCg1XZWJob29rSGVhbHRoEhwKFGNvbnNlY3V0aXZlX2ZhaWx1cmVzGAEgASgFEjEKDWZhaWxpbmdfc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD2Rpc2FibGVkX3JlYXNvbhgDIAEoCRIvCgtkaXNhYmxlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAigwEKE0xpc3RXZWJob29rc1JlcXVlc3QSGQoHdXNlcl9pZBgBIAEoCUIIukgFcgMY/wESGQoEcGFnZRgCIAEoBUILukgIGgYYoI0GKAASGAoFbGltaXQYAyABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASKjAQoUTGlzdFdlYmhvb2tzUmVzcG9uc2USLgoId2ViaG9va3MYASADKAsyHC5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2sSDAoEcGFnZRgCIAEoBRINCgVsaW1pdBgDIAEoBRINCgV0b3RhbBgEIAEoBRIWCg50b3RhbF9pc19leGFjdBgFIAEoCBIXCg9uZXh0X3BhZ2VfdG9rZW4YBiABKAkiuQMKFENyZWF0ZVdlYmhvb2tSZXF1ZXN0EhcKA3VybBgBIAEoCUIKukgHcgUQARiAEBIkCgZldmVudHMYAiADKAlCFLpIEZIBDggBEGQYASIGcgQQARhkEh0KC2Rlc2NyaXB0aW9uGAMgASgJQgi6SAVyAxjoBxI2CgxyZXRyeV9wb2xpY3kYBCABKAsyIC5ob21lY2hlZi53ZWJob29rLnYxLlJldHJ5UG9saWN5EhkKB3VzZXJfaWQYBSABKAlCCLpIBXIDGP8BEjoKBXNjb3BlGAYgASgOMiEuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rU2NvcGVCCLpIBYIBAhABEl4KDmN1c3RvbV9oZWFkZXJzGAcgAygLMjwuaG9tZWNoZWYud2ViaG9vay52MS5DcmVhdGVXZWJob29rUmVxdWVzdC5DdXN0b21IZWFkZXJzRW50cnlCCLpIBZoBAhAyEh4KCnJhdGVfbGltaXQYCCABKAVCCrpIBxoFGJBOKAAaNAoSQ3VzdG9tSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiUAoRR2V0V2ViaG9va1JlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kIpcEChRVcGRhdGVXZWJob29rUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSHAoDdXJsGAIgASgJQgq6SAdyBRABGIAQSACIAQESIgoGZXZlbnRzGAMgAygJQhK6SA+SAQwQZBgBIgZyBBABGGQSIgoLZGVzY3JpcHRpb24YBCABKAlCCLpIBXIDGOgHSAGIAQESNgoMcmV0cnlfcG9saWN5GAUgASgLMiAuaG9tZWNoZWYud2ViaG9vay52MS5SZXRyeVBvbGljeRIWCglpc19hY3RpdmUYBiABKAhIAogBARJeCg5jdXN0b21faGVhZGVycxgHIAMoCzI8LmhvbWVjaGVmLndlYmhvb2sudjEuVXBkYXRlV2ViaG9va1JlcXVlc3QuQ3VzdG9tSGVhZGVyc0VudHJ5Qgi6SAWaAQIQMhIcChRjbGVhcl9jdXN0b21faGVhZGVycxgIIAEoCBIjCgpyYXRlX2xpbWl0GAkgASgFQgq6SAcaBRiQTigASAOIAQEaNAoSQ3VzdG9tSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBgoEX3VybEIOCgxfZGVzY3JpcHRpb25CDAoKX2lzX2FjdGl2ZUINCgtfcmF0ZV9saW1pdCJTChREZWxldGVXZWJob29rUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQibgoSVGVzdFdlYmhvb2tSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIbCgpldmVudF90eXBlGAIgASgJQge6SARyAhhkImoKE1Rlc3RXZWJob29rUmVzcG9uc2USEwoLZGVsaXZlcnlfaWQYASABKAkSDwoHc3VjY2VzcxgCIAEoCBItCgdhdHRlbXB0GAMgASgLMhwuaG9tZWNoZWYud2ViaG9vay52MS5BdHRlbXB0IowBChNSb3RhdGVTZWNyZXRSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBImCg1vdmVybGFwX2hvdXJzGAIgASgFQgq6SAcaBRioASgASACIAQFCEAoOX292ZXJsYXBfaG91cnMiVgoXQ29tcGxldGVSb3RhdGlvblJlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kIlQKFUNhbmNlbFJvdGF0aW9uUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQiTwoQR2V0U2VjcmV0UmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQiWgoRR2V0U2VjcmV0UmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEjUKCHByZXZpb3VzGAIgAygLMiMuaG9tZWNoZWYud2ViaG9vay52MS5QcmV2aW91c1NlY3JldCJQCg5QcmV2aW91c1NlY3JldBIOCgZzZWNyZXQYASABKAkSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiqwEKFkdldFdlYmhvb2tTdGF0c1JlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi3AIKDFdlYmhvb2tTdGF0cxISCgp3ZWJob29rX2lkGAEgASgJEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoGY291bnRzGAQgASgLMiEuaG9tZWNoZWYud2ViaG9vay52MS5TdGF0dXNDb3VudHMSGQoMc3VjY2Vzc19yYXRlGAUgASgBSACIAQESOAoHbGF0ZW5jeRgGIAEoCzInLmhvbWVjaGVmLndlYmhvb2sudjEuTGF0ZW5jeVBlcmNlbnRpbGVzEjEKB2J1Y2tldHMYByADKAsyIC5ob21lY2hlZi53ZWJob29rLnYxLlN0YXRzQnVja2V0EhYKDmJ1Y2tldF9zZWNvbmRzGAggASgFQg8KDV9zdWNjZXNzX3JhdGUidgoMU3RhdHVzQ291bnRzEg0KBXRvdGFsGAEgASgFEg8KB3BlbmRpbmcYAiABKAUSEAoIcmV0cnlpbmcYAyABKAUSEQoJZGVsaXZlcmVkGAQgASgFEg4KBmZhaWxlZBgFIAEoBRIRCgljYW5jZWxsZWQYBiABKAUiRAoSTGF0ZW5jeVBlcmNlbnRpbGVzEg4KBnA1MF9tcxgBIAEoARIOCgZwOTVfbXMYAiABKAESDgoGcDk5X21zGAMgASgBImsKC1N0YXRzQnVja2V0EikKBXN0YXJ0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCgZjb3VudHMYAiABKAsyIS5ob21lY2hlZi53ZWJob29rLnYxLlN0YXR1c0NvdW50cyIXChVMaXN0RXZlbnRUeXBlc1JlcXVlc3QiSAoWTGlzdEV2ZW50VHlwZXNSZXNwb25zZRIuCgZldmVudHMYASADKAsyHi5ob21lY2hlZi53ZWJob29rLnYxLkV2ZW50VHlwZSKAAQoJRXZlbnRUeXBlEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSJwoGc2FtcGxlGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBInCgZzY2hlbWEYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0KmEKDFdlYmhvb2tTY29wZRIdChlXRUJIT09LX1NDT1BFX1VOU1BFQ0lGSUVEEAASFgoSV0VCSE9PS19TQ09QRV9VU0VSEAESGgoWV0VCSE9PS19TQ09QRV9QTEFURk9STRACMo4OCg5XZWJob29rU2VydmljZRKJAQoMTGlzdFdlYmhvb2tzEiguaG9tZWNoZWYud2ViaG9vay52MS5MaXN0V2ViaG9va3NSZXF1ZXN0GikuaG9tZWNoZWYud2ViaG9vay52MS5MaXN0V2ViaG9va3NSZXNwb25zZSIkkAIBiucYBQoDAQIDgtPkkwISEhAvYXBpL3YxL3dlYmhvb2tzEoEBCg1DcmVhdGVXZWJob29rEikuaG9tZWNoZWYud2ViaG9vay52MS5DcmVhdGVXZWJob29rUmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayIniucYCAoDAQIDEMkBgtPkkwIVOgEqIhAvYXBpL3YxL3dlYmhvb2tzEoUBCgpHZXRXZWJob29rEiYuaG9tZWNoZWYud2ViaG9vay52MS5HZXRXZWJob29rUmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayIxkAIBiucYBQoDAQIDgtPkkwIfEh0vYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfRKLAQoNVXBkYXRlV2ViaG9vaxIpLmhvbWVjaGVmLndlYmhvb2sudjEuVXBkYXRlV2ViaG9va1JlcXVlc3QaHC5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2siMYrnGAUKAwECA4LT5JMCIjoBKhodL2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0ShQEKDURlbGV0ZVdlYmhvb2sSKS5ob21lY2hlZi53ZWJob29rLnYxLkRlbGV0ZVdlYmhvb2tSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IjGK5xgICgMBAgMQzAGC0+STAh8qHS9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9EpgBCgtUZXN0V2ViaG9vaxInLmhvbWVjaGVmLndlYmhvb2sudjEuVGVzdFdlYmhvb2tSZXF1ZXN0GiguaG9tZWNoZWYud2ViaG9vay52MS5UZXN0V2ViaG9va1Jlc3BvbnNlIjaK5xgFCgMBAgOC0+STAic6ASoiIi9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3Rlc3QSlwEKDFJvdGF0ZVNlY3JldBIoLmhvbWVjaGVmLndlYmhvb2sudjEuUm90YXRlU2VjcmV0UmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayI/iucYBQoDAQIDgtPkkwIwOgEqIisvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9yb3RhdGUtc2VjcmV0EqgBChBDb21wbGV0ZVJvdGF0aW9uEiwuaG9tZWNoZWYud2ViaG9vay52MS5Db21wbGV0ZVJvdGF0aW9uUmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayJIiucYBQoDAQIDgtPkkwI5OgEqIjQvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9yb3RhdGUtc2VjcmV0L2NvbXBsZXRlEqIBCg5DYW5jZWxSb3RhdGlvbhIqLmhvbWVjaGVmLndlYmhvb2sudjEuQ2FuY2VsUm90YXRpb25SZXF1ZXN0GhwuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rIkaK5xgFCgMBAgOC0+STAjc6ASoiMi9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3JvdGF0ZS1zZWNyZXQvY2FuY2VsEpIBCglHZXRTZWNyZXQSJS5ob21lY2hlZi53ZWJob29rLnYxLkdldFNlY3JldFJlcXVlc3QaJi5ob21lY2hlZi53ZWJob29rLnYxLkdldFNlY3JldFJlc3BvbnNlIjaQAgGK5xgDCgEBgtPkkwImEiQvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9zZWNyZXQSmgEKD0dldFdlYmhvb2tTdGF0cxIrLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0V2ViaG9va1N0YXRzUmVxdWVzdBohLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9va1N0YXRzIjeQAgGK5xgFCgMBAgOC0+STAiUSIy9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3N0YXRzEpYBCg5MaXN0RXZlbnRUeXBlcxIqLmhvbWVjaGVmLndlYmhvb2sudjEuTGlzdEV2ZW50VHlwZXNSZXF1ZXN0GisuaG9tZWNoZWYud2ViaG9vay52MS5MaXN0RXZlbnRUeXBlc1Jlc3BvbnNlIiuQAgGK5xgFCgMBAgOC0+STAhkSFy9hcGkvdjEvd2ViaG9va3MvZXZlbnRzQngKF2NvbS5ob21lY2hlZi53ZWJob29rLnYxUAFaRWdpdGh1Yi5jb20vaG9tZWNoZWYvd2ViaG9vay1zZXJ2aWNlL2dlbi9ob21lY2hlZi93ZWJob29rL3YxO3dlYmhvb2t2MaoCE0hvbWVDaGVmLldlYmhvb2suVjFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_empty, file_google_protobuf_struct, file_google_protobuf_timestamp, file_homechef_webhook_v1_delivery, file_homechef_webhook_v1_policy]);
+  fileDesc("CiFob21lY2hlZi93ZWJob29rL3YxL3dlYmhvb2sucHJvdG8SE2hvbWVjaGVmLndlYmhvb2sudjEi5wQKB1dlYmhvb2sSCgoCaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRILCgN1cmwYAyABKAkSDgoGZXZlbnRzGAQgAygJEhMKC2Rlc2NyaXB0aW9uGAUgASgJEjYKDHJldHJ5X3BvbGljeRgGIAEoCzIgLmhvbWVjaGVmLndlYmhvb2sudjEuUmV0cnlQb2xpY3kSEQoJaXNfYWN0aXZlGAcgASgIEjAKBXNjb3BlGAggASgOMiEuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rU2NvcGUSEwoGc2VjcmV0GAkgASgJSACIAQESEwoLc2VjcmV0X2hpbnQYCiABKAkSRwoOY3VzdG9tX2hlYWRlcnMYCyADKAsyLy5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2suQ3VzdG9tSGVhZGVyc0VudHJ5EhIKCnJhdGVfbGltaXQYDCABKAUSMgoGaGVhbHRoGA0gASgLMiIuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rSGVhbHRoEi4KCmNyZWF0ZWRfYXQYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKEHJvdGF0aW9uX2VuZHNfYXQYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGjQKEkN1c3RvbUhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgkKB19zZWNyZXQixAEKC1JldHJ5UG9saWN5EiMKC21heF9yZXRyaWVzGAEgASgFQgm6SAYaBBgUKABIAIgBARIzCgtyZXRyeV9kZWxheRgCIAEoAUIZukgWEhRAARkAAAAAABj1QCmamZmZmZm5P0gBiAEBEi8KB3RpbWVvdXQYAyABKAFCGbpIFhIUQAEZAAAAAAAATkApAAAAAAAA8D9IAogBAUIOCgxfbWF4X3JldHJpZXNCDgoMX3JldHJ5X2RlbGF5QgoKCF90aW1lb3V0IqoBCg1XZWJob29rSGVhbHRoEhwKFGNvbnNlY3V0aXZlX2ZhaWx1cmVzGAEgASgFEjEKDWZhaWxpbmdfc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD2Rpc2FibGVkX3JlYXNvbhgDIAEoCRIvCgtkaXNhYmxlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAigwEKE0xpc3RXZWJob29rc1JlcXVlc3QSGQoHdXNlcl9pZBgBIAEoCUIIukgFcgMY/wESGQoEcGFnZRgCIAEoBUILukgIGgYYoI0GKAASGAoFbGltaXQYAyABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASKjAQoUTGlzdFdlYmhvb2tzUmVzcG9uc2USLgoId2ViaG9va3MYASADKAsyHC5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2sSDAoEcGFnZRgCIAEoBRINCgVsaW1pdBgDIAEoBRINCgV0b3RhbBgEIAEoBRIWCg50b3RhbF9pc19leGFjdBgFIAEoCBIXCg9uZXh0X3BhZ2VfdG9rZW4YBiABKAkiuQMKFENyZWF0ZVdlYmhvb2tSZXF1ZXN0EhcKA3VybBgBIAEoCUIKukgHcgUQARiAEBIkCgZldmVudHMYAiADKAlCFLpIEZIBDggBEGQYASIGcgQQARhkEh0KC2Rlc2NyaXB0aW9uGAMgASgJQgi6SAVyAxjoBxI2CgxyZXRyeV9wb2xpY3kYBCABKAsyIC5ob21lY2hlZi53ZWJob29rLnYxLlJldHJ5UG9saWN5EhkKB3VzZXJfaWQYBSABKAlCCLpIBXIDGP8BEjoKBXNjb3BlGAYgASgOMiEuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rU2NvcGVCCLpIBYIBAhABEl4KDmN1c3RvbV9oZWFkZXJzGAcgAygLMjwuaG9tZWNoZWYud2ViaG9vay52MS5DcmVhdGVXZWJob29rUmVxdWVzdC5DdXN0b21IZWFkZXJzRW50cnlCCLpIBZoBAhAyEh4KCnJhdGVfbGltaXQYCCABKAVCCrpIBxoFGJBOKAAaNAoSQ3VzdG9tSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiUAoRR2V0V2ViaG9va1JlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kIpcEChRVcGRhdGVXZWJob29rUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSHAoDdXJsGAIgASgJQgq6SAdyBRABGIAQSACIAQESIgoGZXZlbnRzGAMgAygJQhK6SA+SAQwQZBgBIgZyBBABGGQSIgoLZGVzY3JpcHRpb24YBCABKAlCCLpIBXIDGOgHSAGIAQESNgoMcmV0cnlfcG9saWN5GAUgASgLMiAuaG9tZWNoZWYud2ViaG9vay52MS5SZXRyeVBvbGljeRIWCglpc19hY3RpdmUYBiABKAhIAogBARJeCg5jdXN0b21faGVhZGVycxgHIAMoCzI8LmhvbWVjaGVmLndlYmhvb2sudjEuVXBkYXRlV2ViaG9va1JlcXVlc3QuQ3VzdG9tSGVhZGVyc0VudHJ5Qgi6SAWaAQIQMhIcChRjbGVhcl9jdXN0b21faGVhZGVycxgIIAEoCBIjCgpyYXRlX2xpbWl0GAkgASgFQgq6SAcaBRiQTigASAOIAQEaNAoSQ3VzdG9tSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBgoEX3VybEIOCgxfZGVzY3JpcHRpb25CDAoKX2lzX2FjdGl2ZUINCgtfcmF0ZV9saW1pdCJTChREZWxldGVXZWJob29rUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQibgoSVGVzdFdlYmhvb2tSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIbCgpldmVudF90eXBlGAIgASgJQge6SARyAhhkImoKE1Rlc3RXZWJob29rUmVzcG9uc2USEwoLZGVsaXZlcnlfaWQYASABKAkSDwoHc3VjY2VzcxgCIAEoCBItCgdhdHRlbXB0GAMgASgLMhwuaG9tZWNoZWYud2ViaG9vay52MS5BdHRlbXB0IowBChNSb3RhdGVTZWNyZXRSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBImCg1vdmVybGFwX2hvdXJzGAIgASgFQgq6SAcaBRioASgASACIAQFCEAoOX292ZXJsYXBfaG91cnMiVgoXQ29tcGxldGVSb3RhdGlvblJlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kIlQKFUNhbmNlbFJvdGF0aW9uUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQiTwoQR2V0U2VjcmV0UmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQiWgoRR2V0U2VjcmV0UmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEjUKCHByZXZpb3VzGAIgAygLMiMuaG9tZWNoZWYud2ViaG9vay52MS5QcmV2aW91c1NlY3JldCJQCg5QcmV2aW91c1NlY3JldBIOCgZzZWNyZXQYASABKAkSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiqwEKFkdldFdlYmhvb2tTdGF0c1JlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi3AIKDFdlYmhvb2tTdGF0cxISCgp3ZWJob29rX2lkGAEgASgJEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoGY291bnRzGAQgASgLMiEuaG9tZWNoZWYud2ViaG9vay52MS5TdGF0dXNDb3VudHMSGQoMc3VjY2Vzc19yYXRlGAUgASgBSACIAQESOAoHbGF0ZW5jeRgGIAEoCzInLmhvbWVjaGVmLndlYmhvb2sudjEuTGF0ZW5jeVBlcmNlbnRpbGVzEjEKB2J1Y2tldHMYByADKAsyIC5ob21lY2hlZi53ZWJob29rLnYxLlN0YXRzQnVja2V0EhYKDmJ1Y2tldF9zZWNvbmRzGAggASgFQg8KDV9zdWNjZXNzX3JhdGUidAoSR2V0T3ZlcnZpZXdSZXF1ZXN0EikKBXNpbmNlGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIZCgd1c2VyX2lkGAIgASgJQgi6SAVyAxj/ARIYCgVsaW1pdBgDIAEoBUIJukgGGgQYMigAIuIDCghPdmVydmlldxIpCgVzaW5jZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKBmNvdW50cxgDIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuU3RhdHVzQ291bnRzEhkKDHN1Y2Nlc3NfcmF0ZRgEIAEoAUgAiAEBEjgKB2xhdGVuY3kYBSABKAsyJy5ob21lY2hlZi53ZWJob29rLnYxLkxhdGVuY3lQZXJjZW50aWxlcxIxCgdidWNrZXRzGAYgAygLMiAuaG9tZWNoZWYud2ViaG9vay52MS5TdGF0c0J1Y2tldBIWCg5idWNrZXRfc2Vjb25kcxgHIAEoBRIxCgZjYXVzZXMYCCADKAsyIS5ob21lY2hlZi53ZWJob29rLnYxLkZhaWx1cmVDYXVzZRIzCgV3b3JzdBgJIAMoCzIkLmhvbWVjaGVmLndlYmhvb2sudjEuVHJvdWJsZWRXZWJob29rEjQKCHdlYmhvb2tzGAogASgLMiIuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rQ291bnRzQg8KDV9zdWNjZXNzX3JhdGUiMQoMRmFpbHVyZUNhdXNlEg0KBWNhdXNlGAEgASgJEhIKCmRlbGl2ZXJpZXMYAiABKAUilAEKD1Ryb3VibGVkV2ViaG9vaxItCgd3ZWJob29rGAEgASgLMhwuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rEg4KBmZhaWxlZBgCIAEoBRIQCghyZXRyeWluZxgDIAEoBRIwCgVjYXVzZRgEIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuRmFpbHVyZUNhdXNlIlEKDVdlYmhvb2tDb3VudHMSDQoFdG90YWwYASABKAUSDgoGYWN0aXZlGAIgASgFEg8KB2ZhaWxpbmcYAyABKAUSEAoIZGlzYWJsZWQYBCABKAUidgoMU3RhdHVzQ291bnRzEg0KBXRvdGFsGAEgASgFEg8KB3BlbmRpbmcYAiABKAUSEAoIcmV0cnlpbmcYAyABKAUSEQoJZGVsaXZlcmVkGAQgASgFEg4KBmZhaWxlZBgFIAEoBRIRCgljYW5jZWxsZWQYBiABKAUiRAoSTGF0ZW5jeVBlcmNlbnRpbGVzEg4KBnA1MF9tcxgBIAEoARIOCgZwOTVfbXMYAiABKAESDgoGcDk5X21zGAMgASgBImsKC1N0YXRzQnVja2V0EikKBXN0YXJ0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCgZjb3VudHMYAiABKAsyIS5ob21lY2hlZi53ZWJob29rLnYxLlN0YXR1c0NvdW50cyIXChVMaXN0RXZlbnRUeXBlc1JlcXVlc3QiSAoWTGlzdEV2ZW50VHlwZXNSZXNwb25zZRIuCgZldmVudHMYASADKAsyHi5ob21lY2hlZi53ZWJob29rLnYxLkV2ZW50VHlwZSKAAQoJRXZlbnRUeXBlEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSJwoGc2FtcGxlGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBInCgZzY2hlbWEYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0KmEKDFdlYmhvb2tTY29wZRIdChlXRUJIT09LX1NDT1BFX1VOU1BFQ0lGSUVEEAASFgoSV0VCSE9PS19TQ09QRV9VU0VSEAESGgoWV0VCSE9PS19TQ09QRV9QTEFURk9STRACMpUPCg5XZWJob29rU2VydmljZRKJAQoMTGlzdFdlYmhvb2tzEiguaG9tZWNoZWYud2ViaG9vay52MS5MaXN0V2ViaG9va3NSZXF1ZXN0GikuaG9tZWNoZWYud2ViaG9vay52MS5MaXN0V2ViaG9va3NSZXNwb25zZSIkkAIBiucYBQoDAQIDgtPkkwISEhAvYXBpL3YxL3dlYmhvb2tzEoEBCg1DcmVhdGVXZWJob29rEikuaG9tZWNoZWYud2ViaG9vay52MS5DcmVhdGVXZWJob29rUmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayIniucYCAoDAQIDEMkBgtPkkwIVOgEqIhAvYXBpL3YxL3dlYmhvb2tzEoUBCgpHZXRXZWJob29rEiYuaG9tZWNoZWYud2ViaG9vay52MS5HZXRXZWJob29rUmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayIxkAIBiucYBQoDAQIDgtPkkwIfEh0vYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfRKLAQoNVXBkYXRlV2ViaG9vaxIpLmhvbWVjaGVmLndlYmhvb2sudjEuVXBkYXRlV2ViaG9va1JlcXVlc3QaHC5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2siMYrnGAUKAwECA4LT5JMCIjoBKhodL2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0ShQEKDURlbGV0ZVdlYmhvb2sSKS5ob21lY2hlZi53ZWJob29rLnYxLkRlbGV0ZVdlYmhvb2tSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5IjGK5xgICgMBAgMQzAGC0+STAh8qHS9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9EpgBCgtUZXN0V2ViaG9vaxInLmhvbWVjaGVmLndlYmhvb2sudjEuVGVzdFdlYmhvb2tSZXF1ZXN0GiguaG9tZWNoZWYud2ViaG9vay52MS5UZXN0V2ViaG9va1Jlc3BvbnNlIjaK5xgFCgMBAgOC0+STAic6ASoiIi9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3Rlc3QSlwEKDFJvdGF0ZVNlY3JldBIoLmhvbWVjaGVmLndlYmhvb2sudjEuUm90YXRlU2VjcmV0UmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayI/iucYBQoDAQIDgtPkkwIwOgEqIisvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9yb3RhdGUtc2VjcmV0EqgBChBDb21wbGV0ZVJvdGF0aW9uEiwuaG9tZWNoZWYud2ViaG9vay52MS5Db21wbGV0ZVJvdGF0aW9uUmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayJIiucYBQoDAQIDgtPkkwI5OgEqIjQvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9yb3RhdGUtc2VjcmV0L2NvbXBsZXRlEqIBCg5DYW5jZWxSb3RhdGlvbhIqLmhvbWVjaGVmLndlYmhvb2sudjEuQ2FuY2VsUm90YXRpb25SZXF1ZXN0GhwuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rIkaK5xgFCgMBAgOC0+STAjc6ASoiMi9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3JvdGF0ZS1zZWNyZXQvY2FuY2VsEpIBCglHZXRTZWNyZXQSJS5ob21lY2hlZi53ZWJob29rLnYxLkdldFNlY3JldFJlcXVlc3QaJi5ob21lY2hlZi53ZWJob29rLnYxLkdldFNlY3JldFJlc3BvbnNlIjaQAgGK5xgDCgEBgtPkkwImEiQvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9zZWNyZXQSmgEKD0dldFdlYmhvb2tTdGF0cxIrLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0V2ViaG9va1N0YXRzUmVxdWVzdBohLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9va1N0YXRzIjeQAgGK5xgFCgMBAgOC0+STAiUSIy9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3N0YXRzEoQBCgtHZXRPdmVydmlldxInLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0T3ZlcnZpZXdSZXF1ZXN0Gh0uaG9tZWNoZWYud2ViaG9vay52MS5PdmVydmlldyItkAIBiucYBQoDAQIDgtPkkwIbEhkvYXBpL3YxL3dlYmhvb2tzL292ZXJ2aWV3EpYBCg5MaXN0RXZlbnRUeXBlcxIqLmhvbWVjaGVmLndlYmhvb2sudjEuTGlzdEV2ZW50VHlwZXNSZXF1ZXN0GisuaG9tZWNoZWYud2ViaG9vay52MS5MaXN0RXZlbnRUeXBlc1Jlc3BvbnNlIiuQAgGK5xgFCgMBAgOC0+STAhkSFy9hcGkvdjEvd2ViaG9va3MvZXZlbnRzQngKF2NvbS5ob21lY2hlZi53ZWJob29rLnYxUAFaRWdpdGh1Yi5jb20vaG9tZWNoZWYvd2ViaG9vay1zZXJ2aWNlL2dlbi9ob21lY2hlZi93ZWJob29rL3YxO3dlYmhvb2t2MaoCE0hvbWVDaGVmLldlYmhvb2suVjFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_empty, file_google_protobuf_struct, file_google_protobuf_timestamp, file_homechef_webhook_v1_delivery, file_homechef_webhook_v1_policy]);
 
 /**
  * An endpoint that somebody registered.
@@ -683,7 +683,7 @@ export type GetWebhookStatsRequest = Message<"homechef.webhook.v1.GetWebhookStat
   webhookId: string;
 
   /**
-   * From when; 24 hours before `until` when not given. At most 30 days before it.
+   * From when; 24 hours before `until` when not given. At most as long before it as statistics are kept, 400 days by default.
    *
    * @generated from field: google.protobuf.Timestamp since = 2;
    */
@@ -714,11 +714,15 @@ export type WebhookStats = Message<"homechef.webhook.v1.WebhookStats"> & {
   webhookId: string;
 
   /**
+   * What was asked for; the start of that day where the log does not reach back so far.
+   *
    * @generated from field: google.protobuf.Timestamp since = 2;
    */
   since?: Timestamp | undefined;
 
   /**
+   * What was made later is not counted: so much may be new that it is counted a little later.
+   *
    * @generated from field: google.protobuf.Timestamp until = 3;
    */
   until?: Timestamp | undefined;
@@ -738,7 +742,8 @@ export type WebhookStats = Message<"homechef.webhook.v1.WebhookStats"> & {
   successRate?: number | undefined;
 
   /**
-   * How long the last attempt of each took; absent when there was none.
+   * How long the last attempt of each took; absent when there was none. Exact up to 2,000 deliveries; beyond, and in
+   * an overview, estimated from a histogram whose steps are 25 %.
    *
    * @generated from field: homechef.webhook.v1.LatencyPercentiles latency = 6;
    */
@@ -752,7 +757,7 @@ export type WebhookStats = Message<"homechef.webhook.v1.WebhookStats"> & {
   buckets: StatsBucket[];
 
   /**
-   * Seconds that one bucket spans.
+   * Seconds that one bucket spans: an hour at least where there are more than 2,000 deliveries, a day or a week in long times.
    *
    * @generated from field: int32 bucket_seconds = 8;
    */
@@ -765,6 +770,219 @@ export type WebhookStats = Message<"homechef.webhook.v1.WebhookStats"> & {
  */
 export const WebhookStatsSchema: GenMessage<WebhookStats> = /*@__PURE__*/
   messageDesc(file_homechef_webhook_v1_webhook, 18);
+
+/**
+ * @generated from message homechef.webhook.v1.GetOverviewRequest
+ */
+export type GetOverviewRequest = Message<"homechef.webhook.v1.GetOverviewRequest"> & {
+  /**
+   * From when; 24 hours ago when not given. At most 30 days ago. Counted from the start of that hour.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 1;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * For services and admins: only this user's webhooks.
+   *
+   * @generated from field: string user_id = 2;
+   */
+  userId: string;
+
+  /**
+   * How many webhooks in trouble to name, 20 when not given.
+   *
+   * @generated from field: int32 limit = 3;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.GetOverviewRequest.
+ * Use `create(GetOverviewRequestSchema)` to create a new message.
+ */
+export const GetOverviewRequestSchema: GenMessage<GetOverviewRequest> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_webhook, 19);
+
+/**
+ * @generated from message homechef.webhook.v1.Overview
+ */
+export type Overview = Message<"homechef.webhook.v1.Overview"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp since = 1;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * What was made later is not counted.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 2;
+   */
+  until?: Timestamp | undefined;
+
+  /**
+   * Deliveries made in that time, by their status now. Counts end at 2,147,483,647.
+   *
+   * @generated from field: homechef.webhook.v1.StatusCounts counts = 3;
+   */
+  counts?: StatusCounts | undefined;
+
+  /**
+   * Delivered among those that came to an end, from 0 to 1; absent when none has.
+   *
+   * @generated from field: optional double success_rate = 4;
+   */
+  successRate?: number | undefined;
+
+  /**
+   * How long the last attempt of each took, estimated; absent when there was none.
+   *
+   * @generated from field: homechef.webhook.v1.LatencyPercentiles latency = 5;
+   */
+  latency?: LatencyPercentiles | undefined;
+
+  /**
+   * The same counts over time, oldest first, without holes.
+   *
+   * @generated from field: repeated homechef.webhook.v1.StatsBucket buckets = 6;
+   */
+  buckets: StatsBucket[];
+
+  /**
+   * Seconds that one bucket spans.
+   *
+   * @generated from field: int32 bucket_seconds = 7;
+   */
+  bucketSeconds: number;
+
+  /**
+   * What is in the way of deliveries that failed or are retried, most frequent first.
+   *
+   * @generated from field: repeated homechef.webhook.v1.FailureCause causes = 8;
+   */
+  causes: FailureCause[];
+
+  /**
+   * The webhooks with the most deliveries of the last seven days of that time that failed or are retried.
+   *
+   * @generated from field: repeated homechef.webhook.v1.TroubledWebhook worst = 9;
+   */
+  worst: TroubledWebhook[];
+
+  /**
+   * All webhooks there are now.
+   *
+   * @generated from field: homechef.webhook.v1.WebhookCounts webhooks = 10;
+   */
+  webhooks?: WebhookCounts | undefined;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.Overview.
+ * Use `create(OverviewSchema)` to create a new message.
+ */
+export const OverviewSchema: GenMessage<Overview> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_webhook, 20);
+
+/**
+ * The last attempt's error.
+ *
+ * @generated from message homechef.webhook.v1.FailureCause
+ */
+export type FailureCause = Message<"homechef.webhook.v1.FailureCause"> & {
+  /**
+   * `http_` and the status of the response, as in `http_500`; or the code of what went wrong, as in `timeout`.
+   *
+   * @generated from field: string cause = 1;
+   */
+  cause: string;
+
+  /**
+   * @generated from field: int32 deliveries = 2;
+   */
+  deliveries: number;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.FailureCause.
+ * Use `create(FailureCauseSchema)` to create a new message.
+ */
+export const FailureCauseSchema: GenMessage<FailureCause> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_webhook, 21);
+
+/**
+ * @generated from message homechef.webhook.v1.TroubledWebhook
+ */
+export type TroubledWebhook = Message<"homechef.webhook.v1.TroubledWebhook"> & {
+  /**
+   * @generated from field: homechef.webhook.v1.Webhook webhook = 1;
+   */
+  webhook?: Webhook | undefined;
+
+  /**
+   * Deliveries given up.
+   *
+   * @generated from field: int32 failed = 2;
+   */
+  failed: number;
+
+  /**
+   * Deliveries that are retried.
+   *
+   * @generated from field: int32 retrying = 3;
+   */
+  retrying: number;
+
+  /**
+   * The most frequent cause of them.
+   *
+   * @generated from field: homechef.webhook.v1.FailureCause cause = 4;
+   */
+  cause?: FailureCause | undefined;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.TroubledWebhook.
+ * Use `create(TroubledWebhookSchema)` to create a new message.
+ */
+export const TroubledWebhookSchema: GenMessage<TroubledWebhook> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_webhook, 22);
+
+/**
+ * @generated from message homechef.webhook.v1.WebhookCounts
+ */
+export type WebhookCounts = Message<"homechef.webhook.v1.WebhookCounts"> & {
+  /**
+   * @generated from field: int32 total = 1;
+   */
+  total: number;
+
+  /**
+   * @generated from field: int32 active = 2;
+   */
+  active: number;
+
+  /**
+   * Active ones whose last attempt failed.
+   *
+   * @generated from field: int32 failing = 3;
+   */
+  failing: number;
+
+  /**
+   * Those that the service disabled.
+   *
+   * @generated from field: int32 disabled = 4;
+   */
+  disabled: number;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.WebhookCounts.
+ * Use `create(WebhookCountsSchema)` to create a new message.
+ */
+export const WebhookCountsSchema: GenMessage<WebhookCounts> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_webhook, 23);
 
 /**
  * @generated from message homechef.webhook.v1.StatusCounts
@@ -806,7 +1024,7 @@ export type StatusCounts = Message<"homechef.webhook.v1.StatusCounts"> & {
  * Use `create(StatusCountsSchema)` to create a new message.
  */
 export const StatusCountsSchema: GenMessage<StatusCounts> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 19);
+  messageDesc(file_homechef_webhook_v1_webhook, 24);
 
 /**
  * @generated from message homechef.webhook.v1.LatencyPercentiles
@@ -839,7 +1057,7 @@ export type LatencyPercentiles = Message<"homechef.webhook.v1.LatencyPercentiles
  * Use `create(LatencyPercentilesSchema)` to create a new message.
  */
 export const LatencyPercentilesSchema: GenMessage<LatencyPercentiles> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 20);
+  messageDesc(file_homechef_webhook_v1_webhook, 25);
 
 /**
  * @generated from message homechef.webhook.v1.StatsBucket
@@ -861,7 +1079,7 @@ export type StatsBucket = Message<"homechef.webhook.v1.StatsBucket"> & {
  * Use `create(StatsBucketSchema)` to create a new message.
  */
 export const StatsBucketSchema: GenMessage<StatsBucket> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 21);
+  messageDesc(file_homechef_webhook_v1_webhook, 26);
 
 /**
  * @generated from message homechef.webhook.v1.ListEventTypesRequest
@@ -874,7 +1092,7 @@ export type ListEventTypesRequest = Message<"homechef.webhook.v1.ListEventTypesR
  * Use `create(ListEventTypesRequestSchema)` to create a new message.
  */
 export const ListEventTypesRequestSchema: GenMessage<ListEventTypesRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 22);
+  messageDesc(file_homechef_webhook_v1_webhook, 27);
 
 /**
  * @generated from message homechef.webhook.v1.ListEventTypesResponse
@@ -891,7 +1109,7 @@ export type ListEventTypesResponse = Message<"homechef.webhook.v1.ListEventTypes
  * Use `create(ListEventTypesResponseSchema)` to create a new message.
  */
 export const ListEventTypesResponseSchema: GenMessage<ListEventTypesResponse> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 23);
+  messageDesc(file_homechef_webhook_v1_webhook, 28);
 
 /**
  * One kind of event that can be subscribed to.
@@ -933,7 +1151,7 @@ export type EventType = Message<"homechef.webhook.v1.EventType"> & {
  * Use `create(EventTypeSchema)` to create a new message.
  */
 export const EventTypeSchema: GenMessage<EventType> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 24);
+  messageDesc(file_homechef_webhook_v1_webhook, 29);
 
 /**
  * Which events a webhook gets.
@@ -1093,6 +1311,17 @@ export const WebhookService: GenService<{
     methodKind: "unary";
     input: typeof GetWebhookStatsRequestSchema;
     output: typeof WebhookStatsSchema;
+  },
+  /**
+   * How all webhooks of the caller do, in one answer: totals, what went wrong, and which webhooks are in trouble and why.
+   * Services and admins see everybody's, or those of one user.
+   *
+   * @generated from rpc homechef.webhook.v1.WebhookService.GetOverview
+   */
+  getOverview: {
+    methodKind: "unary";
+    input: typeof GetOverviewRequestSchema;
+    output: typeof OverviewSchema;
   },
   /**
    * The catalogue of event types.
