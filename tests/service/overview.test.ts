@@ -58,7 +58,11 @@ async function inLog(where: string): Promise<Record<string, number>> {
   );
   const total = rows.reduce((sum, { n }) => sum + n, 0);
   return {
-    ...{ pending: 0, retrying: 0, delivered: 0, failed: 0, cancelled: 0 },
+    pending: 0,
+    retrying: 0,
+    delivered: 0,
+    failed: 0,
+    cancelled: 0,
     ...Object.fromEntries(rows.map(({ key, n }) => [key, n])),
     total,
   };
