@@ -138,7 +138,14 @@ async function measure(): Promise<void> {
   }
   const list = (principal: Principal, webhook: string, eventType: string) => () =>
     listDeliveries(context, principal, {
-      ...{ status: null, eventId: '', sinceMs: null, untilMs: null, userId: '', page: 0, limit: 20, pageToken: '' },
+      status: null,
+      eventId: '',
+      sinceMs: null,
+      untilMs: null,
+      userId: '',
+      page: 0,
+      limit: 20,
+      pageToken: '',
       webhookId: webhook,
       eventType,
     });
