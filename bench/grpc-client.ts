@@ -13,7 +13,7 @@ const FRAME_HEADER_BYTES = 9;
 const MAX_FRAME_BYTES = 16_384;
 const ANSWERS: SizeLimit = {
   maxBytes: 1_048_576,
-  refusal: () => new ServiceError('internal', 'internal', 'An answer is longer than any should be.'),
+  refusal: () => new ServiceError('internal', 'An answer is longer than any should be.'),
 };
 const WINDOW_BYTES = 2 ** 30;
 const FIRST_WINDOW_BYTES = 65_535;

@@ -43,5 +43,5 @@ function add(counts: Map<string, number>, key: string, by: number): void {
 
 function refused(whose: string, limit: number): ServiceError {
   const message = `${limit} test sends of ${whose} are under way; wait for one of them to end.`;
-  return new ServiceError('resource_exhausted', 'test_limit_reached', message, { retryAfterMs: RETRY_AFTER_MS });
+  return new ServiceError('test_limit_reached', message, { retryAfterMs: RETRY_AFTER_MS });
 }

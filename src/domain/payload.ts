@@ -25,7 +25,7 @@ export function parsePayload(bytes: Uint8Array, maxBytes: number, field: string)
     value = parseExactJson(utf8.decode(bytes), shape, field);
   } catch (cause) {
     if (cause instanceof ServiceError) throw cause;
-    throw new ServiceError('invalid_argument', 'payload_malformed', `${field}: is not well-formed UTF-8 JSON`, {
+    throw new ServiceError('payload_malformed', `${field}: is not well-formed UTF-8 JSON`, {
       violations: [{ field, message: 'is not well-formed UTF-8 JSON' }],
       cause,
     });
@@ -74,7 +74,7 @@ function tooDeep(field: string): ServiceError {
 
 function tooLarge(size: number, maxBytes: number, field: string): ServiceError {
   const message = `is ${size} bytes, more than the ${maxBytes} allowed`;
-  return new ServiceError('resource_exhausted', 'payload_too_large', `${field}: ${message}`, {
+  return new ServiceError('payload_too_large', `${field}: ${message}`, {
     violations: [{ field, message }],
   });
 }

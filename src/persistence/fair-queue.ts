@@ -128,6 +128,6 @@ export class FairQueue {
 
   #refused(): ServiceError {
     const message = `${this.#options.refusal}; try again in a moment.`;
-    return new ServiceError('resource_exhausted', 'overloaded', message, { retryAfterMs: RETRY_AFTER_MS });
+    return new ServiceError('overloaded', message, { retryAfterMs: RETRY_AFTER_MS });
   }
 }

@@ -70,5 +70,5 @@ export function createReports(database: DatabaseConfig, onError: OnPoolError): R
 
 function tooLarge(cause: unknown): ServiceError {
   const message = `The report took longer than ${STATEMENT_TIMEOUT_MS / 1000} s: ask for a shorter time, or for one webhook.`;
-  return new ServiceError('deadline_exceeded', 'deadline_exceeded', message, { cause });
+  return new ServiceError('deadline_exceeded', message, { cause });
 }

@@ -12,7 +12,7 @@ export function isDataError(error: unknown): boolean {
 
 /** Any failure of the database to take or answer a statement. */
 export function storeUnavailable(cause: unknown): ServiceError {
-  return new ServiceError('unavailable', 'store_unavailable', 'The database does not answer; try again in a moment.', {
+  return new ServiceError('store_unavailable', 'The database does not answer; try again in a moment.', {
     retryAfterMs: RETRY_AFTER_MS,
     cause,
   });

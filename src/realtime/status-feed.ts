@@ -100,14 +100,9 @@ export class StatusFeed implements LongRunning, WatcherFeed {
   async watch(options: { filter: WatchFilter; caller: string; fromMicros: number | null }): Promise<Watcher> {
     if (this.#isDrained) throw shuttingDown();
     if (options.fromMicros !== null && options.fromMicros < (Date.now() - MAX_PAST_MS) * 1000) {
-      throw new ServiceError(
-        'invalid_argument',
-        'cursor_invalid',
-        'after: is more than a day old; read the list of deliveries',
-        {
-          violations: [{ field: 'after', message: 'is more than a day old; read the list of deliveries' }],
-        },
-      );
+      throw new ServiceError('cursor_invalid', 'after: is more than a day old; read the list of deliveries', {
+        violations: [{ field: 'after', message: 'is more than a day old; read the list of deliveries' }],
+      });
     }
     this.#checkLimits(options.caller);
     const watcher = new Watcher(this, options);
@@ -176,10 +171,10 @@ export class StatusFeed implements LongRunning, WatcherFeed {
     const max = this.#options.maxWatchersPerUser;
     if ((this.#perCaller.get(caller) ?? 0) >= max) {
       const message = `You may have ${max} streams and WebSockets open; close one first.`;
-      throw new ServiceError('resource_exhausted', 'watcher_limit_reached', message);
+      throw new ServiceError('watcher_limit_reached', message);
     }
     if (this.#watcherCount >= MAX_WATCHERS) {
-      throw new ServiceError('resource_exhausted', 'overloaded', 'This process has as many watchers as it takes; try another.');
+      throw new ServiceError('overloaded', 'This process has as many watchers as it takes; try another.');
     }
   }
 
@@ -276,5 +271,5 @@ export class StatusFeed implements LongRunning, WatcherFeed {
 }
 
 function shuttingDown(): ServiceError {
-  return new ServiceError('unavailable', 'shutting_down', 'This process is stopping; try another.', { retryAfterMs: 1000 });
+  return new ServiceError('shutting_down', 'This process is stopping; try another.', { retryAfterMs: 1000 });
 }

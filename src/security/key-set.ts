@@ -103,5 +103,5 @@ async function download(url: string): Promise<JSONWebKeySet> {
 
 function unavailable(retryAfterMs: number, cause?: unknown): ServiceError {
   const message = 'The key of this token is not known, and the key server does not answer; try again in a moment.';
-  return new ServiceError('unavailable', 'keys_unavailable', message, { retryAfterMs, cause });
+  return new ServiceError('keys_unavailable', message, { retryAfterMs, cause });
 }

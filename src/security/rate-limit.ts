@@ -92,7 +92,7 @@ export class RateLimit {
 
 function tooMany(waitMs: number): ServiceError {
   const seconds = Math.ceil(waitMs / 1000);
-  return new ServiceError('resource_exhausted', 'rate_limited', `Too many calls; try again in ${seconds} s.`, {
+  return new ServiceError('rate_limited', `Too many calls; try again in ${seconds} s.`, {
     retryAfterMs: waitMs,
   });
 }

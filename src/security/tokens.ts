@@ -95,7 +95,7 @@ export class TokenVerifier {
    */
   async verify(authorization: string | null): Promise<Principal> {
     const token = tokenIn(authorization);
-    if (token === null) throw new ServiceError('unauthenticated', 'token_missing', 'This call needs a bearer token.');
+    if (token === null) throw new ServiceError('token_missing', 'This call needs a bearer token.');
     const nowMs = Date.now();
     const principal = principalOf(await this.#payload(token), nowMs);
     const untilMs = Math.min(nowMs + VERIFIED_MS, principal.expiresAtMs + LEEWAY_SECONDS * 1000);
@@ -163,11 +163,11 @@ function principalOf({ sub, role, iat, exp }: JWTPayload, nowMs: number): Princi
 }
 
 function refused(why: string, cause?: unknown): ServiceError {
-  return new ServiceError('unauthenticated', 'token_invalid', `The bearer token was refused: ${why}.`, { cause });
+  return new ServiceError('token_invalid', `The bearer token was refused: ${why}.`, { cause });
 }
 
 function forged(why: string, cause?: unknown): ForgedToken {
-  return new ForgedToken('unauthenticated', 'token_invalid', `The bearer token was refused: ${why}.`, { cause });
+  return new ForgedToken('token_invalid', `The bearer token was refused: ${why}.`, { cause });
 }
 
 /** A token as this service accepts it, signed with JWT_SECRET: for development and tests. */

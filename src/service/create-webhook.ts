@@ -31,7 +31,7 @@ export async function createWebhook(
 ): Promise<WebhookView> {
   const userId = newOwnerId(principal, input.userId);
   if (input.scope === 'platform' && principal.role !== 'admin') {
-    throw new ServiceError('permission_denied', 'role_not_allowed', 'Only admins create webhooks with scope platform.');
+    throw new ServiceError('role_not_allowed', 'Only admins create webhooks with scope platform.');
   }
   const url = context.checkUrl(input.url);
   checkEventTypes(input.events);
@@ -51,7 +51,7 @@ export async function createWebhook(
       const count = await transaction.count(WebhookEndpoint, { deletedAt: null });
       if (count >= context.config.maxWebhooksPerUser) {
         const message = `A user may have ${context.config.maxWebhooksPerUser} webhooks; delete one first.`;
-        throw new ServiceError('resource_exhausted', 'webhook_limit_reached', message);
+        throw new ServiceError('webhook_limit_reached', message);
       }
       const created = transaction.create(WebhookEndpoint, {
         id,

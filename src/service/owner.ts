@@ -26,7 +26,7 @@ export function newOwnerId(principal: Principal, requestedUserId: string): strin
 
 function notYours(message: string): ServiceError {
   const violations = [{ field: 'user_id', message }];
-  return new ServiceError('permission_denied', 'role_not_allowed', `user_id: ${message}`, { violations });
+  return new ServiceError('role_not_allowed', `user_id: ${message}`, { violations });
 }
 
 function seesEveryone(principal: Principal): boolean {

@@ -218,26 +218,26 @@ function splitRepeats(events: readonly EventRow[]): { firsts: EventRow[]; repeat
 
 function idempotencyKeyReused(): ServiceError {
   const message = 'was used with another body in the last 24 hours; use a new key for a new event';
-  return new ServiceError('already_exists', 'idempotency_key_reused', `idempotency_key: ${message}`, {
+  return new ServiceError('idempotency_key_reused', `idempotency_key: ${message}`, {
     violations: [{ field: 'idempotency_key', message }],
   });
 }
 
 function broadcastTooLarge(): ServiceError {
   const message = `is owed to more than ${MAX_BROADCAST_WEBHOOKS} webhooks; publish to parts of the users with user_ids`;
-  return new ServiceError('failed_precondition', 'broadcast_too_large', `audience.broadcast: ${message}`, {
+  return new ServiceError('broadcast_too_large', `audience.broadcast: ${message}`, {
     violations: [{ field: 'audience.broadcast', message }],
   });
 }
 
 function tooManyBroadcasts(): ServiceError {
-  return new ServiceError('resource_exhausted', 'overloaded', 'Too many broadcasts are waiting; try again in a second.', {
+  return new ServiceError('overloaded', 'Too many broadcasts are waiting; try again in a second.', {
     retryAfterMs: OVERLOADED_RETRY_MS,
   });
 }
 
 function overloaded(): ServiceError {
-  return new ServiceError('resource_exhausted', 'overloaded', 'Too much is waiting to be written; try again in a second.', {
+  return new ServiceError('overloaded', 'Too much is waiting to be written; try again in a second.', {
     retryAfterMs: OVERLOADED_RETRY_MS,
   });
 }

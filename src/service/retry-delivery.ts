@@ -48,9 +48,5 @@ async function schedule(context: ManagementContext, row: DeliveryRow): Promise<v
 }
 
 export function webhookInactive(): ServiceError {
-  return new ServiceError(
-    'failed_precondition',
-    'webhook_inactive',
-    'The webhook is disabled or deleted: nothing can be sent to it.',
-  );
+  return new ServiceError('webhook_inactive', 'The webhook is disabled or deleted: nothing can be sent to it.');
 }

@@ -44,7 +44,6 @@ export function cancelRotation(context: ManagementContext, principal: Principal,
     const [before, ...earlier] = unexpired(webhook.previousSecrets, now.getTime());
     if (before === undefined) {
       throw new ServiceError(
-        'failed_precondition',
         'rotation_not_running',
         'No rotation of this webhook is under way, so there is no earlier secret to go back to.',
       );

@@ -63,14 +63,9 @@ export async function testWebhook(
 }
 
 function noSocket(): ServiceError {
-  return new ServiceError(
-    'resource_exhausted',
-    'overloaded',
-    'This process has no socket to spare for a test; try again later.',
-    {
-      retryAfterMs: NO_SOCKET_RETRY_MS,
-    },
-  );
+  return new ServiceError('overloaded', 'This process has no socket to spare for a test; try again later.', {
+    retryAfterMs: NO_SOCKET_RETRY_MS,
+  });
 }
 
 interface Sample {

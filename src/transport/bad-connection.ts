@@ -16,7 +16,7 @@ export function refuseBadConnection(error: Error & { code?: string }, socket: So
     return;
   }
   const [status, message] = REFUSALS[error.code ?? ''] ?? ['400 Bad Request', 'The request is not well-formed HTTP.'];
-  const body = JSON.stringify(restErrorBody(new ServiceError('invalid_argument', 'body_malformed', message), randomUUID()));
+  const body = JSON.stringify(restErrorBody(new ServiceError('body_malformed', message), randomUUID()));
   socket.end(
     `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
     () => socket.destroy(),

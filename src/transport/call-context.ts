@@ -90,7 +90,7 @@ export function findPrincipal(values: ContextValues): Principal | null {
 /** The caller. Only public calls have none, and they do not ask. */
 export function principalOf(call: { readonly values: ContextValues }): Principal {
   const principal = findPrincipal(call.values);
-  if (principal === null) throw new ServiceError('unauthenticated', 'token_missing', 'This call needs a bearer token.');
+  if (principal === null) throw new ServiceError('token_missing', 'This call needs a bearer token.');
   return principal;
 }
 

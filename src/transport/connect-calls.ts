@@ -77,10 +77,10 @@ function unreadable(
   contentType: string,
 ): ServiceError | null {
   if (handler.method.methodKind === 'bidi_streaming' && httpVersion.startsWith('1.')) {
-    return new ServiceError('unimplemented', 'unimplemented', 'Streams both ways need HTTP/2: call the gRPC port.');
+    return new ServiceError('unimplemented', 'Streams both ways need HTTP/2: call the gRPC port.');
   }
   if (!handler.allowedMethods.includes(method)) {
-    return new ServiceError('unimplemented', 'method_not_allowed', `This call takes ${handler.allowedMethods.join(', ')}.`);
+    return new ServiceError('method_not_allowed', `This call takes ${handler.allowedMethods.join(', ')}.`);
   }
   const isRead =
     method === 'GET'
@@ -88,7 +88,7 @@ function unreadable(
       : contentType !== '' && handler.supportedContentType(contentType);
   if (isRead) return null;
   const message = method === 'GET' ? 'encoding must be json or proto.' : 'This call does not read that media type here.';
-  return new ServiceError('invalid_argument', 'media_type_unsupported', message);
+  return new ServiceError('media_type_unsupported', message);
 }
 
 // Down the call chain all the same: who has no token learns that first, and the call is logged, counted and limited like any other.

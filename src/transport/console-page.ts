@@ -124,11 +124,7 @@ function readIfThere(file: string): Buffer | null {
 
 function send(asset: Asset | null, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (asset === null) {
-    throw new ServiceError(
-      'unavailable',
-      'store_unavailable',
-      'The console has not been built: npm run build:console builds it.',
-    );
+    throw new ServiceError('store_unavailable', 'The console has not been built: npm run build:console builds it.');
   }
   return sendAsset(asset, request, reply);
 }
@@ -139,20 +135,16 @@ async function developmentToken(request: FastifyRequest, config: Pick<Config, 't
   // Another site's page cannot read the answer, and gets none.
   const site = request.headers['sec-fetch-site'];
   if (site !== undefined && site !== 'same-origin' && site !== 'none') {
-    throw new ServiceError('permission_denied', 'role_not_allowed', 'Only the console itself may ask for a token.');
+    throw new ServiceError('role_not_allowed', 'Only the console itself may ask for a token.');
   }
   // The socket's own address: a service that listens everywhere and was left in development must not hand out tokens to everybody.
   if (!LOOPBACK.test(request.socket.remoteAddress ?? '')) {
-    throw new ServiceError(
-      'permission_denied',
-      'role_not_allowed',
-      'A token in one click is for this machine only; see npm run token.',
-    );
+    throw new ServiceError('role_not_allowed', 'A token in one click is for this machine only; see npm run token.');
   }
   requireLocalHost(request.headers.host);
   const { role } = request.query as { role?: unknown };
   if (role !== 'developer' && role !== 'service' && role !== 'admin') {
-    throw new ServiceError('invalid_argument', 'field_invalid', 'role: must be developer, service or admin', {
+    throw new ServiceError('field_invalid', 'role: must be developer, service or admin', {
       violations: [{ field: 'role', message: 'must be developer, service or admin' }],
     });
   }

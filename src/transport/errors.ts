@@ -65,13 +65,13 @@ export function toServiceError(thrown: unknown): ServiceError {
 }
 
 export function deadlineExceeded(cause?: unknown): ServiceError {
-  return new ServiceError('deadline_exceeded', 'deadline_exceeded', 'The deadline passed before the answer was ready.', {
+  return new ServiceError('deadline_exceeded', 'The deadline passed before the answer was ready.', {
     cause,
   });
 }
 
 export function shuttingDown(): ServiceError {
-  return new ServiceError('unavailable', 'shutting_down', 'This process is stopping; try another.', {
+  return new ServiceError('shutting_down', 'This process is stopping; try another.', {
     retryAfterMs: SHUTDOWN_RETRY_AFTER_MS,
   });
 }
@@ -79,24 +79,23 @@ export function shuttingDown(): ServiceError {
 // Connect's own errors come from its protocol layer. Its texts about the caller's bytes are kept; about us it says nothing.
 function fromConnectError(error: ConnectError): ServiceError {
   if (error.cause instanceof ServiceError) return error.cause;
-  const is = (code: ErrorCode, reason: Reason, message = error.rawMessage) =>
-    new ServiceError(code, reason, message, { cause: error });
+  const is = (reason: Reason, message = error.rawMessage) => new ServiceError(reason, message, { cause: error });
   switch (error.code) {
     case Code.InvalidArgument:
-      return is('invalid_argument', 'body_malformed');
+      return is('body_malformed');
     case Code.ResourceExhausted:
-      return is('invalid_argument', 'message_too_large', 'The message is larger than this service reads.');
+      return is('message_too_large', 'The message is larger than this service reads.');
     case Code.DeadlineExceeded:
       return deadlineExceeded(error);
     case Code.Canceled:
     case Code.Aborted:
-      return is('canceled', 'request_canceled', 'The caller went away.');
+      return is('request_canceled', 'The caller went away.');
     case Code.Unimplemented:
-      return is('unimplemented', 'unimplemented');
+      return is('unimplemented');
     default:
       // The caller went away, with its stream or while an answer was being written to it.
       if (isBrokenWrite(error.cause) || STREAM_CLOSED.test(error.rawMessage))
-        return is('canceled', 'request_canceled', 'The caller went away.');
+        return is('request_canceled', 'The caller went away.');
       return internal(error);
   }
 }
@@ -109,7 +108,7 @@ function isBrokenWrite(cause: unknown): boolean {
 }
 
 function internal(cause: unknown): ServiceError {
-  return new ServiceError('internal', 'internal', 'Something went wrong on our side.', { cause });
+  return new ServiceError('internal', 'Something went wrong on our side.', { cause });
 }
 
 function isAbort(thrown: unknown): boolean {

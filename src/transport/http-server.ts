@@ -159,7 +159,7 @@ function refuseBadHost(request: FastifyRequest): void {
   if (request.raw.httpVersion === '1.0') request.raw.headers.host ??= 'localhost';
   const { host } = request.headers;
   if (host !== undefined && host !== '' && URL.canParse(`http://${host}`)) return;
-  throw new ServiceError('invalid_argument', 'body_malformed', 'The Host header is missing or malformed.');
+  throw new ServiceError('body_malformed', 'The Host header is missing or malformed.');
 }
 
 type SendError = (thrown: unknown, request: FastifyRequest, reply: FastifyReply) => void;
@@ -190,8 +190,8 @@ async function* endedLate(
 function nothingAt(request: FastifyRequest): ServiceError {
   const [path] = request.url.split('?', 1);
   return rpcProtocolOf(request.headers) === null
-    ? new ServiceError('not_found', 'route_not_found', `There is nothing at ${path}.`)
-    : new ServiceError('unimplemented', 'unimplemented', `There is no call at ${path}.`);
+    ? new ServiceError('route_not_found', `There is nothing at ${path}.`)
+    : new ServiceError('unimplemented', `There is no call at ${path}.`);
 }
 
 /** Fastify's own refusals, in our words; null for anything else. */
@@ -202,12 +202,12 @@ function fromFastify(thrown: unknown): ServiceError | null {
   if (typeof statusCode !== 'number' || statusCode >= 500) return null;
   switch (statusCode) {
     case 413:
-      return new ServiceError('invalid_argument', 'message_too_large', 'The body is larger than this service reads.', {
+      return new ServiceError('message_too_large', 'The body is larger than this service reads.', {
         cause: thrown,
       });
     case 415:
-      return new ServiceError('invalid_argument', 'media_type_unsupported', 'Send application/json.', { cause: thrown });
+      return new ServiceError('media_type_unsupported', 'Send application/json.', { cause: thrown });
     default:
-      return new ServiceError('invalid_argument', 'body_malformed', 'The request is malformed.', { cause: thrown });
+      return new ServiceError('body_malformed', 'The request is malformed.', { cause: thrown });
   }
 }

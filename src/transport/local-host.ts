@@ -7,7 +7,6 @@ import { ServiceError } from '../domain/errors.ts';
 export function requireLocalHost(host: string | undefined): void {
   if (isLocal(host)) return;
   throw new ServiceError(
-    'permission_denied',
     'role_not_allowed',
     'Development trusts callers that name it localhost, or by its address; use a token.',
   );

@@ -39,7 +39,7 @@ function refuseOthers(app: FastifyInstance, url: string, methods: readonly strin
     exposeHeadRoute: false,
     onRequest: async (_request, reply) => {
       reply.header('allow', allowed);
-      throw new ServiceError('unimplemented', 'method_not_allowed', `This path takes ${allowed}.`);
+      throw new ServiceError('method_not_allowed', `This path takes ${allowed}.`);
     },
     handler: () => {},
   });

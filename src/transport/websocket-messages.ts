@@ -117,12 +117,12 @@ export function watchRequestOfQuery(parameters: readonly (readonly [name: string
   }
 }
 
-function namedAsInQuery({ code, reason, violations, cause }: ServiceError): ServiceError {
+function namedAsInQuery({ reason, violations, cause }: ServiceError): ServiceError {
   const named = violations.map(({ field, message }) => {
     const [base = ''] = field.split('[', 1);
     const name = Object.keys(QUERY_FIELDS).find((key) => QUERY_FIELDS[key]?.field === base);
     return { field: name ?? field, message };
   });
   const [first] = named;
-  return new ServiceError(code, reason, `${first?.field}: ${first?.message}`, { violations: named, cause });
+  return new ServiceError(reason, `${first?.field}: ${first?.message}`, { violations: named, cause });
 }

@@ -104,7 +104,7 @@ function addRoutes(app: FastifyInstance, { sessions, admissions, context, log, .
     },
     handler: (_request, reply) => {
       reply.header('upgrade', 'websocket');
-      throw new ServiceError('failed_precondition', 'upgrade_required', 'Connect here with a WebSocket.');
+      throw new ServiceError('upgrade_required', 'Connect here with a WebSocket.');
     },
     wsHandler: (socket: WebSocket, request) => {
       const admission = admissions.get(request.raw);
@@ -199,7 +199,6 @@ function checkOrigin(request: FastifyRequest, allowed: readonly string[]): void 
   // With its scheme: a page that came without TLS may be anybody's.
   if (URL.canParse(origin) && origin === new URL(`${request.isSecure ? 'https' : 'http'}://${host}`).origin) return;
   throw new ServiceError(
-    'permission_denied',
     'role_not_allowed',
     'This origin may not connect; CORS_ORIGINS lists those that may, and TRUST_PROXY says that a proxy ends TLS.',
   );

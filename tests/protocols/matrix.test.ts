@@ -2,8 +2,7 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { existsSync } from 'node:fs';
-import { reasons } from '../../src/domain/errors.ts';
-import { codes } from '../../src/transport/openapi/errors.ts';
+import { codeOf, reasons } from '../../src/domain/errors.ts';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { restClient } from '../fixtures/rest.ts';
@@ -62,7 +61,7 @@ test.each(rows)('$name: $reason', { timeout: 60_000 }, async (row) => {
     const { told } = asked;
     const field = typeof row.field === 'function' ? row.field(protocol) : row.field;
     const expected = {
-      code: codes[row.reason],
+      code: codeOf(row.reason),
       reason: row.reason,
       fields: field === undefined ? [] : [protocol.fieldName(field)],
     };
@@ -73,7 +72,7 @@ test.each(rows)('$name: $reason', { timeout: 60_000 }, async (row) => {
     if (!isAnswered || (!isItem && !/^[\w.-]{8,}$/.test(told.requestId ?? '')))
       wrong.push({ protocol: protocol.name, ...told });
   }
-  expect({ row: row.name, expected: `${codes[row.reason]} ${row.reason} ${String(row.field ?? '')}`, wrong }).toMatchObject({
+  expect({ row: row.name, expected: `${codeOf(row.reason)} ${row.reason} ${String(row.field ?? '')}`, wrong }).toMatchObject({
     wrong: [],
   });
   expect(cells).toBeGreaterThan(0);

@@ -85,9 +85,9 @@ export class World {
 
 /** `Bearer developer:user123`, with `:<ms>` behind it for a token that expires so soon. */
 export async function verifyToken(header: string | null): Promise<Principal> {
-  if (header === null) throw new ServiceError('unauthenticated', 'token_missing', 'Send a bearer token.');
+  if (header === null) throw new ServiceError('token_missing', 'Send a bearer token.');
   const match = /^Bearer (developer|service|admin):(\w+)(?::(\d+))?$/.exec(header);
-  if (match === null) throw new ServiceError('unauthenticated', 'token_invalid', 'The token is not valid.');
+  if (match === null) throw new ServiceError('token_invalid', 'The token is not valid.');
   const [, role, userId, ms] = match;
   return { userId: userId ?? '', role: role as Principal['role'], expiresAtMs: Date.now() + Number(ms ?? 3_600_000) };
 }

@@ -66,7 +66,7 @@ export function createBodyBudget({ maxBatchBytes }: { readonly maxBatchBytes: nu
 }
 
 function overloaded(what: string): ServiceError {
-  return new ServiceError('resource_exhausted', 'overloaded', `${what} is being uploaded at once; try again in a second.`, {
+  return new ServiceError('overloaded', `${what} is being uploaded at once; try again in a second.`, {
     retryAfterMs: RETRY_AFTER_MS,
   });
 }

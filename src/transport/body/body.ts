@@ -98,5 +98,5 @@ export class Body {
 }
 
 function gone(cause?: unknown): ServiceError {
-  return new ServiceError('canceled', 'request_canceled', 'The caller went away.', { cause });
+  return new ServiceError('request_canceled', 'The caller went away.', { cause });
 }

@@ -25,7 +25,7 @@ const PACKINGS: Readonly<Record<string, Packing>> = {
 };
 
 export function malformed(cause?: unknown): ServiceError {
-  return new ServiceError('invalid_argument', 'body_malformed', 'The message is not well-formed protobuf.', {
+  return new ServiceError('body_malformed', 'The message is not well-formed protobuf.', {
     cause,
   });
 }
@@ -102,11 +102,7 @@ export class Unpacker {
     const packing = isPacked && Object.hasOwn(PACKINGS, encoding) ? PACKINGS[encoding] : undefined;
     if (isPacked && packing === undefined) {
       const known = Object.keys(PACKINGS).join(',');
-      throw new ServiceError(
-        'unimplemented',
-        'encoding_unsupported',
-        `unknown compression "${encoding}": supported encodings are ${known}`,
-      );
+      throw new ServiceError('encoding_unsupported', `unknown compression "${encoding}": supported encodings are ${known}`);
     }
     this.#packing = packing ?? null;
     this.#limit = limit;
@@ -143,7 +139,7 @@ export class Unpacker {
   #refusal(thrown: unknown): unknown {
     if (thrown instanceof ServiceError) return thrown;
     if ((thrown as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE') return this.#limit.refusal();
-    return new ServiceError('invalid_argument', 'body_malformed', 'The body is not packed as its header says.', {
+    return new ServiceError('body_malformed', 'The body is not packed as its header says.', {
       cause: thrown,
     });
   }

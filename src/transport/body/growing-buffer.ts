@@ -42,7 +42,7 @@ export class GrowingBuffer {
     this.#pieces += 1;
     this.#bytes += piece.length;
     if (this.#pieces > FREE_PIECES + this.#bytes / MIN_PIECE_BYTES) {
-      throw new ServiceError('invalid_argument', 'body_malformed', 'The body comes in pieces that are too small.');
+      throw new ServiceError('body_malformed', 'The body comes in pieces that are too small.');
     }
   }
 

@@ -43,13 +43,9 @@ export function parseJson(bytes: Uint8Array): JsonBody {
   } catch (cause) {
     if (cause instanceof ServiceError) throw cause;
     if (isDeep) {
-      throw new ServiceError(
-        'invalid_argument',
-        'payload_too_deep',
-        `The body is nested deeper than ${MAX_BODY_DEPTH} levels.`,
-      );
+      throw new ServiceError('payload_too_deep', `The body is nested deeper than ${MAX_BODY_DEPTH} levels.`);
     }
-    throw new ServiceError('invalid_argument', 'body_malformed', 'The body is not well-formed UTF-8 JSON.', { cause });
+    throw new ServiceError('body_malformed', 'The body is not well-formed UTF-8 JSON.', { cause });
   }
 }
 
@@ -59,5 +55,5 @@ export function faultError({ path, reason, message }: JsonFault, within = ''): S
   // Sixty-four levels of keys say no more than the field that they stand in.
   const field = reason === 'payload_too_deep' ? inside.replace(/[.[].*$/s, '') : inside;
   const violations = field === '' ? [] : [{ field, message }];
-  return new ServiceError('invalid_argument', reason, `${field === '' ? 'the body' : field}: ${message}`, { violations });
+  return new ServiceError(reason, `${field === '' ? 'the body' : field}: ${message}`, { violations });
 }

@@ -24,7 +24,7 @@ export type JsonDialect = 'rest' | 'protobuf';
  * fails alone is left empty and marked instead.
  */
 export function messageFromJson(schema: DescMessage, { value, faults }: JsonBody, dialect: JsonDialect = 'rest'): Message {
-  if (!isObject(value)) throw new ServiceError('invalid_argument', 'body_malformed', 'The body must be a JSON object.');
+  if (!isObject(value)) throw new ServiceError('body_malformed', 'The body must be a JSON object.');
   const reading = new Reading(dialect, faults);
   reading.throwFaults(schema);
   const readable = reading.message(schema, value, '');
@@ -68,7 +68,7 @@ class Reading {
     if (first === undefined) return null;
     const violations = this.#violations.map(({ field, message }) => ({ field, message }));
     const message = `${first.field === '' ? whole : first.field}: ${first.message}`;
-    return new ServiceError('invalid_argument', first.reason, message, { violations });
+    return new ServiceError(first.reason, message, { violations });
   }
 
   /** Marks the items of the message that were left empty. */

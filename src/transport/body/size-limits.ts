@@ -63,5 +63,5 @@ function sizeLimit(maxBytes: number, refuse: (size: string) => ServiceError): Si
 }
 
 function tooLarge(reason: 'message_too_large' | 'batch_too_large', message: string): ServiceError {
-  return new ServiceError('invalid_argument', reason, message);
+  return new ServiceError(reason, message);
 }

@@ -265,7 +265,7 @@ function boundUpload(request: Http2ServerRequest, response: Http2ServerResponse,
 }
 
 function noSuchCall(): ServiceError {
-  return new ServiceError('unimplemented', 'unimplemented', 'There is no such call here.');
+  return new ServiceError('unimplemented', 'There is no such call here.');
 }
 
 // As gRPC wants it: the status in the only headers there are. What is no gRPC gets HTTP's status and the error as REST says it.
@@ -274,9 +274,7 @@ function refuse(request: Http2ServerRequest, response: Http2ServerResponse, erro
   if (isGone(stream)) return;
   if (!GRPC_TYPE.test(request.headers['content-type'] ?? '')) {
     const isUnread = error.reason === 'unimplemented';
-    const told = isUnread
-      ? new ServiceError('invalid_argument', 'media_type_unsupported', 'This port speaks gRPC alone.')
-      : error;
+    const told = isUnread ? new ServiceError('media_type_unsupported', 'This port speaks gRPC alone.') : error;
     const body = JSON.stringify(restErrorBody(told, requestId));
     response.writeHead(restStatus(told), {
       ...restHeaders(told),

@@ -78,7 +78,7 @@ async function answer(
     controller.abort(reason);
     messages.stop(reason);
   };
-  const onGone = (): void => stop(new ServiceError('canceled', 'request_canceled', 'The caller went away.'));
+  const onGone = (): void => stop(new ServiceError('request_canceled', 'The caller went away.'));
   stream.once('close', onGone);
   // A stream that is reset while it is not read from closes only once it has been.
   stream.once('aborted', onGone);
@@ -100,6 +100,6 @@ async function answer(
     answers.fail(thrown);
   } finally {
     if (timer !== null) clearTimeout(timer);
-    messages.stop(new ServiceError('canceled', 'request_canceled', 'The call was answered.'));
+    messages.stop(new ServiceError('request_canceled', 'The call was answered.'));
   }
 }

@@ -92,7 +92,7 @@ class Exchange {
 
   #closed(): void {
     this.#uploads.end(this.#stream);
-    this.#controller.abort(new ServiceError('canceled', 'request_canceled', 'The caller went away.'));
+    this.#controller.abort(new ServiceError('request_canceled', 'The caller went away.'));
   }
 
   async #answer(): Promise<void> {

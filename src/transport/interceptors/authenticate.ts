@@ -32,11 +32,7 @@ export function authenticate(verifyToken: VerifyToken): Interceptor {
     let roles = rolesOf.get(request.method);
     if (roles === undefined) rolesOf.set(request.method, (roles = allowedRoles(request.method)));
     if (!roles.has(principal.role)) {
-      throw new ServiceError(
-        'permission_denied',
-        'role_not_allowed',
-        `The role "${principal.role}" may not call ${request.method.name}.`,
-      );
+      throw new ServiceError('role_not_allowed', `The role "${principal.role}" may not call ${request.method.name}.`);
     }
     return next(request);
   };

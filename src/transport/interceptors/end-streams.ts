@@ -41,7 +41,7 @@ async function endStream(next: Next, request: StreamRequest, shutdown: AbortSign
 }
 
 function tokenExpired(): ServiceError {
-  return new ServiceError('unauthenticated', 'token_invalid', 'The token has expired; call again with a new one.');
+  return new ServiceError('token_invalid', 'The token has expired; call again with a new one.');
 }
 
 // Not Promise.race against one long-lived promise: that one would collect a reaction for every message of the stream.

@@ -58,7 +58,7 @@ export function validateMessage(schema: DescMessage, message: Message, prefix = 
 
 export function fieldInvalid(violations: readonly FieldViolation[]): ServiceError {
   const [first] = violations;
-  return new ServiceError('invalid_argument', 'field_invalid', `${first?.field}: ${first?.message}`, { violations });
+  return new ServiceError('field_invalid', `${first?.field}: ${first?.message}`, { violations });
 }
 
 const ID_FIELD = /^(webhook|event|delivery)_ids?$/;
@@ -78,7 +78,7 @@ function namesNothing(violation: Violation): boolean {
 }
 
 function notFoundAt(field: string, message: string): ServiceError {
-  return new ServiceError('not_found', 'not_found', `${field}: ${message}`, { violations: [{ field, message }] });
+  return new ServiceError('not_found', `${field}: ${message}`, { violations: [{ field, message }] });
 }
 
 function messageOf(violation: Violation): string {

@@ -1,57 +1,8 @@
 // The errors of the REST API: one body, and which reasons come with which status.
-import { ServiceError, reasons } from '../../domain/errors.ts';
-import type { ErrorCode, Reason } from '../../domain/errors.ts';
+import { codeOf, reasons, ServiceError } from '../../domain/errors.ts';
+import type { Reason } from '../../domain/errors.ts';
 import { restErrorBody, restStatus } from '../rest/rest-error.ts';
 import type { Schema } from './schema.ts';
-
-/** The code each reason comes with; the compiler refuses a reason that is missing here. */
-export const codes: Record<Reason, ErrorCode> = {
-  field_invalid: 'invalid_argument',
-  field_unknown: 'invalid_argument',
-  body_malformed: 'invalid_argument',
-  key_duplicate: 'invalid_argument',
-  event_type_unknown: 'invalid_argument',
-  endpoint_url_invalid: 'invalid_argument',
-  endpoint_url_forbidden: 'invalid_argument',
-  header_forbidden: 'invalid_argument',
-  audience_missing: 'invalid_argument',
-  broadcast_too_large: 'failed_precondition',
-  payload_not_object: 'invalid_argument',
-  payload_malformed: 'invalid_argument',
-  payload_too_deep: 'invalid_argument',
-  payload_too_large: 'resource_exhausted',
-  message_too_large: 'invalid_argument',
-  batch_too_large: 'invalid_argument',
-  payload_number_not_representable: 'invalid_argument',
-  payload_key_forbidden: 'invalid_argument',
-  time_range_invalid: 'invalid_argument',
-  page_token_invalid: 'invalid_argument',
-  cursor_invalid: 'invalid_argument',
-  token_missing: 'unauthenticated',
-  token_invalid: 'unauthenticated',
-  role_not_allowed: 'permission_denied',
-  not_found: 'not_found',
-  route_not_found: 'not_found',
-  method_not_allowed: 'unimplemented',
-  media_type_unsupported: 'invalid_argument',
-  encoding_unsupported: 'unimplemented',
-  upgrade_required: 'failed_precondition',
-  idempotency_key_reused: 'already_exists',
-  webhook_limit_reached: 'resource_exhausted',
-  watcher_limit_reached: 'resource_exhausted',
-  test_limit_reached: 'resource_exhausted',
-  rotation_not_running: 'failed_precondition',
-  webhook_inactive: 'failed_precondition',
-  rate_limited: 'resource_exhausted',
-  overloaded: 'resource_exhausted',
-  store_unavailable: 'unavailable',
-  keys_unavailable: 'unavailable',
-  deadline_exceeded: 'deadline_exceeded',
-  request_canceled: 'canceled',
-  shutting_down: 'unavailable',
-  unimplemented: 'unimplemented',
-  internal: 'internal',
-};
 
 const statusNames: Record<number, string> = {
   400: 'The request is wrong.',
@@ -74,7 +25,7 @@ export function reasonsOf(status: number): Reason[] {
 }
 
 function errorOf(reason: Reason): ServiceError {
-  return new ServiceError(codes[reason], reason, reasons[reason]);
+  return new ServiceError(reason, reasons[reason]);
 }
 
 export const errorSchema: Schema = {
@@ -89,7 +40,7 @@ export const errorSchema: Schema = {
         code: {
           type: 'string',
           description: 'The gRPC status code, in lower case.',
-          enum: [...new Set(Object.values(codes))].toSorted(),
+          enum: [...new Set(allReasons.map(codeOf))].toSorted(),
         },
         reason: {
           type: 'string',

@@ -43,7 +43,7 @@ function handler(route: RestRoute, options: GatewayOptions) {
   const limit = options.sizes.of(route.method);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const gone = new AbortController();
-    reply.raw.once('close', () => gone.abort(new ServiceError('canceled', 'request_canceled', 'The caller went away.')));
+    reply.raw.once('close', () => gone.abort(new ServiceError('request_canceled', 'The caller went away.')));
     const values = newCallValues(request.id, 'rest', request.callerAddress, request.place);
     const body = route.hasBody ? bodyOf(request, reply, limit, options) : null;
     setReader(values, async (caller) => readMessage(route, request, body === null ? null : await body(caller)));
@@ -112,7 +112,7 @@ function readMessage(route: RestRoute, request: FastifyRequest, body: Buffer | n
 
 function objectOf(json: unknown): JsonObject {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new ServiceError('invalid_argument', 'body_malformed', 'The body must be a JSON object.');
+    throw new ServiceError('body_malformed', 'The body must be a JSON object.');
   }
   return json as JsonObject;
 }
@@ -134,7 +134,7 @@ function refuseOtherTypes({ headers }: FastifyRequest): void {
 }
 
 function unsupported(message: string): ServiceError {
-  return new ServiceError('invalid_argument', 'media_type_unsupported', message);
+  return new ServiceError('media_type_unsupported', message);
 }
 
 function webHeaders(request: FastifyRequest): Headers {

@@ -27,7 +27,7 @@ export function queryParameters(query: string): [string, string][] {
         return equals < 0 ? [decode(pair), ''] : [decode(pair.slice(0, equals)), decode(pair.slice(equals + 1))];
       });
   } catch (cause) {
-    throw new ServiceError('invalid_argument', 'body_malformed', 'The query string is not percent-encoded UTF-8.', { cause });
+    throw new ServiceError('body_malformed', 'The query string is not percent-encoded UTF-8.', { cause });
   }
 }
 

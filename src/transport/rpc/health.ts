@@ -19,8 +19,7 @@ export function health(view: HealthView, serviceNames: readonly string[]): Servi
   return {
     async check({ service }) {
       const status = statusOf(service);
-      if (status === Status.SERVICE_UNKNOWN)
-        throw new ServiceError('not_found', 'not_found', `There is no service "${service}".`);
+      if (status === Status.SERVICE_UNKNOWN) throw new ServiceError('not_found', `There is no service "${service}".`);
       return { status };
     },
     async *watch({ service }, call) {
