@@ -1,6 +1,9 @@
 // One reader of JSON behind every protocol: what one refuses, all refuse, with the same reason and the same field.
 import { connect as connectHttp2 } from 'node:http2';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { PublishStreamRequestSchema, type PublishStreamRequest } from '../../gen/homechef/webhook/v1/event_pb.ts';
+import { decodeMessage } from '../../src/transport/body/decode.ts';
+import { faultOf } from '../../src/transport/body/lone-items.ts';
 import { EVENT, openDoors } from './doors.ts';
 import type { Doors } from './doors.ts';
 
@@ -191,6 +194,26 @@ test('what protobuf’s own mapping lets its clients write is read over Connect'
       code: 'invalid_argument',
     });
   }
+});
+
+test('a million items that are no events are one refusal', async () => {
+  const body = `{"events":[${'1,'.repeat(500_000)}1]}`;
+  for (const way of ['REST', 'Connect JSON']) {
+    const answer = await ways[way]?.(`${EVENTS}/PublishEvents`, '/api/v1/events/batch', body);
+    expect(answer).toEqual({ code: 'invalid_argument', reason: 'field_invalid', fields: ['events'] });
+  }
+  const bad = Buffer.from([0x0a, 0x03, 0x0a, 0x01, 0xff]);
+  const all = Buffer.concat(Array.from({ length: 100_000 }, () => bad));
+  await post(`/${EVENTS}/PublishEvents`, 'application/proto', all);
+  expect(told()).toEqual({ code: 'invalid_argument', reason: 'field_invalid', fields: ['events'] });
+});
+
+test('one event of a stream that is no message fails alone, and two in one message are none', () => {
+  const bad = Buffer.from([0x0a, 0x03, 0x0a, 0x01, 0xff]);
+  const { event } = decodeMessage(PublishStreamRequestSchema, bad, false) as PublishStreamRequest;
+  expect(event === undefined ? undefined : faultOf(event)).toMatchObject({ reason: 'body_malformed' });
+  const two = Buffer.concat([bad, Buffer.from([0x0a, 0x00])]);
+  expect(() => decodeMessage(PublishStreamRequestSchema, two, false)).toThrow('not well-formed');
 });
 
 test('one event of a protobuf batch that is no message fails alone', async () => {

@@ -8,7 +8,7 @@ import { invalid, ServiceError } from '../../domain/errors.ts';
 import { READ_OPTIONS } from '../connect-options.ts';
 import { parseJson } from './json-body.ts';
 import { messageFromJson } from './json-input.ts';
-import { loneItem, markUnreadable } from './lone-items.ts';
+import { loneItem, markUnreadable, MAX_LONE_ITEMS } from './lone-items.ts';
 import type { SizeLimit } from './size-limits.ts';
 
 /** Longer packed bodies are unpacked by a thread: to hand a shorter one over would cost more than to unpack it. */
@@ -39,7 +39,7 @@ export function decodeMessage(schema: DescMessage, bytes: Uint8Array, isJson: bo
   try {
     return fromBinary(schema, bytes, READ_OPTIONS);
   } catch (thrown) {
-    const items = schema.fields.find((field) => field.fieldKind === 'list' && loneItem(field) !== null);
+    const items = schema.fields.find((field) => loneItem(field) !== null);
     if (items?.message === undefined) throw unreadable(schema, thrown);
     return decodeItems(schema, items, items.message, bytes);
   }
@@ -48,13 +48,17 @@ export function decodeMessage(schema: DescMessage, bytes: Uint8Array, isJson: bo
 // A request that consists of such items: each is read by itself, so that those that can be read are.
 function decodeItems(schema: DescMessage, items: DescField, itemSchema: DescMessage, bytes: Uint8Array): Message {
   const message = create(schema);
-  const list = (message as unknown as Record<string, Message[]>)[items.localName] ?? [];
+  const fields = message as unknown as Record<string, Message | Message[]>;
   try {
     const reader = new BinaryReader(bytes);
-    while (reader.pos < reader.len) {
+    for (let count = 0; reader.pos < reader.len && count <= MAX_LONE_ITEMS; count += 1) {
       const [number, wireType] = reader.tag();
       if (number !== items.number || wireType !== WireType.LengthDelimited) throw malformed();
-      list.push(decodeItem(itemSchema, reader.bytes()));
+      const item = decodeItem(itemSchema, reader.bytes());
+      const list = fields[items.localName];
+      if (Array.isArray(list)) list.push(item);
+      else if (count === 0) fields[items.localName] = item;
+      else throw malformed();
     }
   } catch (thrown) {
     throw thrown instanceof ServiceError ? thrown : malformed(thrown);

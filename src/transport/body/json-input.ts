@@ -7,7 +7,7 @@ import { keyPath, shownKey } from '../../domain/json-text.ts';
 import { enumValueNamed } from './enum-names.ts';
 import { faultError } from './json-body.ts';
 import type { JsonBody } from './json-body.ts';
-import { loneItem, markUnreadable } from './lone-items.ts';
+import { loneItem, markUnreadable, MAX_LONE_ITEMS } from './lone-items.ts';
 
 /** Enough to mend a form in one go; a body of a million unknown keys must not come back as a million complaints. */
 const MAX_VIOLATIONS = 20;
@@ -123,11 +123,10 @@ class Reading {
         return lone === null ? this.message(field.message, json, path) : this.#alone(field, lone, json, path, 0);
       case 'list':
         if (!Array.isArray(json)) return this.#refuse(path, 'must be an array');
-        return json.map((item, index) =>
-          lone === null
-            ? this.#item(field, item, `${path}[${index}]`)
-            : this.#alone(field, lone, item, `${path}[${index}]`, index),
-        );
+        if (lone === null) return json.map((item, index) => this.#item(field, item, `${path}[${index}]`));
+        return json
+          .slice(0, MAX_LONE_ITEMS + 1)
+          .map((item, index) => this.#alone(field, lone, item, `${path}[${index}]`, index));
       case 'map': {
         if (!isObject(json)) return this.#refuse(path, 'must be an object');
         const entries = Object.entries(json).map(([key, value]): [string, JsonValue] => {

@@ -4,6 +4,12 @@ import type { DescField, DescMessage, Message } from '@bufbuild/protobuf';
 import { PublishEventRequestSchema } from '../../../gen/homechef/webhook/v1/event_pb.ts';
 import type { ServiceError } from '../../domain/errors.ts';
 
+/**
+ * Items that are read one by one: as many as the schema lets a request have. Of more one is read as well, so that the schema's rule refuses
+ * them, and no caller is owed a complaint for each of a million.
+ */
+export const MAX_LONE_ITEMS = 1000;
+
 const faults = new WeakMap<Message, ServiceError>();
 
 /** The message that fails alone wherever it stands in this field; null: what is wrong here is wrong with the whole request. */
