@@ -210,8 +210,8 @@ test('a million items that are no events are one refusal', async () => {
 
 test('one event of a stream that is no message fails alone, and two in one message are none', () => {
   const bad = Buffer.from([0x0a, 0x03, 0x0a, 0x01, 0xff]);
-  const { event } = decodeMessage(PublishStreamRequestSchema, bad, false) as PublishStreamRequest;
-  expect(event === undefined ? undefined : faultOf(event)).toMatchObject({ reason: 'body_malformed' });
+  const request = decodeMessage(PublishStreamRequestSchema, bad, false) as PublishStreamRequest;
+  expect(request.event === undefined ? undefined : faultOf(request.event)).toMatchObject({ reason: 'body_malformed' });
   const two = Buffer.concat([bad, Buffer.from([0x0a, 0x00])]);
   expect(() => decodeMessage(PublishStreamRequestSchema, two, false)).toThrow('not well-formed');
 });
