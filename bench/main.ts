@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { backlogOfOne, broadcasts, manyDead } from './crowds.ts';
 import type { PublishJob, PublishReport } from './publisher.ts';
 import { Child, startWorld, type World } from './world.ts';
 import type { YardstickJob } from './yardstick.ts';
@@ -20,6 +21,9 @@ const scale = flags.quick ? 0.25 : 1;
 const USERS = 64;
 const FAN_OUT_USERS = 16;
 const WAITING_DELIVERIES = flags.quick ? 200_000 : 1_000_000;
+const BACKLOG_DELIVERIES = flags.quick ? 5000 : 20_000;
+/** Webhooks that get broadcasts, and whose receivers then go away. */
+const CROWD = flags.quick ? 1000 : 5000;
 const SETTLE_DEADLINE_MS = 120_000;
 /** Before each throughput is measured: as many requests of its kind as the code needs to be compiled. The yardstick gets as many and more. */
 const WARM_UP_DELIVERIES = 10_000;
@@ -66,6 +70,7 @@ function scenarios(): [string, () => Promise<Record<string, number>>][] {
   const base = { users: USERS, userPrefix: 'one_', rate: null, paddingBytes: 0 } as const;
   const fanOut = { ...base, users: FAN_OUT_USERS, userPrefix: 'five_' } as const;
   const batch = { mode: 'batch', window: 8 } as const;
+  const bench = { world, problems, publish, settled, markVerified };
   return [
     // Beside the latencies: no publish is answered sooner than the disk has taken it.
     ['bare fdatasync', () => bareSync(600 * scale)],
@@ -78,6 +83,13 @@ function scenarios(): [string, () => Promise<Record<string, number>>][] {
     ['fan-out 1, unary', () => throughput({ ...base, mode: 'unary', window: 240, events: 40_000 * scale }, 1)],
     ['fan-out 5, batch', () => throughput({ ...fanOut, ...batch, events: 20_000 * scale }, 5)],
     ['fan-out 1, batch, 4 kB', () => throughput({ ...base, ...batch, events: 30_000 * scale, paddingBytes: 4096 }, 1)],
+    ['one webhook', () => oneWebhook({ ...base, ...batch, events: 60_000 * scale })],
+    ['backlog of one', () => backlogOfOne(bench, BACKLOG_DELIVERIES)],
+    // The crowd of the first is what dies in the second.
+    [
+      'broadcast, many dead',
+      async () => ({ ...prefixed('broadcast', await broadcasts(bench, CROWD)), ...prefixed('dead', await manyDead(bench)) }),
+    ],
     ['a million waiting', () => withMillionWaiting({ ...base, ...batch, events: 60_000 * scale })],
   ];
 }
@@ -272,6 +284,27 @@ async function latencyOnly(job: Omit<PublishJob, 'grpc' | 'token'>): Promise<Rec
   return percentiles((await world.report()).latenciesMs['one'] ?? [], '');
 }
 
+/** The same events for one webhook and for sixty-four, by turns. */
+async function oneWebhook(job: Omit<PublishJob, 'grpc' | 'token'>): Promise<Record<string, number>> {
+  await world.createWebhook('single_0', '/one/single');
+  const many = [await throughput(job, 1)];
+  const one = [await throughput({ ...job, users: 1, userPrefix: 'single_' }, 1)];
+  many.push(await throughput(job, 1));
+  one.push(await throughput({ ...job, users: 1, userPrefix: 'single_' }, 1));
+  const [perSecond, manyPerSecond] = [mean(one, 'per_second'), mean(many, 'per_second')];
+  return {
+    per_second: perSecond,
+    many_per_second: manyPerSecond,
+    ratio: perSecond / manyPerSecond,
+    service_us: mean(one, 'service_us'),
+    many_service_us: mean(many, 'service_us'),
+    postgres_us: mean(one, 'postgres_us'),
+    many_postgres_us: mean(many, 'postgres_us'),
+    redis_us: mean(one, 'redis_us'),
+    many_redis_us: mean(many, 'redis_us'),
+  };
+}
+
 async function withMillionWaiting(job: Omit<PublishJob, 'grpc' | 'token'>): Promise<Record<string, number>> {
   const before = [await throughput(job, 1), await throughput(job, 1)];
   const webhookId = await world.createWebhook('waiting', '/one/waiting');
@@ -284,8 +317,6 @@ async function withMillionWaiting(job: Omit<PublishJob, 'grpc' | 'token'>): Prom
   const bytes = (await redisBytes()) - emptyBytes;
   await wait(2000);
   const after = [await throughput(job, 1), await throughput(job, 1)];
-  const mean = (figures: Record<string, number>[], name: string): number =>
-    figures.reduce((sum, figure) => sum + (figure[name] ?? 0), 0) / figures.length;
   return {
     waiting: WAITING_DELIVERIES,
     rebuild_seconds: rebuildSeconds,
@@ -302,6 +333,14 @@ async function withMillionWaiting(job: Omit<PublishJob, 'grpc' | 'token'>): Prom
     postgres_us: mean(after, 'postgres_us'),
     rss_mb: Math.max(...after.map((figures) => figures['rss_mb'] ?? 0)),
   };
+}
+
+function mean(figures: readonly Record<string, number>[], name: string): number {
+  return figures.reduce((sum, figure) => sum + (figure[name] ?? 0), 0) / figures.length;
+}
+
+function prefixed(prefix: string, figures: Record<string, number>): Record<string, number> {
+  return Object.fromEntries(Object.entries(figures).map(([name, value]) => [`${prefix}_${name}`, value]));
 }
 
 async function insertWaiting(webhookId: string, count: number): Promise<void> {

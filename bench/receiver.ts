@@ -6,6 +6,8 @@ const OK = Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
 const ID_HEADER = 'webhook-id: ';
 const ID_LENGTH = 'delivery_'.length + 26;
 const LENGTH_HEADER = 'content-length: ';
+/** How long /delayed takes to respond, in milliseconds. */
+const DELAYED_MS = 5;
 
 export interface ReceiverReport {
   readonly requests: number;
@@ -28,13 +30,14 @@ function reset(): void {
   latencies = {};
 }
 
-function take(request: string, bodyAt: number): 'answer' | 'hang' {
+function take(request: string, bodyAt: number): 'answer' | 'later' | 'hang' {
   requests += 1;
   const idAt = request.indexOf(ID_HEADER) + ID_HEADER.length;
   const id = request.slice(idAt, idAt + ID_LENGTH);
   if (seen.has(id)) repeats += 1;
   seen.add(id);
   if (request.startsWith('POST /hang')) return 'hang';
+  if (request.startsWith('POST /delayed')) return 'later';
   const sentAt = request.indexOf('"sent":', bodyAt);
   if (sentAt >= 0) {
     const sentMs = Number.parseFloat(request.slice(sentAt + 7, sentAt + 27));
@@ -53,7 +56,9 @@ function readRequests(text: string, socket: Socket): string {
     const end = headEnd + 4 + Number.parseInt(rest.slice(lengthAt, lengthAt + 10), 10);
     if (!(end > headEnd + 4)) throw new Error('a request without a length');
     if (rest.length < end) return rest;
-    if (take(rest, headEnd + 4) === 'answer') socket.write(OK);
+    const response = take(rest, headEnd + 4);
+    if (response === 'answer') socket.write(OK);
+    else if (response === 'later') setTimeout(() => socket.write(OK), DELAYED_MS);
     else hanging.add(socket);
     rest = rest.length === end ? '' : rest.slice(end);
   }

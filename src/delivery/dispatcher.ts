@@ -28,8 +28,8 @@ const RELEASE_TRIES = 60;
 const SHORTAGE_SLEEP_MS = 1000;
 
 /**
- * Of the events of one user in one commit so many are held at most, the others go through the schedule: two commits that overlap do not
- * fill more than the lane of a receiver that answers fast.
+ * Of the events of one user in one commit so many are held, the others go through the schedule: two commits that overlap do not fill more
+ * than the lane of a receiver that has not answered yet. For receivers that answer fast more are (Lanes.maxHeldOf).
  */
 const MAX_HELD_OF_USER = 64;
 /** With more webhooks and users than this that have no room, a commit would spend its time on comparing; nothing is held then. */
@@ -131,10 +131,17 @@ export class Dispatcher implements LongRunning {
     const crowded = this.#lanes.crowded(now);
     if (crowded.webhookIds.length + crowded.userIds.length > MAX_CROWDED) return null;
     const eventsOf = new Map<string, number>();
+    const limits = new Map<string, number>();
+    const maxHeldOf = (userId: string): number => {
+      if ((eventsOf.get(userId) ?? 0) <= MAX_HELD_OF_USER) return MAX_HELD_OF_USER;
+      let limit = limits.get(userId);
+      if (limit === undefined) limits.set(userId, (limit = this.#lanes.maxHeldOf(userId, MAX_HELD_OF_USER, now)));
+      return limit;
+    };
     const isHeld = (event: EventRow): boolean => {
       if (event.broadcast) return false;
       for (const userId of event.userIds) eventsOf.set(userId, (eventsOf.get(userId) ?? 0) + 1);
-      return event.userIds.every((userId) => (eventsOf.get(userId) ?? 0) <= MAX_HELD_OF_USER);
+      return event.userIds.every((userId) => (eventsOf.get(userId) ?? 0) <= maxHeldOf(userId));
     };
     return {
       leaseMs: this.#options.leaseMs,

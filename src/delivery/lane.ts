@@ -15,8 +15,10 @@ const AHEAD_MS = 5000;
 const AHEAD_SHARE = 1 / 3;
 /** What a receiver is taken to need for its first answer when a burst comes straight from commits, in milliseconds. Claims wait for that answer. */
 const FIRST_GUESS_MS = 300;
-/** How many times its concurrency a lane may hold, however fast. */
+/** How many times its concurrency a lane may hold of claims, however fast: two whole claims. */
 const MAX_AHEAD_FACTOR = 64;
+/** And in all, with what comes straight from commits: five seconds of a receiver that answers at once, as fast as a process sends. */
+const MAX_HELD_FACTOR = 1024;
 /** How long a bad experience is remembered after the last attempt, in milliseconds: else lanes of dead webhooks pile up. */
 const MEMORY_MS = 300_000;
 /** Weight of the newest answer in the moving average. */
@@ -177,7 +179,7 @@ export class Lane {
     const capacity = this.#capacity(Number.POSITIVE_INFINITY);
     const places = this.#placesOf(capacity, now);
     const inHand = this.waiting.claimed + this.inFlight;
-    const window = Math.min(this.#window, capacity);
+    const window = Math.min(this.#window, capacity, this.#maxInFlight * MAX_AHEAD_FACTOR);
     if (this.queued + this.inFlight === 0) return Math.min(places, window);
     return places < this.#allowed() / 2 || window - inHand < window / 2 ? 0 : Math.min(places, window - inHand);
   }
@@ -188,6 +190,11 @@ export class Lane {
    */
   directPlaces(now: number): number {
     return this.#placesOf(Math.max(1, Math.floor(this.#capacity(FIRST_GUESS_MS) / 2)), now);
+  }
+
+  /** Whether so much waits, since its receiver became slow, that leases would end before its turn: it is to go back. */
+  isOverlong(now: number): boolean {
+    return this.ratePerSecond === 0 && !this.isFast(now) && this.queued > 2 * this.#capacity(FIRST_GUESS_MS);
   }
 
   canStart(now: number): boolean {
@@ -258,7 +265,7 @@ export class Lane {
     const cap = this.#allowed();
     if (cap < this.#maxInFlight) return cap;
     const latencyMs = this.#latencyMs === 0 ? firstGuessMs : this.#latencyMs;
-    const ahead = Math.floor(cap * Math.min(MAX_AHEAD_FACTOR, Math.max(1, this.#aheadMs / latencyMs)));
+    const ahead = Math.floor(cap * Math.min(MAX_HELD_FACTOR, Math.max(1, this.#aheadMs / latencyMs)));
     // What it may send in a second: more would wait here while its lease runs.
     return this.ratePerSecond > 0 ? Math.min(ahead, this.ratePerSecond) : ahead;
   }

@@ -126,7 +126,7 @@ export class Lanes {
   crowded(now: number): Crowded {
     const lanes = new Map<UserLanes, string[]>();
     for (const lane of this.#crowded) {
-      if (lane.directPlaces(now) > 0) this.#crowded.delete(lane);
+      if (this.#directPlaces(lane, now) > 0) this.#crowded.delete(lane);
       else if (!this.#crowdedUsers.has(lane.user)) {
         const ofUser = lanes.get(lane.user);
         if (ofUser === undefined) lanes.set(lane.user, [lane.webhookId]);
@@ -144,6 +144,22 @@ export class Lanes {
       else webhookIds.push(...ofUser);
     }
     return { webhookIds, userIds };
+  }
+
+  /**
+   * How many events of one user a commit may bring, given what it may bring for receivers that are not known: half of what the fullest of the
+   * user's fast receivers has room for, since two commits overlap.
+   */
+  maxHeldOf(userId: string, ofUnknown: number, now: number): number {
+    const user = this.#users.get(userId);
+    if (user === undefined || user.lanes.size > MAX_CROWDED_OF_USER) return ofUnknown;
+    let least = Number.POSITIVE_INFINITY;
+    for (const lane of user.lanes) {
+      if (!lane.isFast(now)) return ofUnknown;
+      // A lane without room takes nothing: the commit is told so.
+      least = Math.min(least, this.#directPlaces(lane, now) || Number.POSITIVE_INFINITY);
+    }
+    return Number.isFinite(least) ? Math.max(ofUnknown, Math.floor(least / 2)) : ofUnknown;
   }
 
   /** How many receivers that were away a claim may probe. */
@@ -211,15 +227,16 @@ export class Lanes {
   }
 
   /**
-   * Lanes whose receivers are not known to be fast any more and in which so much waits that nothing else can be taken in. It is to go
-   * back: behind a receiver that hangs it would wait for the timeouts, and everybody else with it.
+   * Lanes whose receivers are not known to be fast any more and in which so much waits that nothing else can be taken in, or that its
+   * leases would end. It is to go back: behind a receiver that hangs it would wait for the timeouts, and everybody else with it.
    */
   overShare(now: number): Lane[] {
+    const over: Lane[] = [];
+    for (const lane of this.#lanes.values()) if (lane.isOverlong(now)) over.push(lane);
     const isFullOfClaims = !this.isLow;
     const isFullOfCommits = this.#waiting.direct >= this.#maxDirect(now) || this.#directBytes > MAX_DIRECT_BYTES;
-    if (!isFullOfClaims && !isFullOfCommits) return [];
+    if (!isFullOfClaims && !isFullOfCommits) return over;
     for (const lane of this.#lanes.values()) this.#classify(lane, now);
-    const over: Lane[] = [];
     for (const user of this.#users.values()) {
       const { claimed, direct } = user.slowWaiting;
       const hasTooMuch =
@@ -258,7 +275,7 @@ export class Lanes {
     lane.push(task);
     this.#lineUp(lane, now);
     if (!task.isDirect) return true;
-    if (lane.directPlaces(now) === 0) this.#crowded.add(lane);
+    if (this.#directPlaces(lane, now) === 0) this.#crowded.add(lane);
     if (!isFast && !this.#hasDirectShare(user, now)) this.#crowdedUsers.add(user);
     return true;
   }
@@ -312,7 +329,7 @@ export class Lanes {
     if (task.lease.isProbe === true) this.#probes -= 1;
     lane.end(started);
     if (lane.canStart(now)) this.#lineUp(lane, now);
-    if (lane.directPlaces(now) === 0) this.#crowded.add(lane);
+    if (this.#directPlaces(lane, now) === 0) this.#crowded.add(lane);
   }
 
   /** Takes back in what was started and may not be sent yet; it counts as in flight until it is `finished`. */
@@ -374,6 +391,12 @@ export class Lanes {
   #hasDirectShare(user: UserLanes, now: number): boolean {
     if (user.bytes >= (MAX_DIRECT_BYTES - this.#directBytes) * SLOW_SHARE) return false;
     return shareOf(this.#maxDirect(now) - this.#slowWaiting.direct, SLOW_SHARE, user.slowWaiting.direct) > 0;
+  }
+
+  /** How much more may come straight from commits for one webhook: three times what stays free for the others at most. */
+  #directPlaces(lane: Lane, now: number): number {
+    const free = this.#maxDirect(now) - this.#waiting.direct;
+    return Math.max(0, Math.min(lane.directPlaces(now), Math.floor(free * FAST_SHARE) - lane.waiting.direct));
   }
 
   #nextLane(): Lane | undefined {

@@ -360,3 +360,43 @@ describe('the room of a claim', () => {
     expect(lanes.room(NOW).size).toBe(32);
   });
 });
+
+describe('a flood for one webhook', () => {
+  const UNKNOWN = 64;
+
+  test('waits here straight from commits, while its receiver is fast, and leaves a quarter of the places to others', () => {
+    const heldWhenAnsweredIn = (ms: number): number => {
+      const lanes = lanesOf(512);
+      pushAll(lanes, many(1, 'u.a'), NOW - ms);
+      endAll(lanes, startAll(lanes, NOW - ms), NOW);
+      let held = 0;
+      for (; lanes.crowded(NOW).webhookIds.length === 0; held += 100) pushAll(lanes, many(100, 'u.a'));
+      expect(lanes.isOpenToCommits(NOW)).toBe(true);
+      return held;
+    };
+    // Half of what it responds to in five seconds, sixteen at a time.
+    expect(heldWhenAnsweredIn(10)).toBe(4000);
+    expect(heldWhenAnsweredIn(1) / (16 * 512)).toBeCloseTo(0.75, 1);
+  });
+
+  test('is brought by commits as far as it has room twice over, and no further than usual for a receiver that is not known to be fast', () => {
+    const lanes = lanesOf(512);
+    makeFast(lanes, ['u.a', 'v.a']);
+    expect(lanes.maxHeldOf('u', UNKNOWN, NOW)).toBeGreaterThan(1000);
+    pushAll(lanes, many(1, 'v.slow'));
+    expect(lanes.maxHeldOf('v', UNKNOWN, NOW)).toBe(UNKNOWN);
+    expect(lanes.maxHeldOf('nobody', UNKNOWN, NOW)).toBe(UNKNOWN);
+  });
+
+  test('goes back once its receiver has become so slow that its leases would end before its turn', () => {
+    const lanes = lanesOf(512);
+    makeFast(lanes, ['u.a', 'v.a']);
+    pushAll(lanes, [...many(1000, 'u.a'), ...many(16, 'v.a')]);
+    expect(lanes.overShare(NOW)).toEqual([]);
+    for (let turn = 1; turn <= 3; turn += 1) {
+      const at = NOW + turn * 9000;
+      endAll(lanes, startAll(lanes, at - 9000), at);
+    }
+    expect(lanes.overShare(NOW + 27_000).map((lane) => lane.webhookId)).toEqual(['u.a']);
+  });
+});
