@@ -26,7 +26,8 @@ export async function fillLog(pool: Pool, rows: number, onDay: (day: number) => 
   await pool.query(`update adoption set adopted_below = id_floor('delivery', now())`);
 }
 
-// Ids of one tick of two seconds share their time, so that its text is made once; today ends two minutes ago.
+// Ids of one tick of two seconds share their time, so that its text is made once; today ends two minutes ago. How many a tick
+// has names the tick, or it would be drawn once for all.
 const fillDay = `
 with tick as materialized (
   select n, at, substr(id_floor('delivery', at), 10, 10) as prefix from (
@@ -35,7 +36,7 @@ with tick as materialized (
   where at < now() - interval '2 minutes'
 ), r as (
   select t.at, t.prefix, random() as w, random() as s, random() as e, random() as k, random() as d
-  from tick t cross join lateral generate_series(1, floor($2::integer / 43200.0 + random())::integer)
+  from tick t cross join lateral generate_series(1, floor($2::integer / 43200.0 + random() + t.n * 0)::integer)
 ), p as (
   select r.*, case when w < 0.1 then 1 when w < 0.3 then 2 + floor((w - 0.1) * 50)::integer else 12 + floor(e * ${WEBHOOKS - 11})::integer end as hook,
     case when s < 0.95 then 'delivered' when s < 0.985 then 'failed' when s < 0.998 then 'cancelled' else 'delivered' end as st,

@@ -51,8 +51,7 @@ const figures: Record<string, number> = {};
 let orm: Awaited<ReturnType<typeof createOrm>> | undefined;
 try {
   await runMissing(postgres.config);
-  for (const setting of ['synchronous_commit = off', `max_wal_size = '8GB'`, 'autovacuum = off'])
-    await pool.query(`alter system set ${setting}`);
+  for (const setting of [`max_wal_size = '8GB'`, 'autovacuum = off']) await pool.query(`alter system set ${setting}`);
   await pool.query('select pg_reload_conf()');
   orm = await createOrm(postgres.config, onError);
   await fill();

@@ -1,15 +1,18 @@
 // The delivery log, newest first.
+import type { PoolClient } from 'pg';
 import type { DeliveryStatus } from '../domain/delivery.ts';
 import { invalid } from '../domain/errors.ts';
 import { idFloor, isId } from '../domain/ids.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import type { DeliveryFilter } from '../persistence/queries/delivery-filter.ts';
-import { countDeliveries, listDeliveries as listRows } from '../persistence/queries/list-deliveries.ts';
+import { countDeliveries, listDeliveries as listRows, listThese } from '../persistence/queries/list-deliveries.ts';
 import { lookDown } from '../persistence/queries/look-down.ts';
+import { rareDeliveries } from '../persistence/queries/rare-deliveries.ts';
+import { inSnapshot } from '../persistence/snapshot.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import { listedOwner } from './owner.ts';
-import { MAX_COUNTED, pageBounds, type PageOf, type PageRequest, toPage } from './page.ts';
+import { MAX_COUNTED, pageBounds, type PageBounds, type PageOf, type PageRequest, toPage } from './page.ts';
 
 /**
  * Index entries that a page looks at: 5 to 60 ms of PostgreSQL's time, by how much of the row the filter needs. A million, for a filter
@@ -43,6 +46,10 @@ export async function listDeliveries(
   const bounds = pageBounds('delivery', input);
   const filter = toFilter(principal, input);
   return context.reports.run(principal.userId, async (pool) => {
+    if (filter.eventType !== null && filter.eventId === null) {
+      const rare = await inSnapshot(pool, (client) => rarePage(client, filter, bounds, maxLookedAt));
+      if (rare !== null) return rare;
+    }
     const top = await lookDown(pool, filter, maxLookedAt);
     // A page by number is reached by stepping over all before it: beyond what is counted, a token is the way.
     const total = await countDeliveries(pool, from(filter, top), MAX_COUNTED + 1);
@@ -57,6 +64,22 @@ export async function listDeliveries(
     const rows = await listRows(pool, from(filter, lookedTo), window);
     return toPage(bounds, rows, { ...isCounted, lookedTo });
   });
+}
+
+/** A page of a type that is rare everywhere; null when it is not. */
+async function rarePage(
+  client: PoolClient,
+  filter: DeliveryFilter,
+  bounds: PageBounds,
+  maxLookedAt: number,
+): Promise<PageOf<DeliveryRow> | null> {
+  const ids = await rareDeliveries(client, filter, maxLookedAt);
+  // Far more than is counted may be new: then the log is searched as for any other type.
+  if (ids === null || ids.length > MAX_COUNTED) return null;
+  const { before, offset, limit } = bounds;
+  const below = before === null ? ids.slice(offset) : ids.filter((id) => id < before);
+  const rows = await listThese(client, below.slice(0, limit + 1));
+  return toPage(bounds, rows, { counted: ids.length, countedAll: true, lookedTo: null });
 }
 
 /** Only what is at or above an id; null: all. */

@@ -1,5 +1,5 @@
 // The delivery log: pages of it, newest first, and how much matches.
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import { conditionsOf, type DeliveryFilter, Parameters, partsOf, webhooksOf, where } from './delivery-filter.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 
@@ -23,6 +23,15 @@ export async function listDeliveries(pool: Pool, filter: DeliveryFilter, window:
   const text = `select ${deliveryColumns} from (${page}) page join deliveries d on d.id = page.id order by d.id desc`;
   const result = await pool.query<DeliveryRow>(text, values.all);
   return result.rows;
+}
+
+/** Some deliveries by their ids, newest first. */
+export async function listThese(client: PoolClient, ids: readonly string[]): Promise<DeliveryRow[]> {
+  const { rows } = await client.query<DeliveryRow>(
+    `select ${deliveryColumns} from deliveries d where d.id = any ($1) order by d.id desc`,
+    [ids],
+  );
+  return rows;
 }
 
 /** Counts no further than `max`. */
