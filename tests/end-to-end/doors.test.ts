@@ -178,7 +178,7 @@ describe('bad input gets the same clear answer over every door, and writes nothi
       what: 'a malformed id',
       rpc: 'GetWebhook',
       request: { webhook_id: "x' or 1=1" },
-      expected: { code: 'invalid_argument', reason: 'field_invalid', fields: ['webhook_id'] },
+      expected: { code: 'not_found', reason: 'not_found', fields: ['webhook_id'] },
     },
     {
       what: 'no audience',
