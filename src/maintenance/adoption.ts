@@ -1,7 +1,7 @@
 // Adoption: deliveries that a process held from birth and never finished are scheduled, whichever store has the schedule. So are those that
 // a clock which was ahead has put off.
 import type { Pool } from 'pg';
-import { repeat, type LongRunning } from '../lifecycle.ts';
+import { PeriodicTask, type LongRunning } from '../lifecycle.ts';
 import { adoptDeliveries } from '../persistence/queries/adopt-deliveries.ts';
 import {
   FAR_AHEAD_MS,
@@ -41,30 +41,27 @@ export interface AdoptionOptions {
 export class Adoption implements LongRunning {
   readonly name = 'adoption';
   readonly #options: AdoptionOptions;
-  readonly #stopping = new AbortController();
+  readonly #task: PeriodicTask;
   #oldPids: ReadonlySet<number> = new Set();
-  #loop: Promise<void> = Promise.resolve();
 
   constructor(options: AdoptionOptions) {
     this.#options = options;
-  }
-
-  start(): Promise<void> {
-    const { intervalMs, isLeading, onError } = this.#options;
-    this.#loop = repeat(
+    const { intervalMs, isLeading, onError } = options;
+    this.#task = new PeriodicTask(
       async () => {
         if (isLeading()) await this.run();
       },
       intervalMs,
-      this.#stopping.signal,
       onError,
     );
-    return Promise.resolve();
   }
 
-  async drain(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
+  start(): Promise<void> {
+    return this.#task.start();
+  }
+
+  drain(): Promise<void> {
+    return this.#task.drain();
   }
 
   /** Each once, for as long as it is open. */
@@ -85,7 +82,7 @@ export class Adoption implements LongRunning {
   }
 
   #mayGoOn(): boolean {
-    return this.#options.isLeading() && !this.#stopping.signal.aborted;
+    return this.#options.isLeading() && !this.#task.signal.aborted;
   }
 
   /** Each delivery is looked at once, when no lease of its birth can be left. */

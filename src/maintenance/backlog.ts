@@ -1,6 +1,6 @@
 // How much is waiting, measured by the leader now and then for operators to see.
 import type { Pool } from 'pg';
-import { repeat, type LongRunning } from '../lifecycle.ts';
+import { PeriodicTask, type LongRunning } from '../lifecycle.ts';
 
 /** The statement reads the index of everything that is scheduled, 0.2 s for a million, so it is not asked at every scrape. */
 const INTERVAL_MS = 10_000;
@@ -16,14 +16,14 @@ export interface BacklogOptions {
 export class Backlog implements LongRunning {
   readonly name = 'backlog';
   readonly #options: BacklogOptions;
-  readonly #stopping = new AbortController();
-  #loop: Promise<void> = Promise.resolve();
+  readonly #task: PeriodicTask;
   /** NaN: not measured by this process. */
   #deliveries = Number.NaN;
   #oldestDueSeconds = Number.NaN;
 
   constructor(options: BacklogOptions) {
     this.#options = options;
+    this.#task = new PeriodicTask(() => this.#measure(), INTERVAL_MS, options.onError);
   }
 
   /** Deliveries that are scheduled, due or not. What is sent straight from its commit is not among them. */
@@ -37,13 +37,11 @@ export class Backlog implements LongRunning {
   }
 
   start(): Promise<void> {
-    this.#loop = repeat(() => this.#measure(), INTERVAL_MS, this.#stopping.signal, this.#options.onError);
-    return Promise.resolve();
+    return this.#task.start();
   }
 
-  async drain(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
+  drain(): Promise<void> {
+    return this.#task.drain();
   }
 
   async #measure(): Promise<void> {

@@ -1,6 +1,6 @@
 // Health: looks at the stores in the background, so that a probe gets its answer from memory even while they hang.
 import type { Pool } from 'pg';
-import { repeat, type LongRunning } from '../lifecycle.ts';
+import { PeriodicTask, type LongRunning } from '../lifecycle.ts';
 
 const CHECK_INTERVAL_MS = 1000;
 /** A database that takes longer for a `select` is as good as away. */
@@ -14,9 +14,22 @@ const READ_ONLY = `select current_setting('transaction_read_only') = 'on' as "is
 const DEPENDENCY_INTERVAL_MS = 30_000;
 const DEPENDENCY_TIMEOUT_MS = 2000;
 
-type CheckState = 'ok' | 'degraded' | 'down';
-/** A database that is read-only (a failover is in progress, or an operator has closed it) takes no publish and no outcome. */
-type DatabaseState = 'ok' | 'read_only' | 'down';
+/** `read_only` is of the database alone: in a failover, or closed by an operator, it takes no publish and no outcome. */
+export type CheckState = 'ok' | 'degraded' | 'read_only' | 'down';
+
+export interface HealthReport {
+  /** Whether this process wants traffic; false while it starts, stops, or lacks what it cannot work without. */
+  readonly ready: boolean;
+  /** By name, as in `{ database: 'ok', redis: 'degraded' }`. */
+  readonly checks: Readonly<Record<string, CheckState>>;
+}
+
+/** What probes are told. It answers from memory: a probe must get its answer while every store hangs. */
+export interface HealthView {
+  report(): HealthReport;
+  /** The state of the services this one reports beside its own; for operators, not for probes. */
+  dependencies(): Readonly<Record<string, CheckState>>;
+}
 
 export interface HealthOptions {
   readonly pool: Pool;
@@ -30,14 +43,24 @@ export interface HealthOptions {
   readonly dependencies: Readonly<Record<string, string | null>>;
 }
 
-export class Health implements LongRunning {
+export class Health implements LongRunning, HealthView {
   readonly name = 'health';
   readonly #options: HealthOptions;
-  readonly #stopping = new AbortController();
+  readonly #tasks = [
+    new PeriodicTask(
+      () => this.#checkDatabase(),
+      CHECK_INTERVAL_MS,
+      () => undefined,
+    ),
+    new PeriodicTask(
+      () => this.#checkDependencies(),
+      DEPENDENCY_INTERVAL_MS,
+      () => undefined,
+    ),
+  ];
   readonly #dependencies = new Map<string, CheckState>();
-  #database: DatabaseState = 'down';
+  #database: CheckState = 'down';
   #isServing = false;
-  #loops: Promise<unknown> = Promise.resolve();
 
   constructor(options: HealthOptions) {
     this.#options = options;
@@ -45,27 +68,12 @@ export class Health implements LongRunning {
 
   async start(): Promise<void> {
     await this.#checkDatabase();
-    const { signal } = this.#stopping;
-    this.#loops = Promise.all([
-      repeat(
-        () => this.#checkDatabase(),
-        CHECK_INTERVAL_MS,
-        signal,
-        () => undefined,
-      ),
-      repeat(
-        () => this.#checkDependencies(),
-        DEPENDENCY_INTERVAL_MS,
-        signal,
-        () => undefined,
-      ),
-    ]);
+    await Promise.all(this.#tasks.map((task) => task.start()));
   }
 
   async drain(): Promise<void> {
     this.#isServing = false;
-    this.#stopping.abort();
-    await this.#loops;
+    await Promise.all(this.#tasks.map((task) => task.drain()));
   }
 
   /** Between the moment everything has started and the moment it begins to stop. */
@@ -73,13 +81,9 @@ export class Health implements LongRunning {
     this.#isServing = isServing;
   }
 
-  live(): boolean {
-    return true;
-  }
-
-  report(): { readonly ready: boolean; readonly checks: Readonly<Record<string, CheckState | DatabaseState>> } {
+  report(): HealthReport {
     const { isRedisAway, claimAgeMs, clockSkewMs, isShort } = this.#options;
-    const checks: Record<string, CheckState | DatabaseState> = { database: this.#database };
+    const checks: Record<string, CheckState> = { database: this.#database };
     if (isRedisAway !== null) checks['redis'] = isRedisAway() ? 'degraded' : 'ok';
     if (claimAgeMs !== null) checks['worker'] = claimAgeMs() < MAX_CLAIM_AGE_MS ? 'ok' : 'down';
     checks['clock'] = Math.abs(clockSkewMs()) < MAX_CLOCK_SKEW_MS ? 'ok' : 'down';
@@ -93,10 +97,10 @@ export class Health implements LongRunning {
   }
 
   async #checkDatabase(): Promise<void> {
-    const late = new Promise<DatabaseState>((resolve) => setTimeout(resolve, DATABASE_TIMEOUT_MS, 'down').unref());
+    const late = new Promise<CheckState>((resolve) => setTimeout(resolve, DATABASE_TIMEOUT_MS, 'down').unref());
     const answered = this.#options.pool.query<{ isReadOnly: boolean }>(READ_ONLY).then(
-      ({ rows }): DatabaseState => (rows[0]?.isReadOnly === true ? 'read_only' : 'ok'),
-      (): DatabaseState => 'down',
+      ({ rows }): CheckState => (rows[0]?.isReadOnly === true ? 'read_only' : 'ok'),
+      (): CheckState => 'down',
     );
     this.#database = await Promise.race([answered, late]);
   }

@@ -1,6 +1,6 @@
 // Housekeeping, by the leader alone: partitions ahead and past retention, idempotency keys and old secrets that expired.
 import type { Pool } from 'pg';
-import { repeat, type LongRunning } from '../lifecycle.ts';
+import { PeriodicTask, type LongRunning } from '../lifecycle.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { RecountedDay } from '../persistence/queries/recount-day.ts';
 import { findClosedWebhooks } from '../persistence/queries/find-closed-webhooks.ts';
@@ -41,37 +41,36 @@ export class Housekeeper implements LongRunning {
   readonly name = 'housekeeper';
   readonly #options: HousekeeperOptions;
   readonly #recount: Recount;
-  readonly #stopping = new AbortController();
-  #loop: Promise<void> = Promise.resolve();
+  readonly #task: PeriodicTask;
 
   constructor(options: HousekeeperOptions) {
     this.#options = options;
     this.#recount = new Recount({ pool: options.pool, onWrong: options.onWrongSums });
+    this.#task = new PeriodicTask(
+      () => this.#run(),
+      INTERVAL_MS,
+      () => undefined,
+    );
   }
 
   start(): Promise<void> {
-    const { isLeading, log } = this.#options;
-    this.#loop = repeat(
-      async () => {
-        for (const [name, job] of jobs(this.#options, this.#recount, this.#stopping.signal)) {
-          if (!isLeading()) return;
-          // Each by itself: one that cannot be done must not keep the others from being done.
-          await job().then(
-            (done) => done > 0 && log.info({ job: name, count: done }, 'housekeeping'),
-            (error: unknown) => log.warn({ err: error, job: name }, 'housekeeping failed; it is repeated in a minute'),
-          );
-        }
-      },
-      INTERVAL_MS,
-      this.#stopping.signal,
-      () => undefined,
-    );
-    return Promise.resolve();
+    return this.#task.start();
   }
 
-  async drain(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
+  async #run(): Promise<void> {
+    const { isLeading, log } = this.#options;
+    for (const [name, job] of jobs(this.#options, this.#recount, this.#task.signal)) {
+      if (!isLeading()) return;
+      // Each by itself: one that cannot be done must not keep the others from being done.
+      await job().then(
+        (done) => done > 0 && log.info({ job: name, count: done }, 'housekeeping'),
+        (error: unknown) => log.warn({ err: error, job: name }, 'housekeeping failed; it is repeated in a minute'),
+      );
+    }
+  }
+
+  drain(): Promise<void> {
+    return this.#task.drain();
   }
 }
 

@@ -1,7 +1,7 @@
 // The reconciler: puts what PostgreSQL owes and Redis does not know back into the schedule.
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
-import { pause, repeat, type LongRunning } from '../lifecycle.ts';
+import { pause, PeriodicTask, type LongRunning } from '../lifecycle.ts';
 import { textArray } from '../persistence/array-parameter.ts';
 import { FAILURES_TO_CLOSE } from '../delivery/lane.ts';
 import { listFailing } from '../persistence/queries/list-failing.ts';
@@ -48,8 +48,7 @@ export interface ReconcilerOptions {
 export class Reconciler implements LongRunning {
   readonly name = 'reconciler';
   readonly #options: ReconcilerOptions;
-  readonly #stopping = new AbortController();
-  #loop: Promise<void> = Promise.resolve();
+  readonly #task: PeriodicTask;
   #nextSweepAt = 0;
   #cursor: ScheduleCursor | null = null;
   /** What was committed while Redis was away is not in it, though its keys are all there. */
@@ -63,22 +62,21 @@ export class Reconciler implements LongRunning {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#task = new PeriodicTask(() => this.#tick(), CHECK_INTERVAL_MS, options.onError);
   }
 
   start(): Promise<void> {
     this.#nextSweepAt = performance.now() + this.#options.intervalMs;
-    this.#loop = repeat(() => this.#tick(), CHECK_INTERVAL_MS, this.#stopping.signal, this.#options.onError);
-    return Promise.resolve();
+    return this.#task.start();
   }
 
-  async drain(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
+  drain(): Promise<void> {
+    return this.#task.drain();
   }
 
   /** Asked before each statement: leadership may be lost in the middle of a sweep. */
   #mayGoOn(): boolean {
-    return this.#options.isLeading() && !this.#stopping.signal.aborted;
+    return this.#options.isLeading() && !this.#task.signal.aborted;
   }
 
   async #tick(): Promise<void> {
@@ -245,8 +243,8 @@ export class Reconciler implements LongRunning {
         heldUntilMs < now() ? rows : rows.map((row) => ({ ...row, dueAtMs: Math.max(row.dueAtMs, heldUntilMs) })),
       );
     } catch (error) {
-      if (triesLeft === 0 || this.#stopping.signal.aborted) throw error;
-      await pause(PAGE_RETRY_DELAY_MS, this.#stopping.signal);
+      if (triesLeft === 0 || this.#task.signal.aborted) throw error;
+      await pause(PAGE_RETRY_DELAY_MS, this.#task.signal);
       return this.#putBack(rows, triesLeft - 1);
     }
   }

@@ -1,6 +1,6 @@
 // The rescue: what a process held that has died is due at once, instead of when its leases run out.
 import type { Pool } from 'pg';
-import { repeat, type LongRunning } from '../lifecycle.ts';
+import { PeriodicTask, type LongRunning } from '../lifecycle.ts';
 import { deleteHolder, endHolder, listMissing, type MissingHolder } from '../persistence/queries/holders.ts';
 import { listOwed, rescueDeliveries } from '../persistence/queries/rescue-deliveries.ts';
 import type { RedisScheduler } from '../schedule/redis-scheduler.ts';
@@ -32,28 +32,25 @@ export interface RescueOptions {
 export class Rescue implements LongRunning {
   readonly name = 'rescue';
   readonly #options: RescueOptions;
-  readonly #stopping = new AbortController();
+  readonly #task: PeriodicTask;
   /** By its id, when each was first seen without a session, on the monotonic clock. */
   #missingSince: ReadonlyMap<string, number> = new Map();
-  #loop: Promise<void> = Promise.resolve();
 
   constructor(options: RescueOptions) {
     this.#options = options;
+    this.#task = new PeriodicTask(
+      () => this.look(),
+      LOOK_INTERVAL_MS,
+      (error) => options.onError('database', error),
+    );
   }
 
   start(): Promise<void> {
-    this.#loop = repeat(
-      () => this.look(),
-      LOOK_INTERVAL_MS,
-      this.#stopping.signal,
-      (error) => this.#options.onError('database', error),
-    );
-    return Promise.resolve();
+    return this.#task.start();
   }
 
-  async drain(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
+  drain(): Promise<void> {
+    return this.#task.drain();
   }
 
   async look(): Promise<void> {
@@ -68,7 +65,7 @@ export class Rescue implements LongRunning {
   }
 
   #mayGoOn(): boolean {
-    return this.#options.isLeading() && !this.#stopping.signal.aborted;
+    return this.#options.isLeading() && !this.#task.signal.aborted;
   }
 
   async #rescue({ id, number, isOver }: MissingHolder): Promise<void> {

@@ -1,6 +1,6 @@
 // Summing, by the leader alone: hours and days of the delivery log are counted once they are over, and late changes folded in.
 import type { Pool } from 'pg';
-import { pause, repeat, type LongRunning } from '../lifecycle.ts';
+import { pause, PeriodicTask, type LongRunning } from '../lifecycle.ts';
 import { closeSums, haveAllEnded, readPlace, takeBackSums } from '../persistence/queries/close-sums.ts';
 import { foldSome, sumPage } from '../persistence/queries/sum-log.ts';
 
@@ -21,34 +21,32 @@ export interface SummingOptions {
 export class Summing implements LongRunning {
   readonly name = 'summing';
   readonly #options: SummingOptions;
-  readonly #stopping = new AbortController();
+  readonly #task: PeriodicTask;
   /** Where the sums are closed, as far as this process knows, and a moment after that was committed. */
   #closed = { below: '', at: '' };
-  #loop: Promise<void> = Promise.resolve();
 
   constructor(options: SummingOptions) {
     this.#options = options;
+    this.#task = new PeriodicTask(() => this.run(), INTERVAL_MS, options.onError);
   }
 
   start(): Promise<void> {
-    this.#loop = repeat(() => this.run(), INTERVAL_MS, this.#stopping.signal, this.#options.onError);
-    return Promise.resolve();
+    return this.#task.start();
   }
 
-  async drain(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
+  drain(): Promise<void> {
+    return this.#task.drain();
   }
 
   #mayGoOn(): boolean {
-    return this.#options.isLeading() && !this.#stopping.signal.aborted;
+    return this.#options.isLeading() && !this.#task.signal.aborted;
   }
 
   // Ours end within milliseconds; somebody who takes longer is waited for in the next round.
   async #waitForOthers(): Promise<boolean> {
     for (let asked = 0; asked < WAITS && this.#mayGoOn(); asked += 1) {
       if (await haveAllEnded(this.#options.pool, this.#closed.at)) return true;
-      await pause(WAIT_MS, this.#stopping.signal);
+      await pause(WAIT_MS, this.#task.signal);
     }
     return false;
   }

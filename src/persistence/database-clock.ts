@@ -1,6 +1,6 @@
 // The one clock: this machine's, corrected by how far the database's is from it.
 import type { Pool } from 'pg';
-import { pause, repeat, type LongRunning } from '../lifecycle.ts';
+import { pause, PeriodicTask, type LongRunning } from '../lifecycle.ts';
 
 /** A clock that is stepped is noticed within so long; receivers refuse signatures five minutes off. */
 const MEASURE_INTERVAL_MS = 5000;
@@ -19,14 +19,20 @@ export interface DatabaseClockOptions {
 export class DatabaseClock implements LongRunning {
   readonly name = 'clock';
   readonly #options: DatabaseClockOptions;
-  readonly #stopping = new AbortController();
+  readonly #task: PeriodicTask;
   #skewMs = 0;
   /** Where the wall clock should be, by the monotonic one: a step between two measurements shows as a difference. */
   #wallMinusMonotonicMs = Date.now() - performance.now();
-  #loop: Promise<void> = Promise.resolve();
 
   constructor(options: DatabaseClockOptions) {
     this.#options = options;
+    this.#task = new PeriodicTask(
+      async () => {
+        await this.#tryMeasure();
+      },
+      MEASURE_INTERVAL_MS,
+      options.onError,
+    );
   }
 
   /** Milliseconds since 1970 by the database's clock; carried on by the monotonic clock, so a step of the wall clock does not show. */
@@ -36,19 +42,11 @@ export class DatabaseClock implements LongRunning {
 
   async start(): Promise<void> {
     for (let tries = 0; tries < 3 && !(await this.#tryMeasure()); tries += 1) await pause(FIRST_RETRY_MS);
-    this.#loop = repeat(
-      async () => {
-        await this.#tryMeasure();
-      },
-      MEASURE_INTERVAL_MS,
-      this.#stopping.signal,
-      this.#options.onError,
-    );
+    await this.#task.start();
   }
 
-  async drain(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
+  drain(): Promise<void> {
+    return this.#task.drain();
   }
 
   async #tryMeasure(): Promise<boolean> {

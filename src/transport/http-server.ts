@@ -18,7 +18,7 @@ import { connectGateway } from './connect-gateway.ts';
 import { connectOptions } from './connect-options.ts';
 import { toServiceError } from './errors.ts';
 import { healthRoutes } from './health-routes.ts';
-import type { HealthView } from './health-view.ts';
+import type { HealthView } from '../maintenance/health.ts';
 import type { VerifyToken } from './interceptors/authenticate.ts';
 import { describeCallers } from './request-caller.ts';
 import { knowPaths } from './other-methods.ts';

@@ -11,7 +11,7 @@ import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { ServiceContext } from '../service/context.ts';
-import type { HealthView } from './health-view.ts';
+import type { HealthView } from '../maintenance/health.ts';
 import { health } from './rpc/health.ts';
 import { cancelRotation } from './rpc/cancel-rotation.ts';
 import { completeRotation } from './rpc/complete-rotation.ts';

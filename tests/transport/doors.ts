@@ -22,7 +22,7 @@ import { callChain } from '../../src/transport/call-chain.ts';
 import { principalOf } from '../../src/transport/call-context.ts';
 import { SizeLimits } from '../../src/transport/body/size-limits.ts';
 import { createGrpcServer } from '../../src/transport/grpc/server.ts';
-import type { HealthReport, HealthView } from '../../src/transport/health-view.ts';
+import type { HealthReport, HealthView } from '../../src/maintenance/health.ts';
 import { createHttpServer } from '../../src/transport/http-server.ts';
 import type { HttpServerOptions } from '../../src/transport/http-server.ts';
 import type { CallRecord } from '../../src/transport/interceptors/observe.ts';
@@ -77,7 +77,6 @@ export class World {
   };
 
   readonly health: HealthView = {
-    live: () => true,
     report: () => this.report,
     dependencies: () => ({ user: 'ok' }),
   };

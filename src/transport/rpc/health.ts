@@ -4,7 +4,7 @@ import { HealthCheckResponse_ServingStatus as Status } from '../../../gen/grpc/h
 import type { Health } from '../../../gen/grpc/health/v1/health_pb.ts';
 import { ServiceError } from '../../domain/errors.ts';
 import { pause } from '../../lifecycle.ts';
-import type { HealthView } from '../health-view.ts';
+import type { HealthView } from '../../maintenance/health.ts';
 
 /** How often a watcher's view is compared; the protocol asks for no more than "soon". */
 const WATCH_INTERVAL_MS = 500;
