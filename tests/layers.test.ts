@@ -10,6 +10,7 @@ const layers = [
   'lifecycle',
   'stages',
   'rounds',
+  'bounded-map',
   'descriptor-budget',
   'start-garbage',
   'telemetry',

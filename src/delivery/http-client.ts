@@ -1,4 +1,5 @@
 // The only way out: one POST to a receiver, under one deadline, and what came of it.
+import { BoundedMap } from '../bounded-map.ts';
 import { createSecureContext } from 'node:tls';
 import type { AttemptError, NotBegun, Outcome, Shortage } from '../domain/delivery.ts';
 import { ServiceError } from '../domain/errors.ts';
@@ -84,7 +85,7 @@ interface Target extends Site {
 export class HttpClient {
   readonly #policy: EgressPolicy;
   readonly #pool: ConnectionPool;
-  readonly #targets = new Map<string, Target>();
+  readonly #targets = new BoundedMap<string, Target>(MAX_KNOWN_URLS);
   readonly #running = new Set<Exchange>();
   readonly #signals = new WeakSet<AbortSignal>();
   readonly #checking = new Rounds(DEADLINE_CHECK_MS, () => this.#checkDeadlines());
@@ -189,7 +190,6 @@ export class HttpClient {
     const port = url.port === '' ? (secure ? 443 : 80) : Number(url.port);
     const opening = `POST ${url.pathname}${url.search} HTTP/1.1\r\nhost: ${url.host}\r\nconnection: keep-alive\r\n`;
     const target = { origin: url.origin, to: { secure, host, port }, opening };
-    if (this.#targets.size >= MAX_KNOWN_URLS) this.#targets.clear();
     this.#targets.set(text, target);
     return target;
   }

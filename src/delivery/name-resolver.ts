@@ -1,4 +1,5 @@
 // Names to addresses, without the thread pool: a hundred silent name servers must not hold up every other name.
+import { BoundedMap } from '../bounded-map.ts';
 import { Resolver } from 'node:dns/promises';
 import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -35,7 +36,7 @@ interface Cached {
 export class NameResolver {
   readonly #resolver = new Resolver({ timeout: TRY_TIMEOUT_MS, tries: TRIES });
   readonly #hostsPath: string;
-  readonly #cached = new Map<string, Cached>();
+  readonly #cached = new BoundedMap<string, Cached>(MAX_CACHED_NAMES);
   #hosts: Promise<ReadonlyMap<string, string[]>> = Promise.resolve(new Map());
   #hostsReadAt = Number.NEGATIVE_INFINITY;
 
@@ -53,9 +54,7 @@ export class NameResolver {
     const known = this.#cached.get(name);
     if (known !== undefined && known.expiresAt > now) return known.addresses;
     const entry: Cached = { addresses: this.#lookUp(name), expiresAt: Number.POSITIVE_INFINITY };
-    this.#cached.delete(name);
     this.#cached.set(name, entry);
-    if (this.#cached.size > MAX_CACHED_NAMES) this.#cached.delete(this.#cached.keys().next().value ?? '');
     entry.addresses.then(
       () => (entry.expiresAt = performance.now() + CACHE_MS),
       // A failure is not kept: the next attempt may well succeed.

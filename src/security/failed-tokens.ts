@@ -1,4 +1,5 @@
 // Who keeps coming with forged tokens hears of it late. A good token is never refused, nor held, for what others at its address did.
+import { BoundedMap } from '../bounded-map.ts';
 import { isIPv6 } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { pause } from '../lifecycle.ts';
@@ -29,7 +30,7 @@ interface Failures {
 export class GuardedTokens {
   readonly #tokens: TokenVerifier;
   readonly #lateMs: number;
-  readonly #failures = new Map<string, Failures>();
+  readonly #failures = new BoundedMap<string, Failures>(MAX_ADDRESSES);
   #late = 0;
 
   /** `lateMs` is for tests. */
@@ -67,8 +68,6 @@ export class GuardedTokens {
       known.count += 1;
       return known;
     }
-    this.#failures.delete(network);
-    if (this.#failures.size >= MAX_ADDRESSES) this.#failures.delete(this.#failures.keys().next().value ?? '');
     const failures = { count: 1, endsAtMs: nowMs + WINDOW_MS, late: 0 };
     this.#failures.set(network, failures);
     return failures;

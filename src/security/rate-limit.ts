@@ -1,4 +1,5 @@
 // The rate limit of callers: so many calls a minute for each user, counted across processes through Redis.
+import { BoundedMap } from '../bounded-map.ts';
 import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { ServiceError } from '../domain/errors.ts';
 
@@ -24,7 +25,7 @@ export class RateLimit {
   readonly #limit: number;
   readonly #atOnce: number;
   readonly #limiter: RateLimiterMemory | RateLimiterRedis;
-  readonly #allowances = new Map<string, Allowance>();
+  readonly #allowances = new BoundedMap<string, Allowance>(MAX_USERS);
 
   /** Without Redis, or while it is away, each process counts for itself. */
   constructor(limitPerMinute: number, redis: object | null, keyPrefix = 'rate') {
@@ -68,7 +69,6 @@ export class RateLimit {
     const known = this.#allowances.get(userId);
     if (known !== undefined) return known;
     const allowance = { left: 0, endsAtMs: 0, exhausted: false, refill: null };
-    if (this.#allowances.size >= MAX_USERS) this.#allowances.delete(this.#allowances.keys().next().value ?? '');
     this.#allowances.set(userId, allowance);
     return allowance;
   }

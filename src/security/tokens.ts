@@ -1,4 +1,5 @@
 // Bearer tokens: who calls, proven by a signed JWT in which nothing is left to the token's own choice.
+import { BoundedMap } from '../bounded-map.ts';
 import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto';
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT, type JWTHeaderParameters, type JWTPayload } from 'jose';
 import type { TokenConfig } from '../config.ts';
@@ -63,7 +64,7 @@ export class TokenVerifier {
   readonly #secret: KeyObject | null;
   readonly #keySet: RemoteKeySet | null;
   /** By token, least recently used first. */
-  readonly #verified = new Map<string, { readonly principal: Principal; readonly untilMs: number }>();
+  readonly #verified = new BoundedMap<string, { readonly principal: Principal; readonly untilMs: number }>(MAX_VERIFIED);
 
   /** `onKeyServerFailure` hears of each time that the keys of JWT_JWKS_URL could not be fetched. */
   constructor(config: TokenConfig, onKeyServerFailure?: OnKeyServerFailure) {
@@ -83,8 +84,10 @@ export class TokenVerifier {
     if (token === null) return null;
     const known = this.#verified.get(token);
     if (known === undefined) return null;
-    this.#verified.delete(token);
-    if (known.untilMs <= Date.now()) return null;
+    if (known.untilMs <= Date.now()) {
+      this.#verified.delete(token);
+      return null;
+    }
     this.#verified.set(token, known);
     return known.principal;
   }
@@ -99,7 +102,6 @@ export class TokenVerifier {
     const nowMs = Date.now();
     const principal = principalOf(await this.#payload(token), nowMs);
     const untilMs = Math.min(nowMs + VERIFIED_MS, principal.expiresAtMs + LEEWAY_SECONDS * 1000);
-    if (this.#verified.size >= MAX_VERIFIED) this.#verified.delete(this.#verified.keys().next().value ?? '');
     this.#verified.set(token, { principal, untilMs });
     return principal;
   }
