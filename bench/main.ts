@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { backlogOfOne, broadcasts, manyDead } from './crowds.ts';
 import type { PublishJob, PublishReport } from './publisher.ts';
+import { startAndIdle } from './start.ts';
 import { Child, startWorld, type World } from './world.ts';
 import type { YardstickJob } from './yardstick.ts';
 
@@ -72,6 +73,8 @@ function scenarios(): [string, () => Promise<Record<string, number>>][] {
   const batch = { mode: 'batch', window: 8 } as const;
   const bench = { world, problems, publish, settled, markVerified };
   return [
+    ['start and idle, worker', () => startAndIdle(world.env, 'worker', `${world.dataDir}/compiled`)],
+    ['start and idle, all', () => startAndIdle(world.env, 'all', `${world.dataDir}/compiled`)],
     // Beside the latencies: no publish is answered sooner than the disk has taken it.
     ['bare fdatasync', () => bareSync(600 * scale)],
     // Before the floods: what PostgreSQL tidies up after them takes its time from whatever comes next.

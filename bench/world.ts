@@ -79,32 +79,33 @@ export async function startWorld(options: { readonly profileDir?: string } = {})
   const redis = new Redis({ port: redisPort, lazyConnect: false });
   const ports = { http: await freePort(), grpc: await freePort(), metrics: await freePort() };
   const profiling = options.profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileDir}`];
+  const env = {
+    PATH: process.env['PATH'],
+    ENVIRONMENT: 'test',
+    SERVER_HOST: '127.0.0.1',
+    SERVER_PORT: String(ports.http),
+    GRPC_PORT: String(ports.grpc),
+    METRICS_PORT: String(ports.metrics),
+    DATA_DIR: dataDir,
+    DB_HOST: postgres.config.host,
+    DB_PORT: String(postgres.config.port),
+    DB_USER: postgres.config.user,
+    DB_PASSWORD: postgres.config.password,
+    DB_NAME: 'bench',
+    REDIS_HOST: '127.0.0.1',
+    REDIS_PORT: String(redisPort),
+    JWT_SECRET,
+    MAX_WEBHOOKS_PER_USER: '1000',
+    RATE_LIMIT_PER_MINUTE: '100000000',
+    LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn',
+    NODE_OPTIONS: process.env['NODE_OPTIONS'] ?? '',
+  };
   // As `npm start` starts it.
   const service = spawn(
     process.execPath,
     ['--max-old-space-size=1024', '--heap-growing-percent=70', ...profiling, fileOf('../src/main.ts')],
     {
-      env: {
-        PATH: process.env['PATH'],
-        ENVIRONMENT: 'test',
-        SERVER_HOST: '127.0.0.1',
-        SERVER_PORT: String(ports.http),
-        GRPC_PORT: String(ports.grpc),
-        METRICS_PORT: String(ports.metrics),
-        DATA_DIR: dataDir,
-        DB_HOST: postgres.config.host,
-        DB_PORT: String(postgres.config.port),
-        DB_USER: postgres.config.user,
-        DB_PASSWORD: postgres.config.password,
-        DB_NAME: 'bench',
-        REDIS_HOST: '127.0.0.1',
-        REDIS_PORT: String(redisPort),
-        JWT_SECRET,
-        MAX_WEBHOOKS_PER_USER: '1000',
-        RATE_LIMIT_PER_MINUTE: '100000000',
-        LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn',
-        NODE_OPTIONS: process.env['NODE_OPTIONS'] ?? '',
-      },
+      env,
       stdio: ['ignore', 'inherit', 'inherit'],
     },
   );
@@ -129,6 +130,9 @@ export async function startWorld(options: { readonly profileDir?: string } = {})
     httpUrl,
     metricsUrl: `http://127.0.0.1:${ports.metrics}/metrics`,
     servicePid: service.pid ?? 0,
+    /** What the service was started with. */
+    env,
+    dataDir,
 
     async createWebhook(userId: string, path: string, retryPolicy: object = {}): Promise<string> {
       const answer = await fetch(`${httpUrl}/api/v1/webhooks`, {
