@@ -58,6 +58,22 @@ export interface DatabaseConfig {
   readonly password: string;
   readonly name: string;
   readonly ssl: 'disable' | 'require' | 'verify-full';
+  /** Absent: the authorities of the system, and no certificate of ours. */
+  readonly certificates?: CertificateFiles;
+}
+
+/** PEM files for connections to one server. */
+export interface CertificateFiles {
+  /** Null: the authorities of the system. */
+  readonly ca: CertificateFile | null;
+  /** What this service shows when the server asks for a certificate. */
+  readonly client: { readonly cert: CertificateFile; readonly key: CertificateFile } | null;
+}
+
+export interface CertificateFile {
+  /** What an operator changes when the file is wrong. */
+  readonly variable: string;
+  readonly path: string;
 }
 
 export interface RedisConfig {
@@ -67,6 +83,8 @@ export interface RedisConfig {
   readonly password: string | null;
   readonly db: number;
   readonly tls: boolean;
+  /** Absent: the authorities of the system, and no certificate of ours. */
+  readonly certificates?: CertificateFiles;
   /** Set: a Redis Cluster, reached through these `host:port` nodes; an IPv6 address stands in brackets. */
   readonly clusterNodes: readonly string[];
   /** In front of every key, so that several services can share one Redis. */
@@ -203,7 +221,7 @@ export function toConfig(env: Env): Config {
             user: read.text('DB_USER') ?? 'postgres',
             password: read.secret('DB_PASSWORD') ?? '',
             name: read.text('DB_NAME') ?? 'webhook_service',
-            ssl: read.oneOf('DB_SSLMODE', ['disable', 'require', 'verify-full'], 'disable'),
+            ...databaseTls(read),
           },
     redis:
       redisHost === null && clusterNodes.length === 0
@@ -214,7 +232,7 @@ export function toConfig(env: Env): Config {
             username: read.text('REDIS_USERNAME'),
             password: read.secret('REDIS_PASSWORD'),
             db: redisDb,
-            tls: read.flag('REDIS_TLS', false),
+            ...redisTls(read),
             clusterNodes,
             keyPrefix: read.text('REDIS_KEY_PREFIX') ?? '',
             shards: read.whole('REDIS_SHARDS', clusterNodes.length > 0 ? 16 : 1, { min: 1, max: 1024 }),
@@ -268,6 +286,37 @@ export function toConfig(env: Env): Config {
     logLevel: read.oneOf('LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
     telemetry: telemetryConfig(read),
   };
+}
+
+// `require` checks nobody, so an authority beside it would protect less than its operator believes.
+function databaseTls(read: ReturnType<typeof reader>): Pick<DatabaseConfig, 'ssl' | 'certificates'> {
+  const ssl = read.oneOf('DB_SSLMODE', ['disable', 'require', 'verify-full'], 'disable');
+  const ca = read.file('DB_SSLROOTCERT');
+  const client = clientCertificate(read.file('DB_SSLCERT'), read.file('DB_SSLKEY'), 'DB_SSLCERT and DB_SSLKEY');
+  if (ca !== null && ssl !== 'verify-full')
+    throw new ConfigError('DB_SSLROOTCERT needs DB_SSLMODE=verify-full: otherwise nothing is checked against it');
+  if (client !== null && ssl === 'disable')
+    throw new ConfigError('DB_SSLCERT needs DB_SSLMODE=require or verify-full: without TLS no certificate is shown');
+  return ca === null && client === null ? { ssl } : { ssl, certificates: { ca, client } };
+}
+
+function redisTls(read: ReturnType<typeof reader>): Pick<RedisConfig, 'tls' | 'certificates'> {
+  const tls = read.flag('REDIS_TLS', false);
+  const ca = read.file('REDIS_TLS_CA_FILE');
+  const pair = 'REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE';
+  const client = clientCertificate(read.file('REDIS_TLS_CERT_FILE'), read.file('REDIS_TLS_KEY_FILE'), pair);
+  if (ca === null && client === null) return { tls };
+  if (!tls) throw new ConfigError('REDIS_TLS_CA_FILE and REDIS_TLS_CERT_FILE need REDIS_TLS=true');
+  return { tls, certificates: { ca, client } };
+}
+
+function clientCertificate(
+  cert: CertificateFile | null,
+  key: CertificateFile | null,
+  pair: string,
+): CertificateFiles['client'] {
+  if ((cert === null) !== (key === null)) throw new ConfigError(`${pair} must be set together`);
+  return cert === null || key === null ? null : { cert, key };
 }
 
 const DEFAULT_PAYLOAD_BYTES = 1_048_576;
@@ -365,6 +414,10 @@ function reader(env: Env) {
     list,
     /** As it stands: blanks may be part of it. */
     secret: (name: string): string | null => (text(name) === null ? null : (env[name] ?? null)),
+    file: (variable: string): CertificateFile | null => {
+      const path = text(variable);
+      return path === null ? null : { variable, path };
+    },
     port: (name: string, fallback: number) => whole(name, fallback, { min: 0, max: MAX_PORT }),
     /** Seconds in the environment, milliseconds in the config. */
     seconds: (name: string, fallback: number, range: { min: number; max?: number }) =>

@@ -47,6 +47,7 @@ const FREE_TEXT = new Set(
   [
     'SERVER_HOST DATA_DIR DB_HOST DB_USER DB_PASSWORD DB_NAME REDIS_HOST REDIS_USERNAME REDIS_PASSWORD REDIS_KEY_PREFIX JWT_ISSUER',
     'JWT_AUDIENCE TLS_CERT_FILE TLS_KEY_FILE TLS_CLIENT_CA_FILE OTEL_SERVICE_NAME',
+    'DB_SSLROOTCERT DB_SSLCERT DB_SSLKEY REDIS_TLS_CA_FILE REDIS_TLS_CERT_FILE REDIS_TLS_KEY_FILE',
   ].flatMap((names) => names.split(' ')),
 );
 /** With these everything that is read under a condition is read. */
@@ -202,6 +203,19 @@ describe('WEBHOOK_SECRET_KEYS', () => {
 
 test('a database number is refused with a cluster, which has no other than 0', () => {
   expect(refusal({ REDIS_CLUSTER_NODES: 'redis-a:6379', REDIS_DB: '1' })).toMatch(/^REDIS_DB must be 0/);
+});
+
+test.each([
+  [/^DB_SSLROOTCERT needs DB_SSLMODE=verify-full/, { DB_SSLROOTCERT: 'ca.pem', DB_SSLMODE: 'require' }],
+  [/^DB_SSLCERT needs DB_SSLMODE/, { DB_SSLCERT: 'cert.pem', DB_SSLKEY: 'key.pem' }],
+  [/^DB_SSLCERT and DB_SSLKEY must be set together/, { DB_SSLCERT: 'cert.pem', DB_SSLMODE: 'require' }],
+  [/need REDIS_TLS=true$/, { REDIS_HOST: 'redis', REDIS_TLS_CA_FILE: 'ca.pem' }],
+  [
+    /^REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE must/,
+    { REDIS_HOST: 'redis', REDIS_TLS: 'true', REDIS_TLS_KEY_FILE: 'key.pem' },
+  ],
+])('certificates that would not be used are refused: %s', (sentence, env) => {
+  expect(refusal(env)).toMatch(sentence);
 });
 
 describe('TRUST_PROXY', () => {

@@ -2,6 +2,7 @@
 import { Client, type ClientConfig, Pool } from 'pg';
 import type { DatabaseConfig } from '../config.ts';
 import { APPLICATION_NAME } from './queries/horizon.ts';
+import { readCertificates } from './server-certificates.ts';
 import { sessionOptions, type ServerSettings } from './session.ts';
 
 /** Connections of one process for short statements by hand: the live feed, cancelling, housekeeping. Whatever can be slow has its own. */
@@ -59,7 +60,10 @@ export function connectionOptions(database: DatabaseConfig): ClientConfig {
     user: database.user,
     password: database.password,
     database: database.name,
-    ssl: database.ssl === 'disable' ? false : { rejectUnauthorized: database.ssl === 'verify-full' },
+    ssl:
+      database.ssl === 'disable'
+        ? false
+        : { rejectUnauthorized: database.ssl === 'verify-full', ...readCertificates(database.certificates) },
     application_name: APPLICATION_NAME,
     options: sessionOptions(),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,

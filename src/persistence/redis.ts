@@ -1,9 +1,12 @@
 // Redis: one connection for commands and one for subscriptions, tuned so that a dead or stopped server fails fast.
+import { isIP } from 'node:net';
+import type { ConnectionOptions } from 'node:tls';
 import { Cluster, Redis, type ClusterNode, type RedisOptions } from 'ioredis';
 import type { RedisConfig } from '../config.ts';
 import { pause } from '../lifecycle.ts';
 import { explainRedisError, isForbidden, isRefusal } from './redis-refusal.ts';
 import type { Script } from './redis-script.ts';
+import { readCertificates } from './server-certificates.ts';
 
 /** A command that takes longer has failed: Redis answers in a millisecond, and PostgreSQL can stand in for it. */
 const COMMAND_TIMEOUT_MS = 500;
@@ -258,7 +261,7 @@ function createClient(config: RedisConfig, { subscribes, leavesReplica, wasRefus
   const options = {
     ...(config.username === null ? {} : { username: config.username }),
     ...(config.password === null ? {} : { password: config.password }),
-    ...(config.tls ? { tls: config.host === '' ? {} : { servername: config.host } } : {}),
+    ...(config.tls ? { tls: tlsOptions(config) } : {}),
     connectTimeout: CONNECT_TIMEOUT_MS,
     commandTimeout: COMMAND_TIMEOUT_MS,
     // What is sent must be answered by this connection or fail: a command that waits for the next one is of no use to its caller.
@@ -294,6 +297,12 @@ function createClient(config: RedisConfig, { subscribes, leavesReplica, wasRefus
     retryDelayOnTryAgain: CLUSTER_RETRY_DELAY_MS,
     redisOptions: options,
   });
+}
+
+function tlsOptions(config: RedisConfig): ConnectionOptions {
+  // An address is no name that a client may send; the certificate is checked against it all the same.
+  const hasName = config.host !== '' && isIP(config.host) === 0;
+  return { ...(hasName ? { servername: config.host } : {}), ...readCertificates(config.certificates) };
 }
 
 function clusterNode(address: string): ClusterNode {
