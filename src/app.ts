@@ -336,6 +336,7 @@ async function createDoors(
   const interceptors = callChain({
     verifyToken,
     countCall,
+    findCallsLeft: (userId) => rate.callsLeft(userId),
     shutdown: stopping.signal,
     tracing,
     onCall: (call) =>

@@ -86,6 +86,10 @@ const catalogue = {
     code: 'resource_exhausted',
     meaning: 'As many test sends are under way as may be; try again when one has ended.',
   },
+  etag_mismatch: {
+    code: 'failed_precondition',
+    meaning: 'The thing is not in the state that the call was meant for; the error carries it as it is now.',
+  },
   rotation_not_running: { code: 'failed_precondition', meaning: 'No rotation of the signing secret is under way.' },
   webhook_inactive: { code: 'failed_precondition', meaning: 'The webhook is disabled, so nothing can be sent to it.' },
   rate_limited: { code: 'resource_exhausted', meaning: 'Too many calls; try again later.' },

@@ -12,8 +12,20 @@ const TAKEN_AT_ONCE = 100;
 /** Users whose allowance is held here; the oldest is dropped first, and asks Redis again. */
 const MAX_USERS = 10_000;
 
+/** What a user may still call. */
+export interface CallsLeft {
+  /** Calls a window. */
+  readonly limit: number;
+  readonly windowSeconds: number;
+  /** Before the window ends, as far as this process knows. */
+  readonly remaining: number;
+  readonly resetSeconds: number;
+}
+
 interface Allowance {
   left: number;
+  /** Not taken by any process when this one last asked. */
+  untaken: number;
   /** When the window ends, on this process's clock. */
   endsAtMs: number;
   /** Nothing more to be had before then. */
@@ -65,10 +77,22 @@ export class RateLimit {
     }
   }
 
+  /** Looks without counting. */
+  callsLeft(userId: string): CallsLeft {
+    const { left, untaken, endsAtMs } = this.#allowances.get(userId) ?? { left: 0, untaken: this.#limit, endsAtMs: 0 };
+    const leftMs = endsAtMs - Date.now();
+    return {
+      limit: this.#limit,
+      windowSeconds: WINDOW_SECONDS,
+      remaining: leftMs > 0 ? left + untaken : this.#limit,
+      resetSeconds: leftMs > 0 ? Math.ceil(leftMs / 1000) : WINDOW_SECONDS,
+    };
+  }
+
   #allowance(userId: string): Allowance {
     const known = this.#allowances.get(userId);
     if (known !== undefined) return known;
-    const allowance = { left: 0, endsAtMs: 0, exhausted: false, refill: null };
+    const allowance = { left: 0, untaken: 0, endsAtMs: 0, exhausted: false, refill: null };
     this.#allowances.set(userId, allowance);
     return allowance;
   }
@@ -77,12 +101,14 @@ export class RateLimit {
     try {
       const granted = await this.#limiter.consume(userId, wanted);
       allowance.left += wanted;
+      allowance.untaken = granted.remainingPoints;
       allowance.endsAtMs = Date.now() + granted.msBeforeNext;
     } catch (refusal) {
       if (!(refusal instanceof RateLimiterRes)) throw refusal;
       // The last helping may be a smaller one.
       allowance.left += Math.max(0, wanted - (refusal.consumedPoints - this.#limit));
       allowance.endsAtMs = Date.now() + Math.max(1, refusal.msBeforeNext);
+      allowance.untaken = 0;
       allowance.exhausted = true;
     } finally {
       allowance.refill = null;

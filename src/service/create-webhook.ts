@@ -62,7 +62,7 @@ export async function createWebhook(
         secretHint: secret.hint,
         previousSecrets: [],
         description: input.description,
-        retryPolicy: mergeRetryPolicy({}, input.retryPolicy),
+        retryPolicy: mergeRetryPolicy({}, input.retryPolicy, null),
         scope: input.scope,
         ...headers,
         rateLimit: input.rateLimit,

@@ -4,12 +4,20 @@ import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import { findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
+import { checkEtag } from './webhook-etag.ts';
 
-export async function deleteWebhook(context: ManagementContext, principal: Principal, webhookId: string): Promise<void> {
+/** @param etag the state that is to be deleted; empty for any */
+export async function deleteWebhook(
+  context: ManagementContext,
+  principal: Principal,
+  webhookId: string,
+  etag = '',
+): Promise<void> {
   const manager = entityManagerOf(context.orm, ownerOf(principal));
   await context.changes.run(principal.userId, () =>
     manager.transactional(async (transaction) => {
       const webhook = await findWebhook(transaction, webhookId, { lock: true });
+      checkEtag(webhook, etag, context.config.delivery.retry);
       const now = new Date();
       webhook.deletedAt = now;
       webhook.isActive = false;

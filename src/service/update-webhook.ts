@@ -1,4 +1,5 @@
 // Changes a webhook: what is given replaces, what is absent stays.
+import { invalid } from '../domain/errors.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import type { Principal } from '../security/tokens.ts';
@@ -6,6 +7,8 @@ import type { ManagementContext } from './context.ts';
 import { checkEventTypes, findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
+import { checkResets, resetWebhook } from './reset-webhook.ts';
+import { checkEtag } from './webhook-etag.ts';
 import { sealHeaders } from './webhook-secrets.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
 
@@ -21,6 +24,22 @@ export interface UpdateWebhookInput {
   readonly customHeaders: Readonly<Record<string, string>>;
   readonly clearCustomHeaders: boolean;
   readonly rateLimit: number | undefined;
+  /** The state that is to be changed; empty for any. */
+  readonly etag: string;
+  /** Names of what goes back to its default first. */
+  readonly reset: readonly string[];
+  readonly readOnly: ReadOnly;
+}
+
+/** What a caller read and sends back with a change. */
+export interface ReadOnly {
+  readonly id?: string | undefined;
+  readonly userId?: string | undefined;
+  readonly scope?: 'user' | 'platform' | undefined;
+  readonly secretHint?: string | undefined;
+  readonly createdAt?: Date | undefined;
+  readonly updatedAt?: Date | undefined;
+  readonly rotationEndsAt?: Date | undefined;
 }
 
 /** Disabling cancels what is pending; enabling clears what the service had held against the webhook. */
@@ -31,15 +50,19 @@ export async function updateWebhook(
 ): Promise<WebhookView> {
   const url = input.url === undefined ? undefined : context.checkUrl(input.url);
   checkEventTypes(input.events);
+  checkResets(input.reset);
   const manager = entityManagerOf(context.orm, ownerOf(principal));
   const webhook = await context.changes.run(principal.userId, () =>
     manager.transactional(async (transaction) => {
       const found = await findWebhook(transaction, input.webhookId, { lock: true });
+      checkEtag(found, input.etag, context.config.delivery.retry);
+      checkReadOnly(webhookView(found, context.config.delivery.retry), input.readOnly);
+      resetWebhook(found, input.reset);
       if (url !== undefined) found.url = url;
       if (input.events.length > 0) found.events = [...input.events];
       if (input.description !== undefined) found.description = input.description;
       if (input.rateLimit !== undefined) found.rateLimit = input.rateLimit;
-      found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy);
+      found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy, context.config.delivery.retry);
       changeHeaders(context, found, input);
       if (input.isActive !== undefined) setActive(found, input.isActive);
       found.revision += 1;
@@ -65,6 +88,23 @@ function changeHeaders(context: ManagementContext, webhook: WebhookEndpoint, inp
   });
   webhook.customHeaders = customHeaders;
   webhook.customHeaderNames = customHeaderNames;
+}
+
+function checkReadOnly(webhook: WebhookView, given: ReadOnly): void {
+  const same = <T extends string>(field: string, current: T, sent: T | undefined): void => {
+    if (sent !== undefined && sent !== current) throw invalid('field_invalid', field, `cannot be changed; it is ${current}`);
+  };
+  const sameMoment = (field: string, current: Date | null, sent: Date | undefined): void => {
+    if (sent === undefined || sent.getTime() === current?.getTime()) return;
+    throw invalid('field_invalid', field, `cannot be changed; it is ${current?.toISOString() ?? 'not set'}`);
+  };
+  same('id', webhook.id, given.id);
+  same('user_id', webhook.userId, given.userId);
+  same('scope', webhook.scope, given.scope);
+  same('secret_hint', webhook.secretHint, given.secretHint);
+  sameMoment('created_at', webhook.createdAt, given.createdAt);
+  sameMoment('updated_at', webhook.updatedAt, given.updatedAt);
+  sameMoment('rotation_ends_at', webhook.rotationEndsAt, given.rotationEndsAt);
 }
 
 // disabled_reason is about the service's own decisions: a caller's needs no explanation, and ends the service's.

@@ -29,6 +29,8 @@ export interface WebhookView {
   readonly disabledAt: Date | null;
   readonly createdAt: Date;
   readonly updatedAt: Date;
+  /** Differs after every change. */
+  readonly etag: string;
 }
 
 export function webhookView(webhook: WebhookEndpoint, defaults: RetryPolicy, secret: string | null = null): WebhookView {
@@ -52,5 +54,6 @@ export function webhookView(webhook: WebhookEndpoint, defaults: RetryPolicy, sec
     disabledAt: webhook.disabledAt ?? null,
     createdAt: webhook.createdAt,
     updatedAt: webhook.updatedAt,
+    etag: `r${webhook.revision}`,
   };
 }

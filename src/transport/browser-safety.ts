@@ -6,8 +6,9 @@ const PREFLIGHT_SECONDS = 7200;
 const METHODS = 'GET, POST, PUT, PATCH, DELETE';
 /** What callers may send, Connect's and gRPC-Web's own headers among them. */
 const REQUEST_HEADERS =
-  'Authorization, Content-Type, Idempotency-Key, X-Request-Id, Connect-Protocol-Version, Connect-Timeout-Ms, Grpc-Timeout, X-Grpc-Web, X-User-Agent, Traceparent';
-const RESPONSE_HEADERS = 'X-Request-Id, Retry-After, Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin';
+  'Authorization, Content-Type, Idempotency-Key, If-Match, X-Request-Id, Connect-Protocol-Version, Connect-Timeout-Ms, Grpc-Timeout, X-Grpc-Web, X-User-Agent, Traceparent';
+const RESPONSE_HEADERS =
+  'X-Request-Id, ETag, Location, RateLimit, RateLimit-Policy, Retry-After, Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin';
 
 const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',

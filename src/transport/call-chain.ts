@@ -6,7 +6,7 @@ import type { VerifyToken } from './interceptors/authenticate.ts';
 import { deadline } from './interceptors/deadline.ts';
 import { endStreams } from './interceptors/end-streams.ts';
 import { limitRate } from './interceptors/limit-rate.ts';
-import type { CountCall } from './interceptors/limit-rate.ts';
+import type { CountCall, FindCallsLeft } from './interceptors/limit-rate.ts';
 import { observe } from './interceptors/observe.ts';
 import type { CallObserver } from './interceptors/observe.ts';
 import { readMessage } from './interceptors/read-message.ts';
@@ -17,6 +17,7 @@ export interface CallChainOptions {
   readonly verifyToken: VerifyToken;
   /** Without it nobody's calls are counted. */
   readonly countCall?: CountCall;
+  readonly findCallsLeft?: FindCallsLeft;
   readonly onCall: CallObserver;
   readonly tracing?: Tracing;
   /** Aborted when the process stops: streams end, unary calls are finished. */
@@ -30,7 +31,7 @@ export function callChain(options: CallChainOptions): Interceptor[] {
     translateErrors(),
     deadline(options.maxCallMs),
     authenticate(options.verifyToken),
-    ...(options.countCall === undefined ? [] : [limitRate(options.countCall)]),
+    ...(options.countCall === undefined ? [] : [limitRate(options.countCall, options.findCallsLeft)]),
     endStreams(options.shutdown),
     readMessage(),
     validate(),

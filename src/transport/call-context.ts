@@ -4,6 +4,7 @@ import { createContextKey } from '@connectrpc/connect';
 import type { Message } from '@bufbuild/protobuf';
 import type { ContextKey, ContextValues } from '@connectrpc/connect';
 import { ServiceError } from '../domain/errors.ts';
+import type { CallsLeft } from '../security/rate-limit.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { Place } from './connection-places.ts';
 
@@ -15,6 +16,7 @@ const addressKey = createContextKey('', { description: 'address' });
 const problemKey = createContextKey<ServiceError | null>(null, { description: 'why the message could not be read' });
 const placeKey = createContextKey<Place | undefined>(undefined, { description: 'the place of the connection' });
 const readerKey = createContextKey<MessageReader | null>(null, { description: 'reads the message' });
+const callsLeftKey = createContextKey<(() => CallsLeft) | null>(null, { description: 'what the caller may still call' });
 const principalKey = createContextKey<Principal | null>(null, { description: 'principal' });
 
 /** `address` is the caller's, as the listener or a trusted proxy tells it; `place` that of its connection. */
@@ -56,6 +58,16 @@ export function doorOf(values: ContextValues): Door {
 export function setPrincipal(values: ContextValues, principal: Principal): void {
   values.set(principalKey, principal);
   values.get(placeKey)?.recognize();
+}
+
+/** For protocols that tell their callers. Found out when it is asked for: most do not. */
+export function setCallsLeft(values: ContextValues, find: () => CallsLeft): void {
+  values.set(callsLeftKey, find);
+}
+
+/** Null: the caller's calls are not counted. */
+export function callsLeftOf(values: ContextValues): CallsLeft | null {
+  return values.get(callsLeftKey)?.() ?? null;
 }
 
 /** A protocol that could not read the headers says so here: the call is still logged, and a caller without a token learns that first. */

@@ -5,6 +5,9 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
 import { ServiceError } from '../domain/errors.ts';
 import type { ErrorCode, Reason } from '../domain/errors.ts';
+import { WebhookSchema } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
+import { WebhookChanged } from '../service/webhook-etag.ts';
+import { webhookMessage } from './rpc/webhook-message.ts';
 import { storeUnavailable } from '../persistence/store-errors.ts';
 
 /** Whose reasons they are, as google.rpc.ErrorInfo wants to know. */
@@ -35,7 +38,7 @@ export function toConnectError(thrown: unknown, requestId: string): ConnectError
 
 type OutgoingDetails = NonNullable<ConstructorParameters<typeof ConnectError>[3]>;
 
-/** ErrorInfo always, BadRequest and RetryInfo where there is something to say. */
+/** ErrorInfo always; BadRequest, RetryInfo and the thing as it is now where there is something to say. */
 function wireDetails(error: ServiceError, requestId: string): OutgoingDetails {
   const metadata: Record<string, string> = requestId === '' ? {} : { request_id: requestId };
   const details: OutgoingDetails = [
@@ -51,6 +54,9 @@ function wireDetails(error: ServiceError, requestId: string): OutgoingDetails {
   }
   if (error.retryAfterMs !== undefined) {
     details.push({ desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay: durationFromMs(error.retryAfterMs) }) });
+  }
+  if (error instanceof WebhookChanged) {
+    details.push({ desc: WebhookSchema, value: create(WebhookSchema, webhookMessage(error.current)) });
   }
   return details;
 }

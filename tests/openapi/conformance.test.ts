@@ -152,6 +152,7 @@ test('every operation succeeds as the document says', async () => {
   await call('listWebhooks', 200, { query: '?page=1&limit=10' });
   await call('getWebhook', 200);
   await call('updateWebhook', 200);
+  await call('patchWebhook', 200);
   await call('listEventTypes', 200);
   await call('publishEvent', 202, { token: publisher });
   const batch = await call('publishEvents', 202, { token: publisher });

@@ -331,6 +331,9 @@ const unchanged: Omit<UpdateWebhookInput, 'webhookId'> = {
   customHeaders: {},
   clearCustomHeaders: false,
   rateLimit: undefined,
+  etag: '',
+  reset: [],
+  readOnly: {},
 };
 
 function update(webhookId: string, change: Partial<UpdateWebhookInput>) {

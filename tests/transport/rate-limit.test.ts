@@ -55,6 +55,12 @@ test(
     expect(body.error).toMatchObject({ code: 'resource_exhausted', reason: 'rate_limited' });
     expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
     expect(Number(headers.get('retry-after'))).toBeLessThanOrEqual(60);
+    // Both say how many calls there are a minute, how many are left, and when there are more.
+    const left = /^"calls";r=(\d+);t=(\d+)$/;
+    const [some] = allowed(answers);
+    for (const told of [headers, some?.headers]) expect(told?.get('ratelimit-policy')).toBe(`"calls";q=${LIMIT};w=60`);
+    expect(left.exec(headers.get('ratelimit') ?? '')?.[1]).toBe('0');
+    expect(Number(left.exec(some?.headers.get('ratelimit') ?? '')?.[1])).toBeLessThan(LIMIT);
 
     const authorize: Interceptor = (next) => (call) => {
       call.header.set('authorization', `Bearer ${token}`);

@@ -205,11 +205,11 @@ test('reads a body that is compressed as it says, and no other', async () => {
 test('tells an unknown route, and which methods a known one takes', async () => {
   const unknown = await rest(doors, 'GET', '/api/v1/nothing');
   expect([unknown.status, reasonOf(unknown)]).toEqual([404, 'route_not_found']);
-  const wrong = await rest(doors, 'PATCH', `/api/v1/webhooks/${WEBHOOK_ID}`);
+  const wrong = await rest(doors, 'POST', `/api/v1/webhooks/${WEBHOOK_ID}`);
   expect([wrong.status, reasonOf(wrong), wrong.headers.get('allow')]).toEqual([
     405,
     'method_not_allowed',
-    'GET, PUT, DELETE, HEAD',
+    'GET, PUT, PATCH, DELETE, HEAD',
   ]);
   const shadowed = await rest(doors, 'PUT', '/api/v1/webhooks/events', { body: {} });
   expect([shadowed.status, shadowed.headers.get('allow')]).toEqual([405, 'GET, HEAD']);

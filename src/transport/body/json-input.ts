@@ -9,6 +9,8 @@ import { faultError } from './json-body.ts';
 import type { JsonBody } from './json-body.ts';
 import { loneItem, markUnreadable, MAX_LONE_ITEMS } from './lone-items.ts';
 
+/** The field of a request that names what goes back to its default. */
+const RESET = 'reset';
 /** Enough to mend a form in one go; a body of a million unknown keys must not come back as a million complaints. */
 const MAX_VIOLATIONS = 20;
 
@@ -25,9 +27,10 @@ export type JsonDialect = 'rest' | 'protobuf';
  */
 export function messageFromJson(schema: DescMessage, { value, faults }: JsonBody, dialect: JsonDialect = 'rest'): Message {
   if (!isObject(value)) throw new ServiceError('body_malformed', 'The body must be a JSON object.');
-  const reading = new Reading(dialect, faults);
+  const reading = new Reading(dialect, faults, dialect === 'rest' && takesResets(schema));
   reading.throwFaults(schema);
-  const readable = reading.message(schema, value, '');
+  const readable = reading.message(schema, value, '') as JsonObject;
+  reading.addResets(readable);
   const error = reading.error('the body');
   if (error !== null) throw error;
   const message = fromJson(schema, readable);
@@ -46,10 +49,19 @@ class Reading {
   readonly #faults: JsonBody['faults'];
   readonly #violations: (FieldViolation & { readonly reason: Reason })[] = [];
   readonly #unreadable: Unreadable[] = [];
+  /** Paths of fields that are null, for a request that can put fields back to their defaults; null: it cannot. */
+  readonly #resets: string[] | null;
 
-  constructor(dialect: JsonDialect, faults: JsonBody['faults']) {
+  constructor(dialect: JsonDialect, faults: JsonBody['faults'], canReset: boolean) {
     this.#dialect = dialect;
     this.#faults = faults;
+    this.#resets = canReset ? [] : null;
+  }
+
+  /** What was null goes where the request names what it puts back. */
+  addResets(readable: JsonObject): void {
+    if (this.#resets === null || this.#resets.length === 0) return;
+    readable[RESET] = [...((readable[RESET] as string[] | undefined) ?? []), ...this.#resets];
   }
 
   /** Throws for a fault of the text outside of items that fail alone. Behind this, no value of `message` is too deep to be walked. */
@@ -96,6 +108,10 @@ class Reading {
         continue;
       }
       if (value === null && this.#dialect === 'protobuf') continue;
+      if (value === null && this.#resets !== null) {
+        this.#resets.push(fieldPath);
+        continue;
+      }
       if (Object.hasOwn(readable, field.name)) this.#refuse(fieldPath, 'is given in both spellings', 'key_duplicate');
       if (field.oneof !== undefined) {
         const sibling = oneofs.get(field.oneof.name);
@@ -123,6 +139,10 @@ class Reading {
         return lone === null ? this.message(field.message, json, path) : this.#alone(field, lone, json, path, 0);
       case 'list':
         if (!Array.isArray(json)) return this.#refuse(path, 'must be an array');
+        // Protobuf could not tell it from a list that is not given, which is kept.
+        if (json.length === 0 && this.#resets !== null && field.name !== RESET) {
+          return this.#refuse(path, 'must not be empty; leave it out to keep it as it is');
+        }
         if (lone === null) return json.map((item, index) => this.#item(field, item, `${path}[${index}]`));
         return json
           .slice(0, MAX_LONE_ITEMS + 1)
@@ -152,7 +172,7 @@ class Reading {
   // What is wrong with it is told with its own field names, and goes no further.
   #alone(field: DescField, schema: DescMessage, json: unknown, path: string, index: number): JsonValue {
     const fault = this.#faults.get(path);
-    const reading = new Reading(this.#dialect, new Map());
+    const reading = new Reading(this.#dialect, new Map(), false);
     const readable = fault === undefined ? reading.message(schema, json, '') : {};
     const error = fault === undefined ? reading.error('the event') : faultError(fault, path);
     if (error === null) return readable;
@@ -237,6 +257,10 @@ class Reading {
     if (this.#violations.length < MAX_VIOLATIONS) this.#violations.push({ field, message, reason });
     return null;
   }
+}
+
+function takesResets(schema: DescMessage): boolean {
+  return schema.fields.some((field) => field.name === RESET && field.fieldKind === 'list');
 }
 
 function isObject(json: unknown): json is Record<string, unknown> {

@@ -1,6 +1,6 @@
 // The OpenAPI 3.1 document of the REST API, made from the contract: routes, rules, comments and policies of proto/.
 import { getOption } from '@bufbuild/protobuf';
-import type { FileRegistry } from '@bufbuild/protobuf';
+import type { DescMessage, FileRegistry } from '@bufbuild/protobuf';
 import { policy, RoleSchema } from '../../../gen/homechef/webhook/v1/policy_pb.ts';
 import { eventTypes } from '../../domain/event-types.ts';
 import { shortEnumName } from '../body/enum-names.ts';
@@ -73,6 +73,8 @@ export function openApiDocument(contract: FileRegistry, version: string): OpenAp
           schema: { type: 'string' },
         },
         'Retry-After': { description: 'Seconds to wait.', schema: { type: 'integer', minimum: 1 } },
+        ETag: { description: 'Names this state of the thing, for `If-Match`.', schema: { type: 'string' } },
+        Location: { description: 'Where the new thing is.', schema: { type: 'string' } },
         'WWW-Authenticate': { description: 'How to authenticate.', schema: { type: 'string' } },
       },
       parameters: {
@@ -81,6 +83,12 @@ export function openApiDocument(contract: FileRegistry, version: string): OpenAp
           in: 'header',
           description: 'The same as `idempotency_key` in the body.',
           schema: { type: 'string', maxLength: 255 },
+        },
+        IfMatch: {
+          name: 'If-Match',
+          in: 'header',
+          description: 'The same as `etag`: the call is carried out only while the thing is in that state, else 412.',
+          schema: { type: 'string' },
         },
       },
       responses: errorResponses(),
@@ -100,11 +108,11 @@ function operation(route: RestRoute, tag: string, schemas: Schemas): Schema {
   const summaryEnd = /[.:](\s|$)/.exec(comment)?.index ?? comment.length;
   const roles = getOption(method, policy).roles.map((role) => `\`${roleName(role)}\``);
   const example = examples[method.name];
-  const hasIdempotencyKey = method.input.fields.some((field) => field.name === 'idempotency_key');
+  const hasIdempotencyKey = hasField(method.input, 'idempotency_key');
   const inPath = new Set(route.pathFields);
   const bodyFields = method.input.fields.filter((field) => !inPath.has(field.name));
   return {
-    operationId: method.localName,
+    operationId: operationIdOf(route),
     tags: [tag],
     summary: comment.slice(0, summaryEnd),
     description: `${comment}\n\nRoles: ${roles.join(', ')}.`,
@@ -115,6 +123,7 @@ function operation(route: RestRoute, tag: string, schemas: Schemas): Schema {
         return { name, in: 'path', required: true, schema };
       }),
       ...(route.hasBody ? [] : bodyFields.map((field) => query(field.name, schemas.field(field, 'input')))),
+      ...(hasField(method.input, 'etag') ? [{ $ref: '#/components/parameters/IfMatch' }] : []),
       ...(hasIdempotencyKey ? [{ $ref: '#/components/parameters/IdempotencyKey' }] : []),
     ],
     ...(route.hasBody && bodyFields.length > 0
@@ -149,8 +158,22 @@ function operation(route: RestRoute, tag: string, schemas: Schemas): Schema {
   };
 }
 
+/** The second route of a method is called by its verb: `patchWebhook` beside `updateWebhook`. */
+function operationIdOf({ isAlias, verb, method }: RestRoute): string {
+  return isAlias ? verb.toLowerCase() + method.name.replace(/^[A-Z][a-z]+/, '') : method.localName;
+}
+
+function hasField(message: DescMessage, name: string): boolean {
+  return message.fields.some((field) => field.name === name);
+}
+
 function answerOf({ method, successStatus }: RestRoute, description: string, schemas: Schemas): Schema {
-  const headers = { 'X-Request-Id': { $ref: '#/components/headers/X-Request-Id' } };
+  const names = [
+    'X-Request-Id',
+    ...(hasField(method.output, 'etag') ? ['ETag'] : []),
+    ...(successStatus === 201 ? ['Location'] : []),
+  ];
+  const headers = Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
   if (successStatus === 204) return { description, headers };
   const example = examples[method.name]?.answer;
   const schema = schemas.reference(method.output, 'output');
@@ -168,6 +191,7 @@ function failures(route: RestRoute): number[] {
   const statuses = [400, 401, 403, 429, 500, 503, 504];
   if (route.pathFields.length > 0) statuses.push(404);
   if (route.hasBody) statuses.push(413, 415);
+  if (hasField(route.method.input, 'etag')) statuses.push(412);
   if (route.verb === 'POST') statuses.push(409);
   return statuses.toSorted((a, b) => a - b);
 }

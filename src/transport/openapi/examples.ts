@@ -36,6 +36,7 @@ const webhook = {
   health: { consecutive_failures: 0, disabled_reason: '' },
   created_at: CREATED_AT,
   updated_at: CREATED_AT,
+  etag: 'r1',
 };
 const EARLIER_SECRET = 'whsec_Qm9n8y1sZ0s2y6cT5oJd4m3kq1fV7xH9bL0wRtYuIoE=';
 const withSecret = { ...webhook, secret: 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD3kfWqZlKZm8=' };

@@ -1,7 +1,7 @@
 // REST: a Fastify plugin that serves every annotated RPC as JSON over HTTP, through the calls' own interceptors.
 import { create } from '@bufbuild/protobuf';
 import type { DescMessage, JsonObject, Message } from '@bufbuild/protobuf';
-import type { Interceptor } from '@connectrpc/connect';
+import type { ContextValues, Interceptor } from '@connectrpc/connect';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { invalid, ServiceError } from '../../domain/errors.ts';
 import { Body } from '../body/body.ts';
@@ -10,7 +10,7 @@ import { Unpacker } from '../body/decode.ts';
 import { parseJsonBody } from '../body/json-body.ts';
 import { isUtf8 } from '../body/media-type.ts';
 import type { SizeLimit, SizeLimits } from '../body/size-limits.ts';
-import { newCallValues, setReader } from '../call-context.ts';
+import { callsLeftOf, newCallValues, setReader } from '../call-context.ts';
 import type { Principal } from '../../security/tokens.ts';
 import type { ServiceEntry } from '../router.ts';
 import { unaryCall } from '../unary-call.ts';
@@ -47,16 +47,18 @@ function handler(route: RestRoute, options: GatewayOptions) {
     const values = newCallValues(request.id, 'rest', request.callerAddress, request.place);
     const body = route.hasBody ? bodyOf(request, reply, limit, options) : null;
     setReader(values, async (caller) => readMessage(route, request, body === null ? null : await body(caller)));
-    const answer = await call(nothing, {
+    const input = {
       requestMethod: route.verb,
       url: `${request.protocol}://${request.host}${request.url}`,
       header: webHeaders(request),
       contextValues: values,
       signal: gone.signal,
-    });
+    };
+    const answer = await call(nothing, input).finally(() => void reply.headers(limitHeaders(values)));
     if (route.successStatus === 204) return reply.code(204).send();
     return reply
       .code(statusOf(route, answer))
+      .headers(thingHeaders(route, answer))
       .type('application/json; charset=utf-8')
       .send(JSON.stringify(messageToJson(route.method.output, answer)));
   };
@@ -65,6 +67,25 @@ function handler(route: RestRoute, options: GatewayOptions) {
 function statusOf({ successStatus, nothingAcceptedStatus }: RestRoute, answer: Message): number {
   if (nothingAcceptedStatus === null) return successStatus;
   return (answer as unknown as { readonly accepted: number }).accepted === 0 ? nothingAcceptedStatus : successStatus;
+}
+
+/** The IETF's draft-ietf-httpapi-ratelimit-headers-10: the quota of a window, and what is left of it. */
+function limitHeaders(values: ContextValues): Record<string, string> {
+  const left = callsLeftOf(values);
+  if (left === null) return {};
+  return {
+    'ratelimit-policy': `"calls";q=${left.limit};w=${left.windowSeconds}`,
+    ratelimit: `"calls";r=${left.remaining};t=${left.resetSeconds}`,
+  };
+}
+
+/** Which state of a thing this is, and where a new one can be found. */
+function thingHeaders({ path, successStatus }: RestRoute, answer: Message): Record<string, string> {
+  const { id, etag } = answer as unknown as { readonly id?: unknown; readonly etag?: unknown };
+  return {
+    ...(typeof etag === 'string' && etag !== '' ? { etag: `"${etag}"` } : {}),
+    ...(successStatus === 201 && typeof id === 'string' ? { location: `${path}/${id}` } : {}),
+  };
 }
 
 type ReadBody = (caller: Principal | null) => Promise<Buffer>;
@@ -106,7 +127,8 @@ function readMessage(route: RestRoute, request: FastifyRequest, body: Buffer | n
     if (Object.hasOwn(json, field)) throw invalid('field_unknown', field, 'is taken from the path');
     json[field] = (request.params as Record<string, string>)[field] ?? '';
   }
-  takeIdempotencyKey(schema, request, json);
+  takeHeader(schema, json, 'idempotency_key', request.headers['idempotency-key'], 'Idempotency-Key');
+  takeHeader(schema, json, 'etag', expectedEtag(request), 'If-Match');
   return messageFromJson(schema, { value: json, faults });
 }
 
@@ -117,14 +139,22 @@ function objectOf(json: unknown): JsonObject {
   return json as JsonObject;
 }
 
-function takeIdempotencyKey(schema: DescMessage, request: FastifyRequest, json: JsonObject): void {
-  const key = request.headers['idempotency-key'];
-  const field = schema.fields.find((candidate) => candidate.name === 'idempotency_key');
-  if (typeof key !== 'string' || field === undefined) return;
-  if (Object.hasOwn(json, field.name) && json[field.name] !== key) {
-    throw invalid('field_invalid', field.name, 'differs from the Idempotency-Key header');
+// A header that says the same as a field of the request.
+function takeHeader(schema: DescMessage, json: JsonObject, field: string, value: unknown, header: string): void {
+  if (typeof value !== 'string' || !schema.fields.some((candidate) => candidate.name === field)) return;
+  if (Object.hasOwn(json, field) && json[field] !== value) {
+    throw invalid('field_invalid', field, `differs from the ${header} header`);
   }
-  json[field.name] = key;
+  json[field] = value;
+}
+
+/** The entity tag of `If-Match` (RFC 9110, 13.1.1); undefined where any state will do. A weak one fits none. */
+function expectedEtag({ headers }: FastifyRequest): string | undefined {
+  const value = headers['if-match'];
+  if (value === undefined || value.trim() === '*') return undefined;
+  const [, tag] = /^\s*(?:W\/)?"([^"]*)"\s*$/.exec(value) ?? [];
+  if (tag === undefined) throw invalid('field_invalid', 'etag', 'If-Match must hold one entity tag in quotes, or *');
+  return value.trim().startsWith('W/') ? `W/${tag}` : tag;
 }
 
 function refuseOtherTypes({ headers }: FastifyRequest): void {

@@ -1,4 +1,9 @@
 // An error as REST tells it: one body shape, whatever failed.
+import { create } from '@bufbuild/protobuf';
+import { WebhookSchema } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import { WebhookChanged } from '../../service/webhook-etag.ts';
+import { webhookMessage } from '../rpc/webhook-message.ts';
+import { messageToJson } from './json-output.ts';
 import type { ErrorCode, Reason, ServiceError } from '../../domain/errors.ts';
 
 // failed_precondition is 409 and not Google's 400: the request is right, the state of the thing is in its way.
@@ -19,6 +24,7 @@ const STATUSES: Record<ErrorCode, number> = {
 
 /** Where HTTP has a status for the very thing, and gRPC has not. */
 const REASON_STATUSES: Partial<Record<Reason, number>> = {
+  etag_mismatch: 412,
   payload_too_large: 413,
   message_too_large: 413,
   batch_too_large: 413,
@@ -38,6 +44,7 @@ export function restHeaders(error: ServiceError): Record<string, string> {
     headers['www-authenticate'] = error.reason === 'token_missing' ? 'Bearer' : 'Bearer error="invalid_token"';
   }
   if (error.retryAfterMs !== undefined) headers['retry-after'] = String(Math.max(1, Math.ceil(error.retryAfterMs / 1000)));
+  if (error instanceof WebhookChanged) headers['etag'] = `"${error.current.etag}"`;
   return headers;
 }
 
@@ -49,6 +56,9 @@ export function restErrorBody(error: ServiceError, requestId: string): object {
       message: error.message,
       request_id: requestId,
       details: error.violations.map(({ field, message }) => ({ field, message })),
+      ...(error instanceof WebhookChanged
+        ? { current: messageToJson(WebhookSchema, create(WebhookSchema, webhookMessage(error.current))) }
+        : {}),
     },
   };
 }

@@ -12,6 +12,8 @@ export interface RestRoute {
   readonly entry: ServiceEntry;
   readonly method: DescMethodUnary;
   readonly verb: Verb;
+  /** Whether this is another way to a method that has a route already. */
+  readonly isAlias: boolean;
   /** As in `/api/v1/webhooks/{webhook_id}`. */
   readonly path: string;
   /** Fields that the path fills, as in `webhook_id`. */
@@ -29,12 +31,12 @@ export function restRoutes(entries: readonly ServiceEntry[]): RestRoute[] {
       .filter((method) => hasOption(method, http))
       .flatMap((method) => {
         const rule = getOption(method, http);
-        return [rule, ...rule.additionalBindings].map((binding) => toRoute(entry, method, binding));
+        return [rule, ...rule.additionalBindings].map((binding, index) => toRoute(entry, method, binding, index > 0));
       }),
   );
 }
 
-function toRoute(entry: ServiceEntry, method: DescMethod, rule: HttpRule): RestRoute {
+function toRoute(entry: ServiceEntry, method: DescMethod, rule: HttpRule, isAlias: boolean): RestRoute {
   const name = `${entry.service.typeName}/${method.name}`;
   if (method.methodKind !== 'unary') throw new Error(`${name}: only unary RPCs can have a REST route`);
   if (rule.pattern.case === undefined || rule.pattern.case === 'custom') throw new Error(`${name}: its route has no verb`);
@@ -54,6 +56,7 @@ function toRoute(entry: ServiceEntry, method: DescMethod, rule: HttpRule): RestR
     entry,
     method: method as DescMethodUnary,
     verb: rule.pattern.case.toUpperCase() as Verb,
+    isAlias,
     path,
     pathFields,
     hasBody: rule.body === '*',

@@ -7,7 +7,7 @@ import { principalOf } from '../call-context.ts';
 
 export function deleteWebhook(context: ManagementContext): ServiceImpl<typeof WebhookService>['deleteWebhook'] {
   return async (request, call) => {
-    await remove(context, principalOf(call), request.webhookId);
+    await remove(context, principalOf(call), request.webhookId, request.etag);
     return {};
   };
 }

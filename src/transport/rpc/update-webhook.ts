@@ -1,6 +1,7 @@
 // WebhookService.UpdateWebhook: changes what is given and keeps the rest.
 import type { ServiceImpl } from '@connectrpc/connect';
-import type { WebhookService } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import { type Timestamp, timestampDate } from '@bufbuild/protobuf/wkt';
+import { type WebhookService, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { ManagementContext } from '../../service/context.ts';
 import { updateWebhook as update } from '../../service/update-webhook.ts';
 import { principalOf } from '../call-context.ts';
@@ -18,7 +19,22 @@ export function updateWebhook(context: ManagementContext): ServiceImpl<typeof We
       customHeaders: request.customHeaders,
       clearCustomHeaders: request.clearCustomHeaders,
       rateLimit: request.rateLimit,
+      etag: request.etag,
+      reset: request.reset,
+      readOnly: {
+        id: request.id,
+        userId: request.userId,
+        scope: request.scope === undefined ? undefined : request.scope === WebhookScope.PLATFORM ? 'platform' : 'user',
+        secretHint: request.secretHint,
+        createdAt: dateOf(request.createdAt),
+        updatedAt: dateOf(request.updatedAt),
+        rotationEndsAt: dateOf(request.rotationEndsAt),
+      },
     });
     return webhookMessage(webhook);
   };
+}
+
+function dateOf(timestamp: Timestamp | undefined): Date | undefined {
+  return timestamp === undefined ? undefined : timestampDate(timestamp);
 }

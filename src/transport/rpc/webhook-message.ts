@@ -33,6 +33,7 @@ export function webhookMessage(webhook: WebhookView): MessageInitShape<typeof We
     },
     createdAt: timestampFromDate(webhook.createdAt),
     updatedAt: timestampFromDate(webhook.updatedAt),
+    etag: webhook.etag,
   };
 }
 

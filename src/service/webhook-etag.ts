@@ -1,0 +1,21 @@
+// Changes that are made only while a webhook is as its reader knows it.
+import { ServiceError } from '../domain/errors.ts';
+import type { RetryPolicy } from '../domain/retry-policy.ts';
+import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
+import { type WebhookView, webhookView } from './webhook-view.ts';
+
+/** Somebody changed the webhook since the caller read it. */
+export class WebhookChanged extends ServiceError {
+  readonly current: WebhookView;
+
+  constructor(current: WebhookView) {
+    super('etag_mismatch', 'The webhook was changed meanwhile. Apply your change to it as it is now.');
+    this.current = current;
+  }
+}
+
+/** Throws `etag_mismatch`. An empty etag is none, and fits every state. */
+export function checkEtag(webhook: WebhookEndpoint, etag: string, defaults: RetryPolicy): void {
+  const current = webhookView(webhook, defaults);
+  if (etag !== '' && etag !== current.etag) throw new WebhookChanged(current);
+}
