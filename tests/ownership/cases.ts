@@ -136,6 +136,11 @@ export const cases: Readonly<Record<string, Case>> = {
     roles: null,
     stranger: 'ok',
   },
+  'grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo': {
+    asks: [() => ({ list_services: '' })],
+    roles: null,
+    stranger: 'ok',
+  },
   'grpc.health.v1.Health/Watch': { asks: [() => ({})], roles: null, stranger: 'ok' },
 };
 

@@ -127,8 +127,11 @@ function headersOf(token: string | null): Record<string, string> {
   return { 'x-request-id': REQUEST_ID, ...(token === null ? {} : { authorization: `Bearer ${token}` }) };
 }
 
+/** Headers that tell of the moment, and of how many calls the caller has left. */
+const OWN_TO_THE_CALL: ReadonlySet<string> = new Set(['date', 'ratelimit']);
+
 function withoutClock(headers: Headers): [string, string][] {
-  return [...headers].filter(([name]) => name !== 'date').toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return [...headers].filter(([name]) => !OWN_TO_THE_CALL.has(name)).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
 
 function hex(bytes: Uint8Array): string {
