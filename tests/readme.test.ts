@@ -38,3 +38,10 @@ function tableAfter(comment: string): [string, string][] {
     return [cells[1]?.replaceAll('`', '') ?? '', cells.at(-2) ?? ''];
   });
 }
+
+test('README and CONTRIBUTING ask for the Node that the package asks for', () => {
+  const { engines } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as { engines: { node: string } };
+  const version = engines.node.replace('>=', '');
+  expect(readme).toContain(`(https://nodejs.org) (${version} or later)`);
+  expect(readFileSync(new URL('CONTRIBUTING.md', root), 'utf8')).toContain(`Node ${version} or later`);
+});

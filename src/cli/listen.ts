@@ -41,8 +41,10 @@ async function run(args: string[]): Promise<void> {
       after: { type: 'string', default: '' },
     },
   });
-  const forward = values.forward ?? '';
-  if (!/^https?:\/\//.test(forward) || !URL.canParse(forward)) throw new UsageError(USAGE);
+  const { forward } = values;
+  if (forward === undefined) throw new UsageError('--forward is missing: give a URL, as in http://localhost:3000/hook');
+  if (!/^https?:\/\//.test(forward) || !URL.canParse(forward))
+    throw new UsageError(`--forward: "${forward}" is not an http or https URL, as in http://localhost:3000/hook`);
   const connection = connect(values, 'developer');
   const secret = values.secret ?? readEnv()['HOMECHEF_WEBHOOK_SECRET'] ?? newSecret();
   const key = keyOf(secret);

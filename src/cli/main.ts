@@ -1,8 +1,6 @@
 #!/usr/bin/env node
 // The command line for people who run or use the service.
-import { parseArgs } from 'node:util';
-import { ConfigError, readEnv, toConfig } from '../config.ts';
-import { callerRoles, mintToken } from '../security/tokens.ts';
+import { ConfigError, toConfig } from '../config.ts';
 import { type Command, UsageError } from './usage.ts';
 
 const USAGE = `Usage:
@@ -16,11 +14,14 @@ const USAGE = `Usage:
   retry <delivery id>                                  Try a delivery again now
   publish <event type> --to <user id>                  Publish an event, as a service
 
-Each of the last five explains itself with --help.
-`;
+Each explains itself with --help. --version prints the version.`;
 
 // Loaded when asked for: what one command needs, the others should not wait for.
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  token: async () => (await import('./token.ts')).token,
+  migrate: async () => (await import('./migrate.ts')).migrate,
+  reencrypt: async () => (await import('./reencrypt.ts')).reencrypt,
+  secrets: async () => (await import('./secrets.ts')).secrets,
   listen: async () => (await import('./listen.ts')).listen,
   watch: async () => (await import('./watch.ts')).watch,
   trigger: async () => (await import('./trigger.ts')).trigger,
@@ -29,54 +30,43 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 };
 
 try {
-  const [command, ...args] = process.argv.slice(2);
-  if (command === 'token') await token(args);
-  else if (command === 'migrate' && args.length === 0) await migrateDatabase();
-  else if (command === 'reencrypt' && args.length === 0) await reencryptSecrets();
-  else if (command === 'secrets' && args.length === 1) await makeSecrets(args[0] ?? '');
-  else if (command !== undefined && Object.hasOwn(commands, command)) await runClient(command, args);
-  else throw new UsageError(USAGE);
+  await main(process.argv.slice(2));
 } catch (error) {
-  if (!isExpected(error)) throw error;
-  console.error(error.message);
-  process.exitCode = error.name === 'ConnectError' ? 1 : 2;
+  const refusal = refusalOf(error);
+  if (refusal === null) throw error;
+  console.error(refusal.message);
+  process.exitCode = refusal.exitCode;
 }
 
-async function runClient(name: string, args: string[]): Promise<void> {
-  const command = await commands[name]?.();
-  if (command === undefined) return;
-  if (args.includes('--help')) console.log(command.usage);
-  else await command.run(args);
+async function main(args: string[]): Promise<void> {
+  const [first, ...rest] = args;
+  if (first === undefined) throw new UsageError(USAGE);
+  if (first === 'help' || first === '--help' || first === '-h') return help(rest[0]);
+  if (args.includes('--help') || args.includes('-h')) return help(first);
+  if (args.includes('--version')) return console.log(toConfig({}).version);
+  return (await commandOf(first)).run(rest);
 }
 
-async function token(args: string[]): Promise<void> {
-  const { values } = parseArgs({ args, options: { user: { type: 'string' }, role: { type: 'string', default: 'developer' } } });
-  const role = callerRoles.find((name) => name === values.role);
-  if (values.user === undefined || values.user === '' || role === undefined) throw new UsageError(USAGE);
-  console.log(await mintToken(toConfig(readEnv()).tokens, { user: values.user, role }));
+async function help(name: string | undefined): Promise<void> {
+  console.log(name === undefined ? USAGE : (await commandOf(name)).usage);
 }
 
-async function migrateDatabase(): Promise<void> {
-  const { database } = toConfig(readEnv());
-  if (database === null) throw new ConfigError('DB_HOST must be set: an embedded database is migrated when the service starts');
-  const { prepareDatabase } = await import('../persistence/prepare-database.ts');
-  const run = await prepareDatabase(database);
-  console.log(run.length === 0 ? 'The schema is up to date.' : `Migrated: ${run.join(', ')}.`);
+async function commandOf(name: string): Promise<Command> {
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (load === undefined)
+    throw new UsageError(`There is no command "${name}": it is one of ${Object.keys(commands).join(', ')}`);
+  return load();
 }
 
-async function reencryptSecrets(): Promise<void> {
-  const { reencrypt } = await import('./reencrypt.ts');
-  if (!(await reencrypt())) process.exitCode = 1;
-}
-
-async function makeSecrets(file: string): Promise<void> {
-  const { writeSecrets } = await import('./secrets.ts');
-  writeSecrets(file);
-}
-
-// parseArgs throws a TypeError that names the argument it does not know.
-function isExpected(error: unknown): error is Error {
-  if (error instanceof UsageError || error instanceof ConfigError || error instanceof TypeError) return true;
-  // By name, so that its library is loaded only by the commands that call a service.
-  return error instanceof Error && error.name === 'ConnectError';
+/** 2 for what the caller can write differently, 1 for what could not be done. Null for a fault of ours, which needs its stack. */
+function refusalOf(error: unknown): { readonly message: string; readonly exitCode: 1 | 2 } | null {
+  if (!(error instanceof Error)) return null;
+  if (error instanceof UsageError || error instanceof ConfigError) return { message: error.message, exitCode: 2 };
+  if (error instanceof AggregateError) return refusalOf(error.errors[0]);
+  // parseArgs names the argument that it does not know, and spreads its advice over lines.
+  if ('code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'))
+    return { message: error.message.replaceAll('\n', ' '), exitCode: 2 };
+  // What a service, the system or PostgreSQL answered. By their marks, so that a library is loaded only by the commands that need it.
+  const isAnswer = error.name === 'ConnectError' || 'syscall' in error || 'severity' in error;
+  return isAnswer ? { message: error.message, exitCode: 1 } : null;
 }

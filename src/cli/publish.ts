@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { findEventType } from '../domain/event-types.ts';
 import { connect, CONNECTION_USAGE, connectionOptions } from './connection.ts';
-import { type Command, UsageError } from './usage.ts';
+import { type Command, onlyArgument, UsageError } from './usage.ts';
 
 const USAGE = `Usage: publish <event type> (--to <user id>… | --broadcast) [options]
 
@@ -30,8 +30,7 @@ async function run(args: string[]): Promise<void> {
     },
     allowPositionals: true,
   });
-  const [eventType] = positionals;
-  if (eventType === undefined || positionals.length > 1) throw new UsageError(USAGE);
+  const eventType = onlyArgument(positionals, '<event type>');
   const published = await connect(values, 'service').events.publishEvent({
     eventType,
     payload: { case: 'dataJson', value: dataOf(eventType, values.data) },

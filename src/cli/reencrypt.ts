@@ -1,11 +1,19 @@
 // reencrypt: the last step of changing WEBHOOK_SECRET_KEYS, after which the old keys can go.
+import { parseArgs } from 'node:util';
 import { ConfigError, readEnv, toConfig } from '../config.ts';
 import { reencryptSecrets } from '../maintenance/secret-keys.ts';
 import { createPool } from '../persistence/pool.ts';
 import { loadOrCreateKeys, SecretBox } from '../security/secret-box.ts';
+import type { Command } from './usage.ts';
 
-/** Resolves to whether the old keys can go. */
-export async function reencrypt(): Promise<boolean> {
+const USAGE = `Usage: reencrypt
+
+Seals stored secrets under the newest key of WEBHOOK_SECRET_KEYS. It ends with 0 once the old keys can go, with 1 until then.`;
+
+export const reencrypt: Command = { usage: USAGE, run };
+
+async function run(args: string[]): Promise<void> {
+  parseArgs({ args, options: {} });
   const config = toConfig(readEnv());
   if (config.database === null)
     throw new ConfigError('DB_HOST must be set: secrets are re-encrypted in the database of a running service');
@@ -17,7 +25,7 @@ export async function reencrypt(): Promise<boolean> {
       console.error(`${id}: no key of WEBHOOK_SECRET_KEYS opens it; its owner must rotate the secret`);
     if (left > unreadable.length)
       console.error('Some process still seals under an older key: restart it with the new keys, then run this again.');
-    return left === 0;
+    if (left > 0) process.exitCode = 1;
   } finally {
     await pool.end();
   }

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { DeliveryStatusSchema } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { connect, CONNECTION_USAGE, connectionOptions } from './connection.ts';
-import { type Command, UsageError } from './usage.ts';
+import { type Command, onlyArgument } from './usage.ts';
 
 const USAGE = `Usage: retry <delivery id> [options]
 
@@ -14,8 +14,7 @@ export const retry: Command = { usage: USAGE, run };
 
 async function run(args: string[]): Promise<void> {
   const { values, positionals } = parseArgs({ args, options: connectionOptions, allowPositionals: true });
-  const [deliveryId] = positionals;
-  if (deliveryId === undefined || positionals.length > 1) throw new UsageError(USAGE);
+  const deliveryId = onlyArgument(positionals, '<delivery id>');
   const delivery = await connect(values, 'developer').deliveries.retryDelivery({ deliveryId });
   const status = DeliveryStatusSchema.value[delivery.status]?.localName.toLowerCase();
   console.log(`${delivery.id}  ${delivery.eventType}  ${status}, attempt ${delivery.attemptCount + 1} is due now`);

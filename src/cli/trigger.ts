@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import type { Webhook } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { connect, CONNECTION_USAGE, type Connection, connectionOptions, printable } from './connection.ts';
-import { type Command, UsageError } from './usage.ts';
+import { type Command, onlyArgument, UsageError } from './usage.ts';
 
 const USAGE = `Usage: trigger <event type> [options]
 
@@ -21,8 +21,7 @@ async function run(args: string[]): Promise<void> {
     options: { ...connectionOptions, webhook: { type: 'string' } },
     allowPositionals: true,
   });
-  const [eventType] = positionals;
-  if (eventType === undefined || positionals.length > 1) throw new UsageError(USAGE);
+  const eventType = onlyArgument(positionals, '<event type>');
   const connection = connect(values, 'developer');
   const targets = values.webhook === undefined ? await webhooksFor(connection, eventType) : [values.webhook];
   if (targets.length === 0) throw new UsageError(`No active webhook of yours is subscribed to ${printable(eventType)}.`);

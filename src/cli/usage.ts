@@ -1,4 +1,4 @@
-// What a command says when it was called wrongly, or could not do what it was asked: one message, no stack.
+// What a command is, and what it says when it was called wrongly or could not do what it was asked: one message, no stack.
 
 export class UsageError extends Error {
   override readonly name = 'UsageError';
@@ -8,4 +8,12 @@ export interface Command {
   readonly usage: string;
   /** Throws a UsageError when it was called wrongly. */
   readonly run: (args: string[]) => Promise<void>;
+}
+
+/** The one argument that a command takes, refused in words when it is missing or not alone. */
+export function onlyArgument(positionals: readonly string[], what: string): string {
+  const [argument, extra] = positionals;
+  if (argument === undefined) throw new UsageError(`${what} is missing`);
+  if (extra !== undefined) throw new UsageError(`"${extra}" is one argument too many: only ${what} is expected`);
+  return argument;
 }

@@ -49,11 +49,12 @@ async function run(args: string[]): Promise<void> {
   });
   const statuses = values.status.map((name) => {
     const value = DeliveryStatusSchema.values.find(({ localName }) => localName.toLowerCase() === name);
-    if (value === undefined || value.number === 0) throw new UsageError(USAGE);
+    if (value === undefined || value.number === 0)
+      throw new UsageError(`--status: "${name}" is not pending, retrying, delivered, failed or cancelled`);
     return value.number as DeliveryStatus;
   });
   const connection = connect(values, 'developer');
-  const view = process.stdout.isTTY ? new Table(connection.url) : new Lines();
+  const view = process.stdout.isTTY && process.env['TERM'] !== 'dumb' ? new Table(connection.url) : new Lines();
   try {
     await untilInterrupted((signal) =>
       follow(connection, {
@@ -124,7 +125,9 @@ class Table {
       const width = process.stdout.columns;
       const rows = [...this.#deliveries.values()].toReversed().map((delivery) => {
         const status = statusOf(delivery);
-        return `${COLOURS[status] ?? ''}${rowOf(delivery).slice(0, width)}${PLAIN}`;
+        const text = rowOf(delivery).slice(0, width);
+        // Node looks at NO_COLOR.
+        return process.stdout.hasColors() ? `${COLOURS[status] ?? ''}${text}${PLAIN}` : text;
       });
       const lines = [`Deliveries on ${this.#url}`, HEADINGS.slice(0, width), ...rows, this.#message.slice(0, width)];
       process.stdout.write(`${HOME}${lines.map((line) => line + CLEAR_LINE).join('\n')}${CLEAR_BELOW}`);

@@ -17,6 +17,8 @@ export interface WelcomeTokens {
 
 export const WELCOME_USER = 'user123';
 export const WELCOME_SERVICE = 'order-service';
+/** Wide enough for the longer of the two names with its role, and a gap. */
+const TOKEN_COLUMN = 26;
 
 export function welcome(config: Config, addresses: Addresses, tokens: WelcomeTokens): string {
   const http = reachable(addresses.http);
@@ -41,8 +43,8 @@ HomeChef webhooks ${config.version}
 
 Tokens, good for ${duration(config.tokens.expirationSeconds)} (npm run token -- --user ${WELCOME_USER} --role developer makes another)
 
-  ${WELCOME_USER}, developer    ${tokens.developer}
-  ${WELCOME_SERVICE}, service   ${tokens.service}
+  ${`${WELCOME_USER}, developer`.padEnd(TOKEN_COLUMN)}${tokens.developer}
+  ${`${WELCOME_SERVICE}, service`.padEnd(TOKEN_COLUMN)}${tokens.service}
 
 Create a webhook as ${WELCOME_USER}:
 

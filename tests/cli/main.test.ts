@@ -2,8 +2,10 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { welcome } from '../../src/cli/welcome.ts';
 import { toConfig } from '../../src/config.ts';
 import { TokenVerifier } from '../../src/security/tokens.ts';
+import { freePort } from '../fixtures/ports.ts';
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const run = (args: string[], env: Record<string, string> = {}) =>
@@ -17,15 +19,63 @@ test('token mints what the service accepts, for the user and role asked for', as
   expect(principal.expiresAtMs - Date.now()).toBeLessThanOrEqual(60_000);
 });
 
-test.for([[], ['token'], ['token', '--user', 'u', '--role', 'king'], ['token', '--usr', 'u'], ['dance']])(
-  'arguments that mean nothing are refused with a line that says so: %j',
-  (args) => {
-    const { stdout, stderr, status } = run(args);
-    expect({ stdout, status }).toEqual({ stdout: '', status: 2 });
-    expect(stderr).toMatch(/Usage:|--usr/);
-    expect(stderr).not.toContain('    at ');
-  },
-);
+const COMMANDS = ['token', 'migrate', 'reencrypt', 'secrets', 'listen', 'watch', 'trigger', 'retry', 'publish'];
+
+test.for([
+  [['token'], '--user is missing: name the user, as in --user user123'],
+  [['token', '--user', 'u', '--role', 'king'], '--role: "king" is none of developer, service, admin'],
+  [['token', '--usr', 'u'], "Unknown option '--usr'"],
+  [['migrate', 'now'], "Unexpected argument 'now'. This command does not take positional arguments"],
+  [['secrets'], '<file> is missing'],
+  [['retry', 'a', 'b'], '"b" is one argument too many: only <delivery id> is expected'],
+  [['listen', '--user', 'u'], '--forward is missing: give a URL, as in http://localhost:3000/hook'],
+  [['listen', '--forward', 'ftp://x'], '--forward: "ftp://x" is not an http or https URL, as in http://localhost:3000/hook'],
+  [['watch', '--status', 'bogus'], '--status: "bogus" is not pending, retrying, delivered, failed or cancelled'],
+  [['dance'], `There is no command "dance": it is one of ${COMMANDS.join(', ')}`],
+] as const)('a wrong argument is refused with one line that says what is wrong and what is right: %j', ([args, line]) => {
+  expect(run([...args])).toMatchObject({ stdout: '', stderr: `${line}\n`, status: 2 });
+});
+
+test('a file that is not there and a server that does not answer are one line, without a stack', async () => {
+  const unreadable = run(['publish', 'order.created', '--to', 'u', '--user', 's', '--data', '@/no/such']);
+  expect(unreadable).toMatchObject({ stdout: '', status: 1 });
+  expect(unreadable.stderr).toMatch(/^ENOENT: no such file or directory, open '\/no\/such'\n$/);
+  const unreachable = run(['migrate'], { DB_HOST: '127.0.0.1', DB_PORT: String(await freePort()) });
+  expect(unreachable).toMatchObject({ stdout: '', status: 2 });
+  expect(unreachable.stderr).toMatch(/^[^\n]*ECONNREFUSED[^\n]*\n$/);
+});
+
+test.for(COMMANDS)('%s explains itself on standard output, with 0', (command) => {
+  const help = run([command, '--help']);
+  expect(help).toMatchObject({ stderr: '', status: 0, stdout: expect.stringMatching(`^Usage: ${command}`) });
+  expect(run(['help', command])).toMatchObject({ stderr: '', status: 0, stdout: help.stdout });
+});
+
+test('help lists every command on standard output, with 0', () => {
+  const all = run(['help']);
+  expect(all).toMatchObject({ stderr: '', status: 0 });
+  for (const command of COMMANDS) expect(all.stdout).toContain(`\n  ${command} `);
+  expect(run(['--help'])).toMatchObject({ stderr: '', status: 0, stdout: all.stdout });
+});
+
+test.for([['--version'], ['listen', '--version']])('the version is printed on standard output, with 0: %j', (args) => {
+  expect(run(args)).toMatchObject({ stderr: '', status: 0, stdout: `${toConfig({}).version}\n` });
+});
+
+test('without a command the commands are listed, as an error', () => {
+  expect(run([])).toMatchObject({ stdout: '', status: 2, stderr: expect.stringMatching(/^Usage:/) });
+});
+
+test('the tokens that the start prints stand in one column', () => {
+  const config = toConfig({ ENVIRONMENT: 'development' });
+  const text = welcome(config, { http: 'http://0.0.0.0:1', grpc: '0.0.0.0:2' }, { developer: 'TOKEN', service: 'TOKEN' });
+  const columns = text
+    .split('\n')
+    .filter((line) => line.endsWith(' TOKEN'))
+    .map((line) => line.indexOf('TOKEN'));
+  expect(columns).toHaveLength(2);
+  expect(new Set(columns).size).toBe(1);
+});
 
 test('a variable that does not parse is named in one line', () => {
   const { stderr, status } = run(['token', '--user', 'u'], { JWT_EXPIRATION: 'soon' });
