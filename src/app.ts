@@ -330,6 +330,7 @@ async function createDoors(
     claimAgeMs: config.role === 'api' ? null : () => engine.dispatcher.claimAgeMs,
     clockSkewMs: stores.clockSkewMs,
     isShort: () => engine.client.isShort,
+    lacksKey: () => engine.dispatcher.lacksKey,
     dependencies: config.dependencies,
   });
   const stopping = new AbortController();
@@ -573,6 +574,7 @@ function reportGauges(config: Config, { metrics }: Telemetry, backlog: Backlog, 
   metrics.gauge('outbound_sockets', () => engine.client.sockets);
   metrics.gauge('outbound_waiting', () => engine.client.waiting);
   metrics.gauge('local_shortage', () => (engine.client.isShort ? 1 : 0));
+  metrics.gauge('secret_key_missing', () => (engine.dispatcher.lacksKey ? 1 : 0));
   if (config.role === 'api') return;
   metrics.gauge('inflight', () => engine.dispatcher.inFlight);
   metrics.gauge('result_queue_rows', () => engine.recorder.unwritten);

@@ -26,6 +26,8 @@ const FAILURE_SLEEP_MS = 500;
 const RELEASE_TRIES = 60;
 /** Between the tries of a webhook's deliveries while something of this machine's runs short, in milliseconds. */
 const SHORTAGE_SLEEP_MS = 1000;
+/** The same while the key of a webhook's secrets is missing, which takes a restart to mend. */
+const KEY_SLEEP_MS = 60_000;
 
 /**
  * Of the events of one user in one commit so many are held, the others go through the schedule: two commits that overlap do not fill more
@@ -91,6 +93,7 @@ export class Dispatcher implements LongRunning {
   #unreleased: Settlement[] = [];
   #releasing: Promise<void> | null = null;
   #lastClaimAt = Number.NEGATIVE_INFINITY;
+  #lackedKeyAt = Number.NEGATIVE_INFINITY;
   #wake: () => void = () => undefined;
   #wakeups = 0;
   #loop: Promise<void> = Promise.resolve();
@@ -110,6 +113,11 @@ export class Dispatcher implements LongRunning {
   /** Milliseconds since the schedule was last asked with success: what readiness looks at. */
   get claimAgeMs(): number {
     return performance.now() - this.#lastClaimAt;
+  }
+
+  /** Whether deliveries wait for a key that WEBHOOK_SECRET_KEYS lacks. */
+  get lacksKey(): boolean {
+    return performance.now() - this.#lackedKeyAt < 2 * KEY_SLEEP_MS;
   }
 
   start(): Promise<void> {
@@ -301,8 +309,9 @@ export class Dispatcher implements LongRunning {
       const mayTry = this.#mayTry(started, target);
       const isToTry = typeof mayTry === 'boolean' ? mayTry : await mayTry;
       if (isToTry && target !== null) {
+        if (target.lacksKey) return this.#waitForKey(lane, task);
         const { outcome, traceId } = await this.#options.send(target, task, task.attemptCount + task.lease.expirations + 1);
-        if (!hasBegun(outcome)) return this.#comeAgain(lane, task);
+        if (!hasBegun(outcome)) return this.#comeAgain(lane, task, SHORTAGE_SLEEP_MS);
         lane.learn(outcome.error, outcome.durationMs, performance.now());
         // The webhook is about to be disabled: nothing more of it starts before that is written.
         if (outcome.httpStatus === GONE) lane.pauseUntil(performance.now() + GONE_PAUSE_MS);
@@ -336,10 +345,17 @@ export class Dispatcher implements LongRunning {
 
   // Nothing was sent, for want of something of ours: it is no attempt, and goes back like at a shutdown. Its webhook rests for a moment, since
   // what it wants may be missing for its receiver alone.
-  #comeAgain(lane: Lane, task: Task): void {
-    const delayMs = this.#isAccepting ? SHORTAGE_SLEEP_MS : 0;
+  #comeAgain(lane: Lane, task: Task, sleepMs: number): void {
+    const delayMs = this.#isAccepting ? sleepMs : 0;
     lane.pauseUntil(performance.now() + delayMs);
     this.#release([task.lease], delayMs);
+  }
+
+  // Ours to mend: an operator adds the key and restarts. Until then it uses up no retry, and its webhook is asked for once a minute.
+  #waitForKey(lane: Lane, task: Task): void {
+    this.#lackedKeyAt = performance.now();
+    this.#options.telemetry.events.keyMissing(task.webhookId);
+    this.#comeAgain(lane, task, KEY_SLEEP_MS);
   }
 
   // For what was left for want of room. At once when half of the last claim is done with. Else not: of many lanes that get room each would

@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import type { AttemptError } from '../domain/delivery.ts';
 import { effectivePolicy, type RetryPolicy } from '../domain/retry-policy.ts';
 import { loadWebhooks, type StoredWebhook } from '../persistence/queries/load-webhooks.ts';
-import type { SecretBox } from '../security/secret-box.ts';
+import { SecretUnreadable, type SecretBox } from '../security/secret-box.ts';
 import { signingKey, type SigningKey } from '../security/signature.ts';
 
 /** The busiest ten thousand. The least recently loaded goes first. */
@@ -37,6 +37,8 @@ export interface Target {
   readonly isOpen: boolean;
   /** Why nothing can be sent to it although it is open. */
   readonly fault: AttemptError | null;
+  /** Whether its secrets are under a key that this process was not given: nothing is wrong with the webhook, and nothing can be sent yet. */
+  readonly lacksKey: boolean;
 }
 
 interface Waiting {
@@ -140,10 +142,12 @@ export class WebhookDirectory {
         })),
         customHeaders: JSON.parse(headers) as Record<string, string>,
         fault: URL.canParse(stored.url) ? null : 'url_invalid',
+        lacksKey: false,
       };
-    } catch {
+    } catch (error) {
       // Whatever is wrong with the row, it must not keep those that were loaded with it.
-      return { ...common, keys: [], customHeaders: {}, fault: 'decrypt_failed' };
+      const lacksKey = error instanceof SecretUnreadable && error.why === 'key_unknown';
+      return { ...common, keys: [], customHeaders: {}, fault: 'decrypt_failed', lacksKey };
     }
   }
 }

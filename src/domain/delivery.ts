@@ -29,7 +29,7 @@ export const attemptErrors = {
   redirect_not_followed: 'The receiver answered with a redirect; redirects are not followed.',
   http_status: 'The receiver answered with a status other than 2xx.',
   ssrf_blocked: 'The address is one that webhooks may not reach.',
-  decrypt_failed: 'The signing secret could not be read.',
+  decrypt_failed: 'What is stored of the signing secret or the headers is damaged.',
   url_invalid: 'The stored URL is not valid.',
   payload_unreadable: 'The stored event could not be read.',
   internal_error: 'The service itself could not make this attempt.',
@@ -54,8 +54,11 @@ export interface Outcome {
   readonly retryAfterMs: number | null;
 }
 
-/** What of this machine's own can be missing for an attempt: places in the pool, files and sockets, memory, local ports. */
-export const shortages = ['places', 'descriptors', 'memory', 'ports'] as const;
+/**
+ * What of our own can be missing for an attempt: places in the pool, files and sockets, memory, local ports, and the key that the webhook's secrets
+ * are sealed under.
+ */
+export const shortages = ['places', 'descriptors', 'memory', 'ports', 'secret_key'] as const;
 export type Shortage = (typeof shortages)[number];
 
 /**

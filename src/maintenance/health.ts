@@ -40,6 +40,8 @@ export interface HealthOptions {
   readonly clockSkewMs: () => number;
   /** Whether requests to receivers lack sockets, descriptors, memory or ports of this machine. */
   readonly isShort: () => boolean;
+  /** Whether deliveries wait for a key of secrets that this process was not given. */
+  readonly lacksKey: () => boolean;
   readonly dependencies: Readonly<Record<string, string | null>>;
 }
 
@@ -82,13 +84,14 @@ export class Health implements LongRunning, HealthView {
   }
 
   report(): HealthReport {
-    const { isRedisAway, claimAgeMs, clockSkewMs, isShort } = this.#options;
+    const { isRedisAway, claimAgeMs, clockSkewMs, isShort, lacksKey } = this.#options;
     const checks: Record<string, CheckState> = { database: this.#database };
     if (isRedisAway !== null) checks['redis'] = isRedisAway() ? 'degraded' : 'ok';
     if (claimAgeMs !== null) checks['worker'] = claimAgeMs() < MAX_CLAIM_AGE_MS ? 'ok' : 'down';
     checks['clock'] = Math.abs(clockSkewMs()) < MAX_CLOCK_SKEW_MS ? 'ok' : 'down';
     // It delivers later, and takes what is published: no reason to be sent away.
     checks['sockets'] = isShort() ? 'degraded' : 'ok';
+    checks['secret_keys'] = lacksKey() ? 'degraded' : 'ok';
     return { ready: this.#isServing && this.#database === 'ok' && !Object.values(checks).includes('down'), checks };
   }
 

@@ -51,6 +51,8 @@ const CLOCK_SKEW_WARNING_MS = 5000;
 const STORE_LINE_INTERVAL_MS = 5000;
 /** A machine that is short of something refuses thousands of sockets a second: one line a second tells how many. */
 const SHORTAGE_LINE_INTERVAL_MS = 1000;
+/** Deliveries wait a minute for a key before it is looked for again, in milliseconds. */
+const KEY_LINE_INTERVAL_MS = 60_000;
 
 export type Events = ReturnType<typeof createEvents>;
 
@@ -59,6 +61,7 @@ export function createEvents(log: Logger, metrics: Metrics) {
   let lastSkewLineAt = Number.NEGATIVE_INFINITY;
   let lastShortageLineAt = Number.NEGATIVE_INFINITY;
   let shortages = 0;
+  let lastKeyLineAt = Number.NEGATIVE_INFINITY;
 
   return {
     /** A group commit of events is durable. */
@@ -214,6 +217,18 @@ export function createEvents(log: Logger, metrics: Metrics) {
         'requests to receivers wait: this machine is short of something; none counts as an attempt',
       );
       shortages = 0;
+    },
+
+    /** A delivery waits for the key that its webhook's secrets are sealed under. */
+    keyMissing(webhookId: string): void {
+      metrics.count('local_shortages_total', 1, 'secret_key');
+      const now = performance.now();
+      if (now - lastKeyLineAt < KEY_LINE_INTERVAL_MS) return;
+      lastKeyLineAt = now;
+      log.error(
+        { webhook_id: webhookId },
+        'deliveries wait: the secrets of their webhook are under a key that WEBHOOK_SECRET_KEYS lacks; none counts as an attempt',
+      );
     },
 
     realtimeDropped(n: number): void {

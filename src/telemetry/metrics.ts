@@ -62,6 +62,7 @@ const gauges = {
   inflight: 'Requests to receivers in flight.',
   outbound_sockets: 'Sockets to receivers: in use, idle, or being opened.',
   outbound_waiting: 'Requests to receivers that wait for a socket.',
+  secret_key_missing: '1 while deliveries wait for a key that WEBHOOK_SECRET_KEYS lacks, and two minutes after.',
   local_shortage: '1 while sockets, descriptors, memory or ports of this machine run short, and 30 s after.',
   oldest_due_age_seconds: 'How long the most overdue delivery has been waiting.',
   queue_depth: 'Deliveries in the schedule, due or not.',

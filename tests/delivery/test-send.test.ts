@@ -95,6 +95,7 @@ function targetOf(timeoutMs: number): Target {
     revision: 1,
     isOpen: true,
     fault: null,
+    lacksKey: false,
   };
 }
 

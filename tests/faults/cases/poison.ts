@@ -1,5 +1,6 @@
 // F28: rows that cannot be delivered, whatever is tried.
 import { setTimeout as wait } from 'node:timers/promises';
+import { eventually } from '../../fixtures/eventually.ts';
 import type { FaultCase } from '../case.ts';
 import { latencies, quantile } from '../figures.ts';
 import { judge } from '../verdict.ts';
@@ -33,7 +34,6 @@ export const cases: readonly FaultCase[] = [
       await world.settle();
       // What the row of a webhook becomes, and the code that its deliveries must end with.
       const poisons: Record<string, readonly [set: string, code: string]> = {
-        'a secret under an unknown key': [`secret = 'v1:gone:AAAA'`, 'decrypt_failed'],
         'a secret that is none': [`secret = 'x'`, 'decrypt_failed'],
         'a URL that is none': [`url = 'x'`, 'url_invalid'],
         'a URL that became forbidden': [`url = 'http://169.254.169.254/'`, 'ssrf_blocked'],
@@ -81,8 +81,36 @@ export const cases: readonly FaultCase[] = [
         const seen = found.map((row) => `${row.status} ${row.error_code} ×${row.n}`).join(', ');
         check(what, found.length === 1 && found[0]?.status === 'failed' && found[0].error_code === code, seen);
       }
+      const keyless = await world.createWebhook('/keyless', { user_id: 'keyless' });
+      const sealed = `'v1:gone:' || split_part(secret, ':', 3)`;
+      await world.postgres.query(
+        `update webhook_endpoints set secret = ${sealed}, revision = revision + 1 where id = $1`,
+        undefined,
+        [keyless],
+      );
+      for (let n = 0; n < ROUND_POISONED; n += 1) await world.publish({ userId: 'keyless' });
+      const waiting = await eventually(
+        async () => {
+          const [row] = await world.postgres.query<{ waiting: number; tried: number }>(
+            `select count(*) filter (where status = 'pending' and next_attempt_at > now() + interval '10 seconds')::integer as waiting,
+               count(*) filter (where attempt_count + retries_used > 0)::integer as tried
+             from deliveries where webhook_id = $1`,
+            undefined,
+            [keyless],
+          );
+          return row !== undefined && (row.waiting === ROUND_POISONED || row.tried > 0) ? row : null;
+        },
+        { what: 'deliveries that wait for a key' },
+      );
+      check(
+        'a secret under an unknown key: every delivery waits, and none was tried',
+        waiting.waiting === ROUND_POISONED && waiting.tried === 0,
+        `${waiting.waiting} wait, ${waiting.tried} tried`,
+      );
+      await world.rest('DELETE', `/api/v1/webhooks/${keyless}`);
+      await world.settle();
       const [p95, p95Beside] = [quietestP95(withoutPoison), quietestP95(besidePoison)];
-      const verdict = await judge(world, ['/poisoned', '/payload', 'x', '169.254.169.254/']);
+      const verdict = await judge(world, ['/poisoned', '/payload', '/keyless', 'x', '169.254.169.254/']);
       check('a status nobody knows is refused by the schema', refused, String(refused));
       check('lost', verdict.lost === 0, verdict.lost);
       check('p95 of the others at most twice the baseline', p95Beside <= 2 * p95, `${p95Beside} ms after ${p95} ms`);
