@@ -501,6 +501,7 @@ export const rows: readonly Row[] = [...headers, ...texts, ...lists, ...events, 
 
 /** Reasons that no single request causes, and where they are tried. */
 export const elsewhere: Readonly<Partial<Record<Reason, string>>> = {
+  etag_mismatch: 'tests/end-to-end/read-modify-write.test.ts',
   test_limit_reached: 'tests/delivery/test-send.test.ts',
   broadcast_too_large: 'tests/service/broadcasts.test.ts',
   overloaded: 'tests/transport/order-of-checks.test.ts',

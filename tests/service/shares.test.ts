@@ -36,8 +36,12 @@ function heldBack(pool: Pool) {
     await new Promise<void>((resolve) => waiting.add(resolve));
     return (pool.query as (...given: unknown[]) => Promise<unknown>).call(pool, ...parameters);
   };
+  const connect = async (): Promise<unknown> => {
+    await new Promise<void>((resolve) => waiting.add(resolve));
+    return pool.connect();
+  };
   return {
-    pool: { query } as unknown as Pool,
+    pool: { query, connect } as unknown as Pool,
     waiting,
     release: () => {
       for (const resolve of waiting) resolve();
