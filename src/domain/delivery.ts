@@ -29,7 +29,7 @@ export const attemptErrors = {
   redirect_not_followed: 'The receiver answered with a redirect; redirects are not followed.',
   http_status: 'The receiver answered with a status other than 2xx.',
   ssrf_blocked: 'The address is one that webhooks may not reach.',
-  decrypt_failed: 'What is stored of the signing secret or the headers is damaged.',
+  decrypt_failed: 'What is stored of the signing secret or the headers could not be read.',
   url_invalid: 'The stored URL is not valid.',
   payload_unreadable: 'The stored event could not be read.',
   internal_error: 'The service itself could not make this attempt.',
