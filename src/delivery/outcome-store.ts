@@ -1,4 +1,5 @@
 // Writes outcomes, and disables the webhooks that say they are gone or that have failed for too long.
+import { inTransaction } from '../persistence/transaction.ts';
 import type { Pool } from 'pg';
 import { disableWebhook, type DisabledReason } from '../persistence/queries/disable-webhook.ts';
 import { listLocked } from '../persistence/queries/list-locked.ts';
@@ -75,25 +76,18 @@ export class OutcomeStore {
   }
 
   async #recordGone(rows: readonly OutcomeRow[]): Promise<readonly (RecordedState | undefined)[]> {
-    const client = await this.#options.pool.connect();
     const disabled: DisabledWebhook[] = [];
-    try {
-      await client.query('begin');
+    const recorded = await inTransaction(this.#options.pool, 'begin', async (client) => {
       const { states } = await recordOutcomes(client, rows, true, this.#holderId());
       const gone = rows.filter(({ httpStatus }, index) => httpStatus === GONE && states[index] !== undefined);
       for (const webhookId of [...new Set(gone.map((row) => row.webhookId))].toSorted()) {
         const result = await disableWebhook(client, webhookId, 'gone');
         if (result !== null) disabled.push(result);
       }
-      await client.query('commit');
-      client.release();
-      for (const webhook of disabled) this.#options.onDisabled(webhook);
       return states;
-    } catch (error) {
-      // The connection may be what failed; closing it ends the transaction in any case.
-      client.release(true);
-      throw error;
-    }
+    });
+    for (const webhook of disabled) this.#options.onDisabled(webhook);
+    return recorded;
   }
 
   #holderId(): string | null {

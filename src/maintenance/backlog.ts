@@ -1,4 +1,5 @@
 // How much is waiting, measured by the leader now and then for operators to see.
+import { inTransaction } from '../persistence/transaction.ts';
 import type { Pool } from 'pg';
 import { PeriodicTask, type LongRunning } from '../lifecycle.ts';
 
@@ -50,20 +51,12 @@ export class Backlog implements LongRunning {
       this.#oldestDueSeconds = Number.NaN;
       return;
     }
-    const client = await this.#options.pool.connect();
-    try {
-      await client.query('begin read only');
+    const { rows } = await inTransaction(this.#options.pool, 'begin read only', async (client) => {
       await client.query(`set local statement_timeout = ${STATEMENT_TIMEOUT_MS}`);
-      const { rows } = await client.query<{ deliveries: string; oldest: string | null }>(MEASURE);
-      await client.query('commit');
-      this.#deliveries = Number(rows[0]?.deliveries ?? 0);
-      this.#oldestDueSeconds = Math.max(0, Number(rows[0]?.oldest ?? 0));
-    } catch (error) {
-      await client.query('rollback').catch(() => undefined);
-      throw error;
-    } finally {
-      client.release();
-    }
+      return client.query<{ deliveries: string; oldest: string | null }>(MEASURE);
+    });
+    this.#deliveries = Number(rows[0]?.deliveries ?? 0);
+    this.#oldestDueSeconds = Math.max(0, Number(rows[0]?.oldest ?? 0));
   }
 }
 

@@ -1,7 +1,7 @@
 // Partitions: a day each, made ahead of time. What is older than what is kept is dropped by retention.ts.
+import { inTransaction } from '../persistence/transaction.ts';
 import type { Pool, PoolClient } from 'pg';
 
-export const DAY_MS = 86_400_000;
 /** Made ahead: a service that cannot maintain itself for a week still writes into partitions of their own. */
 const DAYS_AHEAD = 8;
 /** How long a change of partitions waits for its lock, in milliseconds, with every publish queueing behind it. */
@@ -55,17 +55,9 @@ export function startOfDay(day: string): number {
 }
 
 /** Statements that need a strong lock, given up soon when somebody is in their way. */
-export async function inShortTransaction<Result>(pool: Pool, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
-  const client = await pool.connect();
-  try {
-    await client.query('begin');
+export function inShortTransaction<Result>(pool: Pool, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
+  return inTransaction(pool, 'begin', async (client) => {
     await client.query(`set local lock_timeout = '${LOCK_TIMEOUT_MS}ms'`);
-    const result = await work(client);
-    await client.query('commit');
-    client.release();
-    return result;
-  } catch (error) {
-    client.release(true);
-    throw error;
-  }
+    return work(client);
+  });
 }

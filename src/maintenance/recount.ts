@@ -1,6 +1,6 @@
 // Recounting: once a minute the leader counts one day of one webhook in the log, and says when the sums differ.
 import type { Pool } from 'pg';
-import { inSnapshot } from '../persistence/snapshot.ts';
+import { inSnapshot } from '../persistence/transaction.ts';
 import { recountDay, type RecountedDay } from '../persistence/queries/recount-day.ts';
 
 export interface RecountOptions {

@@ -3,7 +3,8 @@ import type { Pool } from 'pg';
 import { idFloor } from '../domain/ids.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { readClocks } from './clock-difference.ts';
-import { DAY_MS, inShortTransaction, partitionDays, startOfDay } from './partitions.ts';
+import { DAY_MS } from '../domain/time-units.ts';
+import { inShortTransaction, partitionDays, startOfDay } from './partitions.ts';
 
 /**
  * Days dropped by one round, which is a minute. Retention needs one a day, and a shorter retention takes effect within minutes. A clock

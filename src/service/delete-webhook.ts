@@ -5,6 +5,7 @@ import type { ManagementContext } from './context.ts';
 import { findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
 import { checkEtag } from './webhook-etag.ts';
+import { webhookView } from './webhook-view.ts';
 
 /** @param etag the state that is to be deleted; empty for any */
 export async function deleteWebhook(
@@ -17,7 +18,7 @@ export async function deleteWebhook(
   await context.changes.run(principal.userId, () =>
     manager.transactional(async (transaction) => {
       const webhook = await findWebhook(transaction, webhookId, { lock: true });
-      checkEtag(webhook, etag, context.config.delivery.retry);
+      checkEtag(webhookView(webhook, context.config.delivery.retry), etag);
       const now = new Date();
       webhook.deletedAt = now;
       webhook.isActive = false;

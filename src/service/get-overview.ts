@@ -17,11 +17,12 @@ import {
 } from '../persistence/queries/overview.ts';
 import { countOpenLog, readHourSums, readSumsPlace, type TroubledWebhook } from '../persistence/queries/read-sums.ts';
 import { MANY_WEBHOOKS } from '../persistence/queries/sum-log.ts';
-import { inSnapshot } from '../persistence/snapshot.ts';
+import { inSnapshot } from '../persistence/transaction.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import { listedOwner } from './owner.ts';
-import { barStarts, DAY_MS, floor, HOUR_MS, missingHours, openRanges, summedSpan } from './stats-span.ts';
+import { DAY_MS, floor, HOUR_MS } from '../domain/time-units.ts';
+import { barStarts, MAX_BARS, missingHours, openRanges, summedSpan } from './stats-span.ts';
 import { type StatusCounts, successRateOf, Tally } from './stats-tally.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
 
@@ -30,7 +31,6 @@ const MAX_SPAN_DAYS = 30;
 /** Webhooks in trouble are looked for so far back: 0.3 µs for each hour of each. */
 const WORST_SPAN_MS = 7 * DAY_MS;
 const DEFAULT_WORST = 20;
-const MAX_BARS = 100;
 const BAR_HOURS = [1, 3, 6, 12] as const;
 /** Deliveries read of what is not summed up yet, 1 to 2 µs each. Where there are more, the overview ends before them. */
 const MAX_OPEN = 15_000;
@@ -118,7 +118,7 @@ async function readAll(client: PoolClient, userId: string | null, sinceMs: numbe
   tally.addSums(hours);
   tally.addLog(open.counts);
   const causes = await readCauses(client, userId, sinceMs, span.rowsToMs);
-  for (const { cause, count } of open.counts) if (cause !== null) causes.set(cause, (causes.get(cause) ?? 0) + count);
+  for (const { cause, count } of open.counts) if (cause !== null) add(causes, cause, count);
   const worst = await readWorst(client, userId, Math.max(sinceMs, untilMs - WORST_SPAN_MS), span.rowsToMs);
   const { counts } = tally;
   return {
@@ -129,7 +129,7 @@ async function readAll(client: PoolClient, userId: string | null, sinceMs: numbe
     latency: tally.latency,
     buckets: tally.bars.map((bar, index) => ({ startMs: firstBarMs + index * widthMs, counts: bar })),
     bucketSeconds: widthMs / 1000,
-    causes: [...causes].map(([cause, deliveries]) => ({ cause, deliveries })).toSorted(byDeliveries),
+    causes: mostFrequentFirst(causes),
     troubled: together(worst, open.troubled),
     webhooks,
   };
@@ -191,12 +191,18 @@ async function worstOf(
     const webhook = byId.get(webhookId);
     if (webhook === undefined) return [];
     const all = new Map(Object.entries(causes.get(webhookId) ?? {}));
-    for (const [cause, count] of Object.entries(open)) all.set(cause, (all.get(cause) ?? 0) + count);
-    const [cause = null] = [...all].map(([name, deliveries]) => ({ cause: name, deliveries })).toSorted(byDeliveries);
+    for (const [name, count] of Object.entries(open)) add(all, name, count);
+    const [cause = null] = mostFrequentFirst(all);
     return [{ webhook: webhookView(webhook, context.config.delivery.retry), failed, retrying, cause }];
   });
 }
 
-function byDeliveries(a: FailureCause, b: FailureCause): number {
-  return b.deliveries - a.deliveries || (a.cause < b.cause ? -1 : 1);
+function add(causes: Map<string, number>, cause: string, count: number): void {
+  causes.set(cause, (causes.get(cause) ?? 0) + count);
+}
+
+function mostFrequentFirst(causes: ReadonlyMap<string, number>): FailureCause[] {
+  return [...causes]
+    .map(([cause, deliveries]) => ({ cause, deliveries }))
+    .toSorted((a, b) => b.deliveries - a.deliveries || (a.cause < b.cause ? -1 : 1));
 }

@@ -13,18 +13,17 @@ import {
   type SumsPlace,
 } from '../persistence/queries/read-sums.ts';
 import { webhookStats } from '../persistence/queries/webhook-stats.ts';
-import { inSnapshot } from '../persistence/snapshot.ts';
+import { inSnapshot } from '../persistence/transaction.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import { exactTally } from './exact-tally.ts';
 import { findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
-import { barStarts, type Bars, DAY_MS, floor, HOUR_MS, missingHours, openRanges, summedSpan } from './stats-span.ts';
+import { DAY_MS, floor, HOUR_MS } from '../domain/time-units.ts';
+import { barStarts, type Bars, MAX_BARS, missingHours, openRanges, summedSpan } from './stats-span.ts';
 import { type StatusCounts, successRateOf, Tally } from './stats-tally.ts';
 
 const DEFAULT_SPAN_MS = DAY_MS;
-/** As many bars as a chart can show. */
-const MAX_BARS = 100;
 /** Widths that people think in. The last one makes 60 bars of 30 days. */
 const BAR_SECONDS = [60, 300, 900, 3600, 10_800, 21_600, 43_200] as const;
 /** A longer time has bars of whole days, which one row of the sums answers each. */

@@ -8,7 +8,7 @@ import type { DeliveryFilter } from '../persistence/queries/delivery-filter.ts';
 import { countDeliveries, listDeliveries as listRows, listThese } from '../persistence/queries/list-deliveries.ts';
 import { lookDown } from '../persistence/queries/look-down.ts';
 import { rareDeliveries } from '../persistence/queries/rare-deliveries.ts';
-import { inSnapshot } from '../persistence/snapshot.ts';
+import { inSnapshot } from '../persistence/transaction.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import { listedOwner } from './owner.ts';

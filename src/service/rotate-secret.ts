@@ -1,4 +1,5 @@
 // Gives a webhook a new signing secret, while the earlier ones go on signing for a while; or ends that while early, either way.
+import { HOUR_MS } from '../domain/time-units.ts';
 import { ServiceError } from '../domain/errors.ts';
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
@@ -10,7 +11,6 @@ import { replaced, unexpired } from './secret-rotation.ts';
 import { makeSecret, secretHint } from './webhook-secrets.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
 
-const HOUR_MS = 3_600_000;
 /** Time for the owner to deploy the new secret when the call names none, in hours. */
 const USUAL_OVERLAP_HOURS = 24;
 

@@ -1,9 +1,10 @@
 // Which parts of a time the sums answer, and which the log itself.
+import { DAY_MS, floor, HOUR_MS } from '../domain/time-units.ts';
 import { idFloor, timeOfId } from '../domain/ids.ts';
 import type { SumsPlace, LogRange } from '../persistence/queries/read-sums.ts';
 
-export const HOUR_MS = 3_600_000;
-export const DAY_MS = 24 * HOUR_MS;
+/** As many bars as a chart can show. */
+export const MAX_BARS = 100;
 
 /** A time, cut into bars. */
 export interface Bars {
@@ -90,10 +91,6 @@ function logRanges(stretches: readonly (readonly [number, number])[], { sinceMs,
     from: idFloor('delivery', fromMs),
     below: idFloor('delivery', belowMs),
   }));
-}
-
-export function floor(ms: number, unitMs: number): number {
-  return Math.floor(ms / unitMs) * unitMs;
 }
 
 function ceil(ms: number, unitMs: number): number {

@@ -51,18 +51,20 @@ export async function updateWebhook(
   const url = input.url === undefined ? undefined : context.checkUrl(input.url);
   checkEventTypes(input.events);
   checkResets(input.reset);
+  const defaults = context.config.delivery.retry;
   const manager = entityManagerOf(context.orm, ownerOf(principal));
   const webhook = await context.changes.run(principal.userId, () =>
     manager.transactional(async (transaction) => {
       const found = await findWebhook(transaction, input.webhookId, { lock: true });
-      checkEtag(found, input.etag, context.config.delivery.retry);
-      checkReadOnly(webhookView(found, context.config.delivery.retry), input.readOnly);
+      const before = webhookView(found, defaults);
+      checkEtag(before, input.etag);
+      checkReadOnly(before, input.readOnly);
       resetWebhook(found, input.reset);
       if (url !== undefined) found.url = url;
       if (input.events.length > 0) found.events = [...input.events];
       if (input.description !== undefined) found.description = input.description;
       if (input.rateLimit !== undefined) found.rateLimit = input.rateLimit;
-      found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy, context.config.delivery.retry);
+      found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy, defaults);
       changeHeaders(context, found, input);
       if (input.isActive !== undefined) setActive(found, input.isActive);
       found.revision += 1;
@@ -75,7 +77,7 @@ export async function updateWebhook(
   // Takes its turn like a change; patient, because each is part of one call.
   if (input.isActive === false)
     await context.changes.run(principal.userId, () => context.endWaiting(webhook.id), { isPatient: true });
-  return webhookView(webhook, context.config.delivery.retry);
+  return webhookView(webhook, defaults);
 }
 
 function changeHeaders(context: ManagementContext, webhook: WebhookEndpoint, input: UpdateWebhookInput): void {

@@ -1,8 +1,6 @@
 // Changes that are made only while a webhook is as its reader knows it.
 import { ServiceError } from '../domain/errors.ts';
-import type { RetryPolicy } from '../domain/retry-policy.ts';
-import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
-import { type WebhookView, webhookView } from './webhook-view.ts';
+import type { WebhookView } from './webhook-view.ts';
 
 /** Somebody changed the webhook since the caller read it. */
 export class WebhookChanged extends ServiceError {
@@ -15,7 +13,6 @@ export class WebhookChanged extends ServiceError {
 }
 
 /** Throws `etag_mismatch`. An empty etag is none, and fits every state. */
-export function checkEtag(webhook: WebhookEndpoint, etag: string, defaults: RetryPolicy): void {
-  const current = webhookView(webhook, defaults);
+export function checkEtag(current: WebhookView, etag: string): void {
   if (etag !== '' && etag !== current.etag) throw new WebhookChanged(current);
 }

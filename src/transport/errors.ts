@@ -7,7 +7,7 @@ import { ServiceError } from '../domain/errors.ts';
 import type { ErrorCode, Reason } from '../domain/errors.ts';
 import { WebhookSchema } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { WebhookChanged } from '../service/webhook-etag.ts';
-import { webhookMessage } from './rpc/webhook-message.ts';
+import { currentWebhook } from './rpc/webhook-message.ts';
 import { storeUnavailable } from '../persistence/store-errors.ts';
 
 /** Whose reasons they are, as google.rpc.ErrorInfo wants to know. */
@@ -56,7 +56,7 @@ function wireDetails(error: ServiceError, requestId: string): OutgoingDetails {
     details.push({ desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay: durationFromMs(error.retryAfterMs) }) });
   }
   if (error instanceof WebhookChanged) {
-    details.push({ desc: WebhookSchema, value: create(WebhookSchema, webhookMessage(error.current)) });
+    details.push({ desc: WebhookSchema, value: currentWebhook(error) });
   }
   return details;
 }

@@ -1,6 +1,5 @@
 // A program that reads a webhook, changes it and writes it back: nothing that it did not mean to change changes, and nobody's change is lost.
-import { createClient, type Interceptor } from '@connectrpc/connect';
-import { ConnectError } from '@connectrpc/connect';
+import { ConnectError, createClient, type Interceptor } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
@@ -9,45 +8,27 @@ import { toConfig } from '../../src/config.ts';
 import { mintToken } from '../../src/security/tokens.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { envOf, startProcess, type ServiceProcess } from '../fixtures/process.ts';
+import { restClient, type Rest, type RestAnswer } from '../fixtures/rest.ts';
 
 const PATIENCE_MS = 60_000;
 
 let database: TestDatabase;
 let service: ServiceProcess;
 let token: string;
+let rest: Rest;
 beforeAll(async () => {
   database = await createTestDatabase();
   const env = { ...envOf(database.config, null), ENVIRONMENT: 'test', MAX_WEBHOOKS_PER_USER: '50' };
   service = await startProcess(env);
   token = await mintToken(toConfig(env).tokens, { user: 'alice', role: 'developer' });
+  rest = restClient(service.http, token);
 }, PATIENCE_MS);
 afterAll(async () => {
   await service.kill();
   await database.drop();
 });
 
-interface Answer {
-  readonly status: number;
-  readonly headers: Headers;
-  // oxlint-disable-next-line typescript/no-explicit-any
-  readonly body: any;
-}
-
-async function rest(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
-  const reply = await fetch(`${service.http}${path}`, {
-    method,
-    headers: {
-      authorization: `Bearer ${token}`,
-      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      ...headers,
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const text = await reply.text();
-  return { status: reply.status, headers: reply.headers, body: text === '' ? null : JSON.parse(text) };
-}
-
-let created: Answer;
+let created: RestAnswer;
 let path: string;
 beforeEach(async () => {
   const made = await rest('POST', '/api/v1/webhooks', {
@@ -114,7 +95,7 @@ test('a change that was meant for an earlier state is 412 with the present one, 
     expect([status, body.error.reason, body.error.current.description]).toEqual([412, 'etag_mismatch', 'first']);
     expect(headers.get('etag')).toBe(`"${body.error.current.etag}"`);
   }
-  const [{ body }] = late as [Answer, ...Answer[]];
+  const [{ body }] = late as [RestAnswer, ...RestAnswer[]];
   expect((await rest('PATCH', path, { description: 'x' }, { 'if-match': 'none' })).body.error.details[0].field).toBe('etag');
   expect((await rest('PATCH', path, { description: 'third' }, { 'if-match': '*' })).status).toBe(200);
   expect((await rest('DELETE', path, undefined, { 'if-match': `"${body.error.current.etag}"` })).status).toBe(412);

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { idFloor, newId } from '../../src/domain/ids.ts';
 import { sumPage } from '../../src/persistence/queries/sum-log.ts';
 import { rareDeliveries } from '../../src/persistence/queries/rare-deliveries.ts';
-import { inSnapshot } from '../../src/persistence/snapshot.ts';
+import { inSnapshot } from '../../src/persistence/transaction.ts';
 import { listDeliveries, type ListDeliveriesInput } from '../../src/service/list-deliveries.ts';
 import { beginSums } from '../persistence/sums.ts';
 import { admin, alice, type Management, mallory, someWebhook, startManagement } from './management.ts';

@@ -2,13 +2,13 @@
 import type { Pool } from 'pg';
 import { idFloor } from '../../domain/ids.ts';
 import { horizonWithin } from './horizon.ts';
-import { HOUR_MS, inPlace, PAGE_DELIVERIES, type Place } from './sum-log.ts';
+import { DAY_MS, HOUR_MS } from '../../domain/time-units.ts';
+import { inPlace, PAGE_DELIVERIES, type Place } from './sum-log.ts';
 
 /** So far back it stays at least, in milliseconds: most first tries end before, and write nothing. */
 const CLOSING_LAG_MS = 60_000;
 /** Ahead of the database's clock by more than this it was moved by a clock that has been set back since, in milliseconds. */
 const MAX_LEAD_MS = 10_000;
-const DAY_MS = 24 * HOUR_MS;
 const MAX_TRANSACTION = '10 minutes';
 
 /** The place, and when it was read, by the database's clock. */

@@ -1,10 +1,9 @@
 // Folds late changes into the sums: what a delivery was is taken off, what it is comes on.
+import { HOUR_MS } from '../../domain/time-units.ts';
 import type { PoolClient } from 'pg';
 import { idFloor, timeOfId } from '../../domain/ids.ts';
 import { textArray } from '../array-parameter.ts';
 import { added, addedWithRare, bucketOfDuration, causeOf, countColumns, counted } from './sum-columns.ts';
-
-const HOUR_MS = 3_600_000;
 
 /**
  * Takes late changes away, `max` at most, and folds those of deliveries that are counted: ids below `hoursBelow` in hours, those below

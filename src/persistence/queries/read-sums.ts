@@ -1,4 +1,4 @@
-// Reads the sums of the delivery log, and the log where they do not tell. All of it in one snapshot: see snapshot.ts.
+// Reads the sums of the delivery log, and the log where they do not tell. All of it in one snapshot: see transaction.ts.
 import type { PoolClient } from 'pg';
 import type { DeliveryStatus } from '../../domain/delivery.ts';
 import { BUCKETS } from '../../domain/latency-histogram.ts';

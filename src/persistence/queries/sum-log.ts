@@ -1,4 +1,6 @@
 // Sums up the delivery log, page by page: each delivery once in its hour, once in its day.
+import { DAY_MS, floor, HOUR_MS } from '../../domain/time-units.ts';
+import { inTransaction } from '../transaction.ts';
 import type { Pool, PoolClient } from 'pg';
 import { idFloor, timeOfId } from '../../domain/ids.ts';
 import { foldLateChanges } from './fold-late-changes.ts';
@@ -14,8 +16,6 @@ import {
   TYPED_DELIVERIES,
 } from './sum-columns.ts';
 
-export const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
 /** Deliveries counted by one transaction: some 0.3 s, and no snapshot is old. An hour with more is counted in parts. */
 export const PAGE_DELIVERIES = 50_000;
 /** Late changes folded by one transaction. */
@@ -129,30 +129,25 @@ async function idAt(client: PoolClient, from: string, below: string, offset: num
   return rows[0]?.id ?? null;
 }
 
-const floor = (ms: number, unitMs: number): number => Math.floor(ms / unitMs) * unitMs;
-
 /** SQLSTATE serialization_failure. */
 const MOVED_MEANWHILE = '40001';
 
 /** A transaction in one snapshot. Whoever took his before another one changed something is refused: the snapshot comes before the lock. */
 export async function inPlace(pool: Pool, work: (client: PoolClient, place: Place) => Promise<Step>): Promise<Step> {
-  const client = await pool.connect();
   try {
-    await client.query('begin isolation level repeatable read');
-    // Losing this commit in a crash loses all of it: the same deliveries are counted again. And the planner knows nothing of tables
-    // that were empty a moment ago.
-    await client.query('set local synchronous_commit = off; set local enable_seqscan = off');
-    const { rows } = await client.query<Place>(
-      `select hours_below as "hoursBelow", days_below as "daysBelow", closing_below as "closingBelow" from summing for update`,
-    );
-    const step = rows[0] === undefined ? null : await work(client, rows[0]);
-    // Taking late changes away changes what an older snapshot may count, so whoever waits here with one is refused as well.
-    if (step !== null && step.folded > 0) await client.query('update summing set hours_below = hours_below');
-    await client.query('commit');
-    client.release();
-    return step;
+    return await inTransaction(pool, 'begin isolation level repeatable read', async (client) => {
+      // Losing this commit in a crash loses all of it: the same deliveries are counted again. And the planner knows nothing of tables
+      // that were empty a moment ago.
+      await client.query('set local synchronous_commit = off; set local enable_seqscan = off');
+      const { rows } = await client.query<Place>(
+        `select hours_below as "hoursBelow", days_below as "daysBelow", closing_below as "closingBelow" from summing for update`,
+      );
+      const step = rows[0] === undefined ? null : await work(client, rows[0]);
+      // Taking late changes away changes what an older snapshot may count, so whoever waits here with one is refused as well.
+      if (step !== null && step.folded > 0) await client.query('update summing set hours_below = hours_below');
+      return step;
+    });
   } catch (error) {
-    client.release(true);
     if (error instanceof Error && 'code' in error && error.code === MOVED_MEANWHILE) return null;
     throw error;
   }

@@ -1,8 +1,7 @@
 // An error as REST tells it: one body shape, whatever failed.
-import { create } from '@bufbuild/protobuf';
 import { WebhookSchema } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { WebhookChanged } from '../../service/webhook-etag.ts';
-import { webhookMessage } from '../rpc/webhook-message.ts';
+import { currentWebhook } from '../rpc/webhook-message.ts';
 import { messageToJson } from './json-output.ts';
 import type { ErrorCode, Reason, ServiceError } from '../../domain/errors.ts';
 
@@ -56,9 +55,7 @@ export function restErrorBody(error: ServiceError, requestId: string): object {
       message: error.message,
       request_id: requestId,
       details: error.violations.map(({ field, message }) => ({ field, message })),
-      ...(error instanceof WebhookChanged
-        ? { current: messageToJson(WebhookSchema, create(WebhookSchema, webhookMessage(error.current))) }
-        : {}),
+      ...(error instanceof WebhookChanged ? { current: messageToJson(WebhookSchema, currentWebhook(error)) } : {}),
     },
   };
 }

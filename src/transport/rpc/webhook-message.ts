@@ -1,8 +1,9 @@
 // How a webhook looks on the wire.
-import type { MessageInitShape } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { timestampFromDate } from '@bufbuild/protobuf/wkt';
-import { type RetryPolicy, type WebhookSchema, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import { type RetryPolicy, type Webhook, WebhookSchema, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { RetryPolicyInput } from '../../service/retry-policy-input.ts';
+import type { WebhookChanged } from '../../service/webhook-etag.ts';
 import type { WebhookView } from '../../service/webhook-view.ts';
 
 export function webhookMessage(webhook: WebhookView): MessageInitShape<typeof WebhookSchema> {
@@ -35,6 +36,11 @@ export function webhookMessage(webhook: WebhookView): MessageInitShape<typeof We
     updatedAt: timestampFromDate(webhook.updatedAt),
     etag: webhook.etag,
   };
+}
+
+/** What an `etag_mismatch` carries, whatever the protocol. */
+export function currentWebhook({ current }: WebhookChanged): Webhook {
+  return create(WebhookSchema, webhookMessage(current));
 }
 
 export function retryPolicyInput(policy: RetryPolicy | undefined): RetryPolicyInput | undefined {
