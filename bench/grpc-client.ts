@@ -5,7 +5,7 @@ import { ServiceError } from '../src/domain/errors.ts';
 import { Ledger } from '../src/transport/body/body-budget.ts';
 import { GrowingBuffer } from '../src/transport/body/growing-buffer.ts';
 import type { SizeLimit } from '../src/transport/body/size-limits.ts';
-import { frame as frameMessage, FrameBuffer } from '../src/transport/grpc/frames.ts';
+import { frame as frameMessage, FrameBuffer } from '../src/transport/body/grpc-frames.ts';
 
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const FRAME_HEADER_BYTES = 9;

@@ -5,8 +5,8 @@ import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { Pool, type Dispatcher } from 'undici';
 import { hasBegun } from '../src/domain/delivery.ts';
-import { headerLines } from '../src/delivery/header-lines.ts';
-import { HttpClient } from '../src/delivery/http-client.ts';
+import { headerLines } from '../src/outbound/header-lines.ts';
+import { HttpClient } from '../src/outbound/http-client.ts';
 import { EgressPolicy } from '../src/security/egress-policy.ts';
 
 const ROUNDS = 3;

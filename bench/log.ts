@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { silentLogger } from '../src/telemetry/log.ts';
 import { toConfig } from '../src/config.ts';
 import { Summing } from '../src/maintenance/summing.ts';
-import { startEmbeddedPostgres } from '../src/persistence/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../src/embedded/embedded-postgres.ts';
 import { runMissing } from '../src/persistence/migrate.ts';
 import { createOrm } from '../src/persistence/orm.ts';
 import { createPool } from '../src/persistence/pool.ts';

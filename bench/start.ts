@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../src/persistence/free-port.ts';
+import { freePort } from '../src/embedded/free-port.ts';
 
 /** The first one fills Node's cache of compiled code. */
 const STARTS = 4;

@@ -9,7 +9,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import { startEmbeddedPostgres } from '../src/persistence/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../src/embedded/embedded-postgres.ts';
 import { connectionOptions } from '../src/persistence/pool.ts';
 import { mintToken } from '../src/security/tokens.ts';
 import type { ReceiverReport } from './receiver.ts';

@@ -22,7 +22,7 @@ interface Route {
   readonly page: ComponentType<{ id: string }>;
 }
 
-// src/transport/console-page.ts serves the page at exactly these addresses.
+// src/transport/pages/console-page.ts serves the page at exactly these addresses.
 const routes: readonly Route[] = [
   { pattern: /^\/$/, page: OverviewPage },
   { pattern: /^\/live$/, page: LivePage },

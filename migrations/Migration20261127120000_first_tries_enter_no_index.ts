@@ -116,7 +116,7 @@ const statements = [
   `create index deliveries_cancelled on deliveries (webhook_id, id) where cancelled_at is not null`,
   `create index deliveries_changed on deliveries (changed_at) where changed_at is not null`,
 
-  // Below this id no delivery is held from birth any more: whoever died holding one, it was scheduled since (maintenance/adoption.ts).
+  // Below this id no delivery is held from birth any more: whoever died holding one, it was scheduled since (maintenance/insert-lease-expiry.ts).
   `create table adoption (adopted_below varchar(64) collate "C" not null)`,
   `insert into adoption values (id_floor('delivery', now() - interval '1 minute'))`,
 

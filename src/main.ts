@@ -1,10 +1,10 @@
 // The service as a process: configure, build, serve, and stop in good order when told to.
 import { format } from 'node:util';
-import { createApp, type App } from './app.ts';
+import { createApp, type App } from './app/create-app.ts';
 import { welcome, WELCOME_SERVICE, WELCOME_USER } from './cli/welcome.ts';
 import { ConfigError, readEnv, toConfig, type Config } from './config.ts';
 import { mintToken } from './security/tokens.ts';
-import { collectStartGarbage } from './start-garbage.ts';
+import { collectStartGarbage } from './app/start-garbage.ts';
 
 /** Beyond the grace for requests in flight, in milliseconds: what closing listeners, pools and the embedded database may take. */
 const CLOSING_MS = 20_000;

@@ -1,7 +1,7 @@
 // `npm run demo`: an order's life against the running service, and an account of what arrived.
 import { randomUUID } from 'node:crypto';
 import { readEnv, toConfig } from '../config.ts';
-import { pause } from '../lifecycle.ts';
+import { pause } from '../lifecycle/pause.ts';
 import { mintToken } from '../security/tokens.ts';
 import { createPublisher } from './demo-publisher.ts';
 import { startDemoReceiver, type Arrival } from './demo-receiver.ts';

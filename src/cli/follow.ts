@@ -2,7 +2,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { Delivery, WatchDeliveriesRequestSchema } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
-import { pause } from '../lifecycle.ts';
+import { pause } from '../lifecycle/pause.ts';
 import type { Connection } from './connection.ts';
 
 const FIRST_DELAY_MS = 250;

@@ -3,8 +3,8 @@ import { deliveryBody } from '../domain/body.ts';
 import { hasBegun, type AttemptError, type NotBegun, type Outcome } from '../domain/delivery.ts';
 import { sign, type SigningKey, type ToSign } from '../security/signature.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
-import { HeaderForm, headerLines, joinLines, type HeaderLines } from './header-lines.ts';
-import type { HttpClient } from './http-client.ts';
+import { HeaderForm, headerLines, joinLines, type HeaderLines } from '../outbound/header-lines.ts';
+import type { HttpClient } from '../outbound/http-client.ts';
 import type { Task } from './task.ts';
 import type { Target } from './webhook-directory.ts';
 

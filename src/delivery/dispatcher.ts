@@ -1,6 +1,7 @@
 // The dispatcher: takes due deliveries from the schedule, or straight from a commit, and keeps as many in flight as may be.
 import type { Pool } from 'pg';
-import { pause, type LongRunning } from '../lifecycle.ts';
+import type { LongRunning } from '../lifecycle/long-running.ts';
+import { pause } from '../lifecycle/pause.ts';
 import type { BirthHold, EventRow } from '../persistence/queries/insert-events.ts';
 import { loadDeliveries } from '../persistence/queries/load-deliveries.ts';
 import { hasBegun, MAX_LEASE_EXPIRATIONS } from '../domain/delivery.ts';

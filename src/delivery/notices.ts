@@ -1,6 +1,6 @@
 // The service's own notices to NOTIFICATION_SERVICE_URL: a webhook was disabled, deliveries were given up.
 import { setTimeout as wait } from 'node:timers/promises';
-import type { LongRunning } from '../lifecycle.ts';
+import type { LongRunning } from '../lifecycle/long-running.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { NoticeQueue, type Notice, type TimedNotice } from './notice-queue.ts';

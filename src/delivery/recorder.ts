@@ -1,6 +1,6 @@
 // The recorder: writes outcomes in batches, and only then tells the schedule and the watchers.
 import { attemptErrorMessage, nextState, type Outcome } from '../domain/delivery.ts';
-import { pause } from '../lifecycle.ts';
+import { pause } from '../lifecycle/pause.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
 import type { OutcomeRow } from '../persistence/queries/record-outcomes.ts';
 import { isDataError } from '../persistence/store-errors.ts';

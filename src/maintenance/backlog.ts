@@ -1,7 +1,8 @@
 // How much is waiting, measured by the leader now and then for operators to see.
 import { inTransaction } from '../persistence/transaction.ts';
 import type { Pool } from 'pg';
-import { PeriodicTask, type LongRunning } from '../lifecycle.ts';
+import type { LongRunning } from '../lifecycle/long-running.ts';
+import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 
 /** The statement reads the index of everything that is scheduled, 0.2 s for a million, so it is not asked at every scrape. */
 const INTERVAL_MS = 10_000;

@@ -1,6 +1,7 @@
 // Health: looks at the stores in the background, so that a probe gets its answer from memory even while they hang.
 import type { Pool } from 'pg';
-import { PeriodicTask, type LongRunning } from '../lifecycle.ts';
+import type { LongRunning } from '../lifecycle/long-running.ts';
+import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 
 const CHECK_INTERVAL_MS = 1000;
 /** A database that takes longer for a `select` is as good as away. */

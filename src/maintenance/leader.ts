@@ -1,6 +1,7 @@
 // Leadership: of all processes, one holds an advisory lock in PostgreSQL and does what only one may do.
 import { Client, type ClientConfig } from 'pg';
-import { pause, type LongRunning } from '../lifecycle.ts';
+import type { LongRunning } from '../lifecycle/long-running.ts';
+import { pause } from '../lifecycle/pause.ts';
 import { KEEPALIVE } from '../persistence/session.ts';
 
 /** How often a follower tries to take over, and a leader makes sure that its connection is alive. */

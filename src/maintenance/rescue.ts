@@ -1,6 +1,7 @@
 // The rescue: what a process held that has died is due at once, instead of when its leases run out.
 import type { Pool } from 'pg';
-import { PeriodicTask, type LongRunning } from '../lifecycle.ts';
+import type { LongRunning } from '../lifecycle/long-running.ts';
+import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 import { deleteHolder, endHolder, listMissing, type MissingHolder } from '../persistence/queries/holders.ts';
 import { listOwed, rescueDeliveries } from '../persistence/queries/rescue-deliveries.ts';
 import type { RedisScheduler } from '../schedule/redis-scheduler.ts';

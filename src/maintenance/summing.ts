@@ -1,6 +1,8 @@
 // Summing, by the leader alone: hours and days of the delivery log are counted once they are over, and late changes folded in.
 import type { Pool } from 'pg';
-import { pause, PeriodicTask, type LongRunning } from '../lifecycle.ts';
+import type { LongRunning } from '../lifecycle/long-running.ts';
+import { pause } from '../lifecycle/pause.ts';
+import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 import { closeSums, haveAllEnded, readPlace, takeBackSums } from '../persistence/queries/close-sums.ts';
 import { foldSome, sumPage } from '../persistence/queries/sum-log.ts';
 

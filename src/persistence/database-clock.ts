@@ -1,6 +1,8 @@
 // The one clock: this machine's, corrected by how far the database's is from it.
 import type { Pool } from 'pg';
-import { pause, PeriodicTask, type LongRunning } from '../lifecycle.ts';
+import type { LongRunning } from '../lifecycle/long-running.ts';
+import { pause } from '../lifecycle/pause.ts';
+import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 
 /** A clock that is stepped is noticed within so long; receivers refuse signatures five minutes off. */
 const MEASURE_INTERVAL_MS = 5000;

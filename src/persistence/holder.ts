@@ -1,7 +1,7 @@
 // The holder: this process as the one that its leases name. Others see from its session that it lives, and take over when that is gone.
 import { randomUUID } from 'node:crypto';
 import { Client, type ClientConfig } from 'pg';
-import { pause } from '../lifecycle.ts';
+import { pause } from '../lifecycle/pause.ts';
 import { APPLICATION_NAME } from './queries/horizon.ts';
 import { deleteHolder, retakeNumber, takeNumber } from './queries/holders.ts';
 import { KEEPALIVE } from './session.ts';

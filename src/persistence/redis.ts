@@ -3,9 +3,8 @@ import { isIP } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import { Cluster, Redis, type ClusterNode, type RedisOptions } from 'ioredis';
 import type { RedisConfig } from '../config.ts';
-import { pause } from '../lifecycle.ts';
+import { pause } from '../lifecycle/pause.ts';
 import { explainRedisError, isForbidden, isRefusal } from './redis-refusal.ts';
-import type { Script } from './redis-script.ts';
 import { readCertificates } from './server-certificates.ts';
 
 /** A command that takes longer has failed: Redis answers in a millisecond, and PostgreSQL can stand in for it. */
@@ -36,6 +35,13 @@ export interface BroadcastListener {
   onMessage(message: string): void;
   /** The server has taken the subscription, on this connection and on each new one: broadcasts reach it and count it. */
   onCounted?(): void;
+}
+
+/** A Lua script: its text, its SHA-1 in hex for EVALSHA, and how many keys it takes. */
+export interface Script {
+  readonly text: string;
+  readonly sha: string;
+  readonly keyCount: number;
 }
 
 export class RedisConnection {

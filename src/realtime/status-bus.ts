@@ -1,5 +1,5 @@
 // The status bus: what one part of the service tells the others at once, in this process and in every other.
-import type { LongRunning } from '../lifecycle.ts';
+import type { LongRunning } from '../lifecycle/long-running.ts';
 import type { StatusUpdate } from './status-update.ts';
 
 /** Something a webhook's owner should know about at once. */

@@ -1,7 +1,8 @@
 // The status feed: every committed change, told to this process's watchers by the bus at once and by PostgreSQL for certain.
 import type { Pool } from 'pg';
 import { ServiceError } from '../domain/errors.ts';
-import { repeat, type LongRunning } from '../lifecycle.ts';
+import type { LongRunning } from '../lifecycle/long-running.ts';
+import { repeat } from '../lifecycle/periodic-task.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import {
   type Change,

@@ -1,11 +1,11 @@
 // The schedule in Redis while it answers, in PostgreSQL while it does not.
-import { pause } from '../lifecycle.ts';
+import { pause } from '../lifecycle/pause.ts';
 import { explainRedisError, isRefusal } from '../persistence/redis-refusal.ts';
 import type { PostgresScheduler } from './postgres-scheduler.ts';
 import { LOOK_MS, type RedisPresence } from './redis-presence.ts';
 import { SHUT_MS, type RedisScheduler } from './redis-scheduler.ts';
 import type { Claim, ClaimRequest, Scheduled, Scheduler, Settlement } from './scheduler.ts';
-import { Untold } from './untold.ts';
+import { Untold } from './pending-sync.ts';
 
 /** While Redis serves, it is asked this often whether it can still do all that is needed: within two seconds PostgreSQL takes over. */
 const WATCH_INTERVAL_MS = 1000;

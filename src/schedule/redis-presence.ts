@@ -1,7 +1,7 @@
 // Whom Redis serves: each process says it in PostgreSQL, so that one that is cut off from Redis leaves alone what others have there.
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
-import { pause } from '../lifecycle.ts';
+import { pause } from '../lifecycle/pause.ts';
 import { deletePresence, readOthers, writePresence, type OthersPresence } from '../persistence/queries/process-presence.ts';
 
 /** Between two writes of one process. */

@@ -1,7 +1,7 @@
 // The schedule in Redis: two levels of sorted sets a shard, every step one script, time by Redis' own clock.
 import { randomUUID } from 'node:crypto';
-import { loadScript, type Script } from '../persistence/redis-script.ts';
-import type { RedisConnection } from '../persistence/redis.ts';
+import { loadScript } from './redis-script.ts';
+import type { RedisConnection, Script } from '../persistence/redis.ts';
 import type { Claim, ClaimRequest, Leased, LeftAloneUntilMs, Scheduled, Scheduler, Settlement } from './scheduler.ts';
 import { deliveryIdOf, deliveryKey, shardOf, webhookIdOf, webhookKey } from './shard.ts';
 
@@ -20,7 +20,7 @@ const enqueueScript = loadScript('enqueue-4');
 const claimScript = loadScript('claim-6');
 const settleScript = loadScript('settle-4');
 const rescueScript = loadScript('rescue-4');
-const shutScript = loadScript('shut-6');
+const shutScript = loadScript('suspend-6');
 const checkScript = loadScript('check-6');
 
 /** Leases looked at by one command when a process has died; in all there are some thousands. */

@@ -1,5 +1,5 @@
 // The schedule: when each delivery may next be taken, and by whom it is held.
-import type { LongRunning } from '../lifecycle.ts';
+import type { LongRunning } from '../lifecycle/long-running.ts';
 
 /** A delivery and the moment it may next be taken. */
 export interface Scheduled {

@@ -2,7 +2,7 @@
 import { BoundedMap } from '../bounded-map.ts';
 import { isIPv6 } from 'node:net';
 import ipaddr from 'ipaddr.js';
-import { pause } from '../lifecycle.ts';
+import { pause } from '../lifecycle/pause.ts';
 import { ForgedToken, type Principal, type TokenVerifier } from './tokens.ts';
 
 const WINDOW_MS = 60_000;

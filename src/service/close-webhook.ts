@@ -1,6 +1,6 @@
 // Ending what waits for a webhook that was disabled or deleted: one way for calls, for the engine and for housekeeping.
 import type { Pool } from 'pg';
-import type { LongRunning } from '../lifecycle.ts';
+import type { LongRunning } from '../lifecycle/long-running.ts';
 import { cancelDeliveries, MAX_CANCELLED_AT_ONCE } from '../persistence/queries/cancel-deliveries.ts';
 import { cancelDelivery } from '../persistence/queries/cancel-delivery.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';

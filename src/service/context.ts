@@ -1,4 +1,4 @@
-// What the service functions need of the world; app.ts builds it once.
+// What the service functions need of the world; app/create-app.ts builds it once.
 import type { Config } from '../config.ts';
 import type { FairQueue } from '../persistence/fair-queue.ts';
 import type { Orm } from '../persistence/orm.ts';

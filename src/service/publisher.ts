@@ -1,7 +1,7 @@
 // The publisher: gathers the events of all doors into group commits and answers each once it is on disk.
 import type { Pool } from 'pg';
 import { ServiceError } from '../domain/errors.ts';
-import { Waits } from '../rounds.ts';
+import { Waits } from '../lifecycle/timeout-set.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
 import { countSubscribers } from '../persistence/queries/count-subscribers.ts';
 import { findIdempotentEvents } from '../persistence/queries/find-idempotent-events.ts';

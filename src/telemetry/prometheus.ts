@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { AggregationTemporality, AggregationType, MetricReader } from '@opentelemetry/sdk-metrics';
-import type { LongRunning } from '../lifecycle.ts';
+import type { LongRunning } from '../lifecycle/long-running.ts';
 
 export class ScrapeReader extends MetricReader {
   readonly #serializer = new PrometheusSerializer('', false, undefined, false, true);

@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { responseOddities } from '../../src/domain/response-oddity.ts';
-import { headerLines } from '../../src/delivery/header-lines.ts';
-import { HttpClient } from '../../src/delivery/http-client.ts';
+import { headerLines } from '../../src/outbound/header-lines.ts';
+import { HttpClient } from '../../src/outbound/http-client.ts';
 import { EgressPolicy } from '../../src/security/egress-policy.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { rawReceiver } from './raw-receiver.ts';
+import { rawReceiver } from '../outbound/raw-receiver.ts';
 import { begun } from './begun.ts';
 
 const page = readFileSync(new URL('../../docs/receivers.md', import.meta.url), 'utf8');

@@ -4,7 +4,7 @@ import type { Target, WebhookDirectory } from '../../src/delivery/webhook-direct
 import { MAX_TESTS } from '../../src/delivery/test-budget.ts';
 import { createTestSender, MAX_TEST_MS } from '../../src/delivery/test-send.ts';
 import type { Outcome } from '../../src/domain/delivery.ts';
-import { MAX_CALL_MS } from '../../src/transport/interceptors/deadline.ts';
+import { MAX_CALL_MS } from '../../src/transport/call/interceptors/deadline.ts';
 
 const delivery = {
   deliveryId: 'delivery_1',

@@ -1,6 +1,6 @@
 // From a publish to the end of a delivery, over real sockets, on both schedules.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { rawReceiver } from '../delivery/raw-receiver.ts';
+import { rawReceiver } from '../outbound/raw-receiver.ts';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';

@@ -1,6 +1,6 @@
 // What a service that has stopped leaves open at its receivers: nothing.
 import { expect, test } from 'vitest';
-import { rawReceiver } from '../delivery/raw-receiver.ts';
+import { rawReceiver } from '../outbound/raw-receiver.ts';
 import { startApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { restClient } from '../fixtures/rest.ts';

@@ -16,7 +16,7 @@ import {
   serverCommand,
   type Owner,
   type PostgresPrograms,
-} from '../../src/persistence/postgres-programs.ts';
+} from '../../src/embedded/postgres-programs.ts';
 import { connectionOptions } from '../../src/persistence/pool.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { freePort } from '../fixtures/ports.ts';

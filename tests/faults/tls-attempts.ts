@@ -1,7 +1,7 @@
 // Makes ten thousand attempts at receivers whose certificates cannot be trusted, and prints what came of them and what they cost.
 import { readFileSync } from 'node:fs';
-import { headerLines } from '../../src/delivery/header-lines.ts';
-import { HttpClient } from '../../src/delivery/http-client.ts';
+import { headerLines } from '../../src/outbound/header-lines.ts';
+import { HttpClient } from '../../src/outbound/http-client.ts';
 import { EgressPolicy } from '../../src/security/egress-policy.ts';
 import { begun } from '../delivery/begun.ts';
 

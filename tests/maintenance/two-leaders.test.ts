@@ -1,10 +1,10 @@
 // Two processes that both believe to lead, for the moments in which a lost leadership is not noticed: nothing they do at once is unsafe.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { idFloor, newId } from '../../src/domain/ids.ts';
-import { Adoption } from '../../src/maintenance/adoption.ts';
-import { Housekeeper } from '../../src/maintenance/housekeeping.ts';
+import { Adoption } from '../../src/maintenance/insert-lease-expiry.ts';
+import { Housekeeper } from '../../src/maintenance/housekeeper.ts';
 import { partitionDays } from '../../src/maintenance/partitions.ts';
-import { Reconciler } from '../../src/maintenance/reconcile.ts';
+import { Reconciler } from '../../src/maintenance/reconciler.ts';
 import { RedisConnection } from '../../src/persistence/redis.ts';
 import { RedisScheduler } from '../../src/schedule/redis-scheduler.ts';
 import { CloseWebhook } from '../../src/service/close-webhook.ts';

@@ -8,9 +8,9 @@ import Fastify from 'fastify';
 import { expect, test } from 'vitest';
 import { reasons } from '../../src/domain/errors.ts';
 import { eventTypes } from '../../src/domain/event-types.ts';
-import { openApiRoutes } from '../../src/transport/openapi.ts';
-import { readContract } from '../../src/transport/openapi/contract.ts';
-import { openApiDocument } from '../../src/transport/openapi/document.ts';
+import { openApiRoutes } from '../../src/transport/pages/openapi-routes.ts';
+import { readContract } from '../../src/tools/openapi/contract.ts';
+import { openApiDocument } from '../../src/tools/openapi/document.ts';
 
 interface Media {
   readonly schema: Record<string, unknown>;

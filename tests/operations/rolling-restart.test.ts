@@ -5,7 +5,7 @@ import { createGrpcTransport } from '@connectrpc/connect-node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { EventService, PublishEventRequestSchema } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { toConfig } from '../../src/config.ts';
-import { pause } from '../../src/lifecycle.ts';
+import { pause } from '../../src/lifecycle/pause.ts';
 import { mintToken } from '../../src/security/tokens.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';

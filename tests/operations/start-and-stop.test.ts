@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { toConfig } from '../../src/config.ts';
 import { mintToken } from '../../src/security/tokens.ts';
-import { rawReceiver, socketReceiver, type RawReceiver } from '../delivery/raw-receiver.ts';
+import { rawReceiver, socketReceiver, type RawReceiver } from '../outbound/raw-receiver.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { envOf, spawnProcess, startProcess, type ServiceProcess } from '../fixtures/process.ts';

@@ -5,7 +5,7 @@ import { globSync } from 'node:fs';
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { callerRoles, type CallerRole } from '../../src/security/tokens.ts';
-import { allowedRoles } from '../../src/transport/interceptors/authenticate.ts';
+import { allowedRoles } from '../../src/transport/call/interceptors/authenticate.ts';
 import { cases, plainRoutes, type Case, type Things } from './cases.ts';
 import { openDoors, type Door, type Reply } from './doors.ts';
 import { openWorld, PUBLISHER, type World } from './world.ts';

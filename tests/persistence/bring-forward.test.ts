@@ -2,8 +2,8 @@
 import type { Pool } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { idFloor, newId } from '../../src/domain/ids.ts';
-import { Adoption } from '../../src/maintenance/adoption.ts';
-import { adoptDeliveries } from '../../src/persistence/queries/adopt-deliveries.ts';
+import { Adoption } from '../../src/maintenance/insert-lease-expiry.ts';
+import { adoptDeliveries } from '../../src/persistence/queries/schedule-expired.ts';
 import { bringForward } from '../../src/persistence/queries/bring-forward.ts';
 import { insertEvents } from '../../src/persistence/queries/insert-events.ts';
 import { PostgresScheduler } from '../../src/schedule/postgres-scheduler.ts';

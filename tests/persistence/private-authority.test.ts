@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import type { CertificateFile, CertificateFiles, DatabaseConfig, RedisConfig } from '../../src/config.ts';
 import { createOrm } from '../../src/persistence/orm.ts';
 import { createPool } from '../../src/persistence/pool.ts';
-import { embeddedPrograms, initialise, ownerOf, serverCommand } from '../../src/persistence/postgres-programs.ts';
+import { embeddedPrograms, initialise, ownerOf, serverCommand } from '../../src/embedded/postgres-programs.ts';
 import { prepareDatabase } from '../../src/persistence/prepare-database.ts';
 import { RedisConnection } from '../../src/persistence/redis.ts';
 import { eventually } from '../fixtures/eventually.ts';

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DeliveryStatus } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { toConfig } from '../../src/config.ts';
-import { pause } from '../../src/lifecycle.ts';
+import { pause } from '../../src/lifecycle/pause.ts';
 import { mintToken, type CallerRole } from '../../src/security/tokens.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';

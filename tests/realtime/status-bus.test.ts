@@ -1,7 +1,7 @@
 // The status bus over Redis, single and clustered: fast when it works, harmless when it does not, silent when nobody listens.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { RedisConfig } from '../../src/config.ts';
-import { pause } from '../../src/lifecycle.ts';
+import { pause } from '../../src/lifecycle/pause.ts';
 import { RedisConnection } from '../../src/persistence/redis.ts';
 import { createStatusBus } from '../../src/realtime/create-status-bus.ts';
 import type { OwnerNotice, StatusBus } from '../../src/realtime/status-bus.ts';

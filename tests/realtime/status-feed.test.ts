@@ -5,7 +5,7 @@ import { newId } from '../../src/domain/ids.ts';
 import { loadChanged } from '../../src/persistence/queries/list-changes.ts';
 import { Reports } from '../../src/persistence/reports.ts';
 import { resumeFrom } from '../../src/realtime/cursor.ts';
-import { pause } from '../../src/lifecycle.ts';
+import { pause } from '../../src/lifecycle/pause.ts';
 import { LocalStatusBus } from '../../src/realtime/local-status-bus.ts';
 import { StatusFeed } from '../../src/realtime/status-feed.ts';
 import { MAX_QUEUED_UPDATES, toUpdate, type FeedMessage, type Told, type Watcher } from '../../src/realtime/watcher.ts';

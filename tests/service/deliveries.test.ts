@@ -7,7 +7,7 @@ import { newId } from '../../src/domain/ids.ts';
 import { deleteWebhook } from '../../src/service/delete-webhook.ts';
 import { getDelivery } from '../../src/service/get-delivery.ts';
 import { listDeliveries, type ListDeliveriesInput } from '../../src/service/list-deliveries.ts';
-import { deliveryDetailsMessage } from '../../src/transport/rpc/delivery-message.ts';
+import { deliveryDetailsMessage } from '../../src/transport/messages/delivery-message.ts';
 import { retryDelivery } from '../../src/service/retry-delivery.ts';
 import type { Principal } from '../../src/security/tokens.ts';
 import {

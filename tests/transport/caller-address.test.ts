@@ -2,7 +2,7 @@
 import { connect } from 'node:http2';
 import { once } from 'node:events';
 import { afterEach, describe, expect, test } from 'vitest';
-import { CallerAddress } from '../../src/transport/caller-address.ts';
+import { CallerAddress } from '../../src/transport/listener/caller-address.ts';
 import type { TrustProxy } from '../../src/config.ts';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';

@@ -6,7 +6,7 @@ import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import Fastify from 'fastify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildConsole } from '../../console/build.ts';
-import { consolePage } from '../../src/transport/console-page.ts';
+import { consolePage } from '../../src/transport/pages/console-page.ts';
 import { openSocket } from '../realtime/watching.ts';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 

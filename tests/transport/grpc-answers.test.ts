@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { expect, test, vi } from 'vitest';
 import { Ledger } from '../../src/transport/body/body-budget.ts';
 import { GrowingBuffer } from '../../src/transport/body/growing-buffer.ts';
-import { FrameBuffer } from '../../src/transport/grpc/frames.ts';
+import { FrameBuffer } from '../../src/transport/body/grpc-frames.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { GrpcAnswers } from '../../src/transport/grpc/answers.ts';
 import { SIZES } from './doors.ts';

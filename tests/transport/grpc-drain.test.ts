@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { expect, test } from 'vitest';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { pause } from '../../src/lifecycle.ts';
+import { pause } from '../../src/lifecycle/pause.ts';
 import { connectClient, openDoors } from './doors.ts';
 
 const request = {

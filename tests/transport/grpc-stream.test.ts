@@ -15,8 +15,8 @@ import {
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { Ledger } from '../../src/transport/body/body-budget.ts';
 import { GrowingBuffer } from '../../src/transport/body/growing-buffer.ts';
-import { FrameBuffer } from '../../src/transport/grpc/frames.ts';
-import { serve } from '../../src/transport/router.ts';
+import { FrameBuffer } from '../../src/transport/body/grpc-frames.ts';
+import { serve } from '../../src/transport/call/service-entry.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { connectClient, MAX_MESSAGE_BYTES, openDoors, SIZES } from './doors.ts';
 import type { Doors } from './doors.ts';

@@ -2,7 +2,7 @@
 import { Code, ConnectError, createConnectRouter, createContextValues } from '@connectrpc/connect';
 import { describe, expect, test } from 'vitest';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
-import { observe, type CallRecord } from '../../src/transport/interceptors/observe.ts';
+import { observe, type CallRecord } from '../../src/transport/call/interceptors/observe.ts';
 
 /** Reads one message of a stream that would go on, does something else to it, and answers what was told of the call. */
 async function endedBy(

@@ -5,7 +5,7 @@ import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { fromBinary } from '@bufbuild/protobuf';
 import type { DescMethod } from '@bufbuild/protobuf';
 import { PublishStreamResponseSchema } from '../../gen/homechef/webhook/v1/event_pb.ts';
-import { frame } from '../../src/transport/grpc/frames.ts';
+import { frame } from '../../src/transport/body/grpc-frames.ts';
 import type { Doors } from './doors.ts';
 
 export interface RawAnswer {

@@ -13,7 +13,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { http } from '../../gen/google/api/annotations_pb.ts';
 import { HttpRuleSchema } from '../../gen/google/api/http_pb.ts';
 import { MethodPolicySchema, policy, Role } from '../../gen/homechef/webhook/v1/policy_pb.ts';
-import type { ServiceEntry } from '../../src/transport/router.ts';
+import type { ServiceEntry } from '../../src/transport/call/service-entry.ts';
 import { openDoors, rest } from './doors.ts';
 import type { Doors } from './doors.ts';
 

@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import { toCancelled } from './cancel-delivery.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
-import { isHeldFromBirth, isScheduled } from './held-from-birth.ts';
+import { isHeldFromBirth, isScheduled } from '../delivery-state.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 /** Deliveries of one statement: some 30 ms, and at most 16 MB of responses to return. */

@@ -1,6 +1,6 @@
 // What narrows the delivery log, as conditions on deliveries `d` and webhooks `w`.
 import type { DeliveryStatus } from '../../domain/delivery.ts';
-import { isHeldFromBirth, isScheduled } from './held-from-birth.ts';
+import { isHeldFromBirth, isScheduled } from '../delivery-state.ts';
 
 export interface DeliveryFilter {
   /** Null: everyone's. */

@@ -1,6 +1,6 @@
 // The statement that finds closed webhooks for which something still waits.
 import type { Pool } from 'pg';
-import { isHeldFromBirth, isScheduled } from './held-from-birth.ts';
+import { isHeldFromBirth, isScheduled } from '../delivery-state.ts';
 
 /** Those that were disabled or deleted, or changed since, within the last `closedWithinMs`; at most `max`. */
 export async function findClosedWebhooks(

@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import { idFloor, timeOfId } from '../../domain/ids.ts';
 import { arrayLiteral, plainArray, textArray, unlessUsual } from '../array-parameter.ts';
-import { MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from './held-from-birth.ts';
+import { MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from '../delivery-state.ts';
 import { leaseEnd } from './holders.ts';
 import { noteInserts } from './late-changes.ts';
 

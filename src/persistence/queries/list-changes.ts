@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import { textArray } from '../array-parameter.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
-import { MAX_ID_LEAD_MS, MAX_UNINDEXED_MS } from './held-from-birth.ts';
+import { MAX_ID_LEAD_MS, MAX_UNINDEXED_MS } from '../delivery-state.ts';
 import { horizonWithin } from './horizon.ts';
 
 /** Of a receiver's answer: a watcher wants to recognise it, not to read it. */

@@ -1,7 +1,7 @@
 // How far down the delivery log one page looks. A filter that hardly anything passes would otherwise read the log to its end.
 import type { Pool } from 'pg';
 import { type DeliveryFilter, Parameters, rangeOf, webhooksOf, where } from './delivery-filter.ts';
-import { isScheduled } from './held-from-birth.ts';
+import { isScheduled } from '../delivery-state.ts';
 
 /**
  * Where a look at `max` index entries ends, from the top of what the filter's range holds: the lowest id looked at. Null: the look

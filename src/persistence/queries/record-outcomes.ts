@@ -3,7 +3,7 @@ import type { Pool, PoolClient } from 'pg';
 import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/delivery.ts';
 import type { ResponseOddity } from '../../domain/response-oddity.ts';
 import { plainArray, textArray, unlessUsual } from '../array-parameter.ts';
-import { QUICK_MS } from './held-from-birth.ts';
+import { QUICK_MS } from '../delivery-state.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 export interface OutcomeRow {

@@ -1,7 +1,7 @@
 // The statements that make due at once what a dead process held.
 import type { Pool } from 'pg';
 import { textArray } from '../array-parameter.ts';
-import { isHeldFromBirth, isScheduled } from './held-from-birth.ts';
+import { isHeldFromBirth, isScheduled } from '../delivery-state.ts';
 import { holderOf } from './holders.ts';
 
 export interface Rescued {

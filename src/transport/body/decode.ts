@@ -5,11 +5,16 @@ import { create, fromBinary } from '@bufbuild/protobuf';
 import type { DescField, DescMessage, Message } from '@bufbuild/protobuf';
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import { invalid, ServiceError } from '../../domain/errors.ts';
-import { READ_OPTIONS } from '../connect-options.ts';
 import { parseJson } from './json-body.ts';
 import { messageFromJson } from './json-input.ts';
 import { loneItem, markUnreadable, MAX_LONE_ITEMS } from './lone-items.ts';
 import type { SizeLimit } from './size-limits.ts';
+
+/** protobuf messages per level of a Struct: the Struct, its map entry, its Value. */
+const RECURSION_PER_LEVEL = 3;
+/** Beyond the 32 levels a payload may have, so that one that is too deep is told so by us and not by the decoder. */
+const READABLE_DEPTH = 100;
+const READ_OPTIONS = { recursionLimit: READABLE_DEPTH * RECURSION_PER_LEVEL };
 
 /** Longer packed bodies are unpacked by a thread: to hand a shorter one over would cost more than to unpack it. */
 const UNPACK_AT_ONCE_BYTES = 16_384;

@@ -1,7 +1,7 @@
 // What still comes of a body after its request was answered. A connection that is closed over unread bytes is reset, and the answer is
 // lost with it: a proxy that is still sending makes a 502 of any refusal. So the rest is read and dropped, within bounds, before the end.
 import type { IncomingMessage } from 'node:http';
-import { pause } from '../../lifecycle.ts';
+import { pause } from '../../lifecycle/pause.ts';
 
 /** More than any body that was meant: two of the largest batches. */
 const MAX_DROPPED_BYTES = 33_554_432;

@@ -1,9 +1,9 @@
 // The answers of a gRPC stream: what is ready in one turn of the event loop leaves as one piece.
 import type { ServerHttp2Stream } from 'node:http2';
 import type { OutgoingHttpHeaders } from 'node:http';
-import { toConnectError } from '../errors.ts';
+import { toConnectError } from '../call/errors.ts';
 import { ANSWER_HEADERS, isGone, refuse, stopSending } from './call.ts';
-import { frame, FRAME_HEADER_BYTES } from './frames.ts';
+import { frame, FRAME_HEADER_BYTES } from '../body/grpc-frames.ts';
 import { errorTrailers } from './trailers.ts';
 
 /** More than this does not wait for the end of the turn. */

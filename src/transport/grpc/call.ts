@@ -3,10 +3,10 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
 import type { DescMethod } from '@bufbuild/protobuf';
 import type { ContextValues } from '@connectrpc/connect';
-import type { CallerAddress } from '../caller-address.ts';
-import { toConnectError } from '../errors.ts';
-import type { ServiceEntry } from '../router.ts';
-import type { CallInput } from '../rpc-call.ts';
+import type { CallerAddress } from '../listener/caller-address.ts';
+import { toConnectError } from '../call/errors.ts';
+import type { ServiceEntry } from '../call/service-entry.ts';
+import type { CallInput } from '../call/rpc-call.ts';
 import { errorTrailers } from './trailers.ts';
 
 export const ANSWER_HEADERS = { ':status': 200, 'content-type': 'application/grpc+proto' };

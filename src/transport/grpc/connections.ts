@@ -1,8 +1,8 @@
 // The connections of the gRPC listener, and how each ends without dropping a call that is on its way.
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import { pause } from '../../lifecycle.ts';
-import type { ConnectionPlaces, Place } from '../connection-places.ts';
+import { pause } from '../../lifecycle/pause.ts';
+import type { ConnectionPlaces, Place } from '../listener/connection-places.ts';
 
 /** What a client gets to answer that it has heard of the end, in milliseconds; longer than a round trip around the earth. */
 const ANSWER_MS = 1000;

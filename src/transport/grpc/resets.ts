@@ -1,7 +1,7 @@
 // Rapid reset (CVE-2023-44487): streams that are opened and reset cost their client nothing and us a stream each. Calls that are
 // cancelled look the same on the wire; this is what tells the two apart.
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
-import type { Place } from '../connection-places.ts';
+import type { Place } from '../listener/connection-places.ts';
 import { isGone } from './call.ts';
 
 /** Resets that are not the end of a known caller's call: so many at once … */

@@ -2,7 +2,7 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import { type Code, ConnectError } from '@connectrpc/connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
-import { toConnectError } from '../errors.ts';
+import { toConnectError } from '../call/errors.ts';
 
 /** The headers that tell an error. */
 export function errorTrailers(error: ConnectError): OutgoingHttpHeaders {

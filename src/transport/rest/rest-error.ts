@@ -1,7 +1,7 @@
 // An error as REST tells it: one body shape, whatever failed.
 import { WebhookSchema } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { WebhookChanged } from '../../service/webhook-etag.ts';
-import { currentWebhook } from '../rpc/webhook-message.ts';
+import { currentWebhook } from '../messages/webhook-message.ts';
 import { messageToJson } from './json-output.ts';
 import type { ErrorCode, Reason, ServiceError } from '../../domain/errors.ts';
 

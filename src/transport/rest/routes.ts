@@ -4,7 +4,7 @@ import type { DescMessage, DescMethod, DescMethodUnary } from '@bufbuild/protobu
 import { http } from '../../../gen/google/api/annotations_pb.ts';
 import type { HttpRule } from '../../../gen/google/api/http_pb.ts';
 import { policy } from '../../../gen/homechef/webhook/v1/policy_pb.ts';
-import type { ServiceEntry } from '../router.ts';
+import type { ServiceEntry } from '../call/service-entry.ts';
 
 export type Verb = 'GET' | 'PUT' | 'POST' | 'DELETE' | 'PATCH';
 

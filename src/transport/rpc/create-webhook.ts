@@ -3,8 +3,8 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import { type WebhookService, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { ManagementContext } from '../../service/context.ts';
 import { createWebhook as create } from '../../service/create-webhook.ts';
-import { principalOf } from '../call-context.ts';
-import { retryPolicyInput, webhookMessage } from './webhook-message.ts';
+import { principalOf } from '../call/call-context.ts';
+import { retryPolicyInput, webhookMessage } from '../messages/webhook-message.ts';
 
 export function createWebhook(context: ManagementContext): ServiceImpl<typeof WebhookService>['createWebhook'] {
   return async (request, call) => {

@@ -3,8 +3,8 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import type { DeliveryService } from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
 import type { ManagementContext } from '../../service/context.ts';
 import { getDelivery as get } from '../../service/get-delivery.ts';
-import { principalOf } from '../call-context.ts';
-import { deliveryDetailsMessage } from './delivery-message.ts';
+import { principalOf } from '../call/call-context.ts';
+import { deliveryDetailsMessage } from '../messages/delivery-message.ts';
 
 export function getDelivery(context: ManagementContext): ServiceImpl<typeof DeliveryService>['getDelivery'] {
   return async (request, call) =>

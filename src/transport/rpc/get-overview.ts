@@ -5,8 +5,8 @@ import type { WebhookService } from '../../../gen/homechef/webhook/v1/webhook_pb
 import type { ManagementContext } from '../../service/context.ts';
 import { getOverview as overviewOf } from '../../service/get-overview.ts';
 import type { StatusCounts } from '../../service/stats-tally.ts';
-import { principalOf } from '../call-context.ts';
-import { webhookMessage } from './webhook-message.ts';
+import { principalOf } from '../call/call-context.ts';
+import { webhookMessage } from '../messages/webhook-message.ts';
 
 /** Counts are 32 bits wide on the wire. */
 const MAX_COUNT = 2_147_483_647;

@@ -4,7 +4,7 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import type { WebhookService } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { ManagementContext } from '../../service/context.ts';
 import { getSecret as get } from '../../service/get-secret.ts';
-import { principalOf } from '../call-context.ts';
+import { principalOf } from '../call/call-context.ts';
 
 export function getSecret(context: ManagementContext): ServiceImpl<typeof WebhookService>['getSecret'] {
   return async (request, call) => {

@@ -4,7 +4,7 @@ import { timestampFromMs, timestampMs } from '@bufbuild/protobuf/wkt';
 import type { WebhookService } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { ManagementContext } from '../../service/context.ts';
 import { getWebhookStats as getStats } from '../../service/get-webhook-stats.ts';
-import { principalOf } from '../call-context.ts';
+import { principalOf } from '../call/call-context.ts';
 
 export function getWebhookStats(context: ManagementContext): ServiceImpl<typeof WebhookService>['getWebhookStats'] {
   return async (request, call) => {

@@ -3,7 +3,7 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import { HealthCheckResponse_ServingStatus as Status } from '../../../gen/grpc/health/v1/health_pb.ts';
 import type { Health } from '../../../gen/grpc/health/v1/health_pb.ts';
 import { ServiceError } from '../../domain/errors.ts';
-import { pause } from '../../lifecycle.ts';
+import { pause } from '../../lifecycle/pause.ts';
 import type { HealthView } from '../../maintenance/health.ts';
 
 /** How often a watcher's view is compared; the protocol asks for no more than "soon". */

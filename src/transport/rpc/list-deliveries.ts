@@ -4,8 +4,8 @@ import { timestampMs } from '@bufbuild/protobuf/wkt';
 import type { DeliveryService } from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
 import type { ManagementContext } from '../../service/context.ts';
 import { listDeliveries as list } from '../../service/list-deliveries.ts';
-import { principalOf } from '../call-context.ts';
-import { deliveryMessage, statusOf } from './delivery-message.ts';
+import { principalOf } from '../call/call-context.ts';
+import { deliveryMessage, statusOf } from '../messages/delivery-message.ts';
 
 export function listDeliveries(context: ManagementContext): ServiceImpl<typeof DeliveryService>['listDeliveries'] {
   return async (request, call) => {

@@ -3,8 +3,8 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import type { WebhookService } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { ManagementContext } from '../../service/context.ts';
 import { listWebhooks as list } from '../../service/list-webhooks.ts';
-import { principalOf } from '../call-context.ts';
-import { webhookMessage } from './webhook-message.ts';
+import { principalOf } from '../call/call-context.ts';
+import { webhookMessage } from '../messages/webhook-message.ts';
 
 export function listWebhooks(context: ManagementContext): ServiceImpl<typeof WebhookService>['listWebhooks'] {
   return async (request, call) => {

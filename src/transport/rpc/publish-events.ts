@@ -4,7 +4,7 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import type { EventService } from '../../../gen/homechef/webhook/v1/event_pb.ts';
 import type { ErrorCode, ServiceError } from '../../domain/errors.ts';
 import type { PublishContext } from '../../service/publish-event.ts';
-import { principalOf } from '../call-context.ts';
+import { principalOf } from '../call/call-context.ts';
 import { publishOne, publishResult } from './publish-result.ts';
 import type { Outcome } from './publish-result.ts';
 

@@ -7,9 +7,9 @@ import type { ServiceError } from '../../domain/errors.ts';
 import type { Principal } from '../../security/tokens.ts';
 import { publishEvent as publish, type PublishContext } from '../../service/publish-event.ts';
 import type { Published } from '../../service/publisher.ts';
-import { toServiceError } from '../errors.ts';
+import { toServiceError } from '../call/errors.ts';
 import { faultOf } from '../body/lone-items.ts';
-import { validateMessage } from '../interceptors/validate.ts';
+import { validateMessage } from '../call/interceptors/validate.ts';
 import { publishInput } from './publish-input.ts';
 
 export type Outcome = { readonly published: Published } | { readonly error: ServiceError };

@@ -2,8 +2,8 @@
 import type { ServiceImpl } from '@connectrpc/connect';
 import type { EventService } from '../../../gen/homechef/webhook/v1/event_pb.ts';
 import type { PublishContext } from '../../service/publish-event.ts';
-import { principalOf } from '../call-context.ts';
-import { orderedWindow } from '../ordered-window.ts';
+import { principalOf } from '../call/call-context.ts';
+import { orderedWindow } from './ordered-window.ts';
 import { publishOne, publishResult } from './publish-result.ts';
 
 /** Events of one stream that are being committed or whose results were not read yet: the two group commits that may be in flight. */

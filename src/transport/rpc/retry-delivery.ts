@@ -3,8 +3,8 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import type { DeliveryService } from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
 import type { ManagementContext } from '../../service/context.ts';
 import { retryDelivery as retry } from '../../service/retry-delivery.ts';
-import { principalOf } from '../call-context.ts';
-import { deliveryMessage } from './delivery-message.ts';
+import { principalOf } from '../call/call-context.ts';
+import { deliveryMessage } from '../messages/delivery-message.ts';
 
 export function retryDelivery(context: ManagementContext): ServiceImpl<typeof DeliveryService>['retryDelivery'] {
   return async (request, call) => deliveryMessage(await retry(context, principalOf(call), request.deliveryId));

@@ -3,8 +3,8 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import type { WebhookService } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { ManagementContext } from '../../service/context.ts';
 import { testWebhook as test } from '../../service/test-webhook.ts';
-import { principalOf } from '../call-context.ts';
-import { attemptMessage } from './delivery-message.ts';
+import { principalOf } from '../call/call-context.ts';
+import { attemptMessage } from '../messages/delivery-message.ts';
 
 export function testWebhook(context: ManagementContext): ServiceImpl<typeof WebhookService>['testWebhook'] {
   return async (request, call) => {

@@ -4,8 +4,8 @@ import { type Timestamp, timestampDate } from '@bufbuild/protobuf/wkt';
 import { type WebhookService, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { ManagementContext } from '../../service/context.ts';
 import { updateWebhook as update } from '../../service/update-webhook.ts';
-import { principalOf } from '../call-context.ts';
-import { retryPolicyInput, webhookMessage } from './webhook-message.ts';
+import { principalOf } from '../call/call-context.ts';
+import { retryPolicyInput, webhookMessage } from '../messages/webhook-message.ts';
 
 export function updateWebhook(context: ManagementContext): ServiceImpl<typeof WebhookService>['updateWebhook'] {
   return async (request, call) => {

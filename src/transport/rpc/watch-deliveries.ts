@@ -11,8 +11,8 @@ import {
 import type { FeedMessage } from '../../realtime/watcher.ts';
 import type { ServiceContext } from '../../service/context.ts';
 import { watchDeliveries as watch } from '../../service/watch-deliveries.ts';
-import { principalOf } from '../call-context.ts';
-import { deliveryMessage } from './delivery-message.ts';
+import { principalOf } from '../call/call-context.ts';
+import { deliveryMessage } from '../messages/delivery-message.ts';
 import { watchInput } from './watch-input.ts';
 
 export function watchDeliveries(context: Pick<ServiceContext, 'feed'>): ServiceImpl<typeof DeliveryService>['watchDeliveries'] {

@@ -1,0 +1,147 @@
+// Housekeeping, by the leader alone: partitions ahead and past retention, idempotency keys and old secrets that expired.
+import type { Pool } from 'pg';
+import type { LongRunning } from '../lifecycle/long-running.ts';
+import { PeriodicTask } from '../lifecycle/periodic-task.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { RecountedDay } from '../persistence/queries/recount-day.ts';
+import { findClosedWebhooks } from '../persistence/queries/find-closed-webhooks.ts';
+import { readClocks } from './clock-difference.ts';
+import { buildDueIndex } from './due-index.ts';
+import { createPartitions } from './partitions.ts';
+import { Recount } from './recount.ts';
+import { dropPastDays } from './retention.ts';
+
+/** Partitions are made days ahead and keys live for a day: once a minute is soon enough for all of it. */
+const INTERVAL_MS = 60_000;
+/** Rows deleted by one statement, so that no statement holds its locks for long. */
+const MAX_EXPIRED_KEYS = 5000;
+const MAX_EXPIRED_SUMS = 5000;
+/** Looked after in one round. */
+const MAX_CLOSED_WEBHOOKS = 100;
+/** Closed longer ago than this, in milliseconds, a webhook is not looked at: what is left of it is cancelled when its turn comes. */
+const CLOSED_WITHIN_MS = 86_400_000;
+
+export interface HousekeeperOptions {
+  readonly pool: Pool;
+  readonly isLeading: () => boolean;
+  readonly retentionDays: number;
+  /** Days for which statistics are kept. */
+  readonly statsDays: number;
+  /** Hears of a day whose statistics are not what the log has. */
+  readonly onWrongSums: (day: RecountedDay) => void;
+  /** Milliseconds since 1970 by the database's clock. */
+  readonly now: () => number;
+  /** This machine's own clock, in milliseconds since 1970. */
+  readonly processNowMs?: () => number;
+  readonly log: Logger;
+  /** Ends what waits for a closed webhook. */
+  readonly endWaiting: (webhookId: string) => Promise<void>;
+}
+
+export class Housekeeper implements LongRunning {
+  readonly name = 'housekeeper';
+  readonly #options: HousekeeperOptions;
+  readonly #recount: Recount;
+  readonly #task: PeriodicTask;
+
+  constructor(options: HousekeeperOptions) {
+    this.#options = options;
+    this.#recount = new Recount({ pool: options.pool, onWrong: options.onWrongSums });
+    this.#task = new PeriodicTask(
+      () => this.#run(),
+      INTERVAL_MS,
+      () => undefined,
+    );
+  }
+
+  start(): Promise<void> {
+    return this.#task.start();
+  }
+
+  async #run(): Promise<void> {
+    const { isLeading, log } = this.#options;
+    for (const [name, job] of jobs(this.#options, this.#recount, this.#task.signal)) {
+      if (!isLeading()) return;
+      // Each by itself: one that cannot be done must not keep the others from being done.
+      await job().then(
+        (done) => done > 0 && log.info({ job: name, count: done }, 'housekeeping'),
+        (error: unknown) => log.warn({ err: error, job: name }, 'housekeeping failed; it is repeated in a minute'),
+      );
+    }
+  }
+
+  drain(): Promise<void> {
+    return this.#task.drain();
+  }
+}
+
+/** Each can be done at any time, by any process, again and again; each answers how much it did. */
+function jobs(options: HousekeeperOptions, recount: Recount, signal: AbortSignal): [string, () => Promise<number>][] {
+  const { pool, now, log } = options;
+  return [
+    ['partitions made', () => createPartitions(pool, now(), (message) => log.warn({ job: 'partitions made' }, message))],
+    ['partitions dropped', async () => (await dropPastDays(options)).length],
+    ['idempotency keys expired', () => expireIdempotencyKeys(options)],
+    ['old secrets expired', () => expireOldSecrets(options)],
+    ['sums expired', () => expireSums(options)],
+    ['days of statistics that differ from the log', () => recount.run()],
+    ['closed webhooks with deliveries that waited', () => endAbandoned(options)],
+    // Last, for the others wait for it: minutes, perhaps.
+    ['indexes of what is due built', () => buildDueIndex({ ...options, signal })],
+  ];
+}
+
+// Left behind by a process that died between closing a webhook and cancelling, or by a publish that raced with the closing.
+async function endAbandoned({ pool, isLeading, endWaiting }: HousekeeperOptions): Promise<number> {
+  const webhookIds = await findClosedWebhooks(pool, { closedWithinMs: CLOSED_WITHIN_MS, max: MAX_CLOSED_WEBHOOKS });
+  for (const webhookId of webhookIds) if (isLeading()) await endWaiting(webhookId);
+  return webhookIds.length;
+}
+
+async function expireIdempotencyKeys({ pool, isLeading, processNowMs }: HousekeeperOptions): Promise<number> {
+  let expired = 0;
+  // A key that goes too early lets a repeated publish through as a new one.
+  while (isLeading() && (await readClocks(pool, processNowMs)).agree) {
+    const result = await pool.query(
+      `delete from idempotency_keys where ctid = any (array(
+         select ctid from idempotency_keys where expires_at < now() limit $1 for update skip locked))`,
+      [MAX_EXPIRED_KEYS],
+    );
+    expired += result.rowCount ?? 0;
+    if ((result.rowCount ?? 0) < MAX_EXPIRED_KEYS) break;
+  }
+  return expired;
+}
+
+// Hours leave with the log, days when they are no longer to be kept.
+async function expireSums({ pool, statsDays, isLeading, processNowMs }: HousekeeperOptions): Promise<number> {
+  let expired = 0;
+  for (const past of [
+    'hour_sums where hour < (select log_from from summing)',
+    `day_sums where day < (now() at time zone 'utc')::date - ${statsDays}`,
+  ]) {
+    const [table] = past.split(' ');
+    for (let count = MAX_EXPIRED_SUMS; count === MAX_EXPIRED_SUMS;) {
+      if (!isLeading() || !(await readClocks(pool, processNowMs)).agree) return expired;
+      const result = await pool.query(
+        `delete from ${table} where ctid = any (array(select ctid from ${past} limit ${MAX_EXPIRED_SUMS}))`,
+      );
+      count = result.rowCount ?? 0;
+      expired += count;
+    }
+  }
+  return expired;
+}
+
+// A secret that no longer signs need not be kept, sealed or not.
+async function expireOldSecrets({ pool, processNowMs }: HousekeeperOptions): Promise<number> {
+  if (!(await readClocks(pool, processNowMs)).agree) return 0;
+  const result = await pool.query(
+    `update webhook_endpoints w set previous_secrets = (
+       select coalesce(jsonb_agg(s order by n), '[]') from jsonb_array_elements(w.previous_secrets) with ordinality as e(s, n)
+       where (s ->> 'expires_at')::timestamptz > now())
+     where exists (
+       select 1 from jsonb_array_elements(w.previous_secrets) s where (s ->> 'expires_at')::timestamptz <= now())`,
+  );
+  return result.rowCount ?? 0;
+}

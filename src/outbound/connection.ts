@@ -1,0 +1,147 @@
+// One connection to a receiver: HTTP/1.1, one request at a time.
+import type { Socket } from 'node:net';
+import type { Departing, Departures } from './write-batcher.ts';
+import { AnswerReader, type AnswerListener, type Progress } from './response-reader.ts';
+import { failureOf, type Failure } from './shortage.ts';
+
+/** The bytes of a request, in few parts. */
+export type Message = readonly Buffer[];
+
+/** Who has sent a request. What it hears of ends with one call of `onComplete` or `onBroken`. */
+export interface Requester extends AnswerListener {
+  /** What has come so far is not the whole answer. */
+  onMore(): void;
+  /** The answer was read to its end, and the connection goes on or is closed by itself. */
+  onComplete(): void;
+  /** It came to nothing more. `isSilent`: not a byte of an answer had come. */
+  onBroken(failure: Failure, isSilent: boolean): void;
+}
+
+export class Connection implements Departing {
+  readonly #socket: Socket;
+  readonly #departures: Departures;
+  #message: Message | null = null;
+  readonly #onFree: () => void;
+  readonly #onClosed: () => void;
+  #requester: Requester | null = null;
+  readonly #reader = new AnswerReader();
+  #isSilent = true;
+  #isReading = true;
+  #isClosed = false;
+  /** Whether it has carried a request before: such a connection may have been closed by the other side unnoticed. */
+  reused = false;
+  /** On `performance.now()`: not to be used after. The pool's to set while the connection is idle. */
+  idleUntil = 0;
+  /** On `performance.now()`: not to carry another request after. The pool's to set. */
+  retiresAt = Number.POSITIVE_INFINITY;
+
+  /**
+   * @param onFree called when a request is over and the connection can carry another; `reusableMs` says for how long it may wait
+   * @param onClosed called once, as soon as the descriptor is free: that is when the socket is destroyed, not at its `close` event
+   */
+  constructor(socket: Socket, departures: Departures, onFree: () => void, onClosed: () => void) {
+    this.#socket = socket;
+    this.#departures = departures;
+    this.#onFree = onFree;
+    this.#onClosed = onClosed;
+    socket.on('end', () => this.#ended());
+    socket.on('error', (error) => this.#break(failureOf(error)));
+    socket.on('close', () => this.#break('connection_reset'));
+  }
+
+  get isOpen(): boolean {
+    return !this.#socket.destroyed;
+  }
+
+  get reusableMs(): number {
+    return this.#reader.reusableMs;
+  }
+
+  /** Sends one request; the next only after this one is over. */
+  send(message: Message, requester: Requester): void {
+    this.#requester = requester;
+    this.#reader.begin(requester);
+    this.#isSilent = true;
+    this.#message = message;
+    this.#departures.add(this);
+  }
+
+  depart(): void {
+    const message = this.#message;
+    this.#message = null;
+    // Given up meanwhile.
+    if (message === null || this.#requester === null) return;
+    if (message.length > 1) this.#socket.cork();
+    for (const part of message) this.#socket.write(part);
+    if (message.length > 1) this.#socket.uncork();
+  }
+
+  /** To be called with whatever arrives; the bytes may be overwritten afterwards. Answers whether to go on reading. */
+  take(bytes: Buffer): boolean {
+    const requester = this.#requester;
+    // Nobody has asked for anything: not yet, when the request has not left. Its requester then hears that this was closed.
+    if (requester === null || this.#message !== null) {
+      this.#close();
+      return false;
+    }
+    this.#isSilent = false;
+    const progress = readSafely(this.#reader, bytes);
+    // It has had enough, and closed this.
+    if (this.#requester !== requester) return false;
+    if (progress === 'complete') this.#complete(requester);
+    else if (progress === 'more') requester.onMore();
+    else this.#break(progress);
+    return this.#isReading;
+  }
+
+  /** Leaves what the other side sends in the kernel's buffer, where it takes neither memory nor time of ours. */
+  stopReading(): void {
+    this.#isReading = false;
+    this.#socket.pause();
+  }
+
+  /** Closes it; whoever waits for an answer hears nothing more. */
+  destroy(): void {
+    this.#requester = null;
+    this.#close();
+  }
+
+  #complete(requester: Requester): void {
+    this.#requester = null;
+    this.reused = true;
+    // An answer that came before the whole request was taken is the last one.
+    if (this.reusableMs > 0 && this.#socket.writableLength === 0 && !this.#socket.readableEnded) this.#onFree();
+    else this.#close();
+    requester.onComplete();
+  }
+
+  #ended(): void {
+    const requester = this.#requester;
+    const progress = this.#reader.end();
+    if (requester !== null && progress === 'complete') this.#complete(requester);
+    else this.#break('connection_reset');
+  }
+
+  #close(): void {
+    this.#socket.destroy();
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#onClosed();
+  }
+
+  #break(failure: Failure): void {
+    const requester = this.#requester;
+    this.#requester = null;
+    this.#close();
+    requester?.onBroken(failure, this.#isSilent);
+  }
+}
+
+// What a receiver sends may cost it this attempt, and never anybody the process.
+function readSafely(reader: AnswerReader, bytes: Buffer): Progress {
+  try {
+    return reader.read(bytes);
+  } catch {
+    return 'protocol_error';
+  }
+}

@@ -1,0 +1,46 @@
+// Methods that a path does not take: 405 with those that it takes, whatever of HTTP's methods it is. Elsewhere they find nothing, as any other.
+import { METHODS } from 'node:http';
+import type { FastifyInstance } from 'fastify';
+import { ServiceError } from '../../domain/errors.ts';
+
+/** Opens a tunnel, which Node does not route. */
+const NOT_ROUTED = 'CONNECT';
+
+/** To be called before there are routes; the function that it returns, when they are all there. */
+export function knowPaths(app: FastifyInstance): () => void {
+  const taken = new Map<string, Set<string>>();
+  for (const method of METHODS) {
+    // Without a body: whoever sends one learns first that nothing here takes it. Fastify refuses a QUERY without a type before it routes.
+    const isOurs = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].includes(method);
+    if (!isOurs && method !== NOT_ROUTED) app.addHttpMethod(method, { hasBody: false, overrideExisting: true });
+  }
+  app.addHook('onRoute', ({ url, method }) => {
+    const methods = taken.get(url) ?? new Set();
+    for (const name of [method].flat()) methods.add(name);
+    taken.set(url, methods);
+  });
+  return () => {
+    void app.register((routes, _options, done) => {
+      // Routes are told apart by their shape, so a static path must say itself what it lacks: else `PUT /webhooks/events` would fall
+      // through to `PUT /webhooks/{webhook_id}`.
+      for (const [url, methods] of taken) refuseOthers(routes, url, [...methods]);
+      done();
+    });
+  };
+}
+
+function refuseOthers(app: FastifyInstance, url: string, methods: readonly string[]): void {
+  const allowed = [...methods.filter((method) => method !== 'HEAD'), ...methods.filter((method) => method === 'HEAD')].join(
+    ', ',
+  );
+  app.route({
+    method: app.supportedMethods.filter((method) => !methods.includes(method)),
+    url,
+    exposeHeadRoute: false,
+    onRequest: async (_request, reply) => {
+      reply.header('allow', allowed);
+      throw new ServiceError('method_not_allowed', `This path takes ${allowed}.`);
+    },
+    handler: () => {},
+  });
+}

@@ -1,0 +1,20 @@
+// Development trusts whoever reaches it, and a page of any site reaches it by a name of its own that it points here (DNS rebinding).
+// What hands out trust is therefore given only under names that nobody else can point.
+import { isIP } from 'node:net';
+import { ServiceError } from '../../domain/errors.ts';
+
+/** Throws `role_not_allowed` unless the Host header names localhost or an address. */
+export function requireLocalHost(host: string | undefined): void {
+  if (isLocal(host)) return;
+  throw new ServiceError(
+    'role_not_allowed',
+    'Development trusts callers that name it localhost, or by its address; use a token.',
+  );
+}
+
+function isLocal(host: string | undefined): boolean {
+  const url = `http://${host ?? ''}`;
+  if (!URL.canParse(url)) return false;
+  const { hostname } = new URL(url);
+  return hostname === 'localhost' || hostname.endsWith('.localhost') || isIP(hostname.replace(/^\[(.*)\]$/, '$1')) !== 0;
+}

@@ -1,0 +1,152 @@
+// GET / and its pages: the web console, built by console/build.ts, read once at start and served from memory, compressed already.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
+import type { Config } from '../../config.ts';
+import { ServiceError } from '../../domain/errors.ts';
+import { mintToken, type CallerRole } from '../../security/tokens.ts';
+import { requireLocalHost } from '../listener/local-host.ts';
+import { etagOf, packedAsset, sendAsset } from './static-asset.ts';
+import type { Asset } from './static-asset.ts';
+
+const BUILT = fileURLToPath(new URL('../../../dist/console/', import.meta.url));
+
+/** Exactly the addresses that console/console.tsx knows, so that any other stays an honest 404. */
+const PAGES = [
+  '/',
+  '/live',
+  '/webhooks',
+  '/webhooks/new',
+  '/webhooks/:id',
+  '/webhooks/:id/edit',
+  '/deliveries',
+  '/deliveries/:id',
+  '/verify',
+];
+
+/**
+ * Scripts, styles and calls of this origin and nothing else: no inline script, no frame, no form that leaves the page. Chart and
+ * countdown set styles through the DOM's own properties, which the policy does not concern.
+ */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self'",
+  "font-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
+].join('; ');
+
+const PAGE_HEADERS = {
+  'content-security-policy': POLICY,
+  'cross-origin-opener-policy': 'same-origin',
+  'permissions-policy': 'camera=(), geolocation=(), microphone=(), payment=(), usb=()',
+};
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.woff2': 'font/woff2',
+};
+
+/** Whom the one-click sign-in signs in, by role: the same people as in the README's examples. */
+const DEVELOPMENT_USERS: Readonly<Record<CallerRole, string>> = {
+  developer: 'user123',
+  service: 'order-service',
+  admin: 'operator',
+};
+
+export function consolePage(
+  config: Pick<Config, 'environment' | 'tokens' | 'delivery'>,
+  directory: string = BUILT,
+): FastifyPluginCallback {
+  return (app, _options, done) => {
+    const page = readPage(directory, config);
+    for (const path of PAGES) app.get(path, (request, reply) => send(page, request, reply));
+    const assets = readAssets(directory);
+    for (const [path, asset] of assets) app.get(path, (request, reply) => send(asset, request, reply));
+    if (config.environment === 'development' && config.tokens.secret !== '') {
+      app.get('/console/dev-token', async (request) => developmentToken(request, config));
+    }
+    done();
+  };
+}
+
+// The page is filled in here rather than when it is built: one build serves every environment.
+function readPage(directory: string, config: Pick<Config, 'environment' | 'delivery'>): Asset | null {
+  if (!existsSync(`${directory}index.html`)) return null;
+  const html = readFileSync(`${directory}index.html`, 'utf8')
+    .replace('{{environment}}', config.environment)
+    .replace('{{signatureHeader}}', config.delivery.signatureHeader);
+  const plain = Buffer.from(html);
+  return packedAsset({ type: typeOf('.html'), plain, cacheControl: 'no-cache', headers: PAGE_HEADERS });
+}
+
+function readAssets(directory: string): Map<string, Asset> {
+  const assets = new Map<string, Asset>();
+  if (!existsSync(directory)) return assets;
+  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
+    const extension = extname(entry.name);
+    if (!entry.isFile() || extension === '.html' || TYPES[extension] === undefined) continue;
+    const file = `${entry.parentPath}/${entry.name}`;
+    const path = `/${file.slice(directory.length)}`.replace(/^\/+/, '/');
+    // The bundler puts a hash of the content into these names, so what is behind one never changes.
+    const hashed = path.startsWith('/assets/');
+    const plain = readFileSync(file);
+    assets.set(path, {
+      type: typeOf(extension),
+      etag: etagOf(plain),
+      cacheControl: hashed ? 'public, max-age=31536000, immutable' : 'public, max-age=3600',
+      headers: {},
+      plain,
+      br: readIfThere(`${file}.br`),
+      gzip: readIfThere(`${file}.gz`),
+    });
+  }
+  return assets;
+}
+
+function typeOf(extension: string): string {
+  return TYPES[extension] ?? 'application/octet-stream';
+}
+
+function readIfThere(file: string): Buffer | null {
+  return existsSync(file) ? readFileSync(file) : null;
+}
+
+function send(asset: Asset | null, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  if (asset === null) {
+    throw new ServiceError('store_unavailable', 'The console has not been built: npm run build:console builds it.');
+  }
+  return sendAsset(asset, request, reply);
+}
+
+const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/;
+
+async function developmentToken(request: FastifyRequest, config: Pick<Config, 'tokens'>): Promise<{ token: string }> {
+  // Another site's page cannot read the answer, and gets none.
+  const site = request.headers['sec-fetch-site'];
+  if (site !== undefined && site !== 'same-origin' && site !== 'none') {
+    throw new ServiceError('role_not_allowed', 'Only the console itself may ask for a token.');
+  }
+  // The socket's own address: a service that listens everywhere and was left in development must not hand out tokens to everybody.
+  if (!LOOPBACK.test(request.socket.remoteAddress ?? '')) {
+    throw new ServiceError('role_not_allowed', 'A token in one click is for this machine only; see npm run token.');
+  }
+  requireLocalHost(request.headers.host);
+  const { role } = request.query as { role?: unknown };
+  if (role !== 'developer' && role !== 'service' && role !== 'admin') {
+    throw new ServiceError('field_invalid', 'role: must be developer, service or admin', {
+      violations: [{ field: 'role', message: 'must be developer, service or admin' }],
+    });
+  }
+  return { token: await mintToken(config.tokens, { user: DEVELOPMENT_USERS[role], role }) };
+}

@@ -1,0 +1,75 @@
+// Which code answers which RPC. Every door (gRPC, gRPC-Web, Connect, REST) serves exactly this list.
+import { Health } from '../../../gen/grpc/health/v1/health_pb.ts';
+import { ServerReflection, ServerReflectionResponseSchema } from '../../../gen/grpc/reflection/v1/reflection_pb.ts';
+import {
+  ServerReflection as ServerReflectionAlpha,
+  ServerReflectionResponseSchema as ServerReflectionResponseSchemaAlpha,
+} from '../../../gen/grpc/reflection/v1alpha/reflection_pb.ts';
+import { DeliveryService } from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
+import { EventService } from '../../../gen/homechef/webhook/v1/event_pb.ts';
+import { WebhookService } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import type { ServiceContext } from '../../service/context.ts';
+import type { HealthView } from '../../maintenance/health.ts';
+import { serve, type ServiceEntry } from '../call/service-entry.ts';
+import { health } from './health.ts';
+import { cancelRotation } from './cancel-rotation.ts';
+import { completeRotation } from './complete-rotation.ts';
+import { createWebhook } from './create-webhook.ts';
+import { deleteWebhook } from './delete-webhook.ts';
+import { getDelivery } from './get-delivery.ts';
+import { getOverview } from './get-overview.ts';
+import { getSecret } from './get-secret.ts';
+import { getWebhook } from './get-webhook.ts';
+import { getWebhookStats } from './get-webhook-stats.ts';
+import { listDeliveries } from './list-deliveries.ts';
+import { listEventTypes } from './list-event-types.ts';
+import { listWebhooks } from './list-webhooks.ts';
+import { retryDelivery } from './retry-delivery.ts';
+import { rotateSecret } from './rotate-secret.ts';
+import { testWebhook } from './test-webhook.ts';
+import { updateWebhook } from './update-webhook.ts';
+import { publishEvent } from './publish-event.ts';
+import { publishEvents } from './publish-events.ts';
+import { publishStream } from './publish-stream.ts';
+import { ReflectionIndex, serverReflection } from './server-reflection.ts';
+import { watchDeliveries } from './watch-deliveries.ts';
+
+export function services(context: ServiceContext, healthView: HealthView): ServiceEntry[] {
+  const entries = [
+    serve(WebhookService, {
+      listWebhooks: listWebhooks(context),
+      createWebhook: createWebhook(context),
+      getWebhook: getWebhook(context),
+      updateWebhook: updateWebhook(context),
+      deleteWebhook: deleteWebhook(context),
+      testWebhook: testWebhook(context),
+      rotateSecret: rotateSecret(context),
+      completeRotation: completeRotation(context),
+      cancelRotation: cancelRotation(context),
+      getSecret: getSecret(context),
+      getWebhookStats: getWebhookStats(context),
+      getOverview: getOverview(context),
+      listEventTypes: listEventTypes(),
+    }),
+    serve(DeliveryService, {
+      listDeliveries: listDeliveries(context),
+      getDelivery: getDelivery(context),
+      retryDelivery: retryDelivery(context),
+      watchDeliveries: watchDeliveries(context),
+    }),
+    serve(EventService, {
+      publishEvent: publishEvent(context),
+      publishEvents: publishEvents(context),
+      publishStream: publishStream(context),
+    }),
+  ];
+  const names = entries.map(({ service }) => service.typeName);
+  const all = [...entries, serve(Health, health(healthView, names))];
+  if (!context.config.reflection) return all;
+  const index = new ReflectionIndex([...all.map(({ service }) => service), ServerReflection, ServerReflectionAlpha]);
+  return [
+    ...all,
+    serve(ServerReflection, serverReflection(index, ServerReflectionResponseSchema)),
+    serve(ServerReflectionAlpha, serverReflection(index, ServerReflectionResponseSchemaAlpha)),
+  ];
+}

@@ -1,0 +1,65 @@
+// Housekeeping: what has expired goes, by clocks that agree.
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { newId } from '../../src/domain/ids.ts';
+import { Housekeeper } from '../../src/maintenance/housekeeper.ts';
+import { silentLogger } from '../../src/telemetry/log.ts';
+import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
+import { eventually } from '../fixtures/eventually.ts';
+
+const WEBHOOK = newId('webhook', Date.now());
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+
+/** Keys, and old secrets of the webhook. */
+async function left(): Promise<[number, number]> {
+  const { rows } = await database.pool.query<{ keys: number; secrets: number }>(
+    `select (select count(*)::integer from idempotency_keys) as keys,
+       (select sum(jsonb_array_length(previous_secrets))::integer from webhook_endpoints) as secrets`,
+  );
+  return [rows[0]?.keys ?? -1, rows[0]?.secrets ?? -1];
+}
+
+test('idempotency keys and old secrets that expired by a clock of the database alone are kept until the clocks agree', async () => {
+  await database.pool.query(
+    `insert into idempotency_keys (publisher, key, request_hash, event_id, expires_at)
+     values ('p', 'expired', '', 'event_1', now() - interval '1 minute'), ('p', 'valid', '', 'event_2', now() + interval '1 hour')`,
+  );
+  await database.pool.query(
+    `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint, previous_secrets)
+     values ($1, 'alice', 'https://example.com/', '["order.created"]', 's', 'h', jsonb_build_array(
+       jsonb_build_object('secret', 'old', 'expires_at', now() - interval '1 minute'),
+       jsonb_build_object('secret', 'older', 'expires_at', now() + interval '1 hour')))`,
+    [WEBHOOK],
+  );
+  const ended: string[] = [];
+  const housekeep = async (processNowMs: () => number): Promise<void> => {
+    const rounds = ended.length;
+    // Closed webhooks are looked for after keys and secrets.
+    await database.pool.query('update webhook_endpoints set is_active = false');
+    await database.pool.query(
+      `insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at) values ($1, 'event_1', $2, 'alice', 'order.created', now())`,
+      [newId('delivery', Date.now()), WEBHOOK],
+    );
+    const housekeeper = new Housekeeper({
+      pool: database.pool,
+      isLeading: () => true,
+      retentionDays: 30,
+      statsDays: 400,
+      onWrongSums: () => undefined,
+      now: Date.now,
+      processNowMs,
+      log: silentLogger,
+      endWaiting: (webhookId) => Promise.resolve(void ended.push(webhookId)),
+    });
+    await housekeeper.start();
+    await eventually(() => ended.length > rounds);
+    await housekeeper.drain();
+  };
+  await housekeep(() => Date.now() - 61_000);
+  expect(await left()).toEqual([2, 2]);
+  await housekeep(Date.now);
+  expect(await left()).toEqual([1, 1]);
+});

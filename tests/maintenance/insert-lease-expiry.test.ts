@@ -1,0 +1,51 @@
+// Adoption: what a process held from birth and never finished comes back, from whichever store has the schedule.
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { newId } from '../../src/domain/ids.ts';
+import { Adoption } from '../../src/maintenance/insert-lease-expiry.ts';
+import { PostgresScheduler } from '../../src/schedule/postgres-scheduler.ts';
+import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
+import { eventually } from '../fixtures/eventually.ts';
+
+const LEASE_MS = 5000;
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  await database.pool.query(`update adoption set adopted_below = id_floor('delivery', now() - interval '1 hour')`);
+});
+afterAll(() => database.drop());
+
+test('the leader schedules it, wakes who sends, and the lost try is counted', async () => {
+  const id = newId('delivery', Date.now() - 60_000);
+  await database.pool.query(
+    `insert into deliveries (id, event_id, webhook_id, user_id, event_type, leased_until)
+     values ($1, 'event_1', 'webhook_1', 'alice', 'order.created', now() - interval '50 seconds')`,
+    [id],
+  );
+  const scheduler = new PostgresScheduler(database.pool, { leaseMs: LEASE_MS });
+  let wakeups = 0;
+  scheduler.onWake(() => (wakeups += 1));
+  let isLeading = false;
+  const adopted: number[] = [];
+  const errors: unknown[] = [];
+  const adoption = new Adoption({
+    pool: database.pool,
+    scheduler,
+    isLeading: () => isLeading,
+    intervalMs: 20,
+    leaseMs: LEASE_MS,
+    now: Date.now,
+    onBroughtForward: () => undefined,
+    onOldTransaction: () => undefined,
+    onAdopted: (count) => adopted.push(count),
+    onError: (error) => errors.push(error),
+  });
+  await adoption.start();
+  const request = { max: 10, perWebhook: 10, room: new Map<string, number>() };
+  expect((await scheduler.claim(request)).leased).toEqual([]);
+  isLeading = true;
+  await eventually(() => adopted.length > 0, { what: 'the adoption' });
+  expect((await scheduler.claim(request)).leased).toMatchObject([{ deliveryId: id, expirations: 1 }]);
+  await adoption.drain();
+  expect({ adopted, wakeups, errors }).toEqual({ adopted: [1], wakeups: 1, errors: [] });
+});
