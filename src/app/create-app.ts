@@ -4,15 +4,15 @@ import type { Config, DatabaseConfig } from '../config.ts';
 import { createAttempt } from '../delivery/attempt.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
 import { DELIVERY_SHARE, HttpClient, MAX_SOCKETS } from '../outbound/http-client.ts';
-import { givenUp, Notices } from '../delivery/notices.ts';
+import { givenUpNotice, Notices } from '../delivery/notices.ts';
 import { OutcomeStore, type DisabledWebhook } from '../delivery/outcome-store.ts';
-import { createPace } from '../delivery/endpoint-rate-limit.ts';
+import { createEndpointRateLimit } from '../delivery/endpoint-rate-limit.ts';
 import { Recorder } from '../delivery/recorder.ts';
 import { createTestSender } from '../delivery/test-send.ts';
 import { WebhookDirectory } from '../delivery/webhook-directory.ts';
 import { divideDescriptors, readDescriptorLimit, type DescriptorBudget } from './descriptor-budget.ts';
 import type { LongRunning } from '../lifecycle/long-running.ts';
-import { Adoption } from '../maintenance/insert-lease-expiry.ts';
+import { InsertLeaseExpiry } from '../maintenance/insert-lease-expiry.ts';
 import { Backlog } from '../maintenance/backlog.ts';
 import { Health } from '../maintenance/health.ts';
 import { Housekeeper } from '../maintenance/housekeeper.ts';
@@ -93,8 +93,8 @@ export async function createApp(config: Config): Promise<App> {
   if (database === undefined) throw new Error('there is neither a configured nor an embedded database');
   const stores = await openStores(config, database, telemetry);
   const engine = createEngine(config, stores, telemetry, budget);
-  const doors = await createDoors(config, stores, engine, telemetry, budget);
-  return assemble(config, telemetry, database, { embedded, stores, engine, doors });
+  const listeners = await createListeners(config, stores, engine, telemetry, budget);
+  return assemble(config, telemetry, database, { embedded, stores, engine, listeners });
 }
 
 function divide(config: Config, { log }: Telemetry): DescriptorBudget {
@@ -112,7 +112,7 @@ function divide(config: Config, { log }: Telemetry): DescriptorBudget {
 
 type Stores = Awaited<ReturnType<typeof openStores>>;
 type Engine = ReturnType<typeof createEngine>;
-type Doors = Awaited<ReturnType<typeof createDoors>>;
+type Listeners = Awaited<ReturnType<typeof createListeners>>;
 
 async function openStores(config: Config, database: DatabaseConfig, { log, events }: Telemetry) {
   await prepareDatabase(database);
@@ -159,7 +159,7 @@ function createSchedule(config: Config, stores: Stores, { log, events }: Telemet
     leaseMs,
     holder: () => stores.holder.number,
     now: () => stores.clock.now(),
-    onJunk: (count) => events.junkRemoved(count),
+    onUnknownMember: (count) => events.unknownMembersRemoved(count),
   });
   const failover = new FailoverScheduler({
     redis: index,
@@ -199,7 +199,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
   bus.onWebhookChanged((webhookId) => directory.forget(webhookId));
   const publishUpdates = (updates: readonly StatusUpdate[]): void => {
     bus.publish(updates);
-    for (const update of updates) if (update.status === 'failed') notices.send(givenUp(update));
+    for (const update of updates) if (update.status === 'failed') notices.send(givenUpNotice(update));
   };
   const send = createAttempt({
     client,
@@ -212,7 +212,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
   });
   const closing = new CloseWebhook({
     pool: stores.pool,
-    isWatched: () => bus.isHeard,
+    isWatched: () => bus.hasListeners,
     publish: publishUpdates,
     onCancelled: (count) => events.deliveriesCancelled(count),
     log,
@@ -237,10 +237,10 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
     telemetry,
   });
   const recorder = new Recorder({
-    record: (rows, isEachTold, isLockLikely) => outcomes.record(rows, isEachTold, isLockLikely),
+    record: (rows, returnsEachTime, isLockLikely) => outcomes.record(rows, returnsEachTime, isLockLikely),
     scheduler,
     publish: publishUpdates,
-    isWatched: () => bus.isHeard,
+    isWatched: () => bus.hasListeners,
     isLost: (lease) => stores.holder.isLost(lease),
     onRetry: (delayMs) => dispatcher.wakeIn(delayMs),
     telemetry,
@@ -252,7 +252,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
     recorder,
     send,
     cancel: (deliveryId) => closing.endOne(deliveryId),
-    pace: createPace(stores.redis, config.redis?.keyPrefix ?? ''),
+    pace: createEndpointRateLimit(stores.redis, config.redis?.keyPrefix ?? ''),
     maxConcurrency: Math.min(config.delivery.maxConcurrency, Math.floor(budget.outbound * DELIVERY_SHARE)),
     endpointConcurrency: config.delivery.endpointConcurrency,
     leaseMs: config.delivery.leaseMs,
@@ -267,7 +267,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
   const publisher = new Publisher({
     pool: stores.batchPool,
     telemetry,
-    holdAtBirth: (published) => dispatcher.holdAtBirth(published),
+    insertLeaseFor: (published) => dispatcher.insertLeaseFor(published),
     onCommitted: (commit) => void dispatcher.accept(commit),
   });
   const testSender = createTestSender(directory, send);
@@ -291,7 +291,7 @@ function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budg
   };
 }
 
-async function createDoors(
+async function createListeners(
   config: Config,
   stores: Stores,
   engine: Engine,
@@ -343,7 +343,7 @@ async function createDoors(
     onCall: (call) =>
       events.requestFinished({
         name: call.method,
-        protocol: call.door,
+        protocol: call.protocol,
         code: call.code,
         reason: call.error?.reason,
         userId: call.principal?.userId,
@@ -392,9 +392,9 @@ function assemble(
   config: Config,
   telemetry: Telemetry,
   database: DatabaseConfig,
-  parts: { embedded: EmbeddedPostgres | null; stores: Stores; engine: Engine; doors: Doors },
+  parts: { embedded: EmbeddedPostgres | null; stores: Stores; engine: Engine; listeners: Listeners },
 ): App {
-  const { embedded, stores, engine, doors } = parts;
+  const { embedded, stores, engine, listeners } = parts;
   const { log, events } = telemetry;
   const leader = new Leader(connectionOptions(database), (error) =>
     log.warn({ err: error }, 'leadership was lost or not decided'),
@@ -427,14 +427,14 @@ function assemble(
     isLeading: () => leader.isLeading,
     onError: (error) => events.storeFailed('database', error),
   });
-  const adoption = new Adoption({
+  const insertLeaseExpiry = new InsertLeaseExpiry({
     pool: stores.batchPool,
     scheduler: engine.scheduler,
     isLeading: () => leader.isLeading,
     intervalMs: config.reconcileIntervalMs,
     leaseMs: config.delivery.leaseMs,
     now: () => stores.clock.now(),
-    onAdopted: (count) => log.warn({ count }, 'deliveries of a process that died are due'),
+    onScheduled: (count) => log.warn({ count }, 'deliveries of a process that died are due'),
     onBroughtForward: (count) =>
       log.warn({ count }, 'deliveries were put off by a clock that was ahead; they are due when they were meant to be'),
     onOldTransaction: (transaction) =>
@@ -463,12 +463,12 @@ function assemble(
     leader,
     housekeeper,
     backlog,
-    adoption,
+    insertLeaseExpiry,
     rescue,
     summing,
     ...(reconciler === null ? [] : [reconciler]),
   ];
-  reportGauges(config, telemetry, backlog, engine, doors);
+  reportGauges(config, telemetry, backlog, engine, listeners);
   const addresses = { http: '', grpc: '', metrics: '' };
   const stages = new Stages((name, err) => log.error({ err, part: name }, 'a part of this process did not stop as it should'));
   let graceEndsAt = 0;
@@ -494,7 +494,8 @@ function assemble(
     start: () => stores.redis?.connect().catch((error: unknown) => events.storeFailed('redis', error)),
     drain: () => stores.redis?.close(),
   });
-  for (const part of [stores.clock, doors.health, engine.scheduler, engine.bus, engine.notices]) stages.add(part.name, part);
+  for (const part of [stores.clock, listeners.health, engine.scheduler, engine.bus, engine.notices])
+    stages.add(part.name, part);
   stages.add('closing webhooks', { drain: () => engine.closing.drain() });
   stages.add('publisher', { drain: () => engine.publisher.idle() });
   // When this one stops deliveries and tests are over: what is left are idle connections.
@@ -502,18 +503,18 @@ function assemble(
   stages.add('http', {
     start: async () => {
       const scheme = config.tls === null ? 'http' : 'https';
-      addresses.http = `${scheme}://${config.host}:${await doors.http.listen()}`;
+      addresses.http = `${scheme}://${config.host}:${await listeners.http.listen()}`;
       addresses.metrics = `http://${config.host}:${telemetry.server.port()}`;
     },
     // Both listeners at a time: they share what is left of the grace.
     drain: () => {
       const closingMs = Math.max(MIN_CLOSING_MS, graceEndsAt - performance.now());
-      return Promise.all([doors.http.close(closingMs), doors.grpc?.close(closingMs)]);
+      return Promise.all([listeners.http.close(closingMs), listeners.grpc?.close(closingMs)]);
     },
   });
   stages.add('grpc', {
     start: async () => {
-      if (doors.grpc !== null) addresses.grpc = `${config.host}:${await doors.grpc.listen()}`;
+      if (listeners.grpc !== null) addresses.grpc = `${config.host}:${await listeners.grpc.listen()}`;
     },
   });
   stages.add('secret keys', { start: () => reportUnknownKeys(stores.pool, engine.secretBox, log) });
@@ -523,14 +524,14 @@ function assemble(
   stages.add('feed', { drain: () => engine.feed.drain() });
   stages.add('ready', {
     start: () => {
-      doors.health.serve(true);
+      listeners.health.serve(true);
       log.info({ ...addresses, ...describe(config, database) }, 'listening');
     },
     drain: () => {
       log.info('stopping');
       graceEndsAt = performance.now() + config.shutdownGraceMs;
-      doors.health.serve(false);
-      doors.stopping.abort();
+      listeners.health.serve(false);
+      listeners.stopping.abort();
     },
   });
 
@@ -561,8 +562,8 @@ function describe({ version, role, environment, redis, ...config }: Config, { ho
 }
 
 /** What operators see of each part's state; all of it is answered from memory. */
-function reportGauges(config: Config, { metrics }: Telemetry, backlog: Backlog, engine: Engine, doors: Doors): void {
-  const isUp = (store: string) => () => (doors.health.report().checks[store] === 'ok' ? 1 : 0);
+function reportGauges(config: Config, { metrics }: Telemetry, backlog: Backlog, engine: Engine, listeners: Listeners): void {
+  const isUp = (store: string) => () => (listeners.health.report().checks[store] === 'ok' ? 1 : 0);
   metrics.gauge('database_up', isUp('database'));
   if (engine.isRedisAway !== null) {
     metrics.gauge('redis_up', isUp('redis'));

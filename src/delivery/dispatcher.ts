@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { pause } from '../lifecycle/pause.ts';
-import type { BirthHold, EventRow } from '../persistence/queries/insert-events.ts';
+import type { InsertLeaseRequest, EventRow } from '../persistence/queries/insert-events.ts';
 import { loadDeliveries } from '../persistence/queries/load-deliveries.ts';
 import { hasBegun, MAX_LEASE_EXPIRATIONS } from '../domain/delivery.ts';
 import type { Leased, Scheduled, Scheduler, Settlement } from '../schedule/scheduler.ts';
@@ -12,7 +12,7 @@ import { failed, LEASE_MARGIN_MS, type Attempt } from './attempt.ts';
 import type { Lane, Started } from './lane.ts';
 import { Lanes } from './lanes.ts';
 import type { Recorder } from './recorder.ts';
-import { BornTask, type Task } from './task.ts';
+import { InsertedTask, type Task } from './task.ts';
 import type { Target, WebhookDirectory } from './webhook-directory.ts';
 
 /** One claim and one load; about a millisecond of work for either store. */
@@ -34,7 +34,7 @@ const KEY_SLEEP_MS = 60_000;
  * Of the events of one user in one commit so many are held, the others go through the schedule: two commits that overlap do not fill more
  * than the lane of a receiver that has not answered yet. For receivers that answer fast more are (Lanes.maxHeldOf).
  */
-const MAX_HELD_OF_USER = 64;
+const MAX_INSERT_LEASES_PER_USER = 64;
 /** With more webhooks and users than this that have no room, a commit would spend its time on comparing; nothing is held then. */
 const MAX_CROWDED = 100;
 
@@ -103,7 +103,7 @@ export class Dispatcher implements LongRunning {
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.#lanes = new Lanes(options);
-    options.scheduler.onWake(() => this.#nudge());
+    options.scheduler.onWake(() => this.#wakeUp());
   }
 
   /** Deliveries being sent at this moment. */
@@ -134,20 +134,20 @@ export class Dispatcher implements LongRunning {
   }
 
   /** What of the events that are about to be committed is to be held for this process, which then tries it at once. Null: nothing. */
-  holdAtBirth(events: readonly EventRow[]): BirthHold | null {
+  insertLeaseFor(events: readonly EventRow[]): InsertLeaseRequest | null {
     const now = performance.now();
-    if (!this.#isAccepting || this.#options.recorder.isStalled || !this.#lanes.isOpenToCommits(now)) return null;
+    if (!this.#isAccepting || this.#options.recorder.isStalled || !this.#lanes.takesInserts(now)) return null;
     const crowded = this.#lanes.crowded(now);
     if (crowded.webhookIds.length + crowded.userIds.length > MAX_CROWDED) return null;
     const eventsOf = new Map<string, number>();
     const limits = new Map<string, number>();
     const maxHeldOf = (userId: string): number => {
-      if ((eventsOf.get(userId) ?? 0) <= MAX_HELD_OF_USER) return MAX_HELD_OF_USER;
+      if ((eventsOf.get(userId) ?? 0) <= MAX_INSERT_LEASES_PER_USER) return MAX_INSERT_LEASES_PER_USER;
       let limit = limits.get(userId);
-      if (limit === undefined) limits.set(userId, (limit = this.#lanes.maxHeldOf(userId, MAX_HELD_OF_USER, now)));
+      if (limit === undefined) limits.set(userId, (limit = this.#lanes.maxHeldOf(userId, MAX_INSERT_LEASES_PER_USER, now)));
       return limit;
     };
-    const isHeld = (event: EventRow): boolean => {
+    const isLeased = (event: EventRow): boolean => {
       if (event.broadcast) return false;
       for (const userId of event.userIds) eventsOf.set(userId, (eventsOf.get(userId) ?? 0) + 1);
       return event.userIds.every((userId) => (eventsOf.get(userId) ?? 0) <= maxHeldOf(userId));
@@ -155,8 +155,8 @@ export class Dispatcher implements LongRunning {
     return {
       leaseMs: this.#options.leaseMs,
       holder: this.#options.holder?.() ?? 0,
-      events: events.map(isHeld),
-      exceptWebhookIds: crowded.webhookIds,
+      events: events.map(isLeased),
+      fullWebhookIds: crowded.webhookIds,
       exceptUserIds: crowded.userIds,
     };
   }
@@ -174,10 +174,10 @@ export class Dispatcher implements LongRunning {
     for (const { event, owed } of events) {
       for (const delivery of owed) {
         const { deliveryId, webhookId } = delivery;
-        if (birth === null || !delivery.isHeld) later.push({ deliveryId, webhookId, dueAtMs });
+        if (birth === null || !delivery.isLeased) later.push({ deliveryId, webhookId, dueAtMs });
         // When draining began meanwhile, nobody would look at the lanes again.
-        else if (!this.#isAccepting) unwanted.push(new BornTask(delivery, event, birth));
-        else this.#lanes.push(new BornTask(delivery, event, birth), delivery.userId, now);
+        else if (!this.#isAccepting) unwanted.push(new InsertedTask(delivery, event, birth));
+        else this.#lanes.push(new InsertedTask(delivery, event, birth), delivery.userId, now);
       }
     }
     this.#release(unwanted, 0);
@@ -192,7 +192,7 @@ export class Dispatcher implements LongRunning {
 
   /** Wakes the dispatcher in time for a retry that is due before it would look again. */
   wakeIn(delayMs: number): void {
-    if (delayMs < LONGEST_SLEEP_MS) setTimeout(() => this.#nudge(), delayMs);
+    if (delayMs < LONGEST_SLEEP_MS) setTimeout(() => this.#wakeUp(), delayMs);
   }
 
   async #claimLoop(): Promise<void> {
@@ -276,11 +276,11 @@ export class Dispatcher implements LongRunning {
         // Redis knows nothing of holds in rows.
         const expirations = lease.expirations + row.rowExpirations;
         if (row.rowExpirations > 0) expiredInRows += 1;
-        const task = { ...row, lease: { ...lease, expirations }, isDirect: false, deliveryId: row.id };
+        const task = { ...row, lease: { ...lease, expirations }, isInserted: false, deliveryId: row.id };
         if (!this.#lanes.push(task, row.userId, now)) settlements.push({ ...lease, dueAtMs: this.#options.now() });
       }
     }
-    events.junkRemoved(junk);
+    events.unknownMembersRemoved(junk);
     events.leaseExpired(expiredInRows);
     this.#endHolds(settlements);
     this.#pump();
@@ -339,7 +339,7 @@ export class Dispatcher implements LongRunning {
       if (lane.isClosed(now) && lane.queued > 0) this.#handBack(lane, now);
       this.#pump();
       if (this.#lanes.hasRegained(lane, now)) this.#hasRegained = true;
-      if (this.#isMoreDue && this.#lanes.isLow) this.#nudge();
+      if (this.#isMoreDue && this.#lanes.isLow) this.#wakeUp();
       this.#comeBack();
     }
   }
@@ -363,12 +363,12 @@ export class Dispatcher implements LongRunning {
   // be a claim, most of them for nothing.
   #comeBack(): void {
     if (!this.#isLimited || !this.#hasRegained || !this.#lanes.isLow) return;
-    if (this.#endedSinceClaim >= Math.max(this.#lastClaimed, this.#options.endpointConcurrency) / 2) return this.#nudge();
+    if (this.#endedSinceClaim >= Math.max(this.#lastClaimed, this.#options.endpointConcurrency) / 2) return this.#wakeUp();
     if (this.#comingBack !== null) return;
     this.#comingBack = setTimeout(
       () => {
         this.#comingBack = null;
-        this.#nudge();
+        this.#wakeUp();
       },
       Math.max(0, BLOCKED_SLEEP_MS - this.claimAgeMs),
     );
@@ -377,7 +377,7 @@ export class Dispatcher implements LongRunning {
   /** Whether it may be tried now; else it is done with here. A promise only where something has to be asked. */
   #mayTry(started: Started, target: Target | null): boolean | Promise<boolean> {
     const { lane, task } = started;
-    if (target === null || !target.isOpen) return this.#cancel(task);
+    if (target === null || !target.isDeliverable) return this.#cancel(task);
     const timeoutMs = Math.min(target.policy.timeoutMs, this.#options.maxTimeoutMs);
     const isTooLate = task.lease.expiresAt - performance.now() < timeoutMs + LEASE_MARGIN_MS;
     if (isTooLate || this.#options.isLost?.(task.lease) === true) {
@@ -410,18 +410,18 @@ export class Dispatcher implements LongRunning {
         );
     } else this.#lanes.putBack(started);
     const now = performance.now();
-    const isPaced = now < lane.pacedUntil;
+    const isPaced = now < lane.rateLimitedUntil;
     lane.paceUntil(now + waitMs);
     if (!isPaced) this.#resumeLater(lane);
     return false;
   }
 
   #resumeLater(lane: Lane): void {
-    const waitMs = Math.ceil(lane.pacedUntil - performance.now()) + 1;
+    const waitMs = Math.ceil(lane.rateLimitedUntil - performance.now()) + 1;
     setTimeout(() => {
       const now = performance.now();
       // The limit was asked again meanwhile, or the timer is early.
-      if (now < lane.pacedUntil) return this.#resumeLater(lane);
+      if (now < lane.rateLimitedUntil) return this.#resumeLater(lane);
       if (!this.#isAccepting) return;
       this.#lanes.resume(lane, now);
       this.#pump();
@@ -442,10 +442,10 @@ export class Dispatcher implements LongRunning {
     const dueAtMs = this.#options.now() + Math.max(0, Math.ceil(lane.closedUntil - now));
     const leftAloneUntilMs = lane.isSuspect ? dueAtMs : undefined;
     this.#endHolds(
-      this.#lanes.clear(lane).map(({ lease: { deliveryId, webhookId, heldIn, token } }) => ({
+      this.#lanes.clear(lane).map(({ lease: { deliveryId, webhookId, leasedIn, token } }) => ({
         deliveryId,
         webhookId,
-        heldIn,
+        leasedIn,
         token,
         dueAtMs,
         leftAloneUntilMs,
@@ -457,7 +457,7 @@ export class Dispatcher implements LongRunning {
   #release(leases: readonly Leased[], delayMs: number | null): void {
     const dueAtMs = delayMs === null ? null : this.#options.now() + delayMs;
     this.#endHolds(
-      leases.map(({ deliveryId, webhookId, heldIn, token }) => ({ deliveryId, webhookId, heldIn, token, dueAtMs })),
+      leases.map(({ deliveryId, webhookId, leasedIn, token }) => ({ deliveryId, webhookId, leasedIn, token, dueAtMs })),
     );
   }
 
@@ -487,7 +487,7 @@ export class Dispatcher implements LongRunning {
     }
   }
 
-  #nudge(): void {
+  #wakeUp(): void {
     this.#wakeups += 1;
     this.#wake();
   }
@@ -504,7 +504,7 @@ export class Dispatcher implements LongRunning {
 
   async #drain(): Promise<void> {
     this.#isAccepting = false;
-    this.#nudge();
+    this.#wakeUp();
     await this.#loop;
     this.#release(
       this.#lanes.clearAll().map((task) => task.lease),

@@ -10,7 +10,7 @@ const GO_AHEAD = 0;
 type Limiter = RateLimiterMemory | RateLimiterRedis;
 
 /** Answers how many milliseconds to wait before the next request to a webhook; 0 takes a place and goes ahead. */
-export function createPace(
+export function createEndpointRateLimit(
   redis: RedisConnection | null,
   redisKeyPrefix: string,
 ): (target: { readonly id: string; readonly rateLimit: number }) => Promise<number> {

@@ -74,7 +74,7 @@ export class Lane {
   #learnedAt: number | null = null;
   #closedUntil = 0;
   #pausedUntil = 0;
-  #pacedUntil = 0;
+  #rateLimitedUntil = 0;
   /** Requests a second that its webhook allows; 0: as many as there are. Known once the first was to be sent. */
   ratePerSecond = 0;
   /** How much of its queue came from where. */
@@ -156,12 +156,12 @@ export class Lane {
   }
 
   /** When its webhook's own rate limit lets the next request go, on `performance.now()`. What waits stays. */
-  get pacedUntil(): number {
-    return this.#pacedUntil;
+  get rateLimitedUntil(): number {
+    return this.#rateLimitedUntil;
   }
 
   paceUntil(until: number): void {
-    this.#pacedUntil = Math.max(this.#pacedUntil, until);
+    this.#rateLimitedUntil = Math.max(this.#rateLimitedUntil, until);
   }
 
   /** Whether its last claim left more behind, as far as can be told: then it is worth a wider room than usual. */
@@ -188,7 +188,7 @@ export class Lane {
    * How many more it may take straight from commits: these fill half of it, give or take what is being committed, so that a flood of new
    * deliveries leaves room for what waits in the schedule.
    */
-  directPlaces(now: number): number {
+  freeForInserts(now: number): number {
     return this.#placesOf(Math.max(1, Math.floor(this.#capacity(FIRST_GUESS_MS) / 2)), now);
   }
 
@@ -198,7 +198,7 @@ export class Lane {
   }
 
   canStart(now: number): boolean {
-    return this.queued > 0 && this.inFlight < this.#allowed() && now >= this.#pacedUntil && !this.isClosed(now);
+    return this.queued > 0 && this.inFlight < this.#allowed() && now >= this.#rateLimitedUntil && !this.isClosed(now);
   }
 
   push(task: Task): void {

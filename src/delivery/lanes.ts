@@ -5,9 +5,9 @@ import { Turns } from './turns.ts';
 import { UserLanes, Waiting } from './user-lanes.ts';
 
 /** Payload in hand, queued and in flight. A hundred of the largest payloads; beyond it deliveries wait in the stores. */
-const MAX_HELD_BYTES = 128 * 1024 * 1024;
+const MAX_BUFFERED_BYTES = 128 * 1024 * 1024;
 /** What of it may come straight from commits; the rest is for claims. */
-const MAX_DIRECT_BYTES = MAX_HELD_BYTES / 8;
+const MAX_INSERTED_BYTES = MAX_BUFFERED_BYTES / 8;
 /** What a payload is taken to be before any was seen. */
 const USUAL_BYTES = 2048;
 /**
@@ -80,9 +80,9 @@ export class Lanes {
   #slowInFlight = 0;
   /** Waiting and in flight. */
   #probes = 0;
-  #heldBytes = 0;
+  #bufferedBytes = 0;
   /** What of it came straight from commits. */
-  #directBytes = 0;
+  #insertedBytes = 0;
   /** Of the payloads of the last claim. */
   #averageBytes = USUAL_BYTES;
   /** Requests that ended in the present window, and in the one before. */
@@ -109,16 +109,18 @@ export class Lanes {
   claimable(now: number): number {
     if (!this.isLow) return 0;
     const { maxConcurrency } = this.#options;
-    const affordable = Math.floor((MAX_HELD_BYTES - this.#heldBytes) / this.#averageBytes);
+    const affordable = Math.floor((MAX_BUFFERED_BYTES - this.#bufferedBytes) / this.#averageBytes);
     const places = maxConcurrency - this.#waiting.claimed - this.#inFlight + Math.min(maxConcurrency, this.#endedLately(now));
     return Math.max(0, Math.min(places, affordable));
   }
 
   /** Whether deliveries that are about to be committed may come here at once. What commits that are under way bring comes on top. */
-  isOpenToCommits(now: number): boolean {
+  takesInserts(now: number): boolean {
     if (this.#inFlight >= this.#options.maxConcurrency && this.#endedLately(now) === 0) return false;
     return (
-      this.#waiting.direct < this.#maxDirect(now) && this.#directBytes <= MAX_DIRECT_BYTES && this.#heldBytes <= MAX_HELD_BYTES
+      this.#waiting.direct < this.#maxDirect(now) &&
+      this.#insertedBytes <= MAX_INSERTED_BYTES &&
+      this.#bufferedBytes <= MAX_BUFFERED_BYTES
     );
   }
 
@@ -126,7 +128,7 @@ export class Lanes {
   crowded(now: number): Crowded {
     const lanes = new Map<UserLanes, string[]>();
     for (const lane of this.#crowded) {
-      if (this.#directPlaces(lane, now) > 0) this.#crowded.delete(lane);
+      if (this.#freeForInserts(lane, now) > 0) this.#crowded.delete(lane);
       else if (!this.#crowdedUsers.has(lane.user)) {
         const ofUser = lanes.get(lane.user);
         if (ofUser === undefined) lanes.set(lane.user, [lane.webhookId]);
@@ -157,7 +159,7 @@ export class Lanes {
     for (const lane of user.lanes) {
       if (!lane.isFast(now)) return ofUnknown;
       // A lane without room takes nothing: the commit is told so.
-      least = Math.min(least, this.#directPlaces(lane, now) || Number.POSITIVE_INFINITY);
+      least = Math.min(least, this.#freeForInserts(lane, now) || Number.POSITIVE_INFINITY);
     }
     return Number.isFinite(least) ? Math.max(ofUnknown, Math.floor(least / 2)) : ofUnknown;
   }
@@ -234,7 +236,7 @@ export class Lanes {
     const over: Lane[] = [];
     for (const lane of this.#lanes.values()) if (lane.isOverlong(now)) over.push(lane);
     const isFullOfClaims = !this.isLow;
-    const isFullOfCommits = this.#waiting.direct >= this.#maxDirect(now) || this.#directBytes > MAX_DIRECT_BYTES;
+    const isFullOfCommits = this.#waiting.direct >= this.#maxDirect(now) || this.#insertedBytes > MAX_INSERTED_BYTES;
     if (!isFullOfClaims && !isFullOfCommits) return over;
     for (const lane of this.#lanes.values()) this.#classify(lane, now);
     for (const user of this.#users.values()) {
@@ -268,14 +270,14 @@ export class Lanes {
     const { user } = lane;
     if (task.lease.isProbe === true) lane.suspect();
     const isFast = this.#classify(lane, now);
-    if (!task.isDirect && !isFast && this.#claimShare(user) === 0) return false;
+    if (!task.isInserted && !isFast && this.#claimShare(user) === 0) return false;
     this.#count(lane, task, 1);
     this.#countBytes(lane, task, 1);
     if (task.lease.isProbe === true) this.#probes += 1;
     lane.push(task);
     this.#lineUp(lane, now);
-    if (!task.isDirect) return true;
-    if (this.#directPlaces(lane, now) === 0) this.#crowded.add(lane);
+    if (!task.isInserted) return true;
+    if (this.#freeForInserts(lane, now) === 0) this.#crowded.add(lane);
     if (!isFast && !this.#hasDirectShare(user, now)) this.#crowdedUsers.add(user);
     return true;
   }
@@ -329,7 +331,7 @@ export class Lanes {
     if (task.lease.isProbe === true) this.#probes -= 1;
     lane.end(started);
     if (lane.canStart(now)) this.#lineUp(lane, now);
-    if (this.#directPlaces(lane, now) === 0) this.#crowded.add(lane);
+    if (this.#freeForInserts(lane, now) === 0) this.#crowded.add(lane);
   }
 
   /** Takes back in what was started and may not be sent yet; it counts as in flight until it is `finished`. */
@@ -382,21 +384,21 @@ export class Lanes {
 
   /** How many more deliveries may be claimed for receivers of this user that are not known to be fast. */
   #claimShare(user: UserLanes): number {
-    if (user.bytes >= (MAX_HELD_BYTES - this.#heldBytes) * SLOW_SHARE) return 0;
+    if (user.bytes >= (MAX_BUFFERED_BYTES - this.#bufferedBytes) * SLOW_SHARE) return 0;
     const free = this.#options.maxConcurrency - this.#slowInFlight - this.#slowWaiting.claimed;
     return shareOf(free, SLOW_SHARE, user.slowInFlight + user.slowWaiting.claimed);
   }
 
   /** Whether more may come straight from commits for receivers of this user that are not known to be fast. */
   #hasDirectShare(user: UserLanes, now: number): boolean {
-    if (user.bytes >= (MAX_DIRECT_BYTES - this.#directBytes) * SLOW_SHARE) return false;
+    if (user.bytes >= (MAX_INSERTED_BYTES - this.#insertedBytes) * SLOW_SHARE) return false;
     return shareOf(this.#maxDirect(now) - this.#slowWaiting.direct, SLOW_SHARE, user.slowWaiting.direct) > 0;
   }
 
   /** How much more may come straight from commits for one webhook: three times what stays free for the others at most. */
-  #directPlaces(lane: Lane, now: number): number {
+  #freeForInserts(lane: Lane, now: number): number {
     const free = this.#maxDirect(now) - this.#waiting.direct;
-    return Math.max(0, Math.min(lane.directPlaces(now), Math.floor(free * FAST_SHARE) - lane.waiting.direct));
+    return Math.max(0, Math.min(lane.freeForInserts(now), Math.floor(free * FAST_SHARE) - lane.waiting.direct));
   }
 
   #nextLane(): Lane | undefined {
@@ -457,8 +459,8 @@ export class Lanes {
   }
 
   /** Counts a delivery that begins to wait (1) or waits no more (-1). */
-  #count({ waiting, user, isCountedFast }: Lane, { isDirect }: Task, by: 1 | -1): void {
-    const from = isDirect ? 'direct' : 'claimed';
+  #count({ waiting, user, isCountedFast }: Lane, { isInserted }: Task, by: 1 | -1): void {
+    const from = isInserted ? 'direct' : 'claimed';
     waiting[from] += by;
     this.#waiting[from] += by;
     if (isCountedFast) return;
@@ -468,9 +470,9 @@ export class Lanes {
 
   #countBytes({ user }: Lane, task: Task, by: 1 | -1): void {
     const bytes = by * bytesOf(task);
-    this.#heldBytes += bytes;
+    this.#bufferedBytes += bytes;
     user.bytes += bytes;
-    if (task.isDirect) this.#directBytes += bytes;
+    if (task.isInserted) this.#insertedBytes += bytes;
   }
 }
 

@@ -89,7 +89,7 @@ async function openClient() {
 }
 
 /** The notice of a delivery that will not be tried again. */
-export function givenUp(update: StatusUpdate): Notice {
+export function givenUpNotice(update: StatusUpdate): Notice {
   return {
     type: 'delivery.given_up',
     data: {

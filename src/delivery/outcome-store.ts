@@ -45,13 +45,13 @@ export class OutcomeStore {
 
   /**
    * Writes outcomes, without those whose rows another session has locked: they would keep the others waiting.
-   * @param isEachTold see recordOutcomes
+   * @param returnsEachTime see recordOutcomes
    * @param isLockLikely asks for the locks beforehand, instead of waiting for one first
    */
-  async record(rows: readonly OutcomeRow[], isEachTold: boolean, isLockLikely: boolean): Promise<readonly Recorded[]> {
+  async record(rows: readonly OutcomeRow[], returnsEachTime: boolean, isLockLikely: boolean): Promise<readonly Recorded[]> {
     if (!isLockLikely) {
       try {
-        return await this.#write(rows, isEachTold);
+        return await this.#write(rows, returnsEachTime);
       } catch (error) {
         if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
       }
@@ -62,15 +62,15 @@ export class OutcomeStore {
     const isFree = (row: OutcomeRow): boolean =>
       !locked.deliveryIds.has(row.deliveryId) && !locked.webhookIds.has(row.webhookId);
     const free = rows.filter(isFree);
-    const states = free.length === 0 ? [] : await this.#write(free, isEachTold);
+    const states = free.length === 0 ? [] : await this.#write(free, returnsEachTime);
     let next = 0;
     return rows.map((row) => (isFree(row) ? states[next++] : 'locked'));
   }
 
   // One statement and one commit, unless a receiver answered 410: then its webhook is disabled in the same transaction.
-  async #write(rows: readonly OutcomeRow[], isEachTold: boolean): Promise<readonly (RecordedState | undefined)[]> {
+  async #write(rows: readonly OutcomeRow[], returnsEachTime: boolean): Promise<readonly (RecordedState | undefined)[]> {
     if (rows.some((row) => row.httpStatus === GONE)) return this.#recordGone(rows);
-    const { states, failing } = await recordOutcomes(this.#options.pool, rows, isEachTold, this.#holderId());
+    const { states, failing } = await recordOutcomes(this.#options.pool, rows, returnsEachTime, this.#holderId());
     for (const webhook of failing) if (this.#hasFailedTooLong(webhook)) void this.#disable(webhook.webhookId);
     return states;
   }

@@ -36,10 +36,14 @@ interface Entry {
 
 export interface RecorderOptions {
   /**
-   * Writes a batch in one transaction; answers what became of each outcome. With `isEachTold` each has the
+   * Writes a batch in one transaction; answers what became of each outcome. With `returnsEachTime` each has the
    * exact time of its change, which watchers go by.
    */
-  readonly record: (rows: readonly OutcomeRow[], isEachTold: boolean, isLockLikely: boolean) => Promise<readonly Recorded[]>;
+  readonly record: (
+    rows: readonly OutcomeRow[],
+    returnsEachTime: boolean,
+    isLockLikely: boolean,
+  ) => Promise<readonly Recorded[]>;
   readonly scheduler: Scheduler;
   /** Hears of what was given up, and of everything else while `isWatched`. */
   readonly publish: (updates: readonly StatusUpdate[]) => void;
@@ -210,11 +214,11 @@ export class Recorder {
       const { task, target, row, leftAloneUntilMs } = entry;
       const recorded = results[index];
       if (recorded === undefined || recorded === 'locked') continue;
-      const { deliveryId, webhookId, heldIn, token } = task.lease;
+      const { deliveryId, webhookId, leasedIn, token } = task.lease;
       const dueAtMs = recorded.nextAttemptAtMs;
       // What was held in its row and has come to an end is in no schedule.
-      if (heldIn === 'index' || dueAtMs !== null) {
-        settlements.push({ deliveryId, webhookId, heldIn, token, dueAtMs, leftAloneUntilMs });
+      if (leasedIn === 'index' || dueAtMs !== null) {
+        settlements.push({ deliveryId, webhookId, leasedIn, token, dueAtMs, leftAloneUntilMs });
       }
       if (row.delayMs !== null) this.#options.onRetry(row.delayMs);
       const attemptNumber = row.attemptCount + row.leaseExpirations + 1;

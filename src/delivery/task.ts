@@ -8,11 +8,11 @@ export interface Task extends Omit<LoadedDelivery, 'id' | 'userId' | 'waitMs' | 
   readonly deliveryId: string;
   readonly lease: Leased;
   /** Straight from a commit of this process, not claimed from the schedule. */
-  readonly isDirect: boolean;
+  readonly isInserted: boolean;
 }
 
 /** What all deliveries of one commit have in common that were held from birth. */
-export interface Birth {
+export interface InsertLease {
   /** By PostgreSQL's clock, in milliseconds since 1970. */
   readonly createdAtMs: number;
   /** `leased_until`, by the same. */
@@ -25,14 +25,14 @@ export interface Birth {
  * One held from birth, and its lease. A flood waits in memory by the ten thousand, and the garbage collector carries each along: what its
  * event and its commit say for all of them is asked there.
  */
-export class BornTask implements Task, Leased {
+export class InsertedTask implements Task, Leased {
   readonly deliveryId: string;
   readonly webhookId: string;
   readonly revision: number;
   readonly #event: EventRow;
-  readonly #birth: Birth;
+  readonly #birth: InsertLease;
 
-  constructor(owed: OwedDelivery, event: EventRow, birth: Birth) {
+  constructor(owed: OwedDelivery, event: EventRow, birth: InsertLease) {
     this.deliveryId = owed.deliveryId;
     this.webhookId = owed.webhookId;
     this.revision = owed.revision;
@@ -67,14 +67,14 @@ export class BornTask implements Task, Leased {
   get trigger(): 'automatic' {
     return 'automatic';
   }
-  get isDirect(): boolean {
+  get isInserted(): boolean {
     return true;
   }
 
   get lease(): Leased {
     return this;
   }
-  get heldIn(): 'row' {
+  get leasedIn(): 'row' {
     return 'row';
   }
   get token(): number {

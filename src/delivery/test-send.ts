@@ -19,7 +19,7 @@ export function createTestSender(directory: WebhookDirectory, send: Attempt): Te
   return {
     async send(delivery) {
       const target = await directory.load(delivery.webhookId);
-      if (target === null || !target.isOpen) return null;
+      if (target === null || !target.isDeliverable) return null;
       const policy = { ...target.policy, timeoutMs: Math.min(target.policy.timeoutMs, MAX_TEST_MS) };
       const giveBack = budget.take(target.id, target.userId);
       try {

@@ -34,7 +34,7 @@ export interface Target {
   readonly rateLimit: number;
   readonly revision: number;
   /** Whether anything may be sent to it. */
-  readonly isOpen: boolean;
+  readonly isDeliverable: boolean;
   /** Why nothing can be sent to it although it is open. */
   readonly fault: AttemptError | null;
   /** Whether its secrets are under a key that this process was not given: nothing is wrong with the webhook, and nothing can be sent yet. */
@@ -120,7 +120,7 @@ export class WebhookDirectory {
       policy: effectivePolicy(stored.retryPolicy, this.#defaults),
       rateLimit: stored.rateLimit,
       revision: stored.revision,
-      isOpen: stored.isOpen,
+      isDeliverable: stored.isDeliverable,
     };
     try {
       const owner = { userId: stored.userId, webhookId: stored.id };

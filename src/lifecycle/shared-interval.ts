@@ -4,7 +4,7 @@
  * Looks at something every `intervalMs` for as long as there is something to look at: cheaper than a timer for each thing that has a time.
  * Does not keep the process alive; what is looked at does.
  */
-export class Rounds {
+export class SharedInterval {
   readonly #intervalMs: number;
   readonly #look: () => boolean;
   #timer: NodeJS.Timeout | null = null;

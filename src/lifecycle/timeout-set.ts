@@ -1,16 +1,16 @@
 // Things that time out after the same time, with one timer for all of them.
-import { Rounds } from './shared-interval.ts';
+import { SharedInterval } from './shared-interval.ts';
 
 /** How late the end of a wait may be told, in milliseconds: nobody who waits for seconds notices. */
 const WAITS_INTERVAL_MS = 250;
 
-/** Waits of one length at most, looked at in the order they began: a timer for each would cost every call two calls and its memory. */
-export class Waits<Waiter extends object> {
+/** Looks at what has a time limit in the order of its beginning. A timer for each would cost every call two system calls and its memory. */
+export class TimeoutSet<Waiter extends object> {
   readonly #maxMs: number;
   readonly #onOver: (waiter: Waiter) => void;
   /** When each began, on `performance.now()`. */
   readonly #begun = new Map<Waiter, number>();
-  readonly #checking = new Rounds(WAITS_INTERVAL_MS, () => this.#check());
+  readonly #checking = new SharedInterval(WAITS_INTERVAL_MS, () => this.#check());
 
   /** @param onOver told of whoever has waited for `maxMs` and up to WAITS_INTERVAL_MS more; that wait has ended then */
   constructor(maxMs: number, onOver: (waiter: Waiter) => void) {

@@ -1,9 +1,9 @@
-// Adoption: deliveries that a process held from birth and never finished are scheduled, whichever store has the schedule. So are those that
+// Deliveries that a process leased on insert and never finished are scheduled once that lease is over, whichever store has the schedule. So are those that
 // a clock which was ahead has put off.
 import type { Pool } from 'pg';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { PeriodicTask } from '../lifecycle/periodic-task.ts';
-import { adoptDeliveries } from '../persistence/queries/schedule-expired.ts';
+import { scheduleExpired } from '../persistence/queries/schedule-expired.ts';
 import {
   FAR_AHEAD_MS,
   bringForward,
@@ -29,7 +29,7 @@ export interface AdoptionOptions {
   readonly intervalMs: number;
   readonly leaseMs: number;
   /** Hears how many were adopted, when any were: so many tries were lost with the processes that made them. */
-  readonly onAdopted: (count: number) => void;
+  readonly onScheduled: (count: number) => void;
   /** Hears how many deliveries were put off by a clock that was ahead, when any were. */
   readonly onBroughtForward: (count: number) => void;
   /** Milliseconds since 1970 by the database's clock. */
@@ -39,7 +39,7 @@ export interface AdoptionOptions {
   readonly onError: (error: unknown) => void;
 }
 
-export class Adoption implements LongRunning {
+export class InsertLeaseExpiry implements LongRunning {
   readonly name = 'adoption';
   readonly #options: AdoptionOptions;
   readonly #task: PeriodicTask;
@@ -88,13 +88,13 @@ export class Adoption implements LongRunning {
 
   /** Each delivery is looked at once, when no lease of its birth can be left. */
   async #adopt(): Promise<void> {
-    const { pool, scheduler, leaseMs, onAdopted } = this.#options;
+    const { pool, scheduler, leaseMs, onScheduled } = this.#options;
     let isMore = true;
     while (isMore && this.#mayGoOn()) {
-      const adopted = await adoptDeliveries(pool, { leaseMs, max: PAGE_DELIVERIES });
+      const adopted = await scheduleExpired(pool, { leaseMs, max: PAGE_DELIVERIES });
       isMore = adopted.isMore;
       if (adopted.deliveries.length === 0) continue;
-      onAdopted(adopted.deliveries.length);
+      onScheduled(adopted.deliveries.length);
       // They are due in their rows by now: what a schedule in Redis does not take, the reconciler puts there.
       await scheduler.enqueue(adopted.deliveries);
     }

@@ -226,7 +226,7 @@ export class Reconciler implements LongRunning {
   async #putBackMissing(rows: SchedulePage['rows']): Promise<void> {
     const added = await this.#putBack(rows);
     if (added === 0) return;
-    const free = rows.filter(({ isHeld }) => !isHeld);
+    const free = rows.filter(({ isLeased }) => !isLeased);
     const owed = await countOwed(
       this.#options.pool,
       free.map(({ deliveryId }) => deliveryId),

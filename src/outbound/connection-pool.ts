@@ -1,10 +1,10 @@
 // The connections to receivers: kept for reuse while idle, counted, capped in all, and none of them old.
 import type { SecureContext } from 'node:tls';
 import type { Shortage } from '../domain/delivery.ts';
-import { Rounds } from '../lifecycle/shared-interval.ts';
+import { SharedInterval } from '../lifecycle/shared-interval.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
 import { Connection } from './connection.ts';
-import { Departures } from './write-batcher.ts';
+import { WriteBatcher } from './write-batcher.ts';
 import { dial, type Dialled } from './dial.ts';
 import type { NameResolver } from './name-resolver.ts';
 import { Places } from './socket-places.ts';
@@ -28,7 +28,7 @@ const AGE_SPREAD = 1 / 3;
 const RACING_SHARE = 1 / 4;
 
 /** A scheme, host and port, as text and taken apart. */
-export interface Site {
+export interface Origin {
   readonly origin: string;
   readonly to: Dialled;
 }
@@ -56,21 +56,21 @@ export interface Opener {
 
 /** One connection on its way. */
 interface Opening {
-  readonly site: Site;
+  readonly origin: Origin;
   readonly opener: Opener;
   giveUp: () => void;
 }
 
 export class ConnectionPool {
   readonly #options: PoolOptions;
-  readonly #departures = new Departures();
+  readonly #writeBatcher = new WriteBatcher();
   /** By origin, each with the most recently used last. */
   readonly #idle = new Map<string, Connection[]>();
   /** Of connections, open or being opened. */
   readonly #places: Places;
   /** Of sockets that are tried beside the first of a connection. */
   readonly #racingPlaces: RacingPlaces;
-  readonly #sweeping = new Rounds(SWEEP_INTERVAL_MS, () => this.#sweep());
+  readonly #sweeping = new SharedInterval(SWEEP_INTERVAL_MS, () => this.#sweep());
   #isClosed = false;
 
   constructor(options: PoolOptions) {
@@ -90,9 +90,9 @@ export class ConnectionPool {
     return this.#places.waiting;
   }
 
-  /** An idle connection to the site, the one used last: the others grow old and are closed. */
-  take(site: Site): Connection | null {
-    const idle = this.#idle.get(site.origin);
+  /** An idle connection to the origin, the one used last: the others grow old and are closed. */
+  take(origin: Origin): Connection | null {
+    const idle = this.#idle.get(origin.origin);
     for (let connection = idle?.pop(); connection !== undefined; connection = idle?.pop()) {
       if (connection.isOpen) return connection;
     }
@@ -100,8 +100,8 @@ export class ConnectionPool {
   }
 
   /** Opens another connection. When there is no place for it, an idle one makes room; else it waits. Returns the function that gives up. */
-  open(site: Site, opener: Opener): () => void {
-    const opening: Opening = { site, opener, giveUp: ignore };
+  open(origin: Origin, opener: Opener): () => void {
+    const opening: Opening = { origin, opener, giveUp: ignore };
     const hasPlace = this.#places.tryTake() || (this.#places.waiting === 0 && this.#closeOneIdle() && this.#places.tryTake());
     if (hasPlace) this.#dial(opening);
     else
@@ -125,18 +125,18 @@ export class ConnectionPool {
   }
 
   #dial(opening: Opening): void {
-    const { site, opener } = opening;
+    const { origin, opener } = opening;
     let connection: Connection | null = null;
     const onBytes = (bytes: Buffer): boolean => connection?.take(bytes) ?? false;
     let isDialling = true;
-    const giveUp = dial(site.to, { ...this.#options, racingPlaces: this.#racingPlaces, onBytes }, (failure, socket) => {
+    const giveUp = dial(origin.to, { ...this.#options, racingPlaces: this.#racingPlaces, onBytes }, (failure, socket) => {
       isDialling = false;
       if (socket === null) return this.#failed(opening, failure ?? 'connection_refused');
       const opened = new Connection(
         socket,
-        this.#departures,
-        () => this.#give(site, opened),
-        () => this.#closed(site, opened),
+        this.#writeBatcher,
+        () => this.#give(origin, opened),
+        () => this.#closed(origin, opened),
       );
       opened.retiresAt = performance.now() + this.#options.maxAgeMs * (1 - AGE_SPREAD * Math.random());
       connection = opened;
@@ -171,13 +171,13 @@ export class ConnectionPool {
     this.#closeOneIdle();
   }
 
-  #give(site: Site, connection: Connection): void {
+  #give(origin: Origin, connection: Connection): void {
     const now = performance.now();
     const idleMs = Math.min(IDLE_MS, connection.reusableMs - IDLE_MARGIN_MS, connection.retiresAt - now);
     if (!(idleMs > 0) || this.#isClosed || this.#places.waiting > 0) return connection.destroy();
     connection.idleUntil = now + idleMs;
-    const idle = this.#idle.get(site.origin);
-    if (idle === undefined) this.#idle.set(site.origin, [connection]);
+    const idle = this.#idle.get(origin.origin);
+    if (idle === undefined) this.#idle.set(origin.origin, [connection]);
     else idle.push(connection);
     this.#sweeping.begin();
   }
@@ -195,12 +195,12 @@ export class ConnectionPool {
     for (const idle of this.#idle.values()) for (const connection of idle.slice()) connection.destroy();
   }
 
-  #closed(site: Site, connection: Connection): void {
-    const idle = this.#idle.get(site.origin);
+  #closed(origin: Origin, connection: Connection): void {
+    const idle = this.#idle.get(origin.origin);
     if (idle !== undefined) {
       const index = idle.indexOf(connection);
       if (index >= 0) idle.splice(index, 1);
-      if (idle.length === 0) this.#idle.delete(site.origin);
+      if (idle.length === 0) this.#idle.delete(origin.origin);
     }
     // Last, since whoever gets the place opens another connection at once.
     this.#places.give();

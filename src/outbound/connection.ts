@@ -1,14 +1,14 @@
 // One connection to a receiver: HTTP/1.1, one request at a time.
 import type { Socket } from 'node:net';
-import type { Departing, Departures } from './write-batcher.ts';
-import { AnswerReader, type AnswerListener, type Progress } from './response-reader.ts';
+import type { BatchedWriter, WriteBatcher } from './write-batcher.ts';
+import { ResponseReader, type ResponseListener, type Progress } from './response-reader.ts';
 import { failureOf, type Failure } from './shortage.ts';
 
 /** The bytes of a request, in few parts. */
 export type Message = readonly Buffer[];
 
 /** Who has sent a request. What it hears of ends with one call of `onComplete` or `onBroken`. */
-export interface Requester extends AnswerListener {
+export interface ResponseHandler extends ResponseListener {
   /** What has come so far is not the whole answer. */
   onMore(): void;
   /** The answer was read to its end, and the connection goes on or is closed by itself. */
@@ -17,14 +17,14 @@ export interface Requester extends AnswerListener {
   onBroken(failure: Failure, isSilent: boolean): void;
 }
 
-export class Connection implements Departing {
+export class Connection implements BatchedWriter {
   readonly #socket: Socket;
-  readonly #departures: Departures;
+  readonly #writeBatcher: WriteBatcher;
   #message: Message | null = null;
   readonly #onFree: () => void;
   readonly #onClosed: () => void;
-  #requester: Requester | null = null;
-  readonly #reader = new AnswerReader();
+  #requester: ResponseHandler | null = null;
+  readonly #reader = new ResponseReader();
   #isSilent = true;
   #isReading = true;
   #isClosed = false;
@@ -39,9 +39,9 @@ export class Connection implements Departing {
    * @param onFree called when a request is over and the connection can carry another; `reusableMs` says for how long it may wait
    * @param onClosed called once, as soon as the descriptor is free: that is when the socket is destroyed, not at its `close` event
    */
-  constructor(socket: Socket, departures: Departures, onFree: () => void, onClosed: () => void) {
+  constructor(socket: Socket, writeBatcher: WriteBatcher, onFree: () => void, onClosed: () => void) {
     this.#socket = socket;
-    this.#departures = departures;
+    this.#writeBatcher = writeBatcher;
     this.#onFree = onFree;
     this.#onClosed = onClosed;
     socket.on('end', () => this.#ended());
@@ -58,12 +58,12 @@ export class Connection implements Departing {
   }
 
   /** Sends one request; the next only after this one is over. */
-  send(message: Message, requester: Requester): void {
+  send(message: Message, requester: ResponseHandler): void {
     this.#requester = requester;
     this.#reader.begin(requester);
     this.#isSilent = true;
     this.#message = message;
-    this.#departures.add(this);
+    this.#writeBatcher.add(this);
   }
 
   depart(): void {
@@ -106,7 +106,7 @@ export class Connection implements Departing {
     this.#close();
   }
 
-  #complete(requester: Requester): void {
+  #complete(requester: ResponseHandler): void {
     this.#requester = null;
     this.reused = true;
     // An answer that came before the whole request was taken is the last one.
@@ -138,7 +138,7 @@ export class Connection implements Departing {
 }
 
 // What a receiver sends may cost it this attempt, and never anybody the process.
-function readSafely(reader: AnswerReader, bytes: Buffer): Progress {
+function readSafely(reader: ResponseReader, bytes: Buffer): Progress {
   try {
     return reader.read(bytes);
   } catch {

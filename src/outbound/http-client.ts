@@ -5,11 +5,11 @@ import type { AttemptError, NotBegun, Outcome, Shortage } from '../domain/delive
 import { ServiceError } from '../domain/errors.ts';
 import type { ResponseOddity } from '../domain/response-oddity.ts';
 import { parseRetryAfter } from '../domain/retry-policy.ts';
-import { Rounds } from '../lifecycle/shared-interval.ts';
+import { SharedInterval } from '../lifecycle/shared-interval.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
-import type { AnswerHead } from './response-reader.ts';
-import type { Connection, Message, Requester } from './connection.ts';
-import { ConnectionPool, MAX_AGE_MS, type Opener, type Site } from './connection-pool.ts';
+import type { HeadVerdict } from './response-reader.ts';
+import type { Connection, Message, ResponseHandler } from './connection.ts';
+import { ConnectionPool, MAX_AGE_MS, type Opener, type Origin } from './connection-pool.ts';
 import type { HeaderLines } from './header-lines.ts';
 import { NameResolver } from './name-resolver.ts';
 import type { Failure } from './shortage.ts';
@@ -69,7 +69,7 @@ export interface HttpClientOptions {
   readonly onShortage?: (shortage: Shortage) => void;
 }
 
-interface Target extends Site {
+interface Target extends Origin {
   /** Request line, `Host` and `Connection`. */
   readonly opening: string;
 }
@@ -88,7 +88,7 @@ export class HttpClient {
   readonly #targets = new BoundedMap<string, Target>(MAX_KNOWN_URLS);
   readonly #running = new Set<Exchange>();
   readonly #signals = new WeakSet<AbortSignal>();
-  readonly #checking = new Rounds(DEADLINE_CHECK_MS, () => this.#checkDeadlines());
+  readonly #checking = new SharedInterval(DEADLINE_CHECK_MS, () => this.#checkDeadlines());
   readonly #now: () => number;
   #shortAt = Number.NEGATIVE_INFINITY;
   #isClosed = false;
@@ -196,7 +196,7 @@ export class HttpClient {
 }
 
 /** One request on its way. */
-class Exchange implements Requester, Opener {
+class Exchange implements ResponseHandler, Opener {
   readonly signal: AbortSignal | undefined;
   readonly tenant: string;
   readonly #pool: ConnectionPool;
@@ -313,7 +313,7 @@ class Exchange implements Requester, Opener {
     this.#oddity = oddity;
   }
 
-  onHead({ status, retryAfter }: AnswerHead): void {
+  onHead({ status, retryAfter }: HeadVerdict): void {
     this.#status = status;
     this.#hasHead = true;
     if (status === 429 || status === 503) this.#retryAfterMs = parseRetryAfter(retryAfter, this.#now());

@@ -20,14 +20,14 @@ const EMPTY = Buffer.alloc(0);
 const SWITCHING_PROTOCOLS = 101;
 
 /** What of an answer's head somebody wants to know. */
-export type AnswerHead = Pick<ResponseHead, 'status' | 'retryAfter'>;
+export type HeadVerdict = Pick<ResponseHead, 'status' | 'retryAfter'>;
 
-export interface AnswerListener {
+export interface ResponseListener {
   /** An answer such as `100 Continue`, which comes before the real one. */
   onInformational(): void;
   /** The status line of the real answer is whole; told only when its headers do not come with it. */
   onStatus(status: number): void;
-  onHead(head: AnswerHead): void;
+  onHead(head: HeadVerdict): void;
   /** The first thing about the answer that is odd, if anything is. The connection is not reusable then. */
   onOddity(oddity: ResponseOddity): void;
   /** A part of the body; the bytes are good for the duration of the call. */
@@ -48,8 +48,8 @@ const STATES: Record<Framing, State | null> = {
   unknown: null,
 };
 
-export class AnswerReader {
-  #listener: AnswerListener | null = null;
+export class ResponseReader {
+  #listener: ResponseListener | null = null;
   #state: State = 'head';
   /** What has arrived of a head or a line that is not complete. */
   #rest: Buffer = EMPTY;
@@ -64,7 +64,7 @@ export class AnswerReader {
   #head: ResponseHead | null = null;
 
   /** From here on the bytes are those of another answer. */
-  begin(listener: AnswerListener): void {
+  begin(listener: ResponseListener): void {
     this.#listener = listener;
     this.#state = 'head';
     this.#rest = EMPTY;

@@ -1,5 +1,5 @@
 // Places for sockets: so many at a time, and who finds none waits in turn.
-import { Rounds } from '../lifecycle/shared-interval.ts';
+import { SharedInterval } from '../lifecycle/shared-interval.ts';
 
 /** How soon one more socket is tried after the system refused one, in milliseconds: soon enough that nobody notices the end of a shortage. */
 const GROW_INTERVAL_MS = 100;
@@ -20,7 +20,7 @@ export class Places {
   #waiters = 0;
   /** The tenant that is served next comes first. */
   readonly #waiting = new Map<string, Set<Waiter>>();
-  readonly #growing = new Rounds(GROW_INTERVAL_MS, () => this.#grow());
+  readonly #growing = new SharedInterval(GROW_INTERVAL_MS, () => this.#grow());
 
   constructor(max: number) {
     this.#max = max;

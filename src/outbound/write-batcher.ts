@@ -4,12 +4,12 @@
 const TOGETHER = 16;
 
 /** Somebody with something to write. */
-export interface Departing {
+export interface BatchedWriter {
   depart(): void;
 }
 
-export class Departures {
-  #waiting: Departing[] = [];
+export class WriteBatcher {
+  #waiting: BatchedWriter[] = [];
   readonly #leave = (): void => {
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -17,7 +17,7 @@ export class Departures {
   };
 
   /** `depart` is called in a later step of this turn of the event loop, or at once for the last of several. */
-  add(departing: Departing): void {
+  add(departing: BatchedWriter): void {
     this.#waiting.push(departing);
     if (this.#waiting.length === 1) setImmediate(this.#leave);
     else if (this.#waiting.length === TOGETHER) this.#leave();

@@ -38,7 +38,7 @@ export function plainArray(values: readonly (number | boolean | null)[]): string
  * A column of which most batches have nothing but the usual value: null then, which `unnest` beside other arrays fills up with nulls. To be
  * read with `coalesce`.
  */
-export function unlessUsual<Value>(
+export function nullIfAllDefault<Value>(
   values: readonly Value[],
   usual: Value,
   encode: (values: readonly Value[]) => Buffer | string,

@@ -5,11 +5,11 @@
 export const MAX_ID_AGE_MS = 5000;
 export const MAX_ID_LEAD_MS = 1000;
 /** Since its commit: an outcome that is written later enters the index of changes. */
-export const QUICK_MS = 5000;
+export const DELIVERED_AT_ONCE_MS = 5000;
 /** So long after the time in its id a delivery may have changed without being in that index. */
-export const MAX_UNINDEXED_MS = MAX_ID_AGE_MS + QUICK_MS;
+export const MAX_UNINDEXED_CHANGE_MS = MAX_ID_AGE_MS + DELIVERED_AT_ONCE_MS;
 
 /** Conditions on deliveries `d` that have not come to an end: they are in the index of what is scheduled, ... */
 export const isScheduled = 'd.next_attempt_at is not null';
 /** ... or held from birth, among the youngest: all below `adopted_below` has been scheduled or has come to an end. */
-export const isHeldFromBirth = `d.next_attempt_at is null and d.status = 'pending' and d.id >= (select adopted_below from adoption)`;
+export const isLeasedOnInsert = `d.next_attempt_at is null and d.status = 'pending' and d.id >= (select adopted_below from adoption)`;

@@ -21,7 +21,7 @@ export class LocalStatusBus implements StatusBus {
     this.#deliver();
   }
 
-  get isHeard(): boolean {
+  get hasListeners(): boolean {
     return this.#listeners.size > 0;
   }
 

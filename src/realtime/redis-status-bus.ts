@@ -55,8 +55,8 @@ export class RedisStatusBus implements StatusBus {
     this.#stopControl = null;
   }
 
-  get isHeard(): boolean {
-    return this.#local.isHeard || this.#silentUntil <= performance.now();
+  get hasListeners(): boolean {
+    return this.#local.hasListeners || this.#silentUntil <= performance.now();
   }
 
   publish(updates: readonly StatusUpdate[]): void {
@@ -87,7 +87,7 @@ export class RedisStatusBus implements StatusBus {
     }
     return () => {
       unsubscribe();
-      if (this.#local.isHeard) return;
+      if (this.#local.hasListeners) return;
       this.#stopListening?.();
       this.#stopListening = null;
       this.#isCounted = false;

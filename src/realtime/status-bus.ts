@@ -17,7 +17,7 @@ export interface OwnerNotice {
  */
 export interface StatusBus extends LongRunning {
   /** Whether anybody may be watching, in whichever process: else there is nothing to put together for `publish`. */
-  readonly isHeard: boolean;
+  readonly hasListeners: boolean;
   /** Tells watchers of committed changes. */
   publish(updates: readonly StatusUpdate[]): void;
   /** Hears of changes committed by any process until the returned function is called. */

@@ -18,7 +18,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { StatusBus } from './status-bus.ts';
 import type { StatusUpdate } from './status-update.ts';
 import type { WatchFilter } from './watch-filter.ts';
-import { toTold, toUpdate, Watcher, type PastRange, type Told, type WatcherFeed } from './watcher.ts';
+import { toFeedUpdate, toUpdate, Watcher, type PastRange, type FeedUpdate, type WatcherFeed } from './watcher.ts';
 
 /** How often PostgreSQL is asked what the bus has not told, while anybody watches. */
 const FILL_INTERVAL_MS = 1000;
@@ -225,11 +225,11 @@ export class StatusFeed implements LongRunning, WatcherFeed {
   }
 
   #hear(updates: readonly StatusUpdate[]): void {
-    for (const update of updates) this.#tell(toTold(update));
+    for (const update of updates) this.#tell(toFeedUpdate(update));
   }
 
   // PostgreSQL has told everything before the horizon; a later change of the same delivery makes an earlier one stale.
-  #tell(told: Told): void {
+  #tell(told: FeedUpdate): void {
     const { deliveryId, userId } = told.update;
     if (told.micros < this.#horizonMicros || (this.#told.get(deliveryId) ?? 0) >= told.micros) return;
     this.#told.set(deliveryId, told.micros);
@@ -251,7 +251,7 @@ export class StatusFeed implements LongRunning, WatcherFeed {
     while (news.length > 0) {
       const rows = await loadChanged(pool, news.splice(0, MAX_LOADED));
       if (signal.aborted) return;
-      for (const row of rows) this.#tell(toTold(toUpdate(row)));
+      for (const row of rows) this.#tell(toFeedUpdate(toUpdate(row)));
     }
     if (signal.aborted) return;
     const last = changes.at(-1);

@@ -11,7 +11,7 @@ export const MAX_QUEUED_UPDATES = 500;
 const NEAR_MICROS = 3_000_000;
 
 /** An update as it is told: made once, for all who hear of it. */
-export interface Told {
+export interface FeedUpdate {
   readonly kind: 'update';
   readonly cursor: string;
   readonly micros: number;
@@ -19,7 +19,7 @@ export interface Told {
 }
 
 export type FeedMessage =
-  | Told
+  | FeedUpdate
   /** Every change before the cursor was told. */
   | { readonly kind: 'heartbeat'; readonly cursor: string }
   /** Updates were dropped; what they told follows, as it stands by then, and can also be read again from the cursor. */
@@ -49,7 +49,7 @@ export class Watcher {
   readonly caller: string;
   readonly #feed: WatcherFeed;
   readonly #messages: AsyncGenerator<FeedMessage, void>;
-  #queue: Told[] = [];
+  #queue: FeedUpdate[] = [];
   #isLive: boolean;
   #fromMicros: number | null;
   /** Changes told while the end of the past was read, by delivery: they are in the queue as well. */
@@ -85,7 +85,7 @@ export class Watcher {
   }
 
   /** Puts an update into the queue if it is of interest; never waits. */
-  offer(told: Told): void {
+  offer(told: FeedUpdate): void {
     if (!this.#isLive || this.#closed || !matches(this.filter, told.update)) return;
     if (this.#dropped > 0 || this.#queue.length >= MAX_QUEUED_UPDATES) {
       // Everything before the horizon is in the queue or told: what is dropped from here on can be read again from there.
@@ -168,18 +168,18 @@ export class Watcher {
     this.#heartbeatDue = true;
   }
 
-  async *#tellPast(range: PastRange, onTold: (told: Told) => void): AsyncGenerator<FeedMessage, void> {
+  async *#tellPast(range: PastRange, onTold: (told: FeedUpdate) => void): AsyncGenerator<FeedMessage, void> {
     for await (const rows of this.#feed.readPast(range)) {
       for (const row of rows) {
         if (this.#closed) return;
-        const told = toTold(toUpdate(row));
+        const told = toFeedUpdate(toUpdate(row));
         onTold(told);
         if (matches(this.filter, told.update)) yield told;
       }
     }
   }
 
-  #wasReplayed({ update, micros }: Told): boolean {
+  #wasReplayed({ update, micros }: FeedUpdate): boolean {
     if (this.#replayed.size === 0) return false;
     const replayedMicros = this.#replayed.get(update.deliveryId);
     // The end of the queue, and not of the past: what they had in common is behind us.
@@ -193,7 +193,7 @@ export class Watcher {
   }
 }
 
-export function toTold(update: StatusUpdate): Told {
+export function toFeedUpdate(update: StatusUpdate): FeedUpdate {
   return { kind: 'update', cursor: updateCursor(update), micros: microsOf(update), update };
 }
 

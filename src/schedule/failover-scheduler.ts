@@ -3,20 +3,20 @@ import { pause } from '../lifecycle/pause.ts';
 import { explainRedisError, isRefusal } from '../persistence/redis-refusal.ts';
 import type { PostgresScheduler } from './postgres-scheduler.ts';
 import { LOOK_MS, type RedisPresence } from './redis-presence.ts';
-import { SHUT_MS, type RedisScheduler } from './redis-scheduler.ts';
+import { SUSPEND_MS, type RedisScheduler } from './redis-scheduler.ts';
 import type { Claim, ClaimRequest, Scheduled, Scheduler, Settlement } from './scheduler.ts';
-import { Untold } from './pending-sync.ts';
+import { PendingSync } from './pending-sync.ts';
 
 /** While Redis serves, it is asked this often whether it can still do all that is needed: within two seconds PostgreSQL takes over. */
 const WATCH_INTERVAL_MS = 1000;
 /** One failure may be a command that a broken connection took with it; two in a row are worth a question. A refusal is worth one at once. */
 const MAX_FAILURES = 2;
-/** After each answer, until it is asked again whether Redis is back; SHUT_MS counts on it. */
+/** After each answer, until it is asked again whether Redis is back; SUSPEND_MS counts on it. */
 const PROBE_INTERVAL_MS = 250;
 /** Before the second try of a claim that failed. */
 const RETRY_DELAY_MS = 50;
 /** Redis shut by others for longer than a return takes: one of them cannot come back, and all serve from PostgreSQL beside it. */
-const SHUT_OUT_MS = 2 * SHUT_MS;
+const LONG_SUSPENSION_MS = 2 * SUSPEND_MS;
 /** What is left of that time for a claim from PostgreSQL to begin. */
 const MIN_CLAIM_MS = 250;
 
@@ -63,7 +63,7 @@ export class FailoverScheduler implements Scheduler {
   #isReturning = false;
   /** Since when claims of this process have found Redis shut by others without a gap, and until when it is. */
   #shutOut: { readonly since: number; readonly until: number } | null = null;
-  readonly #untold: Untold;
+  readonly #pendingSync: PendingSync;
   /** Claims from PostgreSQL that are under way. */
   readonly #claiming = new Set<Promise<Claim>>();
   #failures = 0;
@@ -77,7 +77,7 @@ export class FailoverScheduler implements Scheduler {
 
   constructor(options: FailoverOptions) {
     this.#options = options;
-    this.#untold = new Untold(options.redis, (error) => options.onFailure?.(error));
+    this.#pendingSync = new PendingSync(options.redis, (error) => options.onFailure?.(error));
   }
 
   /** Whether PostgreSQL serves the schedule because Redis is away, is being filled, or is shut by a process that cannot come back. */
@@ -114,11 +114,11 @@ export class FailoverScheduler implements Scheduler {
     if (this.#awaySince === null) {
       const added = await this.#tryRedis(() => this.#options.redis.enqueue(items));
       if (added !== undefined) {
-        void this.#untold.tell();
+        void this.#pendingSync.tell();
         return added;
       }
     }
-    this.#untold.keepDue(items);
+    this.#pendingSync.addDue(items);
     return this.#options.postgres.enqueue(items);
   }
 
@@ -128,8 +128,8 @@ export class FailoverScheduler implements Scheduler {
     if (this.#awaySince === null) {
       const claim = await this.#tryRedis(() => this.#options.redis.claim(request));
       if (claim !== undefined) this.#claimedAt = performance.now();
-      if (claim?.shutForMs === Infinity) this.#leaveRedis('Redis has lost its keys');
-      else if (claim !== undefined) this.#noteShut(askedAt, claim.shutForMs);
+      if (claim?.suspendedForMs === Infinity) this.#leaveRedis('Redis has lost its keys');
+      else if (claim !== undefined) this.#noteShut(askedAt, claim.suspendedForMs);
       const shutOut = this.#shutOut;
       if (shutOut !== null && this.#isShutOut) return this.#claimRows(request, shutOut.since, () => shutOut.until);
       // Asked again before it may open: only so is a time in which it was shut throughout known to be one.
@@ -153,7 +153,7 @@ export class FailoverScheduler implements Scheduler {
 
   /** Never rejects: a lease that could not be ended runs out, and whoever takes the delivery then reads the row first. */
   async release(settlements: readonly Settlement[]): Promise<void> {
-    const inRows = settlements.filter(({ heldIn }) => heldIn === 'row');
+    const inRows = settlements.filter(({ leasedIn }) => leasedIn === 'row');
     if (inRows.length > 0) {
       try {
         await this.#options.postgres.release(inRows);
@@ -167,9 +167,9 @@ export class FailoverScheduler implements Scheduler {
 
   /** Never rejects, as `release`. */
   async settle(settlements: readonly Settlement[]): Promise<void> {
-    const inIndex = settlements.filter(({ heldIn }) => heldIn === 'index');
+    const inIndex = settlements.filter(({ leasedIn }) => leasedIn === 'index');
     // Redis does not know of holds in rows: what has come to an end needs nothing of it, and what is due again is new to it.
-    const dueAgain = settlements.filter(({ heldIn }) => heldIn === 'row').filter(isDueAgain);
+    const dueAgain = settlements.filter(({ leasedIn }) => leasedIn === 'row').filter(isDueAgain);
     // Nothing to tell asks nothing of Redis either, and must not count as its success.
     if (inIndex.length + dueAgain.length === 0) return;
     if (this.#awaySince === null) {
@@ -179,12 +179,12 @@ export class FailoverScheduler implements Scheduler {
         return true;
       });
       if (told !== undefined) {
-        void this.#untold.tell();
+        void this.#pendingSync.tell();
         return;
       }
     }
-    this.#untold.keepSettled(inIndex);
-    this.#untold.keepDue(dueAgain);
+    this.#pendingSync.addSettled(inIndex);
+    this.#pendingSync.addDue(dueAgain);
   }
 
   /**
@@ -206,19 +206,19 @@ export class FailoverScheduler implements Scheduler {
     return NOTHING;
   }
 
-  #noteShut(askedAt: number, shutForMs: number | null): void {
-    if (shutForMs === null) return;
+  #noteShut(askedAt: number, suspendedForMs: number | null): void {
+    if (suspendedForMs === null) return;
     const before = this.#shutOut;
     const nowMs = performance.now();
     // Somewhere between the question and now Redis looked: the time it was shut begins no earlier, and lasts no longer, than that.
     const since = before !== null && nowMs <= before.until ? before.since : nowMs;
-    this.#shutOut = shutForMs === 0 ? null : { since, until: askedAt + shutForMs };
+    this.#shutOut = suspendedForMs === 0 ? null : { since, until: askedAt + suspendedForMs };
   }
 
   get #isShutOut(): boolean {
     if (this.#shutOut === null) return false;
     const nowMs = performance.now();
-    return nowMs > this.#shutOut.since + SHUT_OUT_MS && nowMs < this.#shutOut.until;
+    return nowMs > this.#shutOut.since + LONG_SUSPENSION_MS && nowMs < this.#shutOut.until;
   }
 
   async #tryRedis<T>(call: () => Promise<T>): Promise<T | undefined> {
@@ -284,23 +284,23 @@ export class FailoverScheduler implements Scheduler {
     const { signal } = this.#stopping;
     const { redis, isWorker } = this.#options;
     const question = async (): Promise<void> => {
-      const answers = await Promise.allSettled([redis.checkWritable(), isWorker ? this.#shut() : null]);
+      const answers = await Promise.allSettled([redis.checkWritable(), isWorker ? this.#suspendClaims() : null]);
       // Of two errors that of the check, which names what is missing.
       for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
     };
     while (!signal.aborted && !(await this.#returnAfter(question))) await pause(PROBE_INTERVAL_MS, signal);
   }
 
-  async #shut(): Promise<void> {
+  async #suspendClaims(): Promise<void> {
     const sentAt = performance.now();
     let isAnswered = false;
     try {
-      await this.#options.redis.shut();
+      await this.#options.redis.suspendClaims();
       isAnswered = true;
     } finally {
       // The first time, or frozen since the last: others may have taken from Redis until now.
       if (sentAt > this.#shutUntil) this.#awaySince = performance.now();
-      if (isAnswered || this.#options.presence === undefined) this.#shutUntil = sentAt + SHUT_MS;
+      if (isAnswered || this.#options.presence === undefined) this.#shutUntil = sentAt + SUSPEND_MS;
     }
   }
 
@@ -310,7 +310,7 @@ export class FailoverScheduler implements Scheduler {
     try {
       const [, state] = await Promise.all([question(), redis.indexState()]);
       // Also while Redis is being filled: the pages already read do not hold what came meanwhile.
-      void this.#untold.tell();
+      void this.#pendingSync.tell();
       if (state !== 'complete' && state !== 'outdated') {
         this.#sayWhy(null);
         return false;
@@ -324,7 +324,7 @@ export class FailoverScheduler implements Scheduler {
     this.#failures = 0;
     this.#saidWhy.clear();
     this.#options.onDegraded(false, null);
-    void this.#reopen();
+    void this.#resumeClaims();
     return true;
   }
 
@@ -345,11 +345,11 @@ export class FailoverScheduler implements Scheduler {
     }
   }
 
-  async #reopen(): Promise<void> {
+  async #resumeClaims(): Promise<void> {
     await Promise.allSettled(this.#claiming);
     // If it fails, the time for which Redis is shut runs out.
     if (this.#awaySince === null)
-      await this.#options.redis.reopen().catch((error: unknown) => this.#options.onFailure?.(error));
+      await this.#options.redis.resumeClaims().catch((error: unknown) => this.#options.onFailure?.(error));
     for (const callback of this.#wakeCallbacks) callback();
   }
 }

@@ -3,11 +3,11 @@ import type { RedisScheduler } from './redis-scheduler.ts';
 import type { Scheduled, Settlement } from './scheduler.ts';
 
 /** A second at full speed, a megabyte. Of longer outages the reconciler knows, and goes through all rows. */
-const MAX_UNTOLD = 10_000;
+const MAX_PENDING = 10_000;
 /** Told at once, so that what was told is not told again when the next part fails. */
 const SLICE = 500;
 
-export class Untold {
+export class PendingSync {
   readonly #redis: RedisScheduler;
   readonly #onFailure: (error: unknown) => void;
   readonly #due = new Map<string, Scheduled>();
@@ -20,18 +20,18 @@ export class Untold {
     this.#onFailure = onFailure;
   }
 
-  keepDue(items: readonly Scheduled[]): void {
+  addDue(items: readonly Scheduled[]): void {
     for (const { deliveryId, webhookId, dueAtMs } of items) {
-      if (this.#size < MAX_UNTOLD) this.#due.set(deliveryId, { deliveryId, webhookId, dueAtMs });
+      if (this.#size < MAX_PENDING) this.#due.set(deliveryId, { deliveryId, webhookId, dueAtMs });
     }
   }
 
-  keepSettled(settlements: readonly Settlement[]): void {
-    for (const { deliveryId, webhookId, heldIn, token, dueAtMs } of settlements) {
-      if (this.#size >= MAX_UNTOLD) return;
+  addSettled(settlements: readonly Settlement[]): void {
+    for (const { deliveryId, webhookId, leasedIn, token, dueAtMs } of settlements) {
+      if (this.#size >= MAX_PENDING) return;
       // What has come to an end may be owed again by the time that this is told: as due, so that whoever takes it reads the row.
-      this.#settlements.set(`${deliveryId} ${token}`, { deliveryId, webhookId, heldIn, token, dueAtMs: dueAtMs ?? 0 });
-      if (dueAtMs !== null) this.keepDue([{ deliveryId, webhookId, dueAtMs }]);
+      this.#settlements.set(`${deliveryId} ${token}`, { deliveryId, webhookId, leasedIn, token, dueAtMs: dueAtMs ?? 0 });
+      if (dueAtMs !== null) this.addDue([{ deliveryId, webhookId, dueAtMs }]);
     }
   }
 

@@ -85,5 +85,5 @@ export class PostgresScheduler implements Scheduler {
 
 function toLeased(row: ClaimedRow, expiresAt: number): Leased {
   const { deliveryId, webhookId, leasedUntilMs, expirations } = row;
-  return { deliveryId, webhookId, heldIn: 'row', token: leasedUntilMs, expirations, expiresAt };
+  return { deliveryId, webhookId, leasedIn: 'row', token: leasedUntilMs, expirations, expiresAt };
 }

@@ -20,7 +20,7 @@ const enqueueScript = loadScript('enqueue-4');
 const claimScript = loadScript('claim-6');
 const settleScript = loadScript('settle-4');
 const rescueScript = loadScript('rescue-4');
-const shutScript = loadScript('suspend-6');
+const suspendScript = loadScript('suspend-6');
 const checkScript = loadScript('check-6');
 
 /** Leases looked at by one command when a process has died; in all there are some thousands. */
@@ -37,17 +37,17 @@ const OUTDATED = 'complete:outdated:';
  * For so long Redis gives nothing out after each question of a process that takes from PostgreSQL, unless that one opens it again. The
  * next follows 250 ms after the answer, which may take the 500 ms of a command's timeout; the rest is for processes that are late.
  */
-export const SHUT_MS = 2000;
+export const SUSPEND_MS = 2000;
 
 export interface RedisClaim extends Claim {
   /** For how many ms no shard gives anything out: 0 when one does, infinite when one was emptied, null when not all were asked. */
-  readonly shutForMs: number | null;
+  readonly suspendedForMs: number | null;
 }
 
 interface ShardClaim extends RedisClaim {
   readonly shard: Shard;
   readonly nextDueInMs: number;
-  readonly shutForMs: number;
+  readonly suspendedForMs: number;
 }
 
 /**
@@ -68,7 +68,7 @@ export interface RedisSchedulerOptions {
    */
   readonly now?: () => number;
   /** Hears of members that name no delivery, and were removed. */
-  readonly onJunk?: (count: number) => void;
+  readonly onUnknownMember?: (count: number) => void;
 }
 
 interface Shard {
@@ -80,7 +80,7 @@ interface Shard {
   readonly webhookPrefix: string;
   readonly suspectsKey: string;
   readonly epochKey: string;
-  readonly shutKey: string;
+  readonly suspendedKey: string;
   /** Where the last claim stopped, for want of room with everything it saw. */
   rank: number;
   takenSinceFirstRank: number;
@@ -94,7 +94,7 @@ export class RedisScheduler implements Scheduler {
   readonly #leaseMs: number;
   readonly #holder: () => number;
   readonly #now: () => number;
-  readonly #onJunk: (count: number) => void;
+  readonly #onUnknownMember: (count: number) => void;
   readonly #shards: readonly Shard[];
   readonly #channel: string;
   readonly #processId = randomUUID();
@@ -108,7 +108,7 @@ export class RedisScheduler implements Scheduler {
     this.#leaseMs = options.leaseMs;
     this.#holder = options.holder ?? (() => 0);
     this.#now = options.now ?? Date.now;
-    this.#onJunk = options.onJunk ?? (() => undefined);
+    this.#onUnknownMember = options.onUnknownMember ?? (() => undefined);
     this.#channel = `${options.keyPrefix}wh:wake`;
     this.#shards = Array.from({ length: options.shards }, (_, index) => {
       const prefix = `${options.keyPrefix}{wh:${index}}`;
@@ -120,7 +120,7 @@ export class RedisScheduler implements Scheduler {
         webhookPrefix: `${prefix}:ep:`,
         suspectsKey: suspects,
         epochKey: epoch,
-        shutKey: shut,
+        suspendedKey: shut,
         rank: 0,
         takenSinceFirstRank: 0,
         isLimited: false,
@@ -149,7 +149,7 @@ export class RedisScheduler implements Scheduler {
     const leased: Leased[] = [];
     const waits = new Map<Shard, number>();
     let isLimited = false;
-    let shutForMs = Infinity;
+    let suspendedForMs = Infinity;
     let isIncomplete = false;
     const room = new Map(request.room);
     let maxProbes = request.maxProbes ?? 0;
@@ -169,8 +169,8 @@ export class RedisScheduler implements Scheduler {
         waits.set(claim.shard, Math.min(waits.get(claim.shard) ?? Infinity, claim.nextDueInMs));
         leased.push(...claim.leased);
         isLimited ||= claim.isLimited;
-        shutForMs = Math.min(shutForMs, claim.shutForMs);
-        isIncomplete ||= claim.shutForMs === Infinity;
+        suspendedForMs = Math.min(suspendedForMs, claim.suspendedForMs);
+        isIncomplete ||= claim.suspendedForMs === Infinity;
         // A second round must not give a webhook more than one would.
         for (const { webhookId } of claim.leased) {
           room.set(webhookId, (room.get(webhookId) ?? request.perWebhook) - 1);
@@ -185,7 +185,7 @@ export class RedisScheduler implements Scheduler {
       leased,
       nextDueInMs: isWhole ? Math.min(...waits.values()) : 0,
       isLimited,
-      shutForMs: isIncomplete ? Infinity : isWhole || shutForMs === 0 ? shutForMs : null,
+      suspendedForMs: isIncomplete ? Infinity : isWhole || suspendedForMs === 0 ? suspendedForMs : null,
     };
   }
 
@@ -232,13 +232,13 @@ export class RedisScheduler implements Scheduler {
   }
 
   /**
-   * Says that this process takes from PostgreSQL: Redis gives nothing out for SHUT_MS, to anybody. Rejects as `checkWritable` does.
+   * Says that this process takes from PostgreSQL: Redis gives nothing out for SUSPEND_MS, to anybody. Rejects as `checkWritable` does.
    * Without it, one that is back already and one that does not know yet would give out the same deliveries.
    */
-  async shut(): Promise<void> {
+  async suspendClaims(): Promise<void> {
     await Promise.all(
       this.#shards.map(({ givingKeys, webhookPrefix }) =>
-        this.#redis.run(shutScript, givingKeys, [webhookPrefix, this.#processId, SHUT_MS]),
+        this.#redis.run(suspendScript, givingKeys, [webhookPrefix, this.#processId, SUSPEND_MS]),
       ),
     );
   }
@@ -251,8 +251,8 @@ export class RedisScheduler implements Scheduler {
   }
 
   /** Takes that back: every row that this process took is committed. Whom others shut it for still gets nothing. */
-  async reopen(): Promise<void> {
-    await Promise.all(this.#shards.map(({ shutKey }) => this.#redis.commands.zrem(shutKey, this.#processId)));
+  async resumeClaims(): Promise<void> {
+    await Promise.all(this.#shards.map(({ suspendedKey }) => this.#redis.commands.zrem(suspendedKey, this.#processId)));
   }
 
   /** Rejects while Redis is away. */
@@ -299,15 +299,15 @@ export class RedisScheduler implements Scheduler {
       ...room,
     ])) as ClaimReply;
     const [nextDueInMs, rank, junk, token, limited, probes] = reply;
-    const shutForMs = token > 0 ? 0 : nextDueInMs < 0 ? Infinity : nextDueInMs;
-    if (junk > 0) this.#onJunk(junk);
-    const leased = readGroups(reply, { heldIn: 'index', token, expiresAt }, probes);
+    const suspendedForMs = token > 0 ? 0 : nextDueInMs < 0 ? Infinity : nextDueInMs;
+    if (junk > 0) this.#onUnknownMember(junk);
+    const leased = readGroups(reply, { leasedIn: 'index', token, expiresAt }, probes);
     shard.takenSinceFirstRank = (startRank === 0 ? 0 : shard.takenSinceFirstRank) + leased.length;
     shard.isLimited = limited === 1 || (startRank > 0 && shard.isLimited);
     shard.rank = rank;
     // A walk that began in the middle and came to the end says nothing of those before, unless it took nothing of anybody.
     const isPartial = startRank > 0 && rank === 0 && shard.takenSinceFirstRank > 0;
-    return { shard, leased, nextDueInMs: isPartial ? 0 : Math.max(nextDueInMs, 0), isLimited: shard.isLimited, shutForMs };
+    return { shard, leased, nextDueInMs: isPartial ? 0 : Math.max(nextDueInMs, 0), isLimited: shard.isLimited, suspendedForMs };
   }
 
   /** Runs a script over groups of one webhook; it replies with a count, and with 1 when a sleeper should wake. Answers the counts' sum. */
@@ -408,7 +408,7 @@ function lastTold(group: readonly Told[]): number | '' {
 }
 
 /** @param probes so many at the end are probes, of one delivery each */
-function readGroups(reply: ClaimReply, lease: Pick<Leased, 'heldIn' | 'token' | 'expiresAt'>, probes: number): Leased[] {
+function readGroups(reply: ClaimReply, lease: Pick<Leased, 'leasedIn' | 'token' | 'expiresAt'>, probes: number): Leased[] {
   const leased: Leased[] = [];
   const firstProbe = reply.length - probes * PROBE_LENGTH;
   let at = 6;

@@ -20,13 +20,13 @@ export type LeftAloneUntilMs = number | undefined;
  * Where a hold is written: in the delivery's own row, as for all that was committed to be tried at once or claimed from PostgreSQL, or in
  * the index, as for what was claimed from Redis.
  */
-export type HeldIn = 'row' | 'index';
+export type LeaseStore = 'row' | 'index';
 
 /** A delivery held by this process until the lease ends. Nobody else gets it before. */
 export interface Leased {
   readonly deliveryId: string;
   readonly webhookId: string;
-  readonly heldIn: HeldIn;
+  readonly leasedIn: LeaseStore;
   /** Proves the hold: a settlement counts only with the token of the present lease. */
   readonly token: number;
   /** How often the delivery was held before by a process that never came back. */
@@ -41,7 +41,7 @@ export interface Leased {
 export interface Settlement {
   readonly deliveryId: string;
   readonly webhookId: string;
-  readonly heldIn: HeldIn;
+  readonly leasedIn: LeaseStore;
   readonly token: number;
   /** Null: it has come to an end. Else when it may be taken again, by PostgreSQL's clock in milliseconds since 1970. */
   readonly dueAtMs: number | null;

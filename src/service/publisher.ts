@@ -1,13 +1,13 @@
 // The publisher: gathers the events of all doors into group commits and answers each once it is on disk.
 import type { Pool } from 'pg';
 import { ServiceError } from '../domain/errors.ts';
-import { Waits } from '../lifecycle/timeout-set.ts';
+import { TimeoutSet } from '../lifecycle/timeout-set.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
 import { countSubscribers } from '../persistence/queries/count-subscribers.ts';
 import { findIdempotentEvents } from '../persistence/queries/find-idempotent-events.ts';
 import {
   insertEvents,
-  type BirthHold,
+  type InsertLeaseRequest,
   type EventRow,
   type InsertedEvents,
   type OwedDelivery,
@@ -58,14 +58,14 @@ export interface PublisherOptions {
   readonly pool: Pool;
   readonly telemetry: Telemetry;
   /** Asked before each commit: what of it this process is going to try at once; null: nothing. */
-  readonly holdAtBirth: (events: readonly EventRow[]) => BirthHold | null;
+  readonly insertLeaseFor: (events: readonly EventRow[]) => InsertLeaseRequest | null;
   readonly onCommitted: (commit: Commit) => void;
 }
 
 export class Publisher {
   readonly #options: PublisherOptions;
   /** Calls that wait for their commit. It may still come later: that is what idempotency keys are for. */
-  readonly #waits = new Waits<(reason: ServiceError) => void>(MAX_WAIT_MS, (reject) =>
+  readonly #waits = new TimeoutSet<(reason: ServiceError) => void>(MAX_WAIT_MS, (reject) =>
     reject(storeUnavailable(new Error('the commit takes too long'))),
   );
   readonly #commits: GroupCommit<EventRow, Published | ServiceError>;
@@ -141,7 +141,7 @@ export class Publisher {
   async #write(events: readonly EventRow[]): Promise<(Published | ServiceError)[]> {
     const startedAtMs = Date.now();
     const { firsts, repeats } = splitRepeats(events);
-    const hold = this.#options.holdAtBirth(firsts);
+    const hold = this.#options.insertLeaseFor(firsts);
     // Before the server looks at its clock: this side must never believe in a lease longer than the row does.
     const expiresAt = performance.now() + (hold?.leaseMs ?? 0);
     const written = await insertEvents(this.#options.pool, firsts, hold);
@@ -181,8 +181,8 @@ export class Publisher {
       endedAtMs,
     );
     if (deliveries === 0) return;
-    const { createdAtMs, heldUntilMs } = written;
-    const hold = heldUntilMs === null ? null : { untilMs: heldUntilMs, expiresAt };
+    const { createdAtMs, leasedUntilMs } = written;
+    const hold = leasedUntilMs === null ? null : { untilMs: leasedUntilMs, expiresAt };
     this.#options.onCommitted({ events: committed, createdAtMs, hold });
   }
 

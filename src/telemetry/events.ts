@@ -143,7 +143,7 @@ export function createEvents(log: Logger, metrics: Metrics) {
       log.warn({ count: n }, 'deliveries missing from the schedule were put back');
     },
 
-    junkRemoved(n: number): void {
+    unknownMembersRemoved(n: number): void {
       if (n === 0) return;
       metrics.count('queue_junk_total', n);
       log.warn({ count: n }, 'members of the schedule that name no delivery were removed');

@@ -17,7 +17,7 @@ const looks: readonly Look[] = [
 interface Stop {
   readonly name: string;
   readonly path: (scene: Scene) => string;
-  /** Waits until the page has what it came for. */
+  /** TimeoutSet until the page has what it came for. */
   readonly ready: (page: Page) => Promise<void>;
 }
 

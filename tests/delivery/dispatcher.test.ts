@@ -27,7 +27,7 @@ test('however many leases run out while they wait, they are ended a few hundred 
   const target = {
     id: '',
     userId: 'alice',
-    isOpen: true,
+    isDeliverable: true,
     rateLimit: 0,
     policy: { maxRetries: 1, retryDelayMs: 1, timeoutMs: 10_000 },
   };
@@ -58,7 +58,7 @@ test('however many leases run out while they wait, they are ended a few hundred 
     webhookId: `webhook_${n % WEBHOOKS}`,
     userId: 'alice',
     revision: 1,
-    isHeld: true,
+    isLeased: true,
   }));
   await dispatcher.accept({
     events: [{ event, owed }],
@@ -77,7 +77,7 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
   const target = {
     id: 'webhook_1',
     userId: 'alice',
-    isOpen: true,
+    isDeliverable: true,
     rateLimit: 5,
     policy: { maxRetries: 1, retryDelayMs: 1, timeoutMs: 10_000 },
   };
@@ -119,7 +119,7 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
     webhookId: 'webhook_1',
     userId: 'alice',
     revision: 1,
-    isHeld: true,
+    isLeased: true,
   }));
   const hold = { untilMs: 0, expiresAt: performance.now() + 45_000 };
   await dispatcher.accept({ events: [{ event, owed }], createdAtMs: 0, hold });

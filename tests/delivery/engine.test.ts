@@ -153,12 +153,12 @@ describe.each([
     receiver.script('/slow', { status: 200, delayMs: 1000 });
     const { id, user } = await webhookOf('/slow');
     await publishTo(user);
-    const { rows } = await service.database.pool.query<{ status: string; isHeld: boolean; isScheduled: boolean }>(
-      `select status, leased_until > now() as "isHeld", next_attempt_at is not null as "isScheduled"
+    const { rows } = await service.database.pool.query<{ status: string; isLeased: boolean; isScheduled: boolean }>(
+      `select status, leased_until > now() as "isLeased", next_attempt_at is not null as "isScheduled"
        from deliveries where webhook_id = $1`,
       [id],
     );
-    expect(rows).toEqual([{ status: 'pending', isHeld: true, isScheduled: false }]);
+    expect(rows).toEqual([{ status: 'pending', isLeased: true, isScheduled: false }]);
     await eventually(async () => (await statusesOf(id))[0] === 'delivered', { deadlineMs: DEADLINE_MS });
   });
 

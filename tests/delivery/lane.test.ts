@@ -125,7 +125,7 @@ describe('a lane', () => {
     const lane = laneWith(0);
     lane.ratePerSecond = 5;
     lane.learn(null, 1, 0);
-    expect([lane.room(0), lane.directPlaces(0), lane.isIdle(0)]).toEqual([5, 2, false]);
+    expect([lane.room(0), lane.freeForInserts(0), lane.isIdle(0)]).toEqual([5, 2, false]);
   });
 
   test('fetches ahead what its receiver answers in five seconds, or may be taken to, and no more than so many', () => {
@@ -138,7 +138,7 @@ describe('a lane', () => {
     expect(answersIn(500)).toBe(10 * MAX_IN_FLIGHT);
     expect(answersIn(12_000)).toBe(2);
     expect(laneWith(0).room(0)).toBe(MAX_IN_FLIGHT);
-    expect(laneWith(0).directPlaces(0)).toBe(Math.floor(answersIn(300) / 2));
+    expect(laneWith(0).freeForInserts(0)).toBe(Math.floor(answersIn(300) / 2));
     // A third of a short lease.
     const hurried = new Lane('a', new UserLanes('alice'), MAX_IN_FLIGHT, 3000);
     learn(hurried, 64 * MAX_IN_FLIGHT, 500);

@@ -44,7 +44,7 @@ function makeFast(lanes: Lanes, webhookIds: readonly string[], now = NOW): void 
 
 test('a lane whose half is filled straight from commits is no longer open to them, and is again once it has room', () => {
   const lanes = lanesOf(64);
-  const half = new Lane('a', new UserLanes('a'), 16, 45_000).directPlaces(NOW);
+  const half = new Lane('a', new UserLanes('a'), 16, 45_000).freeForInserts(NOW);
   pushAll(lanes, [...many(half, 'a'), ...many(half - 1, 'b')]);
   expect(lanes.crowded(NOW)).toEqual({ webhookIds: ['a'], userIds: [] });
   const next = lanes.next(NOW, () => undefined);
@@ -96,8 +96,8 @@ test('a lane that is forgotten is forgotten whole, also where nobody asks who is
 test('however many wait straight from commits, as many may be claimed', () => {
   const lanes = lanesOf(8);
   const before = lanes.claimable(NOW);
-  for (let n = 0; n < 1000 && lanes.isOpenToCommits(NOW); n += 1) pushAll(lanes, many(8, `webhook_${n}`));
-  expect(lanes.isOpenToCommits(NOW)).toBe(false);
+  for (let n = 0; n < 1000 && lanes.takesInserts(NOW); n += 1) pushAll(lanes, many(8, `webhook_${n}`));
+  expect(lanes.takesInserts(NOW)).toBe(false);
   expect(lanes.claimable(NOW)).toBe(before);
 });
 
@@ -105,7 +105,7 @@ test('a flood straight from commits waits here for seconds at the pace of sendin
   const lanes = lanesOf(8);
   const fill = (): number => {
     let taken = 0;
-    for (; lanes.isOpenToCommits(NOW); taken += 1) pushAll(lanes, many(1, `webhook_${taken % 50}`));
+    for (; lanes.takesInserts(NOW); taken += 1) pushAll(lanes, many(1, `webhook_${taken % 50}`));
     return taken;
   };
   expect(fill()).toBe(128);
@@ -119,15 +119,15 @@ test('a flood straight from commits waits here for seconds at the pace of sendin
 
 test('large payloads straight from commits leave memory for those that are claimed', () => {
   const lanes = lanesOf(1000, 1000);
-  for (let n = 0; n < 1000 && lanes.isOpenToCommits(NOW); n += 1) pushAll(lanes, many(1, 'a', { data: 'x'.repeat(MEGABYTE) }));
-  expect(lanes.isOpenToCommits(NOW)).toBe(false);
+  for (let n = 0; n < 1000 && lanes.takesInserts(NOW); n += 1) pushAll(lanes, many(1, 'a', { data: 'x'.repeat(MEGABYTE) }));
+  expect(lanes.takesInserts(NOW)).toBe(false);
   expect(lanes.claimable(NOW)).toBeGreaterThan(0);
 });
 
 test('after everything was sent or taken out nothing is counted any more', () => {
   const lanes = lanesOf(16);
   makeFast(lanes, ['u.b']);
-  pushAll(lanes, [...many(8, 'u.a'), ...many(100, 'u.b', { isDirect: false })]);
+  pushAll(lanes, [...many(8, 'u.a'), ...many(100, 'u.b', { isInserted: false })]);
   expect(lanes.claimable(NOW)).toBe(0);
   const started = startAll(lanes);
   endAll(lanes, started.slice(2), NOW);
@@ -146,10 +146,10 @@ test('behind requests that do not end nothing is fetched ahead; behind those tha
   expect(started).toHaveLength(4);
   lanes.clearAll();
   expect(lanes.claimable(NOW)).toBe(0);
-  expect(lanes.isOpenToCommits(NOW)).toBe(false);
+  expect(lanes.takesInserts(NOW)).toBe(false);
   for (const one of started.slice(0, 2)) lanes.finished(one, NOW);
   expect(lanes.claimable(NOW)).toBe(4);
-  expect(lanes.isOpenToCommits(NOW)).toBe(true);
+  expect(lanes.takesInserts(NOW)).toBe(true);
   expect(lanes.claimable(NOW + 1000)).toBe(2);
 });
 
@@ -202,19 +202,19 @@ describe('with 512 places', () => {
 
   test('what is claimed beyond the share of such a user goes back, and is not claimed again', () => {
     const lanes = lanesOf(PLACES);
-    const claimed = crowdOf('slow', { isDirect: false }).slice(0, 500);
+    const claimed = crowdOf('slow', { isInserted: false }).slice(0, 500);
     expect(pushAll(lanes, claimed)).toHaveLength(500 - PLACES / 4);
     startAll(lanes);
     const room = lanes.room(NOW);
     expect(new Set(claimed.map(({ webhookId }) => webhookId))).toEqual(new Set(room.keys()));
     expect(new Set(room.values())).toEqual(new Set([0]));
     expect(lanes.claimable(NOW)).toBe((PLACES * 3) / 4);
-    expect(pushAll(lanes, many(16, 'healthy.a', { isDirect: false }))).toEqual([]);
+    expect(pushAll(lanes, many(16, 'healthy.a', { isInserted: false }))).toEqual([]);
   });
 
   test('a user who had no room for claims has some again once requests have ended', () => {
     const lanes = lanesOf(PLACES);
-    pushAll(lanes, crowdOf('slow', { isDirect: false }));
+    pushAll(lanes, crowdOf('slow', { isInserted: false }));
     const started = startAll(lanes);
     lanes.room(NOW);
     const [first, ...others] = started;
@@ -233,7 +233,7 @@ describe('with 512 places', () => {
       lanes,
       Array.from({ length: 100 }, (_, n) => `fast.${n}`),
     );
-    expect(pushAll(lanes, crowdOf('fast', { isDirect: false }).slice(0, 1000))).toEqual([]);
+    expect(pushAll(lanes, crowdOf('fast', { isInserted: false }).slice(0, 1000))).toEqual([]);
     startAll(lanes);
     expect(lanes.overShare(NOW)).toEqual([]);
     expect(lanes.claimable(NOW)).toBe(0);
@@ -247,17 +247,17 @@ describe('with 512 places', () => {
     endAll(lanes, startAll(lanes), NOW + TIMEOUT_MS, 'timeout');
     startAll(lanes, NOW + TIMEOUT_MS);
     pushAll(lanes, crowdOf('slow'), NOW + TIMEOUT_MS);
-    expect(lanes.isOpenToCommits(NOW + TIMEOUT_MS)).toBe(true);
+    expect(lanes.takesInserts(NOW + TIMEOUT_MS)).toBe(true);
     expect(lanes.crowded(NOW + TIMEOUT_MS)).toEqual({ webhookIds: [], userIds: ['slow'] });
   });
 
   test('large payloads for receivers that hang leave three quarters of the memory to others', () => {
     const lanes = lanesOf(PLACES);
-    const large = { isDirect: false, data: 'x'.repeat(MEGABYTE) };
+    const large = { isInserted: false, data: 'x'.repeat(MEGABYTE) };
     expect(pushAll(lanes, crowdOf('slow', large)).length).toBeGreaterThan(0);
     startAll(lanes);
     expect(lanes.claimable(NOW)).toBeGreaterThan(64);
-    expect(lanes.isOpenToCommits(NOW)).toBe(true);
+    expect(lanes.takesInserts(NOW)).toBe(true);
     expect(pushAll(lanes, many(8, 'healthy.a', large))).toEqual([]);
   });
 
@@ -274,8 +274,8 @@ describe('with 512 places', () => {
 
 describe('receivers that are away', () => {
   const probeOf = (webhookId: string): Task => {
-    const task = taskOf(webhookId, 0, { isDirect: false });
-    return { ...task, lease: { ...task.lease, heldIn: 'index', isProbe: true } };
+    const task = taskOf(webhookId, 0, { isInserted: false });
+    return { ...task, lease: { ...task.lease, leasedIn: 'index', isProbe: true } };
   };
 
   test('are no part of what a claim is told, however many', () => {
@@ -371,7 +371,7 @@ describe('a flood for one webhook', () => {
       endAll(lanes, startAll(lanes, NOW - ms), NOW);
       let held = 0;
       for (; lanes.crowded(NOW).webhookIds.length === 0; held += 100) pushAll(lanes, many(100, 'u.a'));
-      expect(lanes.isOpenToCommits(NOW)).toBe(true);
+      expect(lanes.takesInserts(NOW)).toBe(true);
       return held;
     };
     // Half of what it responds to in five seconds, sixteen at a time.

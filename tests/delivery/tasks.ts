@@ -4,7 +4,7 @@ import type { Task } from '../../src/delivery/task.ts';
 export function taskOf(webhookId: string, number: number, own: Partial<Task> = {}): Task {
   const deliveryId = `delivery_${number}`;
   return {
-    lease: { deliveryId, webhookId, heldIn: 'row', token: 1, expirations: 0, expiresAt: 0 },
+    lease: { deliveryId, webhookId, leasedIn: 'row', token: 1, expirations: 0, expiresAt: 0 },
     deliveryId,
     webhookId,
     revision: 1,
@@ -16,7 +16,7 @@ export function taskOf(webhookId: string, number: number, own: Partial<Task> = {
     createdAtMs: 0,
     attemptCount: 0,
     retriesUsed: 0,
-    isDirect: true,
+    isInserted: true,
     trigger: 'automatic',
     ...own,
   };

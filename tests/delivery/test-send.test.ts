@@ -93,7 +93,7 @@ function targetOf(timeoutMs: number): Target {
     policy: { maxRetries: 3, retryDelayMs: 1000, timeoutMs },
     rateLimit: 0,
     revision: 1,
-    isOpen: true,
+    isDeliverable: true,
     fault: null,
     lacksKey: false,
   };

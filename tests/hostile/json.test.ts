@@ -1,11 +1,11 @@
-// Everything that strangers may write, through every door: never our fault, never half taken, and what is taken arrives as it was sent.
+// Everything that strangers may write, through every protocol: never our fault, never half taken, and what is taken arrives as it was sent.
 import fc from 'fast-check';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
 import { restClient, type Rest } from '../fixtures/rest.ts';
-import { openDoors, structOf, type Answer, type Doors } from './doors.ts';
+import { openProtocols, structOf, type Answer, type Listeners } from './protocols.ts';
 import { naughtyStrings, ownValues, parsingSet, type Input } from './inputs.ts';
 
 const PATIENCE_MS = 240_000;
@@ -16,7 +16,7 @@ const DEVELOPERS = 16;
 
 let service: TestApp;
 let receiver: Receiver;
-let doors: Doors;
+let protocols: Listeners;
 let secret: string;
 let alice: Rest;
 /** Those who create webhooks, by user id. */
@@ -35,13 +35,13 @@ beforeAll(async () => {
     developers.set(`developer-${index}`, restClient(service.http, token));
   }
   const publisher = await service.token('order-service', 'service');
-  doors = await openDoors(service.http, service.grpc, { publisher, developers: tokens });
+  protocols = await openProtocols(service.http, service.grpc, { publisher, developers: tokens });
   alice = restClient(service.http, await service.token('alice'));
   const { body } = await alice('POST', '/api/v1/webhooks', { url: receiver.url('/alice'), events: ['order.created'] });
   secret = body.secret as string;
 }, PATIENCE_MS);
 afterAll(async () => {
-  doors.close();
+  protocols.close();
   await service.close();
   await receiver.close();
 });
@@ -56,7 +56,7 @@ describe('publishing', () => {
     'every file of JSONTestSuite, as a value of the payload',
     async () => {
       const own = ownValues.map((text, index): Input => ({ name: `i_own_${index}`, bytes: Buffer.from(text) }));
-      await eachDoor([...parsingSet, ...own], async (send, { name, bytes }) => {
+      await eachProtocol([...parsingSet, ...own], async (send, { name, bytes }) => {
         const value = Buffer.concat([Buffer.from('{"value":'), bytes, Buffer.from('}')]);
         const expected = canonical(value);
         // Our reading of JSON is the suite's.
@@ -71,7 +71,7 @@ describe('publishing', () => {
   test(
     'every file of JSONTestSuite, as the payload itself',
     async () => {
-      await eachDoor(parsingSet, async (send, { name, bytes }) => {
+      await eachProtocol(parsingSet, async (send, { name, bytes }) => {
         await publishes(name, send(bytes), wouldChange(name, bytes) ? null : canonical(bytes));
       });
     },
@@ -81,7 +81,7 @@ describe('publishing', () => {
   test(
     'every naughty string, as key and value of the payload',
     async () => {
-      await eachDoor(
+      await eachProtocol(
         naughtyStrings.map((text) => ({ name: text, bytes: Buffer.from(JSON.stringify({ [text]: text })) })),
         async (send, { name, bytes }) => publishes(name, send(bytes), canonical(bytes)),
       );
@@ -95,7 +95,7 @@ describe('publishing', () => {
       await counted('gRPC Struct', async () => {
         await inParallel(naughtyStrings, async (text) => {
           const value = { [text]: [text] };
-          await publishes(text, doors.publishStruct(structOf(value)), canonical(Buffer.from(JSON.stringify(value))));
+          await publishes(text, protocols.publishStruct(structOf(value)), canonical(Buffer.from(JSON.stringify(value))));
         });
         await inParallel(parsingSet, async ({ name, bytes }) => {
           // What is no JSON has no Struct; but its bytes can stand where text should.
@@ -105,10 +105,10 @@ describe('publishing', () => {
           const asText = json === undefined ? parsedText(bytes) : json;
           const expected = isText && isWellFormed(asText) ? canonical(Buffer.from(JSON.stringify({ value: asText }))) : null;
           // JSON writes Infinity as null; the Struct carries it as it is.
-          await publishes(name, doors.publishStruct(structOf(value)), holdsInfinity(json) ? null : expected);
+          await publishes(name, protocols.publishStruct(structOf(value)), holdsInfinity(json) ? null : expected);
         });
         for (const number of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
-          await publishes(String(number), doors.publishStruct(structOf({ value: number })), null);
+          await publishes(String(number), protocols.publishStruct(structOf({ value: number })), null);
         }
       });
     },
@@ -119,8 +119,8 @@ describe('publishing', () => {
     'any JSON that a program can make',
     async () => {
       const anything = fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue({ maxDepth: 6 }), { maxKeys: 5 });
-      for (const [door, send] of Object.entries(doors.publish)) {
-        await counted(`${door}, generated`, () =>
+      for (const [protocol, send] of Object.entries(protocols.publish)) {
+        await counted(`${protocol}, generated`, () =>
           fc.assert(
             fc.asyncProperty(anything, async (data) => {
               const bytes = Buffer.from(JSON.stringify(data));
@@ -176,10 +176,10 @@ describe('any bytes as the whole body', () => {
     'every file of JSONTestSuite and anything at all is refused as the caller’s mistake',
     async () => {
       const before = await rowCounts();
-      for (const [door, send] of Object.entries(doors.whole)) {
+      for (const [protocol, send] of Object.entries(protocols.whole)) {
         await inParallel(parsingSet, async ({ name, bytes }) => {
           const answer = await send(bytes);
-          expect([door, name, answer.accepted, isOurFault(answer)]).toEqual([door, name, false, false]);
+          expect([protocol, name, answer.accepted, isOurFault(answer)]).toEqual([protocol, name, false, false]);
         });
         await fc.assert(
           fc.asyncProperty(fc.oneof(fc.uint8Array({ maxLength: 300 }), brokenRequest), async (bytes) => {
@@ -205,16 +205,16 @@ describe('creating a webhook', () => {
       ];
       const before = (await rowCounts()).webhooks;
       const made = new Map<string, string>();
-      for (const [door, send] of Object.entries(doors.create)) {
+      for (const [protocol, send] of Object.entries(protocols.create)) {
         await inParallel(inputs, async ({ name, bytes }) => {
           // Over gRPC the bytes are the text; elsewhere they are its JSON.
-          const text = door === 'gRPC' ? parsedText(bytes) : parsed(bytes);
+          const text = protocol === 'gRPC' ? parsedText(bytes) : parsed(bytes);
           // A null is a field that is not given, as protobuf's JSON has it; REST wants no guessing.
-          const isNull = text === null && door === 'Connect JSON';
+          const isNull = text === null && protocol === 'Connect JSON';
           const isText =
             typeof text === 'string' && isWellFormed(text) && !text.includes('\0') && Array.from(text).length <= 1000;
           const answer = await send(bytes);
-          expect([door, name, isOurFault(answer), answer.accepted]).toEqual([door, name, false, isText || isNull]);
+          expect([protocol, name, isOurFault(answer), answer.accepted]).toEqual([protocol, name, false, isText || isNull]);
           if (answer.accepted) made.set(answer.id, isNull ? '' : String(text));
         });
       }
@@ -310,18 +310,21 @@ function isOurFault({ status, code }: Answer): boolean {
   return OUR_FAULT.has(code) || status >= 500;
 }
 
-async function eachDoor(inputs: readonly Input[], task: (send: Doors['publish'][string], input: Input) => Promise<void>) {
-  for (const [door, send] of Object.entries(doors.publish)) {
-    await counted(door, () => inParallel(inputs, (input) => task(send, input)));
+async function eachProtocol(
+  inputs: readonly Input[],
+  task: (send: Listeners['publish'][string], input: Input) => Promise<void>,
+) {
+  for (const [protocol, send] of Object.entries(protocols.publish)) {
+    await counted(protocol, () => inParallel(inputs, (input) => task(send, input)));
   }
 }
 
 /** Rows are written for what is accepted, and for nothing else. */
-async function counted(door: string, task: () => Promise<unknown>): Promise<void> {
+async function counted(protocol: string, task: () => Promise<unknown>): Promise<void> {
   const before = accepted.size;
   await task();
   expect((await rowCounts()).events).toBe(accepted.size);
-  counts[door] = (counts[door] ?? 0) + accepted.size - before;
+  counts[protocol] = (counts[protocol] ?? 0) + accepted.size - before;
 }
 
 async function inParallel<T>(items: readonly T[], task: (item: T) => Promise<void>): Promise<void> {

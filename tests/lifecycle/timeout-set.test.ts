@@ -1,15 +1,15 @@
-// Waits of one length: told in order and once, and at no cost while nobody waits.
+// TimeoutSet of one length: told in order and once, and at no cost while nobody waits.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Waits } from '../../src/lifecycle/timeout-set.ts';
+import { TimeoutSet } from '../../src/lifecycle/timeout-set.ts';
 
 const LATE_MS = 250;
 
 let over: object[];
-let waits: Waits<object>;
+let waits: TimeoutSet<object>;
 beforeEach(() => {
   vi.useFakeTimers();
   over = [];
-  waits = new Waits(1000, (waiter) => over.push(waiter));
+  waits = new TimeoutSet(1000, (waiter) => over.push(waiter));
 });
 afterEach(() => void vi.useRealTimers());
 
@@ -61,7 +61,7 @@ test('nothing is looked at while nobody waits, and again when somebody does', ()
 
 test('what is told may begin another wait', () => {
   let told = 0;
-  const again: Waits<object> = new Waits(1000, (waiter) => {
+  const again: TimeoutSet<object> = new TimeoutSet(1000, (waiter) => {
     told += 1;
     if (told < 3) again.begin(waiter);
   });

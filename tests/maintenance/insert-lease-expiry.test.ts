@@ -1,7 +1,7 @@
-// Adoption: what a process held from birth and never finished comes back, from whichever store has the schedule.
+// InsertLeaseExpiry: what a process held from birth and never finished comes back, from whichever store has the schedule.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newId } from '../../src/domain/ids.ts';
-import { Adoption } from '../../src/maintenance/insert-lease-expiry.ts';
+import { InsertLeaseExpiry } from '../../src/maintenance/insert-lease-expiry.ts';
 import { PostgresScheduler } from '../../src/schedule/postgres-scheduler.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
@@ -11,7 +11,7 @@ const LEASE_MS = 5000;
 let database: TestDatabase;
 beforeAll(async () => {
   database = await createTestDatabase();
-  await database.pool.query(`update adoption set adopted_below = id_floor('delivery', now() - interval '1 hour')`);
+  await database.pool.query(`update insertLeaseExpiry set adopted_below = id_floor('delivery', now() - interval '1 hour')`);
 });
 afterAll(() => database.drop());
 
@@ -28,7 +28,7 @@ test('the leader schedules it, wakes who sends, and the lost try is counted', as
   let isLeading = false;
   const adopted: number[] = [];
   const errors: unknown[] = [];
-  const adoption = new Adoption({
+  const insertLeaseExpiry = new InsertLeaseExpiry({
     pool: database.pool,
     scheduler,
     isLeading: () => isLeading,
@@ -37,15 +37,15 @@ test('the leader schedules it, wakes who sends, and the lost try is counted', as
     now: Date.now,
     onBroughtForward: () => undefined,
     onOldTransaction: () => undefined,
-    onAdopted: (count) => adopted.push(count),
+    onScheduled: (count) => adopted.push(count),
     onError: (error) => errors.push(error),
   });
-  await adoption.start();
+  await insertLeaseExpiry.start();
   const request = { max: 10, perWebhook: 10, room: new Map<string, number>() };
   expect((await scheduler.claim(request)).leased).toEqual([]);
   isLeading = true;
-  await eventually(() => adopted.length > 0, { what: 'the adoption' });
+  await eventually(() => adopted.length > 0, { what: 'the insertLeaseExpiry' });
   expect((await scheduler.claim(request)).leased).toMatchObject([{ deliveryId: id, expirations: 1 }]);
-  await adoption.drain();
+  await insertLeaseExpiry.drain();
   expect({ adopted, wakeups, errors }).toEqual({ adopted: [1], wakeups: 1, errors: [] });
 });

@@ -98,7 +98,7 @@ async function publish(count: number, holder: Holder): Promise<string[]> {
     leaseMs: LEASE_MS,
     holder: holder.number,
     events: events.map(() => true),
-    exceptWebhookIds: [],
+    fullWebhookIds: [],
     exceptUserIds: [],
   };
   const { owed } = await insertEvents(pool, events, hold);

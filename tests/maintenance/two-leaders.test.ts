@@ -1,7 +1,7 @@
 // Two processes that both believe to lead, for the moments in which a lost leadership is not noticed: nothing they do at once is unsafe.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { idFloor, newId } from '../../src/domain/ids.ts';
-import { Adoption } from '../../src/maintenance/insert-lease-expiry.ts';
+import { InsertLeaseExpiry } from '../../src/maintenance/insert-lease-expiry.ts';
 import { Housekeeper } from '../../src/maintenance/housekeeper.ts';
 import { partitionDays } from '../../src/maintenance/partitions.ts';
 import { Reconciler } from '../../src/maintenance/reconciler.ts';
@@ -57,14 +57,14 @@ async function startLeader(counts: { adopted: number; cancelled: number; errors:
       log: silentLogger,
       endWaiting: (webhookId) => closing.endWaiting(webhookId),
     }),
-    new Adoption({
+    new InsertLeaseExpiry({
       pool,
       scheduler: index,
       isLeading,
       intervalMs: 10,
       leaseMs: LEASE_MS,
       now: Date.now,
-      onAdopted: (count) => (counts.adopted += count),
+      onScheduled: (count) => (counts.adopted += count),
       onBroughtForward: () => undefined,
       onOldTransaction: () => undefined,
       onError,
@@ -99,11 +99,11 @@ async function insert(count: number, madeAtMs: number, webhookId: string, column
   );
 }
 
-test('adoption, reconciling, partitions, retention and cancelling lose nothing, repeat nothing and drop nothing that is owed', async () => {
+test('insertLeaseExpiry, reconciling, partitions, retention and cancelling lose nothing, repeat nothing and drop nothing that is owed', async () => {
   const nowMs = Date.now();
   const [open, closed, old] = [newWebhookId(), newWebhookId(), newWebhookId()];
   await database.pool.query(`select ensure_partitions((now() at time zone 'utc')::date - 40, 2)`);
-  await database.pool.query('update adoption set adopted_below = $1', [idFloor('delivery', nowMs - 3_600_000)]);
+  await database.pool.query('update insertLeaseExpiry set adopted_below = $1', [idFloor('delivery', nowMs - 3_600_000)]);
   await database.pool.query(
     `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint, is_active)
      values ($1, 'alice', 'https://example.com/', '["order.created"]', 's', 'h', false)`,
@@ -134,7 +134,10 @@ test('adoption, reconciling, partitions, retention and cancelling lose nothing, 
       redis.close();
     }
   };
-  await eventually(() => counts.adopted >= HELD && counts.cancelled >= WAITING, { what: 'adoption', deadlineMs: 30_000 });
+  await eventually(() => counts.adopted >= HELD && counts.cancelled >= WAITING, {
+    what: 'insertLeaseExpiry',
+    deadlineMs: 30_000,
+  });
   await eventually(async () => (await index.indexState()) === 'complete', { what: 'a complete index', deadlineMs: 30_000 });
   await eventually(async () => (await scheduledInRedis()) >= HELD + SCHEDULED + 1, {
     what: 'the schedule',

@@ -95,8 +95,8 @@ test('every reason an error can have is told, and comes with some status', () =>
   for (const reason of Object.keys(reasons)) {
     expect(JSON.stringify(document.components.schemas['ErrorReply'])).toContain(`\`${reason}\``);
   }
-  const untold = Object.keys(reasons).filter((reason) => !told.includes(`\`${reason}\``));
-  expect(untold.filter((reason) => !elsewhere.has(reason))).toEqual([]);
+  const pendingSync = Object.keys(reasons).filter((reason) => !told.includes(`\`${reason}\``));
+  expect(pendingSync.filter((reason) => !elsewhere.has(reason))).toEqual([]);
 });
 
 test('every event type is described as a request that receivers get', () => {

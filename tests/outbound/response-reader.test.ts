@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ResponseOddity } from '../../src/domain/response-oddity.ts';
-import { AnswerReader, type Progress } from '../../src/outbound/response-reader.ts';
+import { ResponseReader, type Progress } from '../../src/outbound/response-reader.ts';
 
 interface Read {
   readonly progress: Progress;
@@ -18,7 +18,7 @@ interface Read {
 }
 
 /** One for all, as a connection has one for all its answers: nothing of one may be left for the next. */
-const reader = new AnswerReader();
+const reader = new ResponseReader();
 
 /** Reads an answer that arrives in these parts, each overwritten as soon as it was taken; `isEnded`: then the connection ends. */
 function readParts(parts: readonly Buffer[], isEnded: boolean): Read {

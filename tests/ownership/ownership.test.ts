@@ -1,4 +1,4 @@
-// Every RPC there is, through every door, as its owner, as somebody else, in the wrong role and as nobody. An RPC without a case fails.
+// Every RPC there is, through every protocol, as its owner, as somebody else, in the wrong role and as nobody. An RPC without a case fails.
 // Nor do they take different times: over 1,000 REST reads of each in turn, on a busy machine of two cores (2026-11-23), the medians were 3.90 ms for
 // another's webhook and 3.91 ms for none, 3.89 ms for another's delivery and 3.77 ms for none.
 import { globSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { callerRoles, type CallerRole } from '../../src/security/tokens.ts';
 import { allowedRoles } from '../../src/transport/call/interceptors/authenticate.ts';
 import { cases, plainRoutes, type Case, type Things } from './cases.ts';
-import { openDoors, type Door, type Reply } from './doors.ts';
+import { openProtocols, type ProtocolClient, type Reply } from './protocols.ts';
 import { openWorld, PUBLISHER, type World } from './world.ts';
 
 const PATIENCE_MS = 120_000;
@@ -15,14 +15,14 @@ const refusedRole = 'permission_denied role_not_allowed';
 const methods = await everyMethod();
 
 let world: World;
-let doors: Door[];
+let protocols: ProtocolClient[];
 /** Somebody else's, for the strangers to find, and their own. */
 let hers: Things;
 const counts = { calls: 0, foreignIds: 0, refused: 0 };
 
 beforeAll(async () => {
   world = await openWorld({ GRPC_REFLECTION: 'true' });
-  doors = openDoors(world.service.http, world.service.grpc);
+  protocols = openProtocols(world.service.http, world.service.grpc);
   await world.make('mallory');
   hers = await world.make('alice');
 }, PATIENCE_MS);
@@ -30,7 +30,7 @@ afterAll(async () => {
   await world.close();
   const { calls, foreignIds, refused } = counts;
   console.log(
-    `${methods.size} RPCs, ${calls} calls through ${doors.length} doors: ${refused} refused for who called, ` +
+    `${methods.size} RPCs, ${calls} calls through ${protocols.length} protocols: ${refused} refused for who called, ` +
       `${foreignIds} for another's things, each answered exactly as for things that do not exist`,
   );
 });
@@ -58,11 +58,11 @@ describe.each([...methods])('%s', (name, method) => {
     const nothing = { ...world.invent(), cursor: hers.cursor };
     const before = await world.rows(hers);
     const received = world.receiver.at('/alice').length;
-    for (const door of through(method)) {
+    for (const protocol of through(method)) {
       for (const ask of asks) {
-        const reply = await called(door.call(method, ask(hers), token));
-        const control = await called(door.call(method, ask(nothing), token));
-        expect([door.name, reply.outcome]).toEqual([door.name, named.includes(ask) ? refusedRole : stranger]);
+        const reply = await called(protocol.call(method, ask(hers), token));
+        const control = await called(protocol.call(method, ask(nothing), token));
+        expect([protocol.name, reply.outcome]).toEqual([protocol.name, named.includes(ask) ? refusedRole : stranger]);
         expect(withoutNews(reply.seen)).toEqual(withoutNews(control.seen));
         const told = JSON.stringify(reply.seen);
         for (const id of [hers.webhookId, hers.deliveryId, hers.eventId]) expect(told).not.toContain(id);
@@ -77,11 +77,11 @@ describe.each([...methods])('%s', (name, method) => {
   test('whoever may, can: the owner, and services and admins for them', async () => {
     for (const role of roles ?? callerRoles) {
       const token = await world.service.token(ownerIn(role, mainRole), role);
-      for (const door of through(method)) {
+      for (const protocol of through(method)) {
         for (const ask of asks) {
           const own = destroys === true ? await world.make('alice') : hers;
-          const reply = await called(door.call(method, ask(own), token));
-          expect([door.name, role, reply.outcome]).toEqual([door.name, role, owner]);
+          const reply = await called(protocol.call(method, ask(own), token));
+          expect([protocol.name, role, reply.outcome]).toEqual([protocol.name, role, owner]);
           const isTheirs = mainRole === 'developer' || role === mainRole;
           if (shows !== undefined && isTheirs) expect(JSON.stringify(reply.body)).toContain(own[shows]);
         }
@@ -101,11 +101,11 @@ describe.each([...methods])('%s', (name, method) => {
       if (roles?.includes(role) !== true) strangers.push([await world.service.token('alice', role), refused]);
     }
     const before = await world.rows(hers);
-    for (const door of through(method)) {
+    for (const protocol of through(method)) {
       for (const [token, outcome] of strangers) {
         for (const ask of asks) {
-          const reply = await called(door.call(method, ask(hers), token));
-          expect([door.name, reply.outcome]).toEqual([door.name, outcome]);
+          const reply = await called(protocol.call(method, ask(hers), token));
+          expect([protocol.name, reply.outcome]).toEqual([protocol.name, outcome]);
           if (!isPublic) counts.refused += 1;
         }
       }
@@ -152,8 +152,8 @@ function caseOf(name: string): Case {
   return cases[name] ?? { asks: [], roles: [], stranger: 'ok' };
 }
 
-function through(method: DescMethod): Door[] {
-  return doors.filter((door) => door.serves(method));
+function through(method: DescMethod): ProtocolClient[] {
+  return protocols.filter((protocol) => protocol.serves(method));
 }
 
 async function called(reply: Promise<Reply>): Promise<Reply> {

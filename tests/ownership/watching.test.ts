@@ -1,4 +1,4 @@
-// Watching, live and through every door: nobody hears of what is somebody else's, whatever they ask for.
+// Watching, live and through every protocol: nobody hears of what is somebody else's, whatever they ask for.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createGrpcWebTransport } from '@connectrpc/connect-node';
 import { createClient } from '@connectrpc/connect';
@@ -27,7 +27,7 @@ interface Watching {
   readonly stop: () => void;
 }
 
-/** Every way to ask for somebody's deliveries, through every door that tells of them. */
+/** Every way to ask for somebody's deliveries, through every protocol that tells of them. */
 function everyWay(token: string, of: Things): Watching[] {
   const { http, grpc } = world.service;
   const requests = [
@@ -41,12 +41,12 @@ function everyWay(token: string, of: Things): Watching[] {
   const ways: Watching[] = [];
   for (const request of requests) {
     const asked = JSON.stringify(request);
-    for (const [door, address] of [
+    for (const [protocol, address] of [
       ['Connect', http],
       ['gRPC', grpc],
     ] as const) {
       const stream = watchStream(address, token, request);
-      ways.push({ what: `${door} ${asked}`, heard: () => text(stream.messages), stop: () => stream.cancel() });
+      ways.push({ what: `${protocol} ${asked}`, heard: () => text(stream.messages), stop: () => stream.cancel() });
     }
     ways.push(grpcWeb(token, request, asked));
     const query = new URLSearchParams(socketQuery(request));

@@ -2,8 +2,8 @@
 import type { Pool } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { idFloor, newId } from '../../src/domain/ids.ts';
-import { Adoption } from '../../src/maintenance/insert-lease-expiry.ts';
-import { adoptDeliveries } from '../../src/persistence/queries/schedule-expired.ts';
+import { InsertLeaseExpiry } from '../../src/maintenance/insert-lease-expiry.ts';
+import { scheduleExpired } from '../../src/persistence/queries/schedule-expired.ts';
 import { bringForward } from '../../src/persistence/queries/bring-forward.ts';
 import { insertEvents } from '../../src/persistence/queries/insert-events.ts';
 import { PostgresScheduler } from '../../src/schedule/postgres-scheduler.ts';
@@ -31,9 +31,9 @@ beforeEach(async () => {
   await placeAt(-3_600_000);
 });
 
-/** How far the adoption has come, from now. */
+/** How far the insertLeaseExpiry has come, from now. */
 const placeAt = (ms: number): Promise<unknown> =>
-  pool.query('update adoption set adopted_below = $1', [idFloor('delivery', Date.now() + ms)]);
+  pool.query('update insertLeaseExpiry set adopted_below = $1', [idFloor('delivery', Date.now() + ms)]);
 
 interface Given {
   readonly madeMs?: number;
@@ -73,21 +73,21 @@ const about = (value: number): number => expect.closeTo(value, -1) as number;
 const bring = (max = 100) => bringForward(pool, { leaseMs: LEASE_MS, max });
 
 async function rescue(): Promise<void> {
-  const adoption = new Adoption({
+  const insertLeaseExpiry = new InsertLeaseExpiry({
     pool,
     scheduler: new PostgresScheduler(pool, { leaseMs: LEASE_MS }),
     isLeading: () => true,
     intervalMs: 1000,
     leaseMs: LEASE_MS,
     now: Date.now,
-    onAdopted: () => undefined,
+    onScheduled: () => undefined,
     onOldTransaction: () => undefined,
     onBroughtForward: () => undefined,
     onError: (error) => {
       throw error;
     },
   });
-  await adoption.run();
+  await insertLeaseExpiry.run();
 }
 
 test('a delivery made in a time to come is due now, and its lease ends within one from now', async () => {
@@ -136,19 +136,19 @@ test('a lease given by a clock that went back ends within one from now', async (
   expect(await inSeconds(ours)).toMatchObject({ leased: about(LEASE_MS / 1000) });
 });
 
-test('the place of the adoption goes back with the clock, and nothing is leased on insert below it', async () => {
+test('the place of the insertLeaseExpiry goes back with the clock, and nothing is leased on insert below it', async () => {
   await placeAt(50_000);
   const publish = async (): Promise<boolean | undefined> => {
     const events = [eventRow({ id: newId('event', Date.now()), userIds: ['alice'] })];
     const { owed } = await insertEvents(pool, events, {
       leaseMs: LEASE_MS,
       events: [true],
-      exceptWebhookIds: [],
+      fullWebhookIds: [],
       exceptUserIds: [],
     });
-    return [...owed.values()][0]?.[0]?.isHeld;
+    return [...owed.values()][0]?.[0]?.isLeased;
   };
   expect(await publish()).toBe(false);
-  await adoptDeliveries(pool, { leaseMs: LEASE_MS, max: 10 });
+  await scheduleExpired(pool, { leaseMs: LEASE_MS, max: 10 });
   expect(await publish()).toBe(true);
 });

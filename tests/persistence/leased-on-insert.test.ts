@@ -2,9 +2,9 @@
 import type { Pool, PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { idFloor, newId, timeOfId } from '../../src/domain/ids.ts';
-import { adoptDeliveries } from '../../src/persistence/queries/schedule-expired.ts';
+import { scheduleExpired } from '../../src/persistence/queries/schedule-expired.ts';
 import { cancelDeliveries } from '../../src/persistence/queries/cancel-deliveries.ts';
-import { MAX_ID_AGE_MS, MAX_ID_LEAD_MS, QUICK_MS } from '../../src/persistence/delivery-state.ts';
+import { MAX_ID_AGE_MS, MAX_ID_LEAD_MS, DELIVERED_AT_ONCE_MS } from '../../src/persistence/delivery-state.ts';
 import { listOldTransactions } from '../../src/persistence/queries/horizon.ts';
 import { insertEvents, type OwedDelivery } from '../../src/persistence/queries/insert-events.ts';
 import { listChanges, readChangesPage, readHorizon } from '../../src/persistence/queries/list-changes.ts';
@@ -38,7 +38,7 @@ beforeEach(async () => {
 /** Publishes as a process that sends what it commits. `ageMs`: how long before now the event's id was made. */
 async function publish(count = 1, ageMs = 0, client: Pool | PoolClient = pool): Promise<OwedDelivery[]> {
   const events = Array.from({ length: count }, () => eventRow({ id: newId('event', Date.now() - ageMs), userIds: ['alice'] }));
-  const hold = { leaseMs: LEASE_MS, holder: 17, events: events.map(() => true), exceptWebhookIds: [], exceptUserIds: [] };
+  const hold = { leaseMs: LEASE_MS, holder: 17, events: events.map(() => true), fullWebhookIds: [], exceptUserIds: [] };
   const { owed } = await insertEvents(client as Pool, events, hold);
   return [...owed.values()].flat();
 }
@@ -91,7 +91,7 @@ test.each([
   ['ahead of the database’s clock', -MAX_ID_LEAD_MS - 2000],
 ])('nothing is held of a commit with an event whose id is %s', async (_name, ageMs) => {
   const [delivery] = await publish(1, ageMs);
-  expect(delivery?.isHeld).toBe(false);
+  expect(delivery?.isLeased).toBe(false);
   expect(await scheduled()).toEqual([delivery?.deliveryId]);
 });
 
@@ -122,7 +122,7 @@ test('of a process that died, what it held and did not finish is scheduled once 
   const oldWaiting = await age(waiting, LEASE_MS + MAX_ID_AGE_MS + 1000);
   await age(done, LEASE_MS + MAX_ID_AGE_MS + 1000);
   const before = await pool.query('select id, next_attempt_at from deliveries where id = $1', [oldWaiting]);
-  const adopted = await adoptDeliveries(pool, { leaseMs: LEASE_MS, max: 100 });
+  const adopted = await scheduleExpired(pool, { leaseMs: LEASE_MS, max: 100 });
   expect(adopted.deliveries.map(({ deliveryId }) => deliveryId)).toEqual([old]);
   expect(adopted.isMore).toBe(false);
   expect(await scheduled()).toEqual([old, oldWaiting].toSorted());
@@ -130,17 +130,17 @@ test('of a process that died, what it held and did not finish is scheduled once 
     before.rows,
   );
   // Where it has looked it does not look again; what is young has its turn later.
-  expect((await adoptDeliveries(pool, { leaseMs: LEASE_MS, max: 100 })).deliveries).toEqual([]);
+  expect((await scheduleExpired(pool, { leaseMs: LEASE_MS, max: 100 })).deliveries).toEqual([]);
   const grown = await age(young, LEASE_MS + MAX_ID_AGE_MS);
   await pool.query(`update adoption set adopted_below = $1`, [grown]);
-  expect((await adoptDeliveries(pool, { leaseMs: -1000, max: 100 })).deliveries).toHaveLength(1);
+  expect((await scheduleExpired(pool, { leaseMs: -1000, max: 100 })).deliveries).toHaveLength(1);
 });
 
 test('many are looked at part by part', async () => {
   for (const { deliveryId } of await publish(5)) await age(deliveryId, 600_000);
   const parts = [];
   for (let isMore = true; isMore;) {
-    const part = await adoptDeliveries(pool, { leaseMs: LEASE_MS, max: 2 });
+    const part = await scheduleExpired(pool, { leaseMs: LEASE_MS, max: 2 });
     parts.push(part.deliveries.length);
     ({ isMore } = part);
   }
@@ -154,7 +154,7 @@ test('what a transaction has written that is still open is not passed over', asy
     const { rows } = await client.query<{ now: Date }>('select now()');
     const [delivery] = await publish(1, 0, client);
     // As if an hour had passed: but for the open transaction all of it would be behind.
-    await adoptDeliveries(pool, { leaseMs: -3_600_000, max: 100 });
+    await scheduleExpired(pool, { leaseMs: -3_600_000, max: 100 });
     const place = await pool.query<{ adopted_below: string }>('select adopted_below from adoption');
     expect(timeOfId(place.rows[0]?.adopted_below ?? '')).toBeLessThanOrEqual((rows[0]?.now.getTime() ?? 0) - MAX_ID_AGE_MS);
     expect(place.rows[0]?.adopted_below ?? '').toSatisfy((below: string) => below < (delivery?.deliveryId ?? ''));
@@ -190,7 +190,7 @@ test('a session that an operator left open keeps nothing from being adopted', as
   try {
     await operator.query('begin');
     await operator.query('select 1');
-    const { deliveries } = await adoptDeliveries(pool, { leaseMs: 0, max: 10 });
+    const { deliveries } = await scheduleExpired(pool, { leaseMs: 0, max: 10 });
     expect(deliveries.map(({ deliveryId }) => deliveryId)).toEqual([id]);
     expect(await readHorizon(pool).then(({ ageMs }) => ageMs)).toBeLessThan(100);
     const { rows } = await operator.query<{ pid: number }>('select pg_backend_pid() as pid');
@@ -208,7 +208,7 @@ test('a row that another session has locked keeps no other from being adopted, a
   }
   const operator = await pool.connect();
   const adopt = async (): Promise<string[]> =>
-    (await adoptDeliveries(pool, { leaseMs: 0, max: 10 })).deliveries.map(({ deliveryId }) => deliveryId);
+    (await scheduleExpired(pool, { leaseMs: 0, max: 10 })).deliveries.map(({ deliveryId }) => deliveryId);
   try {
     await operator.query('begin');
     await operator.query('select 1 from deliveries where id = $1 for update', [ids[1]]);
@@ -247,9 +247,10 @@ test('every change is found in its order, page by page, whether an index has it 
   for (const [n, { deliveryId }] of owed.entries()) {
     // Every third fails first; every fifth is written too late to count as a first try of its birth.
     if (n % 5 === 0)
-      await pool.query(`update deliveries set created_at = created_at - interval '${QUICK_MS} milliseconds' where id = $1`, [
-        deliveryId,
-      ]);
+      await pool.query(
+        `update deliveries set created_at = created_at - interval '${DELIVERED_AT_ONCE_MS} milliseconds' where id = $1`,
+        [deliveryId],
+      );
     await recordOutcomes(pool, [outcome(deliveryId, n % 3 === 0 ? failedOnce : {})]);
     changed.push(deliveryId);
   }
@@ -296,7 +297,10 @@ test('first tries that succeed at once share an answer when nobody watches; ever
     string,
   ];
   await recordOutcomes(pool, [outcome(fenced)]);
-  await pool.query(`update deliveries set created_at = created_at - interval '${QUICK_MS} milliseconds' where id = $1`, [late]);
+  await pool.query(
+    `update deliveries set created_at = created_at - interval '${DELIVERED_AT_ONCE_MS} milliseconds' where id = $1`,
+    [late],
+  );
   const rows = [
     outcome(quick),
     outcome(fenced),

@@ -113,7 +113,7 @@ const statements: [string, (client: pg.Pool) => Promise<unknown>][] = [
         {
           leaseMs: 45_000,
           events: Array.from({ length: BATCH }, () => true),
-          exceptWebhookIds: ['webhook_1'],
+          fullWebhookIds: ['webhook_1'],
           exceptUserIds: ['user_1'],
         },
       ),

@@ -104,8 +104,8 @@ test('the user of docs/operations.md may do all that the service does, and no mo
   expect(await index.heldBy(17)).toEqual([]);
   expect(await index.rescue(17, [item])).toBe(0);
   if (lease !== undefined) await index.settle([{ ...lease, dueAtMs: null }]);
-  await index.shut();
-  await index.reopen();
+  await index.suspendClaims();
+  await index.resumeClaims();
   await eventually(async () => (await redis.broadcast('wh:updates', 'changed')) === 1);
   await eventually(() => heard.includes('changed'));
   stop();

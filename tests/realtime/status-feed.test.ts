@@ -8,7 +8,7 @@ import { resumeFrom } from '../../src/realtime/cursor.ts';
 import { pause } from '../../src/lifecycle/pause.ts';
 import { LocalStatusBus } from '../../src/realtime/local-status-bus.ts';
 import { StatusFeed } from '../../src/realtime/status-feed.ts';
-import { MAX_QUEUED_UPDATES, toUpdate, type FeedMessage, type Told, type Watcher } from '../../src/realtime/watcher.ts';
+import { MAX_QUEUED_UPDATES, toUpdate, type FeedMessage, type FeedUpdate, type Watcher } from '../../src/realtime/watcher.ts';
 import type { WatchFilter } from '../../src/realtime/watch-filter.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import { quietTelemetry } from '../../src/telemetry/telemetry.ts';
@@ -56,7 +56,7 @@ const everything: WatchFilter = {
 interface Reading {
   readonly watcher: Watcher;
   readonly messages: FeedMessage[];
-  readonly updates: () => Told[];
+  readonly updates: () => FeedUpdate[];
   /** Of the last message. */
   readonly cursor: () => string;
 }
@@ -168,7 +168,7 @@ test('an update that the bus delivers late, after a later one, is left out', asy
 test('a watcher that comes and goes by cursor, on one process or another, sees every last state while changes go on', async () => {
   const ids = await newDeliveries(40);
   const processes = [feed, newFeed()];
-  const states = new Map<string, Told>();
+  const states = new Map<string, FeedUpdate>();
   const seen = new Set<string>();
   let repeats = 0;
   let isWriting = true;
@@ -270,9 +270,9 @@ test('refuses more watchers than a user may have, cursors of others’ making, a
 
 test('while nobody watches, PostgreSQL is not asked and the bus is not listened to', async () => {
   const reading = await watch();
-  expect(bus.isHeard).toBe(true);
+  expect(bus.hasListeners).toBe(true);
   reading.watcher.close();
-  expect(bus.isHeard).toBe(false);
+  expect(bus.hasListeners).toBe(false);
   expect(feed.status(null)).toEqual({ watchers: 0, buffered: 0, dropped: 0, lagMs: 0 });
   await eventually(() => database.pool.idleCount === database.pool.totalCount);
   let asked = 0;

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { RedisConnection } from '../../src/persistence/redis.ts';
 import { FailoverScheduler, type FailoverOptions } from '../../src/schedule/failover-scheduler.ts';
 import { PostgresScheduler } from '../../src/schedule/postgres-scheduler.ts';
-import { RedisScheduler, SHUT_MS } from '../../src/schedule/redis-scheduler.ts';
+import { RedisScheduler, SUSPEND_MS } from '../../src/schedule/redis-scheduler.ts';
 import type { Claim, ClaimRequest, Leased, Scheduled } from '../../src/schedule/scheduler.ts';
 import { deliveryKey, webhookKey } from '../../src/schedule/shard.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
@@ -81,7 +81,7 @@ async function claimIds(): Promise<string[]> {
 /** Calls until Redis is given up for it, without taking anything. */
 const untilDegraded = (): Promise<unknown> =>
   eventually(async () => {
-    await schedule.settle([{ ...newDue(newWebhookId(), 0), heldIn: 'index', token: 1, dueAtMs: null }]);
+    await schedule.settle([{ ...newDue(newWebhookId(), 0), leasedIn: 'index', token: 1, dueAtMs: null }]);
     return schedule.isDegraded;
   });
 
@@ -101,7 +101,7 @@ test('with Redis frozen, no call takes longer than a command may, and none rejec
   const item = newDue(newWebhookId(), Date.now());
   await commit(item);
   const call = (n: number): Promise<unknown> =>
-    n % 2 === 0 ? schedule.enqueue([item]) : schedule.settle([{ ...item, heldIn: 'index', token: 1, dueAtMs: null }]);
+    n % 2 === 0 ? schedule.enqueue([item]) : schedule.settle([{ ...item, leasedIn: 'index', token: 1, dueAtMs: null }]);
   // Measured in commands that time out beside it, not in milliseconds: a busy machine is late with all of them alike.
   for (let n = 0; n < 10; n += 1) expect(await isOverBefore(() => call(n), 2)).toBe(true);
   expect(await isOverBefore(() => call(0), 1)).toBe(true);
@@ -142,7 +142,7 @@ async function commitHeld(item: Scheduled): Promise<Leased> {
   return {
     deliveryId,
     webhookId,
-    heldIn: 'row',
+    leasedIn: 'row',
     token: rows[0]?.until ?? 0,
     expirations: 0,
     expiresAt: performance.now() + LEASE_MS,
@@ -288,7 +288,7 @@ test('a process that was frozen while it served from PostgreSQL asks again befor
   const item = newDue(newWebhookId(), Date.now() + 1);
   await commit(item);
   // Nothing of this process runs meanwhile, the question whether Redis is back neither.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SHUT_MS + 100);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SUSPEND_MS + 100);
   const wokenAt = performance.now();
   expect(await claimIds()).toEqual([]);
   expect(await eventually(async () => (await claimIds())[0])).toBe(item.deliveryId);
@@ -298,8 +298,8 @@ test('a process that was frozen while it served from PostgreSQL asks again befor
 
 test('where one process keeps Redis shut for longer than coming back takes, the others serve from PostgreSQL as well', async () => {
   // What a process does whose questions arrive, and whose answers come too late for it.
-  await index.shut();
-  const stuck = setInterval(() => void index.shut(), 100);
+  await index.suspendClaims();
+  const stuck = setInterval(() => void index.suspendClaims(), 100);
   const item = newDue(newWebhookId(), Date.now() - 1);
   await commit(item);
   await schedule.enqueue([item]);
@@ -378,7 +378,7 @@ test('a key that somebody broke by hand keeps nobody from coming back, nor the r
   const [broken, whole] = [newDue(newWebhookId(), Date.now()), newDue(newWebhookId(), Date.now() + 60_000)];
   await server.kill();
   await untilDegraded();
-  await schedule.settle([{ ...broken, heldIn: 'index', token: 1, dueAtMs: null }]);
+  await schedule.settle([{ ...broken, leasedIn: 'index', token: 1, dueAtMs: null }]);
   await schedule.enqueue([whole]);
   await server.restart();
   await eventually(() => redis.health().state === 'up');
@@ -396,11 +396,11 @@ test('whoever comes back opens Redis at once, unless it is shut for somebody els
   await server.restart();
   await eventually(() => redis.health().state === 'up');
   await eventually(async () => (await redis.commands.zcard('{wh:0}:shut')) === 1);
-  await other.shut();
+  await other.suspendClaims();
   await fill(index);
   await eventually(() => !schedule.isDegraded);
   await eventually(async () => (await redis.commands.zcard('{wh:0}:shut')) === 1);
-  expect((await other.claim(everything)).shutForMs).toBeGreaterThan(0);
-  await other.reopen();
-  expect((await other.claim(everything)).shutForMs).toBe(0);
+  expect((await other.claim(everything)).suspendedForMs).toBeGreaterThan(0);
+  await other.resumeClaims();
+  expect((await other.claim(everything)).suspendedForMs).toBe(0);
 });

@@ -28,7 +28,13 @@ beforeEach(async () => {
 });
 
 const createScheduler = (options: { leaseMs?: number; shards?: number; now?: () => number } = {}): RedisScheduler =>
-  new RedisScheduler(redis, { keyPrefix, shards: 1, leaseMs: LEASE_MS, onJunk: (count) => (junk += count), ...options });
+  new RedisScheduler(redis, {
+    keyPrefix,
+    shards: 1,
+    leaseMs: LEASE_MS,
+    onUnknownMember: (count) => (junk += count),
+    ...options,
+  });
 /** All but the marks that the shards are complete. */
 const scheduleKeys = async (): Promise<string[]> =>
   (await redis.commands.keys(`${keyPrefix}*`)).filter((key) => !key.endsWith(':epoch'));

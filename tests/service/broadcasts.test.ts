@@ -22,7 +22,7 @@ afterAll(() => database.drop());
 beforeEach(() => database.pool.query('truncate webhook_endpoints, deliveries, events, idempotency_keys'));
 
 const publisherOn = (pool: Pool): Publisher =>
-  new Publisher({ pool, telemetry, holdAtBirth: () => null, onCommitted: () => undefined });
+  new Publisher({ pool, telemetry, insertLeaseFor: () => null, onCommitted: () => undefined });
 
 const eventOf = (own: Partial<EventRow>): EventRow => ({
   id: newId('event', Date.now()),

@@ -6,7 +6,7 @@ import { CallerAddress } from '../../src/transport/listener/caller-address.ts';
 import type { TrustProxy } from '../../src/config.ts';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
-import { connectClient, openDoors, verifyToken, type Doors } from './doors.ts';
+import { connectClient, openListeners, verifyToken, type Listeners } from './listeners.ts';
 
 const PROXY = '10.0.0.1';
 
@@ -50,8 +50,8 @@ describe('what is forwarded', () => {
 });
 
 describe('every protocol', () => {
-  let doors: Doors;
-  afterEach(() => doors.close());
+  let listeners: Listeners;
+  afterEach(() => listeners.close());
 
   /** The addresses that tokens were verified for, of a call with a forwarded address over each protocol. */
   async function seen(trustProxy: TrustProxy): Promise<Record<string, string>> {
@@ -60,15 +60,15 @@ describe('every protocol', () => {
       addresses.push(address);
       return verifyToken(header);
     };
-    doors = await openDoors({ trustProxy, verifyToken: verify });
+    listeners = await openListeners({ trustProxy, verifyToken: verify });
     const headers = { 'x-forwarded-for': '198.51.100.1, 203.0.113.7' };
     const bearer = { authorization: 'Bearer developer:user123' };
-    await fetch(`${doors.httpUrl}/api/v1/webhooks`, { headers: { ...headers, ...bearer } });
-    await fetch(`${doors.httpUrl}/health`, { headers: { ...headers, ...bearer } });
-    for (const door of ['connect', 'grpc-web', 'grpc'] as const) {
-      await connectClient(WebhookService, doors, door).listWebhooks({}, { headers });
+    await fetch(`${listeners.httpUrl}/api/v1/webhooks`, { headers: { ...headers, ...bearer } });
+    await fetch(`${listeners.httpUrl}/health`, { headers: { ...headers, ...bearer } });
+    for (const protocol of ['connect', 'grpc-web', 'grpc'] as const) {
+      await connectClient(WebhookService, listeners, protocol).listWebhooks({}, { headers });
     }
-    const stream = connectClient(DeliveryService, doors, 'grpc').watchDeliveries({}, { headers })[Symbol.asyncIterator]();
+    const stream = connectClient(DeliveryService, listeners, 'grpc').watchDeliveries({}, { headers })[Symbol.asyncIterator]();
     await stream.next();
     await stream.return?.(undefined);
     await plainUnary({ ...headers, ...bearer });
@@ -78,7 +78,7 @@ describe('every protocol', () => {
   }
 
   async function plainUnary(headers: Record<string, string>): Promise<void> {
-    const session = connect(doors.grpcUrl);
+    const session = connect(listeners.grpcUrl);
     const path = '/homechef.webhook.v1.WebhookService/ListWebhooks';
     const call = session.request({
       ':method': 'POST',

@@ -6,15 +6,15 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { afterEach, expect, test } from 'vitest';
 import { eventually } from '../fixtures/eventually.ts';
-import { connectClient, EVENT, openDoors, rest } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { connectClient, EVENT, openListeners, rest } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 
-let doors: Doors;
+let listeners: Listeners;
 const sockets: Socket[] = [];
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();
-  await doors.close(0);
+  await listeners.close(0);
 });
 
 const PREFACE = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])]);
@@ -36,25 +36,25 @@ async function idle(port: number, count: number, hello = Buffer.alloc(0)): Promi
 const event = { eventType: 'order.created', audience: { broadcast: true }, payload: { case: 'data' as const, value: {} } };
 
 test('idle connections of one address take an eighth of the places, the oldest leaving first, and others still call', async () => {
-  doors = await openDoors({ http: { limits: { maxConnections: 160 } } });
-  const http = await idle(doors.httpPort, 60);
-  const grpc = await idle(doors.grpcPort, 60, PREFACE);
+  listeners = await openListeners({ http: { limits: { maxConnections: 160 } } });
+  const http = await idle(listeners.httpPort, 60);
+  const grpc = await idle(listeners.grpcPort, 60, PREFACE);
   await eventually(() => http.closed() === 40 && grpc.closed() === 40);
-  expect((await rest(doors, 'POST', '/api/v1/events', { body: EVENT })).status).toBe(202);
-  expect(await connectClient(EventService, doors, 'grpc').publishEvent(event)).toMatchObject({ deliveries: 1 });
+  expect((await rest(listeners, 'POST', '/api/v1/events', { body: EVENT })).status).toBe(202);
+  expect(await connectClient(EventService, listeners, 'grpc').publishEvent(event)).toMatchObject({ deliveries: 1 });
 });
 
 test('a trusted proxy is not held to an address’s share, and what is idle longest makes room when all places are taken', async () => {
-  doors = await openDoors({ http: { limits: { maxConnections: 64 } }, trustProxy: 1 });
-  const http = await idle(doors.httpPort, 70);
+  listeners = await openListeners({ http: { limits: { maxConnections: 64 } }, trustProxy: 1 });
+  const http = await idle(listeners.httpPort, 70);
   await eventually(() => http.closed() === 10);
-  expect((await rest(doors, 'POST', '/api/v1/events', { body: EVENT })).status).toBe(202);
+  expect((await rest(listeners, 'POST', '/api/v1/events', { body: EVENT })).status).toBe(202);
 });
 
 test('a connection that does nothing is closed in time, and one over which somebody known has called is kept', async () => {
-  doors = await openDoors({ http: { limits: { strangerIdleMs: 300 } } });
-  const known = connect(doors.httpPort, '127.0.0.1');
-  const session = connectHttp2(doors.grpcUrl);
+  listeners = await openListeners({ http: { limits: { strangerIdleMs: 300 } } });
+  const known = connect(listeners.httpPort, '127.0.0.1');
+  const session = connectHttp2(listeners.grpcUrl);
   sockets.push(known);
   let answer = '';
   known.on('data', (piece) => (answer += piece.toString('latin1')));
@@ -70,8 +70,8 @@ test('a connection that does nothing is closed in time, and one over which someb
   stream.resume().end(Buffer.alloc(5));
   await once(stream, 'close');
   await eventually(() => answer.includes('200 OK'));
-  const http = await idle(doors.httpPort, 3);
-  const grpc = await idle(doors.grpcPort, 3, PREFACE);
+  const http = await idle(listeners.httpPort, 3);
+  const grpc = await idle(listeners.grpcPort, 3, PREFACE);
   // A probe's calls make nobody known.
   http.closed();
   sockets.at(-6)?.write('GET /livez HTTP/1.1\r\nhost: x\r\n\r\n');
@@ -82,13 +82,13 @@ test('a connection that does nothing is closed in time, and one over which someb
 });
 
 test('a client that opens more connections at once than its share, and calls over each, is served over all while places are free', async () => {
-  doors = await openDoors({ http: { limits: { maxConnections: 70 } } });
+  listeners = await openListeners({ http: { limits: { maxConnections: 70 } } });
   // Every connection stands before the first call comes.
-  const opened = Array.from({ length: 60 }, () => connect(doors.httpPort, '127.0.0.1'));
+  const opened = Array.from({ length: 60 }, () => connect(listeners.httpPort, '127.0.0.1'));
   sockets.push(...opened);
   await Promise.all(opened.map((socket) => once(socket, 'connect')));
   // Connections are taken in order: once this is answered, the server has seen all of them.
-  expect((await fetch(`http://127.0.0.1:${doors.httpPort}/livez`)).status).toBe(200);
+  expect((await fetch(`http://127.0.0.1:${listeners.httpPort}/livez`)).status).toBe(200);
   const answers = opened.map(async (socket) => {
     let answer = '';
     socket.on('error', () => {}).on('data', (piece) => (answer += piece.toString('latin1')));
@@ -103,8 +103,8 @@ test('calls without a token that go on and on count towards the share of their a
     app.get('/page', () => new Promise(() => {}));
     done();
   };
-  doors = await openDoors({ http: { limits: { maxConnections: 70 }, extensions: [endless] } });
-  const calls = await idle(doors.httpPort, 30, Buffer.from('GET /page HTTP/1.1\r\nhost: x\r\n\r\n'));
+  listeners = await openListeners({ http: { limits: { maxConnections: 70 }, extensions: [endless] } });
+  const calls = await idle(listeners.httpPort, 30, Buffer.from('GET /page HTTP/1.1\r\nhost: x\r\n\r\n'));
   await eventually(() => calls.closed() === 14);
-  expect((await rest(doors, 'POST', '/api/v1/events', { body: EVENT })).status).toBe(202);
+  expect((await rest(listeners, 'POST', '/api/v1/events', { body: EVENT })).status).toBe(202);
 });

@@ -9,7 +9,7 @@ import { GrowingBuffer } from '../../src/transport/body/growing-buffer.ts';
 import { FrameBuffer } from '../../src/transport/body/grpc-frames.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { GrpcAnswers } from '../../src/transport/grpc/answers.ts';
-import { SIZES } from './doors.ts';
+import { SIZES } from './listeners.ts';
 
 test('answers of one turn leave in one write, those of the next in another', async () => {
   const server = createServer().listen(0, '127.0.0.1');

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { pause } from '../../src/lifecycle/pause.ts';
-import { connectClient, openDoors } from './doors.ts';
+import { connectClient, openListeners } from './listeners.ts';
 
 const request = {
   eventType: 'order.created',
@@ -16,34 +16,34 @@ const request = {
 const EMPTY_SETTINGS = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
 
 test('a call that crosses the end of an idle connection is answered', async () => {
-  const doors = await openDoors();
-  const events = connectClient(EventService, doors, 'grpc');
+  const listeners = await openListeners();
+  const events = connectClient(EventService, listeners, 'grpc');
   await events.publishEvent(request);
-  const closing = doors.close();
+  const closing = listeners.close();
   // In the same turn: whatever the server has sent by now has not been read.
   expect(await events.publishEvent(request)).toMatchObject({ deliveries: 1 });
   await closing;
 });
 
 test('calls that follow each other on one connection are answered until a moment without any', async () => {
-  const doors = await openDoors();
-  const events = connectClient(EventService, doors, 'grpc');
+  const listeners = await openListeners();
+  const events = connectClient(EventService, listeners, 'grpc');
   await events.publishEvent(request);
-  const closing = doors.close();
+  const closing = listeners.close();
   for (let n = 0; n < 5; n += 1) expect(await events.publishEvent(request)).toMatchObject({ deliveries: 1 });
   await closing;
 });
 
 test('on a connection that is never idle each call is answered, or told that it may be repeated', async () => {
-  const doors = await openDoors();
-  doors.world.publish = async (event) => {
+  const listeners = await openListeners();
+  listeners.world.publish = async (event) => {
     await pause(5);
     return { eventId: event.id, deliveries: 1, duplicate: false };
   };
-  const events = connectClient(EventService, doors, 'grpc');
+  const events = connectClient(EventService, listeners, 'grpc');
   await events.publishEvent(request);
   let isClosed = false;
-  const closing = doors.close(1000).then(() => (isClosed = true));
+  const closing = listeners.close(1000).then(() => (isClosed = true));
   const told: Promise<string>[] = [];
   while (!isClosed) {
     told.push(
@@ -62,8 +62,8 @@ test('on a connection that is never idle each call is answered, or told that it 
 });
 
 test('a client that answers nothing is closed all the same', async () => {
-  const doors = await openDoors();
-  const { hostname, port } = new URL(doors.grpcUrl);
+  const listeners = await openListeners();
+  const { hostname, port } = new URL(listeners.grpcUrl);
   const socket = connect(Number(port), hostname);
   let heard = 0;
   socket.on('data', (chunk: Buffer) => (heard += chunk.length));
@@ -71,5 +71,5 @@ test('a client that answers nothing is closed all the same', async () => {
   socket.write(EMPTY_SETTINGS);
   await eventually(() => heard > 0, { what: 'settings of the server' });
   const ended = once(socket, 'close');
-  await Promise.all([doors.close(), ended]);
+  await Promise.all([listeners.close(), ended]);
 });

@@ -18,8 +18,8 @@ import { GrowingBuffer } from '../../src/transport/body/growing-buffer.ts';
 import { FrameBuffer } from '../../src/transport/body/grpc-frames.ts';
 import { serve } from '../../src/transport/call/service-entry.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { connectClient, MAX_MESSAGE_BYTES, openDoors, SIZES } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { connectClient, MAX_MESSAGE_BYTES, openListeners, SIZES } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 
 const PUBLISH = '/homechef.webhook.v1.EventService/PublishStream';
 /** A call that streams both ways and does what the test says. */
@@ -27,17 +27,17 @@ const PROBE = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
 
 type Probe = (requests: AsyncIterable<ServerReflectionRequest>) => AsyncIterable<{ validHost: string }>;
 
-let doors: Doors;
+let listeners: Listeners;
 let probe: Probe;
 beforeEach(async () => {
   const entry = serve(ServerReflection, { serverReflectionInfo: (requests) => probe(requests) });
-  doors = await openDoors({ entries: [entry], http: { limits: { headersTimeoutMs: 300, requestTimeoutMs: 300 } } });
+  listeners = await openListeners({ entries: [entry], http: { limits: { headersTimeoutMs: 300, requestTimeoutMs: 300 } } });
 });
-afterEach(() => doors.close(1000));
+afterEach(() => listeners.close(1000));
 
 /** A stream as its bytes; `told` is what headers and trailers say. */
 function open(path: string, headers: OutgoingHttpHeaders = {}) {
-  const session = connect(doors.grpcUrl);
+  const session = connect(listeners.grpcUrl);
   session.on('error', () => {});
   const stream = session.request({
     ':method': 'POST',
@@ -97,7 +97,7 @@ const reasonOf = (told: Record<string, unknown>): string =>
   'no reason';
 
 /** Whatever a connection was about to do, it has done once another call came through. */
-const anotherCall = () => connectClient(DeliveryService, doors, 'grpc').listDeliveries({});
+const anotherCall = () => connectClient(DeliveryService, listeners, 'grpc').listDeliveries({});
 
 test.each([1, 7, 4096, Number.POSITIVE_INFINITY])(
   'however the frames are cut, every event is read and answered in its order: %s bytes',
@@ -111,7 +111,7 @@ test.each([1, 7, 4096, Number.POSITIVE_INFINITY])(
     stream.end();
     expect(await closed).toMatchObject({ ':status': 200, 'grpc-status': '0' });
     expect(answers.map(indexOf)).toEqual(Array.from({ length: 50 }, (_, n) => n));
-    expect(doors.world.events.map(({ data }) => data)).toEqual(Array.from({ length: 50 }, (_, n) => `{"n":${n}}`));
+    expect(listeners.world.events.map(({ data }) => data)).toEqual(Array.from({ length: 50 }, (_, n) => `{"n":${n}}`));
   },
 );
 
@@ -144,7 +144,7 @@ test.each([1, 4096, 1_000_000])(
     expect(result?.result.value).toMatchObject({
       message: expect.stringMatching(/8454145 bytes.*8454144.*WEBHOOK_MAX_MESSAGE_SIZE/),
     });
-    expect(doors.world.events.map(({ data }) => data)).toEqual(['{"n":0}', '{"n":2}', '{"n":3}']);
+    expect(listeners.world.events.map(({ data }) => data)).toEqual(['{"n":0}', '{"n":2}', '{"n":3}']);
   },
 );
 
@@ -167,7 +167,7 @@ test('a refused caller is told in headers alone, with the id of its call', async
   const told = await closed;
   expect([told['grpc-status'], told['x-request-id']]).toEqual(['16', 'request-1']);
   expect(stream.rstCode).toBe(constants.NGHTTP2_NO_ERROR);
-  expect(doors.world.events).toEqual([]);
+  expect(listeners.world.events).toEqual([]);
 });
 
 test('a deadline ends a stream that says nothing', async () => {
@@ -203,10 +203,10 @@ test('a stream is told when the process stops', async () => {
   const { stream, answers, closed } = open(PUBLISH);
   stream.write(event(0));
   await eventually(() => answers.length === 1);
-  const closing = doors.close();
+  const closing = listeners.close();
   expect(await closed).toMatchObject({ 'grpc-status': '14' });
   await closing;
-  doors = await openDoors();
+  listeners = await openListeners();
 });
 
 test.each([
@@ -229,7 +229,7 @@ test.each([
   await eventually(() => call.answers.length > 0);
   leave(call);
   await eventually(() => isOver);
-  await eventually(() => doors.world.calls.at(-1)?.code === 'canceled');
+  await eventually(() => listeners.world.calls.at(-1)?.code === 'canceled');
 });
 
 test('whoever waits for the next message of a caller that is lost is told so, not that there are no more', async () => {
@@ -266,7 +266,7 @@ test('a caller that leaves without reading ends what works for it', async () => 
   expect(isOver).toBe(false);
   call.session.destroy();
   await eventually(() => isOver);
-  await eventually(() => doors.world.calls.at(-1)?.code === 'canceled');
+  await eventually(() => listeners.world.calls.at(-1)?.code === 'canceled');
 });
 
 test('a caller that does not read its answers is not read from', async () => {
@@ -323,7 +323,7 @@ test('a call that ends before its caller does leaves nothing open on the connect
     await gate;
     yield { validHost: 'enough' };
   };
-  const session = connect(doors.grpcUrl);
+  const session = connect(listeners.grpcUrl);
   const stream = session.request({ ':method': 'POST', ':path': PROBE, 'content-type': 'application/grpc' });
   stream.on('error', () => {});
   let sent = 0;
@@ -332,9 +332,9 @@ test('a call that ends before its caller does leaves nothing open on the connect
   release();
   for await (const _ of stream);
   // Far beyond the time of a test: only a connection without calls is let go earlier.
-  await doors.close(120_000);
+  await listeners.close(120_000);
   session.destroy();
-  doors = await openDoors();
+  listeners = await openListeners();
 });
 
 test.each([
@@ -342,7 +342,7 @@ test.each([
   ['gzip', { sendCompression: compressionGzip }],
   ['JSON', { useBinaryFormat: false }],
 ])('a %s stream is answered', async (_name, options) => {
-  const client = createClient(EventService, createGrpcTransport({ baseUrl: doors.grpcUrl, ...options }));
+  const client = createClient(EventService, createGrpcTransport({ baseUrl: listeners.grpcUrl, ...options }));
   const text = 'x'.repeat(5000);
   async function* requests() {
     for (let n = 0; n < 3; n += 1) {
@@ -354,7 +354,7 @@ test.each([
   const headers = { authorization: 'Bearer service:orders' };
   for await (const { index } of client.publishStream(requests(), { headers })) indexes.push(index);
   expect(indexes).toEqual([0n, 1n, 2n]);
-  expect(doors.world.events.map(({ data }) => data)).toContain(JSON.stringify({ n: 2, text }));
+  expect(listeners.world.events.map(({ data }) => data)).toContain(JSON.stringify({ n: 2, text }));
 });
 
 test('streams that come and go leave nothing behind', async () => {
@@ -370,6 +370,6 @@ test('streams that come and go leave nothing behind', async () => {
   await publishOnce(0);
   const before = timers();
   for (let n = 0; n < 200; n += 20) await Promise.all(Array.from({ length: 20 }, (_, i) => publishOnce(n + i)));
-  await eventually(() => doors.world.calls.length === 201);
+  await eventually(() => listeners.world.calls.length === 201);
   await eventually(() => timers() <= before + 5);
 });

@@ -7,17 +7,17 @@ import { toBinary, create } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { EventService, PublishEventRequestSchema } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { openDoors } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { openListeners } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 
-let doors: Doors;
+let listeners: Listeners;
 beforeAll(async () => {
-  doors = await openDoors();
+  listeners = await openListeners();
 });
-afterAll(() => doors.close());
+afterAll(() => listeners.close());
 beforeEach(() => {
-  doors.world.events.length = 0;
-  doors.world.publish = async (event) => ({ eventId: event.id, deliveries: 1, duplicate: false });
+  listeners.world.events.length = 0;
+  listeners.world.publish = async (event) => ({ eventId: event.id, deliveries: 1, duplicate: false });
 });
 
 const request = {
@@ -30,7 +30,7 @@ function client(options: Partial<Parameters<typeof createGrpcTransport>[0]>) {
   return createClient(
     EventService,
     createGrpcTransport({
-      baseUrl: doors.grpcUrl,
+      baseUrl: listeners.grpcUrl,
       interceptors: [
         (next) => (call) => {
           call.header.set('authorization', 'Bearer service:orders');
@@ -48,13 +48,13 @@ test.each([
   ['JSON', { useBinaryFormat: false }],
 ])('%s is answered', async (_name, options) => {
   expect(await client(options).publishEvent(request)).toMatchObject({ deliveries: 1 });
-  expect(doors.world.events[0]?.data).toBe(JSON.stringify(request.payload.value));
+  expect(listeners.world.events[0]?.data).toBe(JSON.stringify(request.payload.value));
 });
 
 /** Sends the bytes in the given pieces; gives the headers and trailers that came back. */
 function send(pieces: readonly Buffer[], headers: OutgoingHttpHeaders = {}): Promise<Record<string, unknown>> {
   return new Promise((resolve) => {
-    const session = connect(doors.grpcUrl);
+    const session = connect(listeners.grpcUrl);
     const stream = session.request({
       ':method': 'POST',
       ':path': '/homechef.webhook.v1.EventService/PublishEvent',
@@ -100,11 +100,11 @@ test.each([
   ['text that is not UTF-8', frame(Buffer.from('0a02c328', 'hex'))],
 ])('%s is invalid_argument', async (_name, bytes) => {
   expect(await send([bytes])).toMatchObject({ 'grpc-status': '3' });
-  expect(doors.world.events).toEqual([]);
+  expect(listeners.world.events).toEqual([]);
 });
 
 test('the deadline of the caller ends its call', async () => {
-  doors.world.publish = () => new Promise(() => {});
+  listeners.world.publish = () => new Promise(() => {});
   expect(await send([message], { 'grpc-timeout': '100m' })).toMatchObject({ 'grpc-status': '4' });
   expect(await send([message], { 'grpc-timeout': 'soon' })).toMatchObject({ 'grpc-status': '3' });
 });
@@ -114,13 +114,13 @@ test('a deadline of years is no deadline of a millisecond', async () => {
 });
 
 test('a caller that goes away is logged as gone', async () => {
-  doors.world.publish = () => new Promise(() => {});
+  listeners.world.publish = () => new Promise(() => {});
   const controller = new AbortController();
-  const calls = doors.world.calls.length;
+  const calls = listeners.world.calls.length;
   const answer = client({}).publishEvent(request, { signal: controller.signal });
-  await eventually(() => doors.world.events.length === 1);
+  await eventually(() => listeners.world.events.length === 1);
   controller.abort();
   await expect(answer).rejects.toMatchObject({ rawMessage: 'This operation was aborted' });
-  await eventually(() => doors.world.calls.length > calls);
-  expect(doors.world.calls.at(-1)).toMatchObject({ door: 'grpc', code: 'canceled' });
+  await eventually(() => listeners.world.calls.length > calls);
+  expect(listeners.world.calls.at(-1)).toMatchObject({ protocol: 'grpc', code: 'canceled' });
 });

@@ -2,21 +2,21 @@
 import { Code } from '@connectrpc/connect';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Health, HealthCheckResponse_ServingStatus as Status } from '../../gen/grpc/health/v1/health_pb.ts';
-import { connectClient, openDoors, rest } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { connectClient, openListeners, rest } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 
-let doors: Doors;
+let listeners: Listeners;
 beforeEach(async () => {
-  doors = await openDoors();
+  listeners = await openListeners();
 });
-afterEach(() => doors.close());
+afterEach(() => listeners.close());
 
-const get = (path: string, token: string | null = null) => rest(doors, 'GET', path, { token });
+const get = (path: string, token: string | null = null) => rest(listeners, 'GET', path, { token });
 
 test('readiness follows the view and names what is degraded', async () => {
-  doors.world.report = { ready: true, checks: { database: 'ok', redis: 'degraded' } };
+  listeners.world.report = { ready: true, checks: { database: 'ok', redis: 'degraded' } };
   expect(await get('/readyz')).toMatchObject({ status: 200, json: { status: 'ready', database: 'ok', redis: 'degraded' } });
-  doors.world.report = { ready: false, checks: { database: 'down', redis: 'ok' } };
+  listeners.world.report = { ready: false, checks: { database: 'down', redis: 'ok' } };
   expect(await get('/readyz')).toMatchObject({ status: 503, json: { status: 'not_ready', database: 'down' } });
   expect(await get('/livez')).toMatchObject({ status: 200, json: { status: 'ok' } });
 });
@@ -31,10 +31,10 @@ test('only admins are told what stands behind the service', async () => {
 });
 
 test('gRPC health needs no token and knows its services', async () => {
-  const client = connectClient(Health, doors, 'grpc', null);
+  const client = connectClient(Health, listeners, 'grpc', null);
   expect((await client.check({})).status).toBe(Status.SERVING);
   expect((await client.check({ service: 'homechef.webhook.v1.EventService' })).status).toBe(Status.SERVING);
-  doors.world.report = { ready: false, checks: {} };
+  listeners.world.report = { ready: false, checks: {} };
   expect((await client.check({})).status).toBe(Status.NOT_SERVING);
   await expect(client.check({ service: 'nothing' })).rejects.toMatchObject({ code: Code.NotFound });
 });
@@ -43,9 +43,9 @@ test('a gRPC health watcher hears of every change', async () => {
   const seen: Status[] = [];
   const controller = new AbortController();
   try {
-    for await (const { status } of connectClient(Health, doors, 'grpc', null).watch({}, { signal: controller.signal })) {
+    for await (const { status } of connectClient(Health, listeners, 'grpc', null).watch({}, { signal: controller.signal })) {
       seen.push(status);
-      doors.world.report = { ready: seen.length !== 1, checks: {} };
+      listeners.world.report = { ready: seen.length !== 1, checks: {} };
       if (seen.length === 3) controller.abort();
     }
   } catch {

@@ -4,20 +4,20 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { PublishStreamRequestSchema, type PublishStreamRequest } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { decodeMessage } from '../../src/transport/body/decode.ts';
 import { faultOf } from '../../src/transport/body/lone-items.ts';
-import { EVENT, openDoors } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { EVENT, openListeners } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 
 const EVENTS = 'homechef.webhook.v1.EventService';
 const AUDIENCE = '"audience":{"broadcast":true}';
 
-let doors: Doors;
+let listeners: Listeners;
 beforeAll(async () => {
-  doors = await openDoors();
+  listeners = await openListeners();
 });
-afterAll(() => doors.close());
+afterAll(() => listeners.close());
 beforeEach(() => {
-  doors.world.calls.length = 0;
-  doors.world.events.length = 0;
+  listeners.world.calls.length = 0;
+  listeners.world.events.length = 0;
 });
 
 /** What the log of calls says became of it: the same words that the caller is told, whatever the protocol. */
@@ -34,7 +34,7 @@ const ways: Record<string, Send> = {
   'Connect JSON': (rpc, _path, body, token) => post(`/${rpc}`, 'application/json', Buffer.from(body), token),
   'gRPC-Web JSON': (rpc, _path, body, token) => post(`/${rpc}`, 'application/grpc-web+json', frame(body), token),
   'gRPC JSON': async (rpc, _path, body, token = 'service:orders') => {
-    const session = connectHttp2(doors.grpcUrl);
+    const session = connectHttp2(listeners.grpcUrl);
     const stream = session.request({
       ':method': 'POST',
       ':path': `/${rpc}`,
@@ -52,13 +52,13 @@ const ways: Record<string, Send> = {
 
 async function post(path: string, type: string, body: Buffer, token = 'service:orders'): Promise<Told> {
   const headers = { 'content-type': type, authorization: `Bearer ${token}` };
-  const response = await fetch(doors.httpUrl + path, { method: 'POST', headers, body: new Uint8Array(body) });
+  const response = await fetch(listeners.httpUrl + path, { method: 'POST', headers, body: new Uint8Array(body) });
   await response.arrayBuffer();
   return told();
 }
 
 function told(): Told {
-  const call = doors.world.calls.at(-1);
+  const call = listeners.world.calls.at(-1);
   return {
     code: call?.code ?? 'no call',
     reason: call?.error?.reason,
@@ -109,23 +109,23 @@ describe.each(Object.entries(ways))('%s', (_name, send) => {
       reason,
       fields: [field],
     });
-    expect(doors.world.events).toEqual([]);
+    expect(listeners.world.events).toEqual([]);
   });
 
   test('an enum value that does not exist is refused with its field', async () => {
     const body = '{"url":"https://a.example/","events":["order.created"],"scope":"platfrom"}';
     const answer = await send('homechef.webhook.v1.WebhookService/CreateWebhook', '/api/v1/webhooks', body, 'admin:root');
     expect(answer).toEqual({ code: 'invalid_argument', reason: 'field_invalid', fields: ['scope'] });
-    expect(doors.world.created).toEqual([]);
+    expect(listeners.world.created).toEqual([]);
   });
 
   test.each(['platform', 'WEBHOOK_SCOPE_PLATFORM'])('an enum value may be written as %s', async (scope) => {
-    doors.world.created.length = 0;
+    listeners.world.created.length = 0;
     const body = `{"url":"https://a.example/","events":["order.created"],"scope":"${scope}"}`;
     const answer = await send('homechef.webhook.v1.WebhookService/CreateWebhook', '/api/v1/webhooks', body, 'admin:root');
     expect(answer.code).toBe('ok');
-    expect(doors.world.created).toMatchObject([{ scope: 2 }]);
-    doors.world.created.length = 0;
+    expect(listeners.world.created).toMatchObject([{ scope: 2 }]);
+    listeners.world.created.length = 0;
   });
 
   test('one event of a batch that cannot be read fails alone', async () => {
@@ -138,7 +138,7 @@ describe.each(Object.entries(ways))('%s', (_name, send) => {
     ];
     const body = `{"events":[${[good, ...bad, good].join(',')}]}`;
     expect(await send(`${EVENTS}/PublishEvents`, '/api/v1/events/batch', body)).toMatchObject({ code: 'ok' });
-    expect(doors.world.events).toHaveLength(2);
+    expect(listeners.world.events).toHaveLength(2);
   });
 
   test('what is wrong with a batch beside its events is wrong with all of it', async () => {
@@ -151,7 +151,7 @@ describe.each(Object.entries(ways))('%s', (_name, send) => {
       const answer = await send(`${EVENTS}/PublishEvents`, '/api/v1/events/batch', body);
       expect(answer).toEqual({ code: 'invalid_argument', reason, fields: [field] });
     }
-    expect(doors.world.events).toEqual([]);
+    expect(listeners.world.events).toEqual([]);
   });
 });
 
@@ -165,7 +165,7 @@ test('each event that cannot be read says why, with its own field', async () => 
     { event_type: 'order.created', data_json: '*', audience: { broadcast: true } },
     7,
   ];
-  const response = await fetch(`${doors.httpUrl}/api/v1/events/batch`, {
+  const response = await fetch(`${listeners.httpUrl}/api/v1/events/batch`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: 'Bearer service:orders' },
     body: JSON.stringify({ events }),
@@ -220,7 +220,7 @@ test('one event of a protobuf batch that is no message fails alone', async () =>
   const good = Buffer.from([0x0a, 0x01, 0x61]);
   const bad = Buffer.from([0x0a, 0x01, 0xff]);
   const body = Buffer.concat([good, bad].flatMap((bytes) => [Buffer.from([0x0a, bytes.length]), bytes]));
-  const response = await fetch(`${doors.httpUrl}/${EVENTS}/PublishEvents`, {
+  const response = await fetch(`${listeners.httpUrl}/${EVENTS}/PublishEvents`, {
     method: 'POST',
     headers: { 'content-type': 'application/proto', authorization: 'Bearer service:orders' },
     body,

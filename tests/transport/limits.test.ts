@@ -6,17 +6,17 @@ import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually } from '../fixtures/eventually.ts';
-import { EVENT, MAX_MESSAGE_BYTES, openDoors, rest } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { EVENT, MAX_MESSAGE_BYTES, openListeners, rest } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 
-let doors: Doors;
+let listeners: Listeners;
 beforeAll(async () => {
-  doors = await openDoors({
+  listeners = await openListeners({
     http: { limits: { headersTimeoutMs: 300, requestTimeoutMs: 600, checkIntervalMs: 100, leftoversMs: 500 } },
     maxCallMs: 1000,
   });
 });
-afterAll(() => doors.close());
+afterAll(() => listeners.close());
 
 const AUTHORIZATION = 'authorization: Bearer service:orders\r\n';
 const JSON_TYPE = 'content-type: application/json\r\n';
@@ -25,7 +25,7 @@ const JSON_TYPE = 'content-type: application/json\r\n';
 function raw(text: string | readonly (string | Buffer)[], options: { keepSending?: string } = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = '';
-    const socket = connect(doors.httpPort, '127.0.0.1', () => {
+    const socket = connect(listeners.httpPort, '127.0.0.1', () => {
       for (const part of typeof text === 'string' ? [text] : text) socket.write(part);
     });
     const timer = options.keepSending === undefined ? null : setInterval(() => socket.write(options.keepSending ?? ''), 50);
@@ -52,7 +52,7 @@ async function growthOf(work: () => Promise<unknown>): Promise<number> {
 }
 
 async function stillServes(): Promise<void> {
-  expect((await rest(doors, 'POST', '/api/v1/events', { body: EVENT })).status).toBe(202);
+  expect((await rest(listeners, 'POST', '/api/v1/events', { body: EVENT })).status).toBe(202);
 }
 
 test('a 20 MB body is refused by REST before it is read', async () => {
@@ -72,13 +72,13 @@ test('a chunked 20 MB body is refused by REST once it is over the limit', async 
     if (answer !== '') expect(statusOf(answer)).toBe(413);
   });
   expect(growth).toBeLessThan(64 * 1024 * 1024);
-  expect(doors.world.events.filter((event) => event.data.length > 1_000_000)).toEqual([]);
+  expect(listeners.world.events.filter((event) => event.data.length > 1_000_000)).toEqual([]);
 });
 
 test.each(['application/json', 'application/proto', 'application/grpc-web+proto'])(
   '20 MB of %s are refused by Connect',
   async (type) => {
-    const response = await fetch(`${doors.httpUrl}/homechef.webhook.v1.EventService/PublishEvent`, {
+    const response = await fetch(`${listeners.httpUrl}/homechef.webhook.v1.EventService/PublishEvent`, {
       method: 'POST',
       headers: { 'content-type': type, authorization: 'Bearer service:orders' },
       body: type.includes('grpc')
@@ -90,7 +90,7 @@ test.each(['application/json', 'application/proto', 'application/grpc-web+proto'
       const text = await response.text();
       expect(response.status === 400 || text.includes('grpc-status: 3')).toBe(true);
     }
-    expect(doors.world.events.filter((event) => event.data.length > 1_000_000)).toEqual([]);
+    expect(listeners.world.events.filter((event) => event.data.length > 1_000_000)).toEqual([]);
     await stillServes();
   },
 );
@@ -99,7 +99,7 @@ test('a bomb of 300 kB that unfolds to 300 MB is refused by Connect while it unf
   const bomb = gzipSync(Buffer.alloc(300_000_000, 0x20), { level: 9 });
   expect(bomb.length).toBeLessThan(310_000);
   const growth = await growthOf(async () => {
-    const response = await fetch(`${doors.httpUrl}/homechef.webhook.v1.EventService/PublishEvent`, {
+    const response = await fetch(`${listeners.httpUrl}/homechef.webhook.v1.EventService/PublishEvent`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'content-encoding': 'gzip', authorization: 'Bearer service:orders' },
       body: bomb,
@@ -110,13 +110,13 @@ test('a bomb of 300 kB that unfolds to 300 MB is refused by Connect while it unf
 });
 
 test.each(['[', '{"a":'])('100,000 levels of %s are refused before they are parsed', async (open) => {
-  const { status, json } = await rest(doors, 'POST', '/api/v1/events', { body: open.repeat(100_000) });
+  const { status, json } = await rest(listeners, 'POST', '/api/v1/events', { body: open.repeat(100_000) });
   expect([status, json.error.reason]).toEqual([400, 'payload_too_deep']);
 });
 
 test('brackets inside strings are no depth', async () => {
   const body = { ...EVENT, data: { text: '[[{{"\\'.repeat(1000) } };
-  expect((await rest(doors, 'POST', '/api/v1/events', { body })).status).toBe(202);
+  expect((await rest(listeners, 'POST', '/api/v1/events', { body })).status).toBe(202);
 });
 
 test.each([
@@ -135,7 +135,7 @@ test.each([
   expect(answer).toContain('"reason":"body_malformed"');
 });
 
-test.each(['a b', '[', 'x:99999', ''])('the Host "%s" is refused at every door', async (host) => {
+test.each(['a b', '[', 'x:99999', ''])('the Host "%s" is refused at every protocol', async (host) => {
   for (const path of ['/api/v1/events', '/homechef.webhook.v1.EventService/PublishEvent']) {
     const answer = await raw(
       `POST ${path} HTTP/1.1\r\nhost: ${host}\r\n${AUTHORIZATION}${JSON_TYPE}connection: close\r\ncontent-length: 2\r\n\r\n{}`,
@@ -159,17 +159,17 @@ test('a body that drips is answered 408', async () => {
 });
 
 test('a call over its time is answered, whether or not the code below listens', async () => {
-  const { publish } = doors.world;
-  doors.world.publish = () => new Promise(() => {});
+  const { publish } = listeners.world;
+  listeners.world.publish = () => new Promise(() => {});
   const startedMs = performance.now();
-  const { status, json } = await rest(doors, 'POST', '/api/v1/events', { body: EVENT });
+  const { status, json } = await rest(listeners, 'POST', '/api/v1/events', { body: EVENT });
   expect([status, json.error.reason]).toEqual([504, 'deadline_exceeded']);
   expect(performance.now() - startedMs).toBeLessThan(2000);
-  doors.world.publish = publish;
+  listeners.world.publish = publish;
 });
 
 test('a deadline of days is refused, not turned into one of a millisecond', async () => {
-  const response = await fetch(`${doors.httpUrl}/homechef.webhook.v1.EventService/PublishEvent`, {
+  const response = await fetch(`${listeners.httpUrl}/homechef.webhook.v1.EventService/PublishEvent`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'connect-timeout-ms': '9999999999', authorization: 'Bearer service:orders' },
     body: '{}',
@@ -179,7 +179,7 @@ test('a deadline of days is refused, not turned into one of a millisecond', asyn
 
 function session(): Promise<ClientHttp2Session> {
   return new Promise((resolve) => {
-    const client = connectHttp2(doors.grpcUrl);
+    const client = connectHttp2(listeners.grpcUrl);
     client.on('error', () => {});
     client.once('remoteSettings', () => resolve(client));
   });
@@ -280,7 +280,7 @@ test('resets, pings and a thousand streams leave another connection answering', 
   await closed;
   crowd.destroy();
   other.destroy();
-  await eventually(async () => (await rest(doors, 'GET', '/livez')).status === 200);
+  await eventually(async () => (await rest(listeners, 'GET', '/livez')).status === 200);
 });
 
 test('a caller who cancels all the calls of a connection at once keeps it, and may do so again', async () => {
@@ -332,7 +332,7 @@ test.each([
 });
 
 test('a connection beyond what a listener may have is closed, over either, and those before it go on', async () => {
-  const few = await openDoors({ http: { limits: { maxConnections: 2 } } });
+  const few = await openListeners({ http: { limits: { maxConnections: 2 } } });
   try {
     for (const port of [few.httpPort, few.grpcPort]) {
       const closed: number[] = [];

@@ -6,21 +6,21 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createBodyBudget, Ledger } from '../../src/transport/body/body-budget.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { MAX_BATCH_BYTES, openDoors, verifyToken } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { MAX_BATCH_BYTES, openListeners, verifyToken } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 
 const budget = {
   users: new Ledger(12_000_000, 4_000_000),
   strangers: createBodyBudget({ maxBatchBytes: MAX_BATCH_BYTES }).strangers,
 };
-let doors: Doors;
+let listeners: Listeners;
 beforeAll(async () => {
-  doors = await openDoors({ http: { bodyBudget: budget, limits: { leftoversMs: 300 } } });
+  listeners = await openListeners({ http: { bodyBudget: budget, limits: { leftoversMs: 300 } } });
 });
-afterAll(() => doors.close());
+afterAll(() => listeners.close());
 beforeEach(() => {
-  doors.world.calls.length = 0;
-  doors.world.errors.length = 0;
+  listeners.world.calls.length = 0;
+  listeners.world.errors.length = 0;
 });
 
 const PUBLISH = '/homechef.webhook.v1.EventService/PublishEvent';
@@ -89,7 +89,7 @@ function sendHttp1({ path, headers }: Way, body: Buffer, more: { token?: string;
     let answer = '';
     const lines = Object.entries({ ...headers, ...authorization(more.token) }).map(([name, value]) => `${name}: ${value}\r\n`);
     const length = more.isWhole === true ? body.length : 1_000_000;
-    const socket = connect(doors.httpPort, '127.0.0.1');
+    const socket = connect(listeners.httpPort, '127.0.0.1');
     socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n${lines.join('')}content-length: ${length}\r\n\r\n`);
     socket.write(body);
     socket.on('data', (piece) => (answer += piece.toString('latin1')));
@@ -100,7 +100,7 @@ function sendHttp1({ path, headers }: Way, body: Buffer, more: { token?: string;
 
 function sendHttp2({ path, headers }: Way, body: Buffer, more: { token?: string; isWhole?: boolean }): Promise<string> {
   return new Promise((resolve) => {
-    const session = connectHttp2(doors.grpcUrl);
+    const session = connectHttp2(listeners.grpcUrl);
     session.on('error', () => {});
     const stream = session.request({
       ':method': 'POST',
@@ -136,25 +136,25 @@ const ways = [
 test.each(ways)('$name: a caller without a token is refused before its body has come', async (way) => {
   const answer = await way.send(way, way.malformed.subarray(0, 3), {});
   expect(answer).toMatch(/401|grpc-status"?: ?"?16|unauthenticated/);
-  await eventually(() => doors.world.calls.length === 1);
-  expect(doors.world.calls[0]).toMatchObject({ code: 'unauthenticated', error: { reason: 'token_missing' } });
+  await eventually(() => listeners.world.calls.length === 1);
+  expect(listeners.world.calls[0]).toMatchObject({ code: 'unauthenticated', error: { reason: 'token_missing' } });
 });
 
 test.each(ways)('$name: bytes that are no message are the caller’s fault, told and counted once', async (way) => {
   const token = way.path === WATCH ? 'developer:user123' : 'service:orders';
   const answer = await way.send(way, way.malformed, { token, isWhole: true });
   expect(answer).toMatch(/ 400 |grpc-status"?: ?"?3|invalid_argument/);
-  await eventually(() => doors.world.calls.length === 1);
-  expect(doors.world.calls[0]).toMatchObject({ code: 'invalid_argument', error: { reason: 'body_malformed' } });
-  expect(doors.world.errors).toEqual([]);
+  await eventually(() => listeners.world.calls.length === 1);
+  expect(listeners.world.calls[0]).toMatchObject({ code: 'invalid_argument', error: { reason: 'body_malformed' } });
+  expect(listeners.world.errors).toEqual([]);
 });
 
 test.each(ways.filter(({ path }) => path !== WATCH))(
   '$name: a role that may not call learns that before its body is read',
   async (way) => {
     await way.send(way, way.malformed.subarray(0, 3), { token: 'developer:user123' });
-    await eventually(() => doors.world.calls.length === 1);
-    expect(doors.world.calls[0]).toMatchObject({ code: 'permission_denied' });
+    await eventually(() => listeners.world.calls.length === 1);
+    expect(listeners.world.calls[0]).toMatchObject({ code: 'permission_denied' });
   },
 );
 
@@ -162,7 +162,7 @@ test.each([
   ['REST', '/api/v1/events'],
   ['Connect', PUBLISH],
 ])('%s: a body in pieces of one byte is refused long before its end', async (_name, path) => {
-  const socket = connect(doors.httpPort, '127.0.0.1');
+  const socket = connect(listeners.httpPort, '127.0.0.1');
   let answer = '';
   socket.on('data', (piece) => (answer += piece.toString('latin1')));
   socket.on('error', () => {});
@@ -174,7 +174,7 @@ test.each([
 });
 
 test.each([PUBLISH, STREAM])('gRPC: a body in pieces of one byte is refused long before its end: %s', async (path) => {
-  const socket = connect(doors.grpcPort, '127.0.0.1');
+  const socket = connect(listeners.grpcPort, '127.0.0.1');
   socket.on('error', () => {});
   socket.resume();
   const headers = {
@@ -191,8 +191,8 @@ test.each([PUBLISH, STREAM])('gRPC: a body in pieces of one byte is refused long
     socket.write(Buffer.concat(Array.from({ length: 6000 }, () => piece)));
     await new Promise((resolve) => setImmediate(resolve));
   }
-  await eventually(() => doors.world.calls.length === 1);
-  expect(doors.world.calls[0]).toMatchObject({ code: 'invalid_argument', error: { reason: 'body_malformed' } });
+  await eventually(() => listeners.world.calls.length === 1);
+  expect(listeners.world.calls[0]).toMatchObject({ code: 'invalid_argument', error: { reason: 'body_malformed' } });
   socket.destroy();
 });
 
@@ -213,7 +213,7 @@ function headerBlock(headers: Readonly<Record<string, string>>): Buffer {
 }
 
 test('a body that is whole before its token is checked is read all the same', async () => {
-  const slow = await openDoors({
+  const slow = await openListeners({
     verifyToken: async (header) => {
       await new Promise((resolve) => setTimeout(resolve, 50));
       return verifyToken(header);
@@ -235,7 +235,7 @@ test('a body that is whole before its token is checked is read all the same', as
 });
 
 test('unfinished bodies of one user take that user’s share and nobody else’s', async () => {
-  const sessions = [connectHttp2(doors.grpcUrl), connectHttp2(doors.grpcUrl)] as const;
+  const sessions = [connectHttp2(listeners.grpcUrl), connectHttp2(listeners.grpcUrl)] as const;
   for (const session of sessions) session.on('error', () => {});
   const upload = (session: ClientHttp2Session, token: string): { status: () => string } => {
     const stream = session.request({
@@ -252,7 +252,7 @@ test('unfinished bodies of one user take that user’s share and nobody else’s
   };
   const many = Array.from({ length: 8 }, () => upload(sessions[0], 'service:orders'));
   await eventually(() => many.some(({ status }) => status() === '8'));
-  expect(doors.world.calls.find(({ code }) => code === 'resource_exhausted')).toMatchObject({
+  expect(listeners.world.calls.find(({ code }) => code === 'resource_exhausted')).toMatchObject({
     error: { reason: 'overloaded' },
   });
   expect(budget.users.heldBy('orders')).toBeLessThanOrEqual(4_000_000);

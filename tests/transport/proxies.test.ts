@@ -1,21 +1,21 @@
 // What proxies and probes send, and how the answers reach them.
 import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { MAX_MESSAGE_BYTES, EVENT, openDoors, rest } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { MAX_MESSAGE_BYTES, EVENT, openListeners, rest } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 
-let doors: Doors;
+let listeners: Listeners;
 beforeAll(async () => {
-  doors = await openDoors();
+  listeners = await openListeners();
 });
-afterAll(() => doors.close());
+afterAll(() => listeners.close());
 
 /** Writes the parts one after the other as fast as they are taken; gives what came back, and whether the connection was reset. */
 function raw(parts: readonly (string | Buffer)[]): Promise<{ answer: string; isReset: boolean }> {
   return new Promise((resolve) => {
     let answer = '';
     let isReset = false;
-    const socket = connect(doors.httpPort, '127.0.0.1');
+    const socket = connect(listeners.httpPort, '127.0.0.1');
     socket.on('data', (piece) => (answer += piece.toString('latin1')));
     socket.on('error', () => (isReset = true));
     socket.on('close', () => resolve({ answer, isReset }));
@@ -45,14 +45,14 @@ test.each(['/api/v1/events', '/homechef.webhook.v1.EventService/PublishEvent'])(
 test.each(['utf8', 'UTF-8', '"utf-8"', 'Utf8'])('charset=%s is UTF-8', async (charset) => {
   for (const separator of [';', '; ', ' ; ']) {
     const headers = { 'content-type': `application/json${separator}charset=${charset}` };
-    expect((await rest(doors, 'POST', '/api/v1/events', { body: EVENT, headers })).status).toBe(202);
+    expect((await rest(listeners, 'POST', '/api/v1/events', { body: EVENT, headers })).status).toBe(202);
     const path = '/homechef.webhook.v1.EventService/PublishEvent';
     const body = { eventType: 'order.created', data: {}, audience: { broadcast: true } };
-    expect((await rest(doors, 'POST', path, { body, headers })).status).toBe(200);
+    expect((await rest(listeners, 'POST', path, { body, headers })).status).toBe(200);
   }
 });
 
 test('another charset is not', async () => {
   const headers = { 'content-type': 'application/json; charset=latin1' };
-  expect((await rest(doors, 'POST', '/api/v1/events', { body: EVENT, headers })).status).toBe(415);
+  expect((await rest(listeners, 'POST', '/api/v1/events', { body: EVENT, headers })).status).toBe(415);
 });

@@ -6,7 +6,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import type { DescMethod } from '@bufbuild/protobuf';
 import { PublishStreamResponseSchema } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { frame } from '../../src/transport/body/grpc-frames.ts';
-import type { Doors } from './doors.ts';
+import type { Listeners } from './listeners.ts';
 
 export interface RawAnswer {
   readonly ok: boolean;
@@ -22,10 +22,10 @@ export type Format = 'proto' | 'json';
 export type RawCall = (method: DescMethod, message: Buffer, format: Format, packing: Packing) => Promise<RawAnswer>;
 
 /** By protocol; `REST` takes JSON alone. */
-export function rawCalls(doors: Doors, token = 'service:orders'): Readonly<Record<string, RawCall>> {
+export function rawCalls(listeners: Listeners, token = 'service:orders'): Readonly<Record<string, RawCall>> {
   const authorization = `Bearer ${token}`;
   const post = (path: string, headers: Record<string, string>, body: Buffer): Promise<Response> =>
-    fetch(doors.httpUrl + path, { method: 'POST', headers: { authorization, ...headers }, body: new Uint8Array(body) });
+    fetch(listeners.httpUrl + path, { method: 'POST', headers: { authorization, ...headers }, body: new Uint8Array(body) });
   return {
     REST: async (method, message, _format, packing) => {
       const headers = { 'content-type': 'application/json', ...(packing === null ? {} : { 'content-encoding': packing }) };
@@ -46,11 +46,11 @@ export function rawCalls(doors: Doors, token = 'service:orders'): Readonly<Recor
       return grpcAnswer(told, text);
     },
     gRPC: async (method, message, format, packing) => {
-      const { told, bytes } = await overHttp2(doors, method, authorization, framed(message, packing), format, packing);
+      const { told, bytes } = await overHttp2(listeners, method, authorization, framed(message, packing), format, packing);
       return grpcAnswer(told, bytes.toString('latin1'));
     },
     'gRPC stream': async (method, message, format, packing) => {
-      const { told, bytes } = await overHttp2(doors, method, authorization, framed(message, packing), format, packing);
+      const { told, bytes } = await overHttp2(listeners, method, authorization, framed(message, packing), format, packing);
       const answer = grpcAnswer(told, bytes.toString('latin1'));
       return answer.ok && format === 'proto' ? streamAnswer(bytes) : answer;
     },
@@ -83,14 +83,14 @@ function framed(message: Buffer, packing: Packing): Buffer {
 }
 
 async function overHttp2(
-  doors: Doors,
+  listeners: Listeners,
   method: DescMethod,
   authorization: string,
   body: Buffer,
   format: Format,
   packing: Packing,
 ): Promise<{ told: (name: string) => string; bytes: Buffer }> {
-  const session = connect(doors.grpcUrl);
+  const session = connect(listeners.grpcUrl);
   const stream = session.request({
     ':method': 'POST',
     ':path': rpcPath(method),

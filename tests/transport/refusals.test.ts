@@ -6,27 +6,27 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
-import { connectClient, EVENT, openDoors } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { connectClient, EVENT, openListeners } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 
 const PUBLISH = '/homechef.webhook.v1.EventService/PublishEvent';
 const STREAM = '/homechef.webhook.v1.EventService/PublishStream';
 const LIST = '/homechef.webhook.v1.WebhookService/ListWebhooks';
 
-let doors: Doors;
+let listeners: Listeners;
 beforeAll(async () => {
-  doors = await openDoors();
+  listeners = await openListeners();
 });
-afterAll(() => doors.close());
+afterAll(() => listeners.close());
 beforeEach(() => {
-  doors.world.calls.length = 0;
-  doors.world.errors.length = 0;
+  listeners.world.calls.length = 0;
+  listeners.world.errors.length = 0;
 });
 
 /** Sends these lines of HTTP/1.1 and gives the whole answer. */
 function raw(head: string, body = ''): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect(doors.httpPort, '127.0.0.1');
+    const socket = connect(listeners.httpPort, '127.0.0.1');
     let answer = '';
     socket.write(`${head}\r\nconnection: close\r\n\r\n${body}`);
     socket.on('data', (piece) => (answer += piece.toString()));
@@ -55,7 +55,7 @@ test('every method that HTTP has is 405 with Allow where the path exists, and 40
       expect(answer).toContain('"reason":"route_not_found"');
     }
   }
-  expect(doors.world.errors).toEqual([]);
+  expect(listeners.world.errors).toEqual([]);
 });
 
 test.each([
@@ -71,7 +71,7 @@ test.each([
     expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
     expect(answer).toContain(`"reason":"${reason}"`);
   }
-  expect(doors.world.events).toEqual([]);
+  expect(listeners.world.events).toEqual([]);
 });
 
 test('a repeated Authorization is not guessed at over gRPC', async () => {
@@ -104,18 +104,18 @@ test('what no protocol reads is a call like any other: a stranger is told so fir
   const type = 'content-type: text/plain\r\ncontent-length: 0';
   expect(await raw(`POST ${PUBLISH} HTTP/1.1\r\nhost: x\r\n${type}`)).toContain('"reason":"token_missing"');
   expect(await raw(`POST ${PUBLISH} HTTP/1.1\r\nhost: x\r\n${token}\r\n${type}`)).toContain('media_type_unsupported');
-  expect(doors.world.calls.map(({ error }) => error?.reason)).toEqual(['token_missing', 'media_type_unsupported']);
+  expect(listeners.world.calls.map(({ error }) => error?.reason)).toEqual(['token_missing', 'media_type_unsupported']);
 });
 
 test('a call that does not exist is unimplemented, with its reason, over every protocol of RPC', async () => {
   const nothing = { ...EventService, methods: [{ ...EventService.method.publishEvent, name: 'Nothing' }] };
-  for (const door of ['connect', 'grpc-web', 'grpc'] as const) {
-    const error = await connectClient(nothing as unknown as typeof EventService, doors, door)
+  for (const protocol of ['connect', 'grpc-web', 'grpc'] as const) {
+    const error = await connectClient(nothing as unknown as typeof EventService, listeners, protocol)
       .publishEvent({})
       .catch((thrown: unknown) => thrown);
     if (!(error instanceof ConnectError)) throw new Error('expected a refusal');
     const [info] = error.findDetails(ErrorInfoSchema);
-    expect([door, error.code, info?.reason]).toEqual([door, Code.Unimplemented, 'unimplemented']);
+    expect([protocol, error.code, info?.reason]).toEqual([protocol, Code.Unimplemented, 'unimplemented']);
     expect(info?.metadata['request_id']).toMatch(/^[\w-]{8,}$/);
   }
 });
@@ -151,7 +151,7 @@ test.each(['5', '5s', '-1S', '123456789S', 'S', '1.5S', ''])(
     ];
     for (const [index, ask] of answers.entries()) {
       await ask();
-      const { error } = doors.world.calls.at(-1) ?? {};
+      const { error } = listeners.world.calls.at(-1) ?? {};
       const field = index === 4 ? 'connect-timeout-ms' : 'grpc-timeout';
       expect([index, error?.reason, error?.violations.map((violation) => violation.field)]).toEqual([
         index,
@@ -159,22 +159,22 @@ test.each(['5', '5s', '-1S', '123456789S', 'S', '1.5S', ''])(
         [field],
       ]);
     }
-    expect(doors.world.calls).toHaveLength(answers.length);
+    expect(listeners.world.calls).toHaveLength(answers.length);
   },
 );
 
 test('a deadline longer than a call may last is no fault', async () => {
-  for (const door of ['connect', 'grpc-web', 'grpc'] as const) {
-    const client = connectClient(EventService, doors, door);
+  for (const protocol of ['connect', 'grpc-web', 'grpc'] as const) {
+    const client = connectClient(EventService, listeners, protocol);
     const event = { eventType: 'order.created', audience: { broadcast: true }, payload: { case: 'data' as const, value: {} } };
     await client.publishEvent(event, { timeoutMs: 3_600_000 });
   }
-  expect(doors.world.calls.map(({ code }) => code)).toEqual(['ok', 'ok', 'ok']);
+  expect(listeners.world.calls.map(({ code }) => code)).toEqual(['ok', 'ok', 'ok']);
 });
 
 function grpc(path: string, headers: Record<string, string | string[]>): Promise<Record<string, unknown>> {
   return new Promise((resolve) => {
-    const session = connectHttp2(doors.grpcUrl, { strictSingleValueFields: false } as object);
+    const session = connectHttp2(listeners.grpcUrl, { strictSingleValueFields: false } as object);
     // As lines, so that one may stand twice.
     const lines = Object.entries({
       ':method': 'POST',

@@ -1,30 +1,30 @@
 // REST as developers meet it: routes, input and output, each held to what the contract says.
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { MAX_MESSAGE_BYTES, bearer, connectClient, EVENT, grpcJsClient, openDoors, rest, WEBHOOK_ID } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { MAX_MESSAGE_BYTES, bearer, connectClient, EVENT, grpcJsClient, openListeners, rest, WEBHOOK_ID } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 
-let doors: Doors;
+let listeners: Listeners;
 beforeAll(async () => {
-  doors = await openDoors();
+  listeners = await openListeners();
 });
-afterAll(() => doors.close());
+afterAll(() => listeners.close());
 beforeEach(() => {
-  doors.world.failure = null;
-  doors.world.events.length = 0;
-  doors.world.created.length = 0;
+  listeners.world.failure = null;
+  listeners.world.events.length = 0;
+  listeners.world.created.length = 0;
 });
 
 const developer = { token: 'developer:user123' };
 const publish = (body: unknown, headers: Record<string, string> = {}) =>
-  rest(doors, 'POST', '/api/v1/events', { body, headers });
+  rest(listeners, 'POST', '/api/v1/events', { body, headers });
 const reasonOf = (answer: { json: unknown }) => (answer.json as { error: { reason: string } }).error.reason;
 const fieldsOf = (answer: { json: unknown }) =>
   (answer.json as { error: { details: { field: string }[] } }).error.details.map(({ field }) => field);
 
 test('names fields as the contract does, shortens enums and leaves no implicit field out', async () => {
-  const { status, json, headers } = await rest(doors, 'GET', `/api/v1/webhooks/${WEBHOOK_ID}`, developer);
+  const { status, json, headers } = await rest(listeners, 'GET', `/api/v1/webhooks/${WEBHOOK_ID}`, developer);
   expect(status).toBe(200);
   expect(headers.get('content-type')).toBe('application/json; charset=utf-8');
   expect(json).toMatchObject({
@@ -39,25 +39,25 @@ test('names fields as the contract does, shortens enums and leaves no implicit f
 
 test('answers with the status that the policy names', async () => {
   expect((await publish(EVENT)).status).toBe(202);
-  const created = await rest(doors, 'POST', '/api/v1/webhooks', {
+  const created = await rest(listeners, 'POST', '/api/v1/webhooks', {
     ...developer,
     body: { url: 'https://a.example/', events: ['order.created'] },
   });
   expect(created.status).toBe(201);
-  const deleted = await rest(doors, 'DELETE', `/api/v1/webhooks/${WEBHOOK_ID}`, developer);
+  const deleted = await rest(listeners, 'DELETE', `/api/v1/webhooks/${WEBHOOK_ID}`, developer);
   expect([deleted.status, deleted.text, deleted.headers.get('content-type')]).toEqual([204, '', null]);
 });
 
 test('prefers a static path over an id', async () => {
-  const { json } = await rest(doors, 'GET', '/api/v1/webhooks/events', developer);
+  const { json } = await rest(listeners, 'GET', '/api/v1/webhooks/events', developer);
   expect(json.events[0]).toMatchObject({ name: 'order.created', sample: { n: 1 } });
-  expect((await rest(doors, 'GET', '/api/v1/webhooks/deliveries', developer)).json).toHaveProperty('deliveries');
+  expect((await rest(listeners, 'GET', '/api/v1/webhooks/deliveries', developer)).json).toHaveProperty('deliveries');
 });
 
 test('reads query parameters: numbers, enums in both spellings, times, and empty ones as not given', async () => {
   for (const status of ['failed', 'DELIVERY_STATUS_FAILED']) {
     const query = `status=${status}&webhook_id=&event_type=order.created&event_id=&since=2024-01-15T10:30:00Z&until=&page=2&limit=10`;
-    const { json } = await rest(doors, 'GET', `/api/v1/webhooks/deliveries?${query}`, developer);
+    const { json } = await rest(listeners, 'GET', `/api/v1/webhooks/deliveries?${query}`, developer);
     expect(json).toMatchObject({ page: 2, limit: 10 });
     expect(json.deliveries[0]).toMatchObject({
       status: 'failed',
@@ -83,12 +83,12 @@ test.each([
   ['__proto__=1', '__proto__', 'field_unknown'],
   ['constructor.name=1', 'constructor.name', 'field_unknown'],
 ])('refuses the query ?%s and names %s', async (query, field, reason) => {
-  const answer = await rest(doors, 'GET', `/api/v1/webhooks/deliveries?${query}`, developer);
+  const answer = await rest(listeners, 'GET', `/api/v1/webhooks/deliveries?${query}`, developer);
   expect([answer.status, reasonOf(answer), fieldsOf(answer)]).toEqual([400, reason, [field]]);
 });
 
 test.each(['%', '%zz', '%ff'])('refuses the query %s, which is no text', async (query) => {
-  const answer = await rest(doors, 'GET', `/api/v1/webhooks/deliveries?event_type=${query}`, developer);
+  const answer = await rest(listeners, 'GET', `/api/v1/webhooks/deliveries?event_type=${query}`, developer);
   expect([answer.status, reasonOf(answer)]).toEqual([400, 'body_malformed']);
 });
 
@@ -113,9 +113,9 @@ test.each([
   [{ events: [] }, 'events'],
 ])('refuses %j and names the field', async (change, field) => {
   const body = { url: 'https://a.example/', events: ['order.created'], ...change };
-  const answer = await rest(doors, 'POST', '/api/v1/webhooks', { ...developer, body });
+  const answer = await rest(listeners, 'POST', '/api/v1/webhooks', { ...developer, body });
   expect([answer.status, reasonOf(answer), fieldsOf(answer)]).toEqual([400, 'field_invalid', [field]]);
-  expect(doors.world.created).toEqual([]);
+  expect(listeners.world.created).toEqual([]);
 });
 
 test.each([
@@ -127,20 +127,26 @@ test.each([
 ])('refuses %j as unknown', async (change, field) => {
   const text = JSON.stringify({ url: 'https://a.example/', events: ['order.created'] });
   const body = text.replace('}', `,${JSON.stringify(change).slice(1)}`);
-  const answer = await rest(doors, 'POST', '/api/v1/webhooks', { ...developer, body });
+  const answer = await rest(listeners, 'POST', '/api/v1/webhooks', { ...developer, body });
   expect([answer.status, reasonOf(answer), fieldsOf(answer)]).toEqual([400, 'field_unknown', [field]]);
 });
 
 test('names every field at fault', async () => {
-  const answer = await rest(doors, 'POST', '/api/v1/webhooks', { ...developer, body: { url: 5, events: [1], nonsense: true } });
+  const answer = await rest(listeners, 'POST', '/api/v1/webhooks', {
+    ...developer,
+    body: { url: 5, events: [1], nonsense: true },
+  });
   expect(fieldsOf(answer)).toEqual(['url', 'events[0]', 'nonsense']);
 });
 
 test('takes the id from the path and from nowhere else', async () => {
   const path = `/api/v1/webhooks/${WEBHOOK_ID}`;
-  const answer = await rest(doors, 'PUT', path, { ...developer, body: { url: 'https://b.example/', webhook_id: WEBHOOK_ID } });
+  const answer = await rest(listeners, 'PUT', path, {
+    ...developer,
+    body: { url: 'https://b.example/', webhook_id: WEBHOOK_ID },
+  });
   expect([answer.status, fieldsOf(answer)]).toEqual([400, ['webhook_id']]);
-  expect((await rest(doors, 'PUT', path, { ...developer, body: { url: 'https://b.example/' } })).json.url).toBe(
+  expect((await rest(listeners, 'PUT', path, { ...developer, body: { url: 'https://b.example/' } })).json.url).toBe(
     'https://b.example/',
   );
 });
@@ -148,16 +154,16 @@ test('takes the id from the path and from nowhere else', async () => {
 test.each(['webhook_x', 'x'.repeat(900), 'webhook_%2e%2e', `${WEBHOOK_ID}'`])(
   'says of the id %s that there is no such thing, and which field it was',
   async (id) => {
-    const answer = await rest(doors, 'GET', `/api/v1/webhooks/${id}`, developer);
+    const answer = await rest(listeners, 'GET', `/api/v1/webhooks/${id}`, developer);
     expect([answer.status, reasonOf(answer), fieldsOf(answer)]).toEqual([404, 'not_found', ['webhook_id']]);
     expect(answer.json.error.message).toBe('webhook_id: is not the id of a webhook');
   },
 );
 
 test('an action needs no body', async () => {
-  const answer = await rest(doors, 'POST', `/api/v1/webhooks/${WEBHOOK_ID}/test`, developer);
+  const answer = await rest(listeners, 'POST', `/api/v1/webhooks/${WEBHOOK_ID}/test`, developer);
   expect([answer.status, answer.json.success]).toEqual([200, true]);
-  const empty = await rest(doors, 'POST', `/api/v1/webhooks/deliveries/delivery_${'0'.repeat(26)}/retry`, {
+  const empty = await rest(listeners, 'POST', `/api/v1/webhooks/deliveries/delivery_${'0'.repeat(26)}/retry`, {
     ...developer,
     body: '',
   });
@@ -203,15 +209,15 @@ test('reads a body that is compressed as it says, and no other', async () => {
 });
 
 test('tells an unknown route, and which methods a known one takes', async () => {
-  const unknown = await rest(doors, 'GET', '/api/v1/nothing');
+  const unknown = await rest(listeners, 'GET', '/api/v1/nothing');
   expect([unknown.status, reasonOf(unknown)]).toEqual([404, 'route_not_found']);
-  const wrong = await rest(doors, 'POST', `/api/v1/webhooks/${WEBHOOK_ID}`);
+  const wrong = await rest(listeners, 'POST', `/api/v1/webhooks/${WEBHOOK_ID}`);
   expect([wrong.status, reasonOf(wrong), wrong.headers.get('allow')]).toEqual([
     405,
     'method_not_allowed',
     'GET, PUT, PATCH, DELETE, HEAD',
   ]);
-  const shadowed = await rest(doors, 'PUT', '/api/v1/webhooks/events', { body: {} });
+  const shadowed = await rest(listeners, 'PUT', '/api/v1/webhooks/events', { body: {} });
   expect([shadowed.status, shadowed.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
 });
 
@@ -223,21 +229,21 @@ test.each([
 ])('keeps the payload %s as JSON.parse reads it', async (data) => {
   const answer = await publish(`{"event_type":"order.created","audience":{"broadcast":true},"data":${data}}`);
   expect(answer.status).toBe(202);
-  expect(doors.world.events[0]?.data).toBe(JSON.stringify(JSON.parse(data)));
+  expect(listeners.world.events[0]?.data).toBe(JSON.stringify(JSON.parse(data)));
 });
 
-test('the same payload gives the same bytes at every door', async () => {
+test('the same payload gives the same bytes at every protocol', async () => {
   const data = { b: 1.5, a: ['é', null, { x: '\u0000' }] };
   const audience = { userIds: ['user123'] };
   await publish({ ...EVENT, data });
-  for (const door of ['connect', 'grpc-web', 'grpc'] as const) {
-    const client = connectClient(EventService, doors, door);
+  for (const protocol of ['connect', 'grpc-web', 'grpc'] as const) {
+    const client = connectClient(EventService, listeners, protocol);
     await client.publishEvent({ eventType: 'order.created', audience, payload: { case: 'data', value: data } });
     const bytes = new TextEncoder().encode(JSON.stringify(data, null, 2));
     await client.publishEvent({ eventType: 'order.created', audience, payload: { case: 'dataJson', value: bytes } });
   }
-  expect(new Set(doors.world.events.map((event) => event.data))).toEqual(new Set([JSON.stringify(data)]));
-  expect(doors.world.events).toHaveLength(7);
+  expect(new Set(listeners.world.events.map((event) => event.data))).toEqual(new Set([JSON.stringify(data)]));
+  expect(listeners.world.events).toHaveLength(7);
 });
 
 test.each([
@@ -254,7 +260,7 @@ test.each([
   const answer = await publish(`{"event_type":"order.created","audience":{"broadcast":true},"data":${data}}`);
   expect([answer.status, reasonOf(answer)]).toEqual([status, reason]);
   expect(({} as { admin?: boolean }).admin).toBeUndefined();
-  expect(doors.world.events).toEqual([]);
+  expect(listeners.world.events).toEqual([]);
 });
 
 test('a payload is data or data_json, not both', async () => {
@@ -265,7 +271,7 @@ test('a payload is data or data_json, not both', async () => {
 test('takes the Idempotency-Key header, unless the body says otherwise', async () => {
   expect((await publish(EVENT, { 'idempotency-key': 'k1' })).status).toBe(202);
   expect((await publish({ ...EVENT, idempotency_key: 'k1' }, { 'idempotency-key': 'k1' })).status).toBe(202);
-  expect(doors.world.events.map((event) => event.idempotencyKey)).toEqual(['k1', 'k1']);
+  expect(listeners.world.events.map((event) => event.idempotencyKey)).toEqual(['k1', 'k1']);
   const conflict = await publish({ ...EVENT, idempotency_key: 'k2' }, { 'idempotency-key': 'k1' });
   expect([conflict.status, fieldsOf(conflict)]).toEqual([400, ['idempotency_key']]);
 });
@@ -277,7 +283,7 @@ test('each event of a batch succeeds or fails by itself', async () => {
     { ...EVENT, audience: { user_ids: [''] } },
     { event_type: 'order.created', audience: { broadcast: true } },
   ];
-  const { status, json } = await rest(doors, 'POST', '/api/v1/events/batch', { body: { events } });
+  const { status, json } = await rest(listeners, 'POST', '/api/v1/events/batch', { body: { events } });
   expect(status).toBe(202);
   expect(json).toMatchObject({ accepted: 1, rejected: 3 });
   expect(json.results[0].published.event_id).toMatch(/^event_/);
@@ -295,14 +301,14 @@ test('a batch of which nothing was accepted says so by its status, with the same
     { ...EVENT, event_type: 'nonsense' },
     { ...EVENT, foo: 1 },
   ];
-  const { status, json } = await rest(doors, 'POST', '/api/v1/events/batch', { body: { events } });
+  const { status, json } = await rest(listeners, 'POST', '/api/v1/events/batch', { body: { events } });
   expect([status, json.accepted, json.rejected]).toEqual([422, 0, 2]);
   expect(json.results.map(({ error }: { error: { field: string } }) => error.field)).toEqual(['event_type', 'foo']);
 });
 
 test('a batch of which nothing could be written is a failed call', async () => {
-  doors.world.failure = Object.assign(new Error('x'), { code: '57P01' });
-  const answer = await rest(doors, 'POST', '/api/v1/events/batch', { body: { events: [EVENT, EVENT] } });
+  listeners.world.failure = Object.assign(new Error('x'), { code: '57P01' });
+  const answer = await rest(listeners, 'POST', '/api/v1/events/batch', { body: { events: [EVENT, EVENT] } });
   expect([answer.status, reasonOf(answer)]).toEqual([503, 'store_unavailable']);
 });
 
@@ -310,13 +316,13 @@ test('carries the trace of the publisher on, and begins one where there is none'
   const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
   await publish(EVENT, { traceparent });
   await publish(EVENT, { traceparent: 'x\ty' });
-  const [kept, begun] = doors.world.events.map((event) => event.traceparent);
+  const [kept, begun] = listeners.world.events.map((event) => event.traceparent);
   expect(kept).toBe(traceparent);
   expect(begun).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
 });
 
 test('grpc-js publishes with the .proto alone', async () => {
-  const client = grpcJsClient(doors, 'EventService');
+  const client = grpcJsClient(listeners, 'EventService');
   const request = { event_type: 'order.created', data_json: Buffer.from('{"b":1,"a":2}'), audience: { broadcast: true } };
   const answer = await new Promise((resolve, reject) => {
     (client['PublishEvent'] as (...args: unknown[]) => void).call(
@@ -328,26 +334,26 @@ test('grpc-js publishes with the .proto alone', async () => {
   });
   client.close();
   expect(answer).toMatchObject({ deliveries: 1 });
-  expect(doors.world.events[0]).toMatchObject({ data: '{"b":1,"a":2}', broadcast: true, publisher: 'orders' });
+  expect(listeners.world.events[0]).toMatchObject({ data: '{"b":1,"a":2}', broadcast: true, publisher: 'orders' });
 });
 
 test("answers carry a request id, the caller's own when it is harmless", async () => {
-  const own = await rest(doors, 'GET', '/api/v1/webhooks', { headers: { 'x-request-id': 'order-4711-abc' } });
+  const own = await rest(listeners, 'GET', '/api/v1/webhooks', { headers: { 'x-request-id': 'order-4711-abc' } });
   expect(own.headers.get('x-request-id')).toBe('order-4711-abc');
-  const harmful = await rest(doors, 'GET', '/api/v1/webhooks', { headers: { 'x-request-id': 'a b"<script>' } });
+  const harmful = await rest(listeners, 'GET', '/api/v1/webhooks', { headers: { 'x-request-id': 'a b"<script>' } });
   expect(harmful.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
 });
 
 test('tells browsers what they may do', async () => {
-  const allowed = await rest(doors, 'GET', '/api/v1/webhooks', { headers: { origin: 'https://console.example.com' } });
+  const allowed = await rest(listeners, 'GET', '/api/v1/webhooks', { headers: { origin: 'https://console.example.com' } });
   expect(allowed.headers.get('access-control-allow-origin')).toBe('https://console.example.com');
   for (const origin of ['https://console.example.com.evil.example', 'https://evil.example', 'null']) {
-    const { headers } = await rest(doors, 'GET', '/api/v1/webhooks', { headers: { origin } });
+    const { headers } = await rest(listeners, 'GET', '/api/v1/webhooks', { headers: { origin } });
     expect(headers.get('access-control-allow-origin')).toBeNull();
   }
   expect(allowed.headers.get('x-content-type-options')).toBe('nosniff');
   expect(allowed.headers.get('content-security-policy')).toContain("default-src 'none'");
-  const preflight = await fetch(`${doors.httpUrl}/api/v1/webhooks`, {
+  const preflight = await fetch(`${listeners.httpUrl}/api/v1/webhooks`, {
     method: 'OPTIONS',
     headers: { origin: 'https://console.example.com', 'access-control-request-method': 'POST' },
   });

@@ -14,8 +14,8 @@ import { http } from '../../gen/google/api/annotations_pb.ts';
 import { HttpRuleSchema } from '../../gen/google/api/http_pb.ts';
 import { MethodPolicySchema, policy, Role } from '../../gen/homechef/webhook/v1/policy_pb.ts';
 import type { ServiceEntry } from '../../src/transport/call/service-entry.ts';
-import { openDoors, rest } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { openListeners, rest } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 
 type Rule = { case: 'get' | 'put' | 'post' | 'delete' | 'patch'; value: string };
 
@@ -85,7 +85,7 @@ function kitchen(): DescService {
   return service;
 }
 
-let doors: Doors;
+let listeners: Listeners;
 beforeAll(async () => {
   const echo = async (dish: unknown) => dish;
   const menu = async () => ({ dishId: 'the menu' });
@@ -93,14 +93,14 @@ beforeAll(async () => {
     service: kitchen(),
     implementation: { getDish: echo, getMenu: menu, cook: echo, season: echo, forbidden: echo },
   };
-  doors = await openDoors({ entries: [entry] });
+  listeners = await openListeners({ entries: [entry] });
 });
-afterAll(() => doors.close());
+afterAll(() => listeners.close());
 
 test('path, query, nested, repeated, enum, bool and 64-bit parameters arrive', async () => {
   const query =
     'heat=hot&tags=a&tags=b%20c&heats=mild&heats=HEAT_HOT&side.dish_id=rice&side.side.heat=mild&calories=9007199254740993&vegan=true&weight=1.5';
-  const { status, json } = await rest(doors, 'GET', `/kitchen/dishes/soup?${query}`);
+  const { status, json } = await rest(listeners, 'GET', `/kitchen/dishes/soup?${query}`);
   expect(status).toBe(200);
   expect(json).toMatchObject({
     dish_id: 'soup',
@@ -115,12 +115,12 @@ test('path, query, nested, repeated, enum, bool and 64-bit parameters arrive', a
 });
 
 test('a static path wins over a variable', async () => {
-  expect((await rest(doors, 'GET', '/kitchen/dishes/menu')).json.dish_id).toBe('the menu');
+  expect((await rest(listeners, 'GET', '/kitchen/dishes/menu')).json.dish_id).toBe('the menu');
 });
 
 test('the body, the status and the Idempotency-Key follow the annotations', async () => {
   const body = { dish_id: 'stew', heat: 'HEAT_HOT', calories: '-5', side: { tags: ['x'] } };
-  const { status, json } = await rest(doors, 'POST', '/kitchen/dishes', { body, headers: { 'idempotency-key': 'once' } });
+  const { status, json } = await rest(listeners, 'POST', '/kitchen/dishes', { body, headers: { 'idempotency-key': 'once' } });
   expect(status).toBe(201);
   expect(json).toMatchObject({
     dish_id: 'stew',
@@ -129,7 +129,7 @@ test('the body, the status and the Idempotency-Key follow the annotations', asyn
     side: { tags: ['x'], heat: 'unspecified' },
     idempotency_key: 'once',
   });
-  expect((await rest(doors, 'PATCH', '/kitchen/dishes/stew', { body: { vegan: true } })).json).toMatchObject({
+  expect((await rest(listeners, 'PATCH', '/kitchen/dishes/stew', { body: { vegan: true } })).json).toMatchObject({
     dish_id: 'stew',
     vegan: true,
   });
@@ -143,14 +143,14 @@ test.each([
   [{ heats: ['mild', 1] }, 'heats[1]'],
   [{ weight: '1' }, 'weight'],
 ])('refuses %j', async (body, field) => {
-  const { status, json } = await rest(doors, 'POST', '/kitchen/dishes', { body });
+  const { status, json } = await rest(listeners, 'POST', '/kitchen/dishes', { body });
   expect([status, json.error.details[0].field]).toEqual([400, field]);
 });
 
 test('the policy decides who may call, and an RPC without one can be called by nobody', async () => {
-  expect((await rest(doors, 'POST', '/kitchen/dishes', { token: 'developer:user123', body: {} })).status).toBe(403);
+  expect((await rest(listeners, 'POST', '/kitchen/dishes', { token: 'developer:user123', body: {} })).status).toBe(403);
   for (const role of ['developer', 'service', 'admin']) {
-    const { status, json } = await rest(doors, 'GET', '/kitchen/forbidden', { token: `${role}:x` });
+    const { status, json } = await rest(listeners, 'GET', '/kitchen/forbidden', { token: `${role}:x` });
     expect([status, json.error.reason]).toEqual([403, 'role_not_allowed']);
   }
 });

@@ -1,12 +1,12 @@
-// One failure, four doors: the caller learns the same from each.
+// One failure, four listeners: the caller learns the same from each.
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { ServiceError as GrpcError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { notFound, ServiceError } from '../../src/domain/errors.ts';
-import { bearer, connectClient, EVENT, grpcJsClient, openDoors, rest } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { bearer, connectClient, EVENT, grpcJsClient, openListeners, rest } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 
 interface Told {
   readonly code: string;
@@ -21,13 +21,13 @@ interface Call {
   readonly body: typeof EVENT | { event_type: string; data?: object; audience?: object };
 }
 
-let doors: Doors;
+let listeners: Listeners;
 beforeAll(async () => {
-  doors = await openDoors();
+  listeners = await openListeners();
 });
-afterAll(() => doors.close());
+afterAll(() => listeners.close());
 beforeEach(() => {
-  doors.world.failure = null;
+  listeners.world.failure = null;
 });
 
 const okCall: Call = { token: 'service:orders', body: EVENT };
@@ -51,8 +51,8 @@ function tellConnectError(error: ConnectError): Told {
   };
 }
 
-async function throughConnect(door: 'connect' | 'grpc-web' | 'grpc', call: Call): Promise<Told> {
-  const client = connectClient(EventService, doors, door, call.token);
+async function throughConnect(protocol: 'connect' | 'grpc-web' | 'grpc', call: Call): Promise<Told> {
+  const client = connectClient(EventService, listeners, protocol, call.token);
   const { data, audience } = call.body as { data?: object; audience?: { user_ids?: string[] } };
   const request = {
     eventType: call.body.event_type,
@@ -65,7 +65,7 @@ async function throughConnect(door: 'connect' | 'grpc-web' | 'grpc', call: Call)
 }
 
 async function throughGrpcJs(call: Call): Promise<Told> {
-  const client = grpcJsClient(doors, 'EventService');
+  const client = grpcJsClient(listeners, 'EventService');
   const { data, ...others } = call.body;
   const request = { ...others, ...(data === undefined ? {} : { data: { fields: { order_id: { stringValue: 'o1' } } } }) };
   try {
@@ -93,7 +93,7 @@ async function throughGrpcJs(call: Call): Promise<Told> {
 }
 
 async function throughRest(call: Call): Promise<Told & { status: number }> {
-  const { status, json, headers } = await rest(doors, 'POST', '/api/v1/events', call);
+  const { status, json, headers } = await rest(listeners, 'POST', '/api/v1/events', call);
   const { error } = json as {
     error: { code: string; reason: string; message: string; details: Told['details']; request_id: string };
   };
@@ -202,8 +202,8 @@ const cases: { name: string; call?: Call; failure?: unknown; told: Partial<Told>
 ];
 
 describe.each(cases)('$name', ({ call = okCall, failure = null, told, status }) => {
-  test('is told alike at every door', async () => {
-    doors.world.failure = failure;
+  test('is told alike at every protocol', async () => {
+    listeners.world.failure = failure;
     const { status: restStatus, ...viaRest } = await throughRest(call);
     expect(viaRest).toMatchObject(told);
     expect(restStatus).toBe(status);
@@ -216,29 +216,29 @@ describe.each(cases)('$name', ({ call = okCall, failure = null, told, status }) 
 
 test('the log gets the cause that the caller does not', async () => {
   const bug = new TypeError('secret detail');
-  doors.world.failure = bug;
-  await rest(doors, 'POST', '/api/v1/events', { body: EVENT });
-  const record = doors.world.calls.at(-1);
-  expect(record).toMatchObject({ method: 'homechef.webhook.v1.EventService/PublishEvent', door: 'rest', code: 'internal' });
+  listeners.world.failure = bug;
+  await rest(listeners, 'POST', '/api/v1/events', { body: EVENT });
+  const record = listeners.world.calls.at(-1);
+  expect(record).toMatchObject({ method: 'homechef.webhook.v1.EventService/PublishEvent', protocol: 'rest', code: 'internal' });
   expect(record?.principal).toMatchObject({ userId: 'orders', role: 'service' });
   expect(record?.error?.cause).toBe(bug);
 });
 
-test('every door says which one it was', async () => {
-  doors.world.failure = notFound('webhook');
+test('every protocol says which one it was', async () => {
+  listeners.world.failure = notFound('webhook');
   await throughConnect('connect', okCall);
   await throughConnect('grpc-web', okCall);
   await throughConnect('grpc', okCall);
   await throughRest(okCall);
-  expect(doors.world.calls.slice(-4).map(({ door }) => door)).toEqual(['connect', 'grpc-web', 'grpc', 'rest']);
+  expect(listeners.world.calls.slice(-4).map(({ protocol }) => protocol)).toEqual(['connect', 'grpc-web', 'grpc', 'rest']);
 });
 
 test('a 401 says how to authenticate', async () => {
-  const { headers } = await rest(doors, 'GET', '/api/v1/webhooks', { token: null });
+  const { headers } = await rest(listeners, 'GET', '/api/v1/webhooks', { token: null });
   expect(headers.get('www-authenticate')).toBe('Bearer');
 });
 
 test('a caller without a token learns nothing about its body', async () => {
-  const { status } = await rest(doors, 'POST', '/api/v1/events', { token: null, body: '{"nonsense":' });
+  const { status } = await rest(listeners, 'POST', '/api/v1/events', { token: null, body: '{"nonsense":' });
   expect(status).toBe(401);
 });

@@ -12,20 +12,20 @@ import {
 import type { PublishEventRequest } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { CreateWebhookRequestSchema, WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { MAX_COMMAND_BYTES } from '../../src/transport/body/size-limits.ts';
-import { MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, openDoors } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, openListeners } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 import { rawCalls } from './raw-calls.ts';
 import type { Format, Packing, RawCall } from './raw-calls.ts';
 
-let doors: Doors;
+let listeners: Listeners;
 let calls: Readonly<Record<string, RawCall>>;
 beforeAll(async () => {
-  doors = await openDoors();
-  calls = rawCalls(doors);
+  listeners = await openListeners();
+  calls = rawCalls(listeners);
 });
-afterAll(() => doors.close());
+afterAll(() => listeners.close());
 beforeEach(() => {
-  doors.world.events.length = 0;
+  listeners.world.events.length = 0;
 });
 
 const through = (protocol: string): RawCall => {
@@ -104,7 +104,7 @@ describe('a payload', () => {
       const { message, format } = encode(payload(bytes));
       return through(protocol)(publishEvent, message, format, packing);
     };
-    const stored = () => doors.world.events.map(({ data }) => Buffer.byteLength(data));
+    const stored = () => listeners.world.events.map(({ data }) => Buffer.byteLength(data));
     const answer = await send(MAX_PAYLOAD_BYTES);
     expect([answer.reason, stored()]).toEqual(['', [MAX_PAYLOAD_BYTES]]);
     const refused = await send(MAX_PAYLOAD_BYTES + 1);
@@ -130,7 +130,7 @@ describe('a payload', () => {
       const message = Buffer.from(`{"events":[${fits?.toString()},${exceeds?.toString()}]}`);
       const answer = await through(protocol)(publishEvents, message, 'json', null);
       expect(answer.reason).toBe('payload_too_large');
-      expect(doors.world.events.map(({ data }) => Buffer.byteLength(data))).toEqual([MAX_PAYLOAD_BYTES]);
+      expect(listeners.world.events.map(({ data }) => Buffer.byteLength(data))).toEqual([MAX_PAYLOAD_BYTES]);
     },
   );
 });
@@ -196,7 +196,7 @@ test.each([null, 'gzip'] as const)('a message of a stream, packed: %s', async (p
   expect(await send(MAX_MESSAGE_BYTES)).toMatchObject({ ok: true });
   const answer = await send(MAX_MESSAGE_BYTES + 1);
   expect(answer).toMatchObject({ ok: false, code: 'invalid_argument', reason: 'message_too_large' });
-  expect(doors.world.events).toHaveLength(1);
+  expect(listeners.world.events).toHaveLength(1);
 });
 
 test.each(PROTOCOLS.map(([protocol]) => protocol))('a batch has a thousand events and not one more: %s', async (protocol) => {
@@ -205,7 +205,7 @@ test.each(PROTOCOLS.map(([protocol]) => protocol))('a batch has a thousand event
     return through(protocol)(publishEvents, Buffer.from(`{"events":[${events.join(',')}]}`), 'json', null);
   };
   expect(await send(1000)).toMatchObject({ ok: true });
-  expect(doors.world.events).toHaveLength(1000);
+  expect(listeners.world.events).toHaveLength(1000);
   expect(await send(1001)).toMatchObject({ ok: false, code: 'invalid_argument', reason: 'field_invalid' });
-  expect(doors.world.events).toHaveLength(1000);
+  expect(listeners.world.events).toHaveLength(1000);
 });

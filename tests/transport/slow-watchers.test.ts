@@ -1,4 +1,4 @@
-// Watchers that do not read, behind every door: what waits for them is bounded, and nobody else notices.
+// Watchers that do not read, behind every protocol: what waits for them is bounded, and nobody else notices.
 import { connect as connectHttp2 } from 'node:http2';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';

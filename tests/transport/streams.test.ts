@@ -6,14 +6,14 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { bearer, connectClient, grpcJsClient, openDoors } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { bearer, connectClient, grpcJsClient, openListeners } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 
-let doors: Doors;
+let listeners: Listeners;
 beforeEach(async () => {
-  doors = await openDoors();
+  listeners = await openListeners();
 });
-afterEach(() => doors.close());
+afterEach(() => listeners.close());
 
 const event = (n: number) => ({
   event: { event_type: 'order.created', data_json: Buffer.from(`{"n":${n}}`), audience: { broadcast: true } },
@@ -28,7 +28,7 @@ interface Answer {
 }
 
 function openPublishStream(token = 'service:orders') {
-  const client = grpcJsClient(doors, 'EventService');
+  const client = grpcJsClient(listeners, 'EventService');
   const open = client['PublishStream'] as (metadata: unknown) => ClientDuplexStream<object, Answer>;
   const stream = open.call(client, bearer(token));
   const answers: Answer[] = [];
@@ -43,7 +43,7 @@ function openPublishStream(token = 'service:orders') {
 /** Answers no publish before the function that it returns is called. */
 function holdPublishes(): () => void {
   const { promise: gate, resolve: release } = Promise.withResolvers<void>();
-  doors.world.publish = async (row) => {
+  listeners.world.publish = async (row) => {
     await gate;
     return { eventId: row.id, deliveries: 1, duplicate: false };
   };
@@ -51,7 +51,7 @@ function holdPublishes(): () => void {
 }
 
 test('publishes a thousand events and answers each in its order, however the commits finish', async () => {
-  doors.world.publish = async (row) => {
+  listeners.world.publish = async (row) => {
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
     return { eventId: row.id, deliveries: 1, duplicate: false };
   };
@@ -60,7 +60,7 @@ test('publishes a thousand events and answers each in its order, however the com
   stream.end();
   expect(await ended).toBeNull();
   expect(answers.map(({ index }) => Number(index ?? 0))).toEqual(Array.from({ length: 1000 }, (_, n) => n));
-  const ids = new Map(doors.world.events.map((row) => [row.id, row.data]));
+  const ids = new Map(listeners.world.events.map((row) => [row.id, row.data]));
   expect(answers.map(({ result }) => ids.get(result.published?.event_id ?? ''))).toEqual(
     Array.from({ length: 1000 }, (_, n) => `{"n":${n}}`),
   );
@@ -84,25 +84,25 @@ test('takes no more than its window from a publisher whose events are not commit
   const { stream, answers, ended } = openPublishStream();
   for (let n = 0; n < 2000; n += 1) stream.write(event(n));
   stream.end();
-  await eventually(() => doors.world.events.length === 1000);
+  await eventually(() => listeners.world.events.length === 1000);
   // Whatever would come beyond the window would have come with it: another call goes through in between.
-  await connectClient(DeliveryService, doors, 'grpc').listDeliveries({});
-  expect(doors.world.events).toHaveLength(1000);
+  await connectClient(DeliveryService, listeners, 'grpc').listDeliveries({});
+  expect(listeners.world.events).toHaveLength(1000);
   release();
   expect(await ended).toBeNull();
   expect(answers).toHaveLength(2000);
 });
 
 test('takes one event at a time while too much waits to be written, and the rest once it is', async () => {
-  doors.world.publisher.isBusy = true;
+  listeners.world.publisher.isBusy = true;
   const release = holdPublishes();
   const { stream, answers, ended } = openPublishStream();
   for (let n = 0; n < 100; n += 1) stream.write(event(n));
   stream.end();
-  await eventually(() => doors.world.events.length === 1);
-  await connectClient(DeliveryService, doors, 'grpc').listDeliveries({});
-  expect(doors.world.events).toHaveLength(1);
-  doors.world.publisher.isBusy = false;
+  await eventually(() => listeners.world.events.length === 1);
+  await connectClient(DeliveryService, listeners, 'grpc').listDeliveries({});
+  expect(listeners.world.events).toHaveLength(1);
+  listeners.world.publisher.isBusy = false;
   release();
   expect(await ended).toBeNull();
   expect(answers).toHaveLength(100);
@@ -112,7 +112,7 @@ test('a developer cannot open a publish stream', async () => {
   const { stream, ended } = openPublishStream('developer:user123');
   stream.write(event(0));
   expect(await ended).toMatchObject({ code: Code.PermissionDenied });
-  expect(doors.world.events).toEqual([]);
+  expect(listeners.world.events).toEqual([]);
 });
 
 async function endOf(stream: AsyncIterable<unknown>, onFirst: () => void): Promise<ConnectError> {
@@ -125,19 +125,19 @@ async function endOf(stream: AsyncIterable<unknown>, onFirst: () => void): Promi
   throw new Error('ended without an error');
 }
 
-test.each(['connect', 'grpc-web', 'grpc'] as const)('over %s a watcher is told when the process stops', async (door) => {
-  const stream = connectClient(DeliveryService, doors, door, 'developer:user123').watchDeliveries({});
+test.each(['connect', 'grpc-web', 'grpc'] as const)('over %s a watcher is told when the process stops', async (protocol) => {
+  const stream = connectClient(DeliveryService, listeners, protocol, 'developer:user123').watchDeliveries({});
   let closed: Promise<void> | undefined;
   const error = await endOf(stream, () => {
-    closed = doors.close();
+    closed = listeners.close();
   });
   expect(error.code).toBe(Code.Unavailable);
   await closed;
-  doors = await openDoors();
+  listeners = await openListeners();
 });
 
-test.each(['connect', 'grpc-web', 'grpc'] as const)('over %s a watcher is told when its token expires', async (door) => {
-  const stream = connectClient(DeliveryService, doors, door, 'developer:user123:300').watchDeliveries({});
+test.each(['connect', 'grpc-web', 'grpc'] as const)('over %s a watcher is told when its token expires', async (protocol) => {
+  const stream = connectClient(DeliveryService, listeners, protocol, 'developer:user123:300').watchDeliveries({});
   expect((await endOf(stream, () => {})).code).toBe(Code.Unauthenticated);
 });
 
@@ -145,18 +145,18 @@ test('a unary call in flight is answered although the process stops', async () =
   const release = holdPublishes();
   const request = { eventType: 'order.created', audience: { broadcast: true }, payload: { case: 'data' as const, value: {} } };
   const answers = Promise.all(
-    (['grpc', 'connect'] as const).map((door) => connectClient(EventService, doors, door).publishEvent(request)),
+    (['grpc', 'connect'] as const).map((protocol) => connectClient(EventService, listeners, protocol).publishEvent(request)),
   );
-  await eventually(() => doors.world.events.length === 2);
-  const closed = doors.close();
+  await eventually(() => listeners.world.events.length === 2);
+  const closed = listeners.close();
   release();
   expect((await answers).map(({ deliveries }) => deliveries)).toEqual([1, 1]);
   await closed;
-  doors = await openDoors();
+  listeners = await openListeners();
 });
 
 test('a client that cancels 250 calls at once keeps its connection', async () => {
-  const client = connectClient(DeliveryService, doors, 'grpc', 'developer:user123');
+  const client = connectClient(DeliveryService, listeners, 'grpc', 'developer:user123');
   const controller = new AbortController();
   let watching = 0;
   const all = Array.from({ length: 250 }, async () => {
@@ -169,9 +169,9 @@ test('a client that cancels 250 calls at once keeps its connection', async () =>
     return null;
   });
   expect(new Set(await Promise.all(all))).toEqual(new Set([Code.Canceled]));
-  await eventually(() => doors.world.calls.length === 250);
+  await eventually(() => listeners.world.calls.length === 250);
   // With the connection every call on it would have gone, those that nobody cancelled too.
-  expect(doors.world.calls.every(({ code }) => code === 'canceled')).toBe(true);
+  expect(listeners.world.calls.every(({ code }) => code === 'canceled')).toBe(true);
   const last = new AbortController();
   for await (const update of client.watchDeliveries({}, { signal: last.signal })) {
     expect(update).toBeDefined();
@@ -190,14 +190,15 @@ test('a thousand watchers that come and go leave nothing behind', async () => {
   };
   const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
   // A connection may reset a few dozen calls a second, so each crowd has its own.
-  const connected = (): Client<typeof DeliveryService> => connectClient(DeliveryService, doors, 'grpc', 'developer:user123');
+  const connected = (): Client<typeof DeliveryService> =>
+    connectClient(DeliveryService, listeners, 'grpc', 'developer:user123');
   await watchOnce(connected());
   const before = timers();
   for (let n = 0; n < 1000; n += 40) {
     const client = connected();
     await Promise.all(Array.from({ length: 40 }, () => watchOnce(client)));
   }
-  await eventually(() => doors.world.calls.length === 1001);
-  expect(doors.world.calls.every(({ code }) => code === 'canceled')).toBe(true);
+  await eventually(() => listeners.world.calls.length === 1001);
+  expect(listeners.world.calls.every(({ code }) => code === 'canceled')).toBe(true);
   await eventually(() => timers() <= before + 5);
 });

@@ -10,8 +10,8 @@ import { Agent, fetch } from 'undici';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Health, HealthCheckResponse_ServingStatus as Status } from '../../gen/grpc/health/v1/health_pb.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { openDoors } from './doors.ts';
-import type { Doors } from './doors.ts';
+import { openListeners } from './listeners.ts';
+import type { Listeners } from './listeners.ts';
 
 const certificates = new URL('../delivery/certificates/', import.meta.url);
 const ca = await readFile(new URL('ca.pem', certificates));
@@ -20,29 +20,29 @@ const key = await readFile(new URL('server.key', certificates));
 const callerCert = await readFile(new URL('self-signed.pem', certificates));
 
 let folder: string;
-let doors: Doors;
+let listeners: Listeners;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tls-'));
   await copyFile(new URL('good.pem', certificates), join(folder, 'tls.crt'));
   await copyFile(new URL('server.key', certificates), join(folder, 'tls.key'));
 });
 afterEach(async () => {
-  await doors.close();
+  await listeners.close();
   await rm(folder, { recursive: true });
 });
 
 async function open(clientCaFile: string | null): Promise<void> {
   const tls = { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key'), clientCaFile };
-  doors = await openDoors({ tls, http: { limits: { certificatePollMs: 50 } } });
+  listeners = await openListeners({ tls, http: { limits: { certificatePollMs: 50 } } });
 }
 
 function health(nodeOptions: object) {
-  return createClient(Health, createGrpcTransport({ baseUrl: doors.grpcUrl, nodeOptions }));
+  return createClient(Health, createGrpcTransport({ baseUrl: listeners.grpcUrl, nodeOptions }));
 }
 
 async function getLivez() {
   const dispatcher = new Agent({ connect: { ca } });
-  const response = await fetch(`${doors.httpUrl}/livez`, { dispatcher });
+  const response = await fetch(`${listeners.httpUrl}/livez`, { dispatcher });
   await response.text();
   await dispatcher.close();
   return response;
@@ -72,9 +72,9 @@ test('a renewed certificate is taken up without a restart', async () => {
       });
       socket.on('error', reject);
     });
-  const before = await subjectAt(doors.httpPort);
+  const before = await subjectAt(listeners.httpPort);
   await copyFile(new URL('self-signed.pem', certificates), join(folder, 'tls.crt'));
-  for (const port of [doors.httpPort, doors.grpcPort]) await eventually(async () => (await subjectAt(port)) !== before);
+  for (const port of [listeners.httpPort, listeners.grpcPort]) await eventually(async () => (await subjectAt(port)) !== before);
 });
 
 test('a caller whose certificate is from another authority is refused', async () => {
@@ -94,7 +94,7 @@ test('a client CA that is replaced counts from then on', async () => {
 
 test('TLS older than 1.2 is refused on both listeners', async () => {
   await open(null);
-  for (const port of [doors.httpPort, doors.grpcPort]) {
+  for (const port of [listeners.httpPort, listeners.grpcPort]) {
     expect(await protocolAt(port, 'TLSv1.2')).toBe('TLSv1.2');
     expect(await protocolAt(port, 'TLSv1.1')).toMatch(/refused/);
   }
@@ -102,7 +102,7 @@ test('TLS older than 1.2 is refused on both listeners', async () => {
 
 test('plain text on a TLS listener is not answered', async () => {
   await open(null);
-  for (const port of [doors.httpPort, doors.grpcPort]) {
+  for (const port of [listeners.httpPort, listeners.grpcPort]) {
     await expect(fetch(`http://127.0.0.1:${port}/livez`)).rejects.toThrow('fetch failed');
   }
 });
@@ -110,7 +110,7 @@ test('plain text on a TLS listener is not answered', async () => {
 test('a renewed certificate that cannot be read leaves the old one in use, and is told', async () => {
   await open(null);
   await writeFile(join(folder, 'tls.crt'), 'not a certificate');
-  await eventually(() => doors.world.errors.length > 0, { what: 'the complaint' });
+  await eventually(() => listeners.world.errors.length > 0, { what: 'the complaint' });
   expect((await getLivez()).status).toBe(200);
   expect((await health({ ca }).check({})).status).toBe(Status.SERVING);
 });

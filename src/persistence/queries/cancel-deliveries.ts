@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import { toCancelled } from './cancel-delivery.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
-import { isHeldFromBirth, isScheduled } from '../delivery-state.ts';
+import { isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 /** Deliveries of one statement: some 30 ms, and at most 16 MB of responses to return. */
@@ -35,7 +35,7 @@ with found as materialized (
   select array(
     (select d.id from deliveries d where d.webhook_id = $1 and ${isScheduled} order by d.next_attempt_at limit $2)
     union all
-    (select d.id from deliveries d where d.webhook_id = $1 and ${isHeldFromBirth} order by d.id limit $2)
+    (select d.id from deliveries d where d.webhook_id = $1 and ${isLeasedOnInsert} order by d.id limit $2)
   ) as ids
 ), locked as materialized (
   select array_agg(id) as ids, jsonb_object_agg(id, was) filter (where id < ${closingBelow}) as late from (

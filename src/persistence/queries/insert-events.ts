@@ -1,7 +1,7 @@
 // The publish statement: events, their idempotency keys and the deliveries they are owed, for a whole batch in one commit.
 import type { Pool } from 'pg';
 import { idFloor, timeOfId } from '../../domain/ids.ts';
-import { arrayLiteral, plainArray, textArray, unlessUsual } from '../array-parameter.ts';
+import { arrayLiteral, plainArray, textArray, nullIfAllDefault } from '../array-parameter.ts';
 import { MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from '../delivery-state.ts';
 import { leaseEnd } from './holders.ts';
 import { noteInserts } from './late-changes.ts';
@@ -28,18 +28,18 @@ export interface OwedDelivery {
   /** The webhook's revision at that moment. */
   readonly revision: number;
   /** Whether its row says that the caller's process is about to try it. */
-  readonly isHeld: boolean;
+  readonly isLeased: boolean;
 }
 
 /** Which deliveries are written as held by the caller's process, which tries them at once. */
-export interface BirthHold {
+export interface InsertLeaseRequest {
   readonly leaseMs: number;
   /** The number of the process that holds them; without one the leases simply run out. */
   readonly holder?: number;
   /** For each event, whether its deliveries are held. */
   readonly events: readonly boolean[];
   /** Those of these webhooks are not, nor those of these users. */
-  readonly exceptWebhookIds: readonly string[];
+  readonly fullWebhookIds: readonly string[];
   readonly exceptUserIds: readonly string[];
 }
 
@@ -49,7 +49,7 @@ export interface InsertedEvents {
   /** When all of them were created, in milliseconds since 1970. */
   readonly createdAtMs: number;
   /** `leased_until` of those that are held, in whole milliseconds since 1970, without its holder; null when nothing was to be held. */
-  readonly heldUntilMs: number | null;
+  readonly leasedUntilMs: number | null;
 }
 
 /**
@@ -61,7 +61,11 @@ export interface InsertedEvents {
  * Nothing is held when the time in one of the ids is not about now: what is held is found by that time (see held-from-birth.ts). Nor is it
  * below `adopted_below`, where nobody looks for it any more: a database whose clock was set back gets there.
  */
-export async function insertEvents(pool: Pool, events: readonly EventRow[], hold: BirthHold | null): Promise<InsertedEvents> {
+export async function insertEvents(
+  pool: Pool,
+  events: readonly EventRow[],
+  hold: InsertLeaseRequest | null,
+): Promise<InsertedEvents> {
   const [oldestId, newestId] = boundsOf(events);
   const column = <Value>(of: (event: EventRow) => Value): Value[] => events.map(of);
   const result = await pool.query<InsertedRow>({
@@ -75,29 +79,29 @@ export async function insertEvents(pool: Pool, events: readonly EventRow[], hold
       plainArray(column((event) => event.occurredAtMs)),
       textArray(column((event) => event.publisher)),
       textArray(column((event) => arrayLiteral(event.userIds))),
-      unlessUsual(
+      nullIfAllDefault(
         column((event) => event.broadcast),
         false,
         plainArray,
       ),
-      unlessUsual(
+      nullIfAllDefault(
         column((event) => event.traceparent),
         null,
         textArray,
       ),
-      unlessUsual(
+      nullIfAllDefault(
         column((event) => event.idempotencyKey),
         null,
         textArray,
       ),
-      unlessUsual(
+      nullIfAllDefault(
         column((event) => event.requestHash),
         null,
         textArray,
       ),
       hold?.leaseMs ?? null,
-      unlessUsual(hold?.events ?? column(() => false), true, plainArray),
-      textArray(hold?.exceptWebhookIds ?? []),
+      nullIfAllDefault(hold?.events ?? column(() => false), true, plainArray),
+      textArray(hold?.fullWebhookIds ?? []),
       timeOfId(oldestId),
       timeOfId(newestId),
       idFloor('delivery', timeOfId(oldestId)),
@@ -107,13 +111,13 @@ export async function insertEvents(pool: Pool, events: readonly EventRow[], hold
   });
   const owed = new Map<string, OwedDelivery[]>();
   let createdAtMs = 0;
-  let heldUntilMs: number | null = null;
+  let leasedUntilMs: number | null = null;
   // What has no key cannot be refused, so it need not be told of: an answer a delivery is all there is to send.
   for (const event of events) if (event.idempotencyKey === null) owed.set(event.id, []);
-  for (const [number, deliveryId, webhookId, otherUserId, revision, isHeld, createdMs, heldMs] of result.rows) {
+  for (const [number, deliveryId, webhookId, otherUserId, revision, isLeased, createdMs, leasedMs] of result.rows) {
     if (number === null) {
       createdAtMs = createdMs;
-      heldUntilMs = heldMs;
+      leasedUntilMs = leasedMs;
       continue;
     }
     const event = events[number - 1];
@@ -121,9 +125,9 @@ export async function insertEvents(pool: Pool, events: readonly EventRow[], hold
     let list = owed.get(eventId);
     if (list === undefined) owed.set(eventId, (list = []));
     if (deliveryId !== null)
-      list.push({ deliveryId, webhookId, userId: otherUserId ?? event?.userIds[0] ?? '', revision, isHeld });
+      list.push({ deliveryId, webhookId, userId: otherUserId ?? event?.userIds[0] ?? '', revision, isLeased });
   }
-  return { owed, createdAtMs, heldUntilMs };
+  return { owed, createdAtMs, leasedUntilMs };
 }
 
 /** The smallest and the largest id: ids sort by the time in them. */
@@ -145,9 +149,9 @@ type InsertedRow = [
   /** Null: the first of the event's own, who is not sent back with each delivery. */
   otherUserId: string | null,
   revision: number,
-  isHeld: boolean,
+  isLeased: boolean,
   createdMs: number,
-  heldMs: number | null,
+  leasedMs: number | null,
 ];
 
 // Keys are taken in order, so that two batches that share some cannot deadlock. `offset 0` keeps the webhooks' side of each join

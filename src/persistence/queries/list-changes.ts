@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import { textArray } from '../array-parameter.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
-import { MAX_ID_LEAD_MS, MAX_UNINDEXED_MS } from '../delivery-state.ts';
+import { MAX_ID_LEAD_MS, MAX_UNINDEXED_CHANGE_MS } from '../delivery-state.ts';
 import { horizonWithin } from './horizon.ts';
 
 /** Of a receiver's answer: a watcher wants to recognise it, not to read it. */
@@ -101,7 +101,7 @@ const columns = deliveryColumns.replace('d.response,', `left(d.response, ${MAX_W
 
 /** The first id of those that may have changed since without being in the index of changes. */
 const youngSince = (time: string): string =>
-  `id_floor('delivery', greatest(timestamptz 'epoch', ${time} - interval '${MAX_UNINDEXED_MS} milliseconds'))`;
+  `id_floor('delivery', greatest(timestamptz 'epoch', ${time} - interval '${MAX_UNINDEXED_CHANGE_MS} milliseconds'))`;
 /** First tries that succeeded soon: tried, and not in that index. */
 const isYoung = 'changed_at is null and attempt_count > 0';
 

@@ -35,10 +35,10 @@ export async function listOverdue(client: Pool | PoolClient, request: OverdueReq
   });
   const counts = new Map<string, number>();
   const rows: ScheduledRow[] = [];
-  for (const [deliveryId, webhookId, dueAtMs, , isHeld] of result.rows) {
+  for (const [deliveryId, webhookId, dueAtMs, , isLeased] of result.rows) {
     const count = (counts.get(webhookId) ?? 0) + 1;
     counts.set(webhookId, count);
-    if (count <= perWebhook) rows.push({ deliveryId, webhookId, dueAtMs, isHeld });
+    if (count <= perWebhook) rows.push({ deliveryId, webhookId, dueAtMs, isLeased });
   }
   const last = result.rows.at(-1);
   const isLastPage = last === undefined || result.rows.length < limit;

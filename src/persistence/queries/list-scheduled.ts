@@ -15,7 +15,7 @@ export interface ScheduledRow {
   /** When it may be taken, rounded up: never before the row allows. */
   readonly dueAtMs: number;
   /** Whether a process holds the row now: Redis need not know of it before that lease has run out. */
-  readonly isHeld: boolean;
+  readonly isLeased: boolean;
 }
 
 export interface SchedulePage {
@@ -35,7 +35,12 @@ export async function listScheduled(
     rowMode: 'array',
     values: [after?.webhookId ?? '', after?.nextAttemptAtUs ?? 0, after?.deliveryId ?? '', page.limit],
   });
-  const rows = result.rows.map(([deliveryId, webhookId, dueAtMs, , isHeld]) => ({ deliveryId, webhookId, dueAtMs, isHeld }));
+  const rows = result.rows.map(([deliveryId, webhookId, dueAtMs, , isLeased]) => ({
+    deliveryId,
+    webhookId,
+    dueAtMs,
+    isLeased,
+  }));
   const last = result.rows.at(-1);
   const isLastPage = last === undefined || rows.length < page.limit;
   return { rows, next: isLastPage ? null : { webhookId: last[1], nextAttemptAtUs: last[3], deliveryId: last[0] } };

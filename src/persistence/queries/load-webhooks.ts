@@ -14,7 +14,7 @@ export interface StoredWebhook {
   readonly rateLimit: number;
   readonly revision: number;
   /** Whether anything may be sent to it. */
-  readonly isOpen: boolean;
+  readonly isDeliverable: boolean;
 }
 
 /** Loads webhooks by id; unknown ids are left out. */
@@ -26,5 +26,5 @@ export async function loadWebhooks(pool: Pool, ids: readonly string[]): Promise<
 const statement = `
 select id, user_id as "userId", url, secret as "sealedSecret", previous_secrets as "previousSecrets",
   custom_headers as "sealedHeaders", retry_policy as "retryPolicy", rate_limit as "rateLimit", revision,
-  is_active and deleted_at is null as "isOpen"
+  is_active and deleted_at is null as "isDeliverable"
 from webhook_endpoints where id = any ($1::text[])`;

@@ -2,8 +2,8 @@
 import type { Pool, PoolClient } from 'pg';
 import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/delivery.ts';
 import type { ResponseOddity } from '../../domain/response-oddity.ts';
-import { plainArray, textArray, unlessUsual } from '../array-parameter.ts';
-import { QUICK_MS } from '../delivery-state.ts';
+import { plainArray, textArray, nullIfAllDefault } from '../array-parameter.ts';
+import { DELIVERED_AT_ONCE_MS } from '../delivery-state.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 export interface OutcomeRow {
@@ -56,13 +56,13 @@ export interface RecordedBatch {
  * cancelled meanwhile keeps its status unless the receiver took it after all, and one that was delivered before stays delivered
  * whatever comes of sending it again. One that was asked for by hand meanwhile is due at once, unless it was delivered.
  * One that failed is written only while its process is not thought dead: others may be trying it.
- * @param isEachTold else first tries that succeeded at once share one answer, with the time of the last of them: nobody watches
+ * @param returnsEachTime else first tries that succeeded at once share one answer, with the time of the last of them: nobody watches
  * @param holderId the process that brings them; null when it never had a number, so that its leases only run out
  */
 export async function recordOutcomes(
   client: Pool | PoolClient,
   outcomes: readonly OutcomeRow[],
-  isEachTold = true,
+  returnsEachTime = true,
   holderId: string | null = null,
 ): Promise<RecordedBatch> {
   // Sorted, so that two batches that share rows cannot deadlock.
@@ -75,32 +75,32 @@ export async function recordOutcomes(
     rowMode: 'array',
     values: [
       textArray(rows.map((row) => row.deliveryId)),
-      unlessUsual(
+      nullIfAllDefault(
         column((row) => row.attemptCount),
         0,
         plainArray,
       ),
-      unlessUsual(
+      nullIfAllDefault(
         column((row) => row.leaseExpirations),
         0,
         plainArray,
       ),
-      unlessUsual(
+      nullIfAllDefault(
         column((row) => row.trigger),
         'automatic',
         textArray,
       ),
-      unlessUsual(
+      nullIfAllDefault(
         column((row) => row.status),
         'delivered',
         textArray,
       ),
-      unlessUsual(
+      nullIfAllDefault(
         column((row) => row.usesRetry),
         false,
         plainArray,
       ),
-      unlessUsual(
+      nullIfAllDefault(
         column((row) => row.delayMs),
         null,
         plainArray,
@@ -109,23 +109,23 @@ export async function recordOutcomes(
       plainArray(column((row) => Math.round(row.durationMs))),
       plainArray(column((row) => row.httpStatus)),
       textArray(column((row) => row.response)),
-      unlessUsual(
+      nullIfAllDefault(
         column((row) => row.responseTruncated),
         false,
         plainArray,
       ),
-      unlessUsual(
+      nullIfAllDefault(
         column((row) => row.errorCode),
         null,
         textArray,
       ),
-      unlessUsual(
+      nullIfAllDefault(
         column((row) => row.errorMessage),
         null,
         textArray,
       ),
-      isEachTold,
-      unlessUsual(
+      returnsEachTime,
+      nullIfAllDefault(
         column((row) => row.responseOddity),
         null,
         textArray,
@@ -172,7 +172,7 @@ type RecordedRow = [
 
 /** A first try of what is held from birth: then nothing changes that an index holds. */
 const isQuick = `(o.status = 'delivered' and d.attempt_count + o.expirations = 0 and d.next_attempt_at is null and d.changed_at is null
-      and d.created_at > clock_timestamp() - interval '${QUICK_MS} milliseconds')`;
+      and d.created_at > clock_timestamp() - interval '${DELIVERED_AT_ONCE_MS} milliseconds')`;
 
 /** Somebody asked for another attempt by hand while this one was under way, and it did not deliver: what was asked for follows. */
 const isAskedFor = `(d.next_trigger = 'manual' and o.trigger = 'automatic' and o.status <> 'delivered' and d.delivered_at is null

@@ -1,7 +1,7 @@
 // The statements that make due at once what a dead process held.
 import type { Pool } from 'pg';
 import { textArray } from '../array-parameter.ts';
-import { isHeldFromBirth, isScheduled } from '../delivery-state.ts';
+import { isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
 import { holderOf } from './holders.ts';
 
 export interface Rescued {
@@ -27,17 +27,17 @@ export async function listOwed(pool: Pool, deliveryIds: readonly string[]): Prom
   return rows;
 }
 
-const isHeld = `d.leased_until > now() and ${holderOf('d.leased_until')} = $1::integer`;
+const isLeased = `d.leased_until > now() and ${holderOf('d.leased_until')} = $1::integer`;
 
 // What is held from birth is young: a range of ids. What was claimed is due: that part of the schedule is read. A row that another session
 // has locked keeps its lease.
 const statement = `
 with held as materialized (
-  select d.id from deliveries d where ${isHeldFromBirth} and ${isHeld}
+  select d.id from deliveries d where ${isLeasedOnInsert} and ${isLeased}
   union all
-  select d.id from deliveries d where ${isScheduled} and d.next_attempt_at <= now() and ${isHeld}
+  select d.id from deliveries d where ${isScheduled} and d.next_attempt_at <= now() and ${isLeased}
 ), free as materialized (
-  select d.id from deliveries d where d.id = any (array(select id from held)) and ${isHeld}
+  select d.id from deliveries d where d.id = any (array(select id from held)) and ${isLeased}
   order by d.id for no key update skip locked
 )
 update deliveries d set

@@ -24,7 +24,7 @@ export interface Adopted {
  * nothing: it says in its row until when, and nobody takes it before. When the database's clock was set back, the
  * place goes back with it; until then nothing is leased on insert (see insert-events.ts).
  */
-export async function adoptDeliveries(client: Pool | PoolClient, request: AdoptionRequest): Promise<Adopted> {
+export async function scheduleExpired(client: Pool | PoolClient, request: AdoptionRequest): Promise<Adopted> {
   const result = await client.query<[string | null, string | null, number, boolean]>({
     name: 'adopt-deliveries',
     text: statement,

@@ -35,7 +35,7 @@ export const counted = (weight = '1'): string =>
 /** Aggregates over rows of sums. */
 export const summed: string = countColumns.map((column) => `coalesce(sum(${column}), 0)::float8 as ${column}`).join(', ');
 
-/** The assignments of `on conflict do update` that add what was to be inserted to row `s`. Types that a row does not tell stay untold. */
+/** The assignments of `on conflict do update` that add what was to be inserted to row `s`. A type that a row does not name is not counted. */
 export const added: string = [
   ...['total', ...statusColumns].map((column) => `${column} = s.${column} + excluded.${column}`),
   ...bucketColumns.map((column) => `${column} = nullif(coalesce(s.${column}, 0) + coalesce(excluded.${column}, 0), 0)`),

@@ -10,7 +10,7 @@ import type { Principal } from '../../security/tokens.ts';
 import { FRAME_HEADER_BYTES, FrameBuffer } from './grpc-frames.ts';
 
 /** Bytes held for a stream whose messages are not taken: what Node reads at once. A single message may be larger. */
-const MAX_HELD_BYTES = 65_536;
+const MAX_BUFFERED_BYTES = 65_536;
 
 /** Reads one message; throws what its caller is told. */
 export type Decode = (bytes: Buffer, isCompressed: boolean) => Message;
@@ -35,7 +35,7 @@ export class GrpcMessages implements AsyncIterableIterator<Message, undefined> {
   constructor(stream: Readable, options: MessagesOptions) {
     this.#stream = stream;
     this.#options = options;
-    const maxBytes = options.limit.maxBytes + FRAME_HEADER_BYTES + MAX_HELD_BYTES;
+    const maxBytes = options.limit.maxBytes + FRAME_HEADER_BYTES + MAX_BUFFERED_BYTES;
     this.#held = new GrowingBuffer(options.budget.strangers, options.address, maxBytes);
     this.#frames = new FrameBuffer(options.limit, this.#held);
     countPieces(stream, this.#held, (reason) => this.stop(reason));
@@ -86,7 +86,7 @@ export class GrpcMessages implements AsyncIterableIterator<Message, undefined> {
       return this.stop(thrown);
     }
     this.#answer();
-    if (this.#frames.size >= MAX_HELD_BYTES && this.#frames.isReady) this.#stream.pause();
+    if (this.#frames.size >= MAX_BUFFERED_BYTES && this.#frames.isReady) this.#stream.pause();
   }
 
   #answer(): void {
@@ -101,7 +101,7 @@ export class GrpcMessages implements AsyncIterableIterator<Message, undefined> {
       this.#asking = null;
       asking.reject(thrown);
     }
-    if (this.#stream.isPaused() && this.#frames.size < MAX_HELD_BYTES) this.#stream.resume();
+    if (this.#stream.isPaused() && this.#frames.size < MAX_BUFFERED_BYTES) this.#stream.resume();
   }
 
   #take(): Taken | null {

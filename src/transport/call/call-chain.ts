@@ -1,4 +1,4 @@
-// What every call passes on its way in, whichever door it came through, outermost first.
+// What every call passes on its way in, whichever protocol it came through, outermost first.
 import type { Interceptor } from '@connectrpc/connect';
 import type { Tracing } from '../../telemetry/tracing.ts';
 import { authenticate } from './interceptors/authenticate.ts';

@@ -1,4 +1,4 @@
-// What a call carries beside its message: who calls, through which door, and the id that ties its log lines together.
+// What a call carries beside its message: who calls, through which protocol, and the id that ties its log lines together.
 import { randomUUID } from 'node:crypto';
 import { createContextKey } from '@connectrpc/connect';
 import type { Message } from '@bufbuild/protobuf';
@@ -8,10 +8,10 @@ import type { CallsLeft } from '../../security/rate-limit.ts';
 import type { Principal } from '../../security/tokens.ts';
 import type { Place } from '../listener/connection-places.ts';
 
-export type Door = 'grpc' | 'grpc-web' | 'connect' | 'rest';
+export type Protocol = 'grpc' | 'grpc-web' | 'connect' | 'rest';
 
 const requestIdKey = createContextKey('', { description: 'request id' });
-const doorKey = createContextKey<Door>('connect', { description: 'door' });
+const protocolKey = createContextKey<Protocol>('connect', { description: 'protocol' });
 const addressKey = createContextKey('', { description: 'address' });
 const problemKey = createContextKey<ServiceError | null>(null, { description: 'why the message could not be read' });
 const placeKey = createContextKey<Place | undefined>(undefined, { description: 'the place of the connection' });
@@ -20,8 +20,8 @@ const callsLeftKey = createContextKey<(() => CallsLeft) | null>(null, { descript
 const principalKey = createContextKey<Principal | null>(null, { description: 'principal' });
 
 /** `address` is the caller's, as the listener or a trusted proxy tells it; `place` that of its connection. */
-export function newCallValues(requestId: string, door: Door, address: string, place?: Place): ContextValues {
-  return new CallValues().set(requestIdKey, requestId).set(doorKey, door).set(addressKey, address).set(placeKey, place);
+export function newCallValues(requestId: string, protocol: Protocol, address: string, place?: Place): ContextValues {
+  return new CallValues().set(requestIdKey, requestId).set(protocolKey, protocol).set(addressKey, address).set(placeKey, place);
 }
 
 /** As Connect's own, without three functions made for every call. */
@@ -51,8 +51,8 @@ export function requestIdOf(values: ContextValues): string {
   return values.get(requestIdKey);
 }
 
-export function doorOf(values: ContextValues): Door {
-  return values.get(doorKey);
+export function protocolOf(values: ContextValues): Protocol {
+  return values.get(protocolKey);
 }
 
 export function setPrincipal(values: ContextValues, principal: Principal): void {

@@ -70,7 +70,7 @@ export class Context<Method extends DescMethod = DescMethod> implements HandlerC
   get responseTrailer() {
     return (this.#responseTrailer ??= new Headers());
   }
-  /** The door turns the caller's deadline into the signal. */
+  /** The protocol turns the caller's deadline into the signal. */
   timeoutMs(): undefined {
     return undefined;
   }

@@ -1,4 +1,4 @@
-// Runs an RPC that streams both ways: the interceptors and the implementation that every door shares, without the protocol around them.
+// Runs an RPC that streams both ways: the interceptors and the implementation that every protocol shares, without the protocol around them.
 import type { DescMessage, DescMethodBiDiStreaming, Message } from '@bufbuild/protobuf';
 import type { HandlerContext, Interceptor, StreamRequest, StreamResponse } from '@connectrpc/connect';
 import type { ServiceEntry } from '../call/service-entry.ts';

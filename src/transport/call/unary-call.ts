@@ -1,4 +1,4 @@
-// Runs a unary RPC: the interceptors and the implementation that every door shares, without the protocol around them.
+// Runs a unary RPC: the interceptors and the implementation that every protocol shares, without the protocol around them.
 import type { DescMethodUnary, Message } from '@bufbuild/protobuf';
 import type { HandlerContext, Interceptor, UnaryRequest, UnaryResponse } from '@connectrpc/connect';
 import type { ServiceEntry } from '../call/service-entry.ts';

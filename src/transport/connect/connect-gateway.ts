@@ -8,7 +8,7 @@ import type { BodyBudget } from '../body/body-budget.ts';
 import type { SizeLimits } from '../body/size-limits.ts';
 import { leftoversOf } from '../body/leftovers.ts';
 import { newCallValues } from '../call/call-context.ts';
-import type { Door } from '../call/call-context.ts';
+import type { Protocol } from '../call/call-context.ts';
 import { connectCall, connectHandlers } from './connect-calls.ts';
 import type { ServiceEntry } from '../call/service-entry.ts';
 
@@ -43,7 +43,7 @@ async function answer(
   reply: FastifyReply,
   { budget, sizes, leftoversMs, interceptors, maxCallMs }: ConnectGatewayOptions,
 ): Promise<FastifyReply> {
-  const values = newCallValues(request.id, doorOf(request), request.callerAddress, request.place);
+  const values = newCallValues(request.id, protocolOf(request), request.callerAddress, request.place);
   const limits = { limit: sizes.of(handler.method), budget, address: request.callerAddress, interceptors, maxCallMs };
   const response = await connectCall(handler, request.raw, reply.raw, values, limits);
   // Connect writes past Fastify, which keeps its headers to itself until it answers.
@@ -73,6 +73,6 @@ async function* withLeftovers(
   if (!request.complete) setImmediate(() => request.socket.destroySoon());
 }
 
-function doorOf(request: FastifyRequest): Door {
+function protocolOf(request: FastifyRequest): Protocol {
   return request.headers['content-type']?.startsWith('application/grpc-web') === true ? 'grpc-web' : 'connect';
 }

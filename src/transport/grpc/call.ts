@@ -41,7 +41,7 @@ export function plainCalls<Method extends DescMethod, Call>(
   };
 }
 
-/** What the call behind every door is told of this one. */
+/** What the call behind every protocol is told of this one. */
 export function callInput(headers: IncomingHttpHeaders, contextValues: ContextValues, signal: AbortSignal): CallInput {
   return { url: `http://grpc${headers[':path']}`, requestMethod: 'POST', header: webHeaders(headers), contextValues, signal };
 }

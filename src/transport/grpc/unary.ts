@@ -6,7 +6,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import type { DescMethodUnary, Message } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
 import { ServiceError } from '../../domain/errors.ts';
-import { Waits } from '../../lifecycle/timeout-set.ts';
+import { TimeoutSet } from '../../lifecycle/timeout-set.ts';
 import type { CallerAddress } from '../listener/caller-address.ts';
 import type { ConnectionPlaces } from '../listener/connection-places.ts';
 import { Body } from '../body/body.ts';
@@ -50,7 +50,9 @@ export function grpcUnary(options: GrpcUnaryOptions): (stream: ServerHttp2Stream
     call: unaryCall(entry, method, options.interceptors),
     nothing: create(method.input),
   }));
-  const uploads = new Waits<ServerHttp2Stream>(options.requestTimeoutMs, (stream) => stream.close(constants.NGHTTP2_CANCEL));
+  const uploads = new TimeoutSet<ServerHttp2Stream>(options.requestTimeoutMs, (stream) =>
+    stream.close(constants.NGHTTP2_CANCEL),
+  );
   return (stream, headers) => {
     const route = find(headers);
     if (route === undefined) return false;
@@ -65,7 +67,7 @@ class Exchange {
   readonly #stream: ServerHttp2Stream;
   readonly #headers: IncomingHttpHeaders;
   readonly #options: GrpcUnaryOptions;
-  readonly #uploads: Waits<ServerHttp2Stream>;
+  readonly #uploads: TimeoutSet<ServerHttp2Stream>;
   readonly #controller = new AbortController();
 
   constructor(
@@ -73,7 +75,7 @@ class Exchange {
     stream: ServerHttp2Stream,
     headers: IncomingHttpHeaders,
     options: GrpcUnaryOptions,
-    uploads: Waits<ServerHttp2Stream>,
+    uploads: TimeoutSet<ServerHttp2Stream>,
   ) {
     this.#route = route;
     this.#stream = stream;

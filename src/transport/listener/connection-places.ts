@@ -1,6 +1,6 @@
 // The places that a listener has for connections: nobody takes all of them with connections that do nothing.
 import type { Socket } from 'node:net';
-import { Rounds } from '../../lifecycle/shared-interval.ts';
+import { SharedInterval } from '../../lifecycle/shared-interval.ts';
 
 /** An address may have that part of the places for connections over which nobody known has called yet … */
 const STRANGER_SHARE = 1 / 8;
@@ -37,7 +37,7 @@ export class ConnectionPlaces {
   readonly #idleKnown = new Set<Place>();
   readonly #byPeer = new Map<string, Place>();
   readonly #byCarrier = new WeakMap<object, Place>();
-  readonly #looking = new Rounds(LOOK_MS, () => this.#look());
+  readonly #looking = new SharedInterval(LOOK_MS, () => this.#look());
   #taken = 0;
 
   constructor(options: PlacesOptions) {

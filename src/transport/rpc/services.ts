@@ -1,4 +1,4 @@
-// Which code answers which RPC. Every door (gRPC, gRPC-Web, Connect, REST) serves exactly this list.
+// Which code answers which RPC. Every protocol (gRPC, gRPC-Web, Connect, REST) serves exactly this list.
 import { Health } from '../../../gen/grpc/health/v1/health_pb.ts';
 import { ServerReflection, ServerReflectionResponseSchema } from '../../../gen/grpc/reflection/v1/reflection_pb.ts';
 import {

@@ -5,7 +5,7 @@ import type { DeliveryStatus } from '../../domain/delivery.ts';
 import { invalid, ServiceError } from '../../domain/errors.ts';
 import { shownKey } from '../../domain/json-text.ts';
 import type { OwnerNotice } from '../../realtime/status-bus.ts';
-import type { FeedMessage, Told } from '../../realtime/watcher.ts';
+import type { FeedMessage, FeedUpdate } from '../../realtime/watcher.ts';
 import { validateMessage } from '../call/interceptors/validate.ts';
 import { parseJsonBody } from '../body/json-body.ts';
 import type { JsonBody } from '../body/json-body.ts';
@@ -21,7 +21,7 @@ const TYPES: Record<DeliveryStatus, string> = {
 };
 
 // One update goes to many sockets: it is written once.
-const texts = new WeakMap<Told, Buffer>();
+const texts = new WeakMap<FeedUpdate, Buffer>();
 
 export function feedText(message: FeedMessage): Buffer | string {
   if (message.kind === 'heartbeat') return JSON.stringify({ type: 'heartbeat', cursor: message.cursor });
@@ -32,7 +32,7 @@ export function feedText(message: FeedMessage): Buffer | string {
   return text;
 }
 
-function updateText({ update, cursor }: Told): string {
+function updateText({ update, cursor }: FeedUpdate): string {
   const time = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
   const data = {
     delivery_id: update.deliveryId,

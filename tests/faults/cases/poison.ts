@@ -8,7 +8,7 @@ import type { PublishRecord } from '../world.ts';
 
 const ANSWER_MS = 20;
 /**
- * Rounds without and with poison, in turn; the quietest of each are compared. A disk that stalls for 300 ms, as here every ten seconds,
+ * SharedInterval without and with poison, in turn; the quietest of each are compared. A disk that stalls for 300 ms, as here every ten seconds,
  * only adds to a round's latency, whereas poison that costs the others something costs it in every round: it comes all the way through. The payload that is cut
  * is met once, and judged by its code.
  */

@@ -1,13 +1,13 @@
 // A unary call is answered when its deadline passes or its caller goes away, whether or not the code below listens to its signal.
 import type { Interceptor } from '@connectrpc/connect';
-import { Waits } from '../../../lifecycle/timeout-set.ts';
+import { TimeoutSet } from '../../../lifecycle/timeout-set.ts';
 import { deadlineExceeded } from '../errors.ts';
 
 /** The longest a unary call may take, whatever its client asks for. */
 export const MAX_CALL_MS = 30_000;
 
 export function deadline(maxMs = MAX_CALL_MS): Interceptor {
-  const waits = new Waits<(reason: unknown) => void>(maxMs, (reject) => reject(deadlineExceeded()));
+  const waits = new TimeoutSet<(reason: unknown) => void>(maxMs, (reject) => reject(deadlineExceeded()));
   return (next) => (request) => {
     if (request.stream) return next(request);
     const { signal } = request;

@@ -6,14 +6,14 @@ import { ServiceError } from '../../../domain/errors.ts';
 import type { Principal } from '../../../security/tokens.ts';
 import { createTracing } from '../../../telemetry/tracing.ts';
 import type { Tracing } from '../../../telemetry/tracing.ts';
-import { doorOf, findPrincipal, requestIdOf } from '../call-context.ts';
-import type { Door } from '../call-context.ts';
+import { protocolOf, findPrincipal, requestIdOf } from '../call-context.ts';
+import type { Protocol } from '../call-context.ts';
 import { toServiceError } from '../errors.ts';
 
 export interface CallRecord {
   /** As in `homechef.webhook.v1.EventService/PublishEvent`. */
   readonly method: string;
-  readonly door: Door;
+  readonly protocol: Protocol;
   readonly requestId: string;
   readonly traceId: string;
   readonly principal: Principal | null;
@@ -38,7 +38,7 @@ export function observe(onCall: CallObserver, tracing: Tracing = createTracing(n
       traced.end(error?.code);
       onCall({
         method: name,
-        door: doorOf(request.contextValues),
+        protocol: protocolOf(request.contextValues),
         requestId: requestIdOf(request.contextValues),
         traceId: traced.traceId,
         principal: findPrincipal(request.contextValues),

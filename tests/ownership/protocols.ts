@@ -1,4 +1,4 @@
-// Any RPC through any door, with all that a caller can see of the answer: what must not differ between "not yours" and "not there".
+// Any RPC through any protocol, with all that a caller can see of the answer: what must not differ between "not yours" and "not there".
 import { fromJson, getOption, hasOption, toJson } from '@bufbuild/protobuf';
 import type { DescMethod, DescMethodUnary, JsonObject, JsonValue, Message } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
@@ -17,7 +17,7 @@ export interface Reply {
   readonly seen: unknown;
 }
 
-export interface Door {
+export interface ProtocolClient {
   readonly name: string;
   serves(method: DescMethod): boolean;
   call(method: DescMethod, request: JsonObject, token: string | null): Promise<Reply>;
@@ -27,7 +27,7 @@ const REQUEST_ID = 'the-same-for-all-calls';
 /** Far longer than any call here takes, so that a hang is told as one. */
 const TIMEOUT_MS = 20_000;
 
-export function openDoors(http: string, grpc: string): Door[] {
+export function openProtocols(http: string, grpc: string): ProtocolClient[] {
   const baseUrl = http;
   const everything = (): boolean => true;
   const notBidirectional = (method: DescMethod): boolean => method.methodKind !== 'bidi_streaming';
@@ -37,16 +37,16 @@ export function openDoors(http: string, grpc: string): Door[] {
   // Compressed calls take another way through the gRPC listener than plain ones.
   const gzip = { sendCompression: compressionGzip, compressMinBytes: 0 };
   return [
-    restDoor(http),
-    door('Connect', notBidirectional, createConnectTransport({ baseUrl, httpVersion: '1.1' })),
-    door('Connect GET', readOnly, createConnectTransport({ baseUrl, httpVersion: '1.1', useHttpGet: true })),
-    door('gRPC-Web', notBidirectional, createGrpcWebTransport({ baseUrl, httpVersion: '1.1' })),
-    door('gRPC', everything, createGrpcTransport({ baseUrl: grpcUrl })),
-    door('gRPC, compressed', everything, createGrpcTransport({ baseUrl: grpcUrl, ...gzip })),
+    restClient(http),
+    protocol('Connect', notBidirectional, createConnectTransport({ baseUrl, httpVersion: '1.1' })),
+    protocol('Connect GET', readOnly, createConnectTransport({ baseUrl, httpVersion: '1.1', useHttpGet: true })),
+    protocol('gRPC-Web', notBidirectional, createGrpcWebTransport({ baseUrl, httpVersion: '1.1' })),
+    protocol('gRPC', everything, createGrpcTransport({ baseUrl: grpcUrl })),
+    protocol('gRPC, compressed', everything, createGrpcTransport({ baseUrl: grpcUrl, ...gzip })),
   ];
 }
 
-function restDoor(http: string): Door {
+function restClient(http: string): ProtocolClient {
   return {
     name: 'REST',
     serves: (method) => hasOption(method, httpOption) && getOption(method, httpOption).pattern.case !== undefined,
@@ -77,7 +77,7 @@ function restDoor(http: string): Door {
   };
 }
 
-function door(name: string, serves: Door['serves'], transport: Transport): Door {
+function protocol(name: string, serves: ProtocolClient['serves'], transport: Transport): ProtocolClient {
   return {
     name,
     serves,

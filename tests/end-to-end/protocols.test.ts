@@ -1,4 +1,4 @@
-// Everything a caller does, through every door, on the whole service.
+// Everything a caller does, through every protocol, on the whole service.
 import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { runInNewContext } from 'node:vm';
@@ -10,7 +10,7 @@ import { eventually } from '../fixtures/eventually.ts';
 import { startReceiver, type ReceivedRequest, type Receiver } from '../fixtures/receiver.ts';
 import { restClient } from '../fixtures/rest.ts';
 
-const doors = ['REST', 'Connect', 'gRPC-Web', 'gRPC', 'grpc-js'] as const;
+const protocols = ['REST', 'Connect', 'gRPC-Web', 'gRPC', 'grpc-js'] as const;
 /** What is easily mangled on the way: order of keys, numbers, escapes, surrogates, nesting. */
 const data = {
   zulu: 1,
@@ -37,69 +37,77 @@ afterAll(async () => {
   await receiver.close();
 });
 
-const through = (door: string): Caller => {
-  const found = clients.find((client) => client.door === door);
-  if (found === undefined) throw new Error(`no door is called ${door}`);
+const through = (protocol: string): Caller => {
+  const found = clients.find((client) => client.protocol === protocol);
+  if (found === undefined) throw new Error(`no protocol is called ${protocol}`);
   return found;
 };
 
-async function manage(door: string, rpc: string, request: Parameters<Caller['call']>[1], token = developerToken): Promise<any> {
-  const answer = await through(door).call(rpc, request, token);
-  if (!answer.ok) throw new Error(`${rpc} over ${door}: ${answer.code} ${answer.reason} ${answer.fields.join(' ')}`);
+async function manage(
+  protocol: string,
+  rpc: string,
+  request: Parameters<Caller['call']>[1],
+  token = developerToken,
+): Promise<any> {
+  const answer = await through(protocol).call(rpc, request, token);
+  if (!answer.ok) throw new Error(`${rpc} over ${protocol}: ${answer.code} ${answer.reason} ${answer.fields.join(' ')}`);
   return answer.body;
 }
 
 const received: Record<string, ReceivedRequest> = {};
 
-describe.each(doors)('%s', (door) => {
+describe.each(protocols)('%s', (protocol) => {
   test('publishes, and manages webhooks from creation to deletion', async () => {
-    const path = `/${door}`;
-    const created = await manage(door, 'CreateWebhook', {
+    const path = `/${protocol}`;
+    const created = await manage(protocol, 'CreateWebhook', {
       url: receiver.url(path),
       events: ['order.created'],
-      description: door,
+      description: protocol,
     });
     expect(created.id).toMatch(/^webhook_[0-9a-z]{26}$/);
     expect(created.secret).toMatch(/^whsec_/);
-    const read = await manage(door, 'GetWebhook', { webhook_id: created.id });
-    expect(read).toMatchObject({ id: created.id, description: door });
+    const read = await manage(protocol, 'GetWebhook', { webhook_id: created.id });
+    expect(read).toMatchObject({ id: created.id, description: protocol });
     expect(read.secret ?? '').toBe('');
-    const listed = await manage(door, 'ListWebhooks', {});
+    const listed = await manage(protocol, 'ListWebhooks', {});
     expect(listed.webhooks.map((webhook: { id: string }) => webhook.id)).toEqual([created.id]);
 
     const published = await manage(
-      door,
+      protocol,
       'PublishEvent',
-      { event_type: 'order.created', data, audience: { user_ids: ['user123'] }, idempotency_key: `key-${door}` },
+      { event_type: 'order.created', data, audience: { user_ids: ['user123'] }, idempotency_key: `key-${protocol}` },
       serviceToken,
     );
     expect(published.deliveries).toBe(1);
     const request = await receiver.waitFor(() => receiver.at(path)[0]);
-    received[door] = request;
+    received[protocol] = request;
     expect(() => new Webhook(created.secret).verify(request.body, { ...request.headers })).not.toThrow();
 
     const delivered = await eventually(async () => {
-      const { deliveries } = await manage(door, 'ListDeliveries', { webhook_id: created.id });
+      const { deliveries } = await manage(protocol, 'ListDeliveries', { webhook_id: created.id });
       return deliveries.find((delivery: { status: string }) => /^(DELIVERY_STATUS_)?DELIVERED$/i.test(delivery.status));
     });
-    const full = await manage(door, 'GetDelivery', { delivery_id: delivered.id });
+    const full = await manage(protocol, 'GetDelivery', { delivery_id: delivered.id });
     expect(full.body).toBe(request.body.toString());
     expect(full.attempts).toHaveLength(1);
 
-    await manage(door, 'UpdateWebhook', { webhook_id: created.id, description: 'changed' });
-    expect((await manage(door, 'GetWebhook', { webhook_id: created.id })).description).toBe('changed');
-    await manage(door, 'DeleteWebhook', { webhook_id: created.id });
-    const gone = await through(door).call('GetWebhook', { webhook_id: created.id }, developerToken);
+    await manage(protocol, 'UpdateWebhook', { webhook_id: created.id, description: 'changed' });
+    expect((await manage(protocol, 'GetWebhook', { webhook_id: created.id })).description).toBe('changed');
+    await manage(protocol, 'DeleteWebhook', { webhook_id: created.id });
+    const gone = await through(protocol).call('GetWebhook', { webhook_id: created.id }, developerToken);
     expect(gone).toMatchObject({ ok: false, code: 'not_found', reason: 'not_found' });
   });
 });
 
-test('the bytes that a receiver gets do not depend on the door', () => {
-  const bodies = doors.map((door) => {
-    const { webhook_id, delivery_id, timestamp } = JSON.parse(received[door]?.body.toString() ?? '') as Record<string, string>;
+test('the bytes that a receiver gets do not depend on the protocol', () => {
+  const bodies = protocols.map((protocol) => {
+    const { webhook_id, delivery_id, timestamp } = JSON.parse(received[protocol]?.body.toString() ?? '') as Record<
+      string,
+      string
+    >;
     return [webhook_id, delivery_id, timestamp].reduce<string>(
       (text, id) => text.replace(id ?? '', '…'),
-      received[door]?.body.toString() ?? '',
+      received[protocol]?.body.toString() ?? '',
     );
   });
   expect(new Set(bodies)).toEqual(
@@ -129,7 +137,7 @@ const okWebhook = { url: 'http://127.0.0.1:9/x', events: ['order.created'] };
 const okEvent = { event_type: 'order.created', data: { n: 1 }, audience: { user_ids: ['user123'] } };
 const someId = `webhook_${'0'.repeat(26)}`;
 
-describe('bad input gets the same clear answer over every door, and writes nothing', () => {
+describe('bad input gets the same clear answer over every protocol, and writes nothing', () => {
   const cases: {
     what: string;
     rpc: string;
@@ -219,7 +227,7 @@ describe('bad input gets the same clear answer over every door, and writes nothi
     const before = await countRows();
     const token = role === null ? null : role === 'service' ? serviceToken : developerToken;
     const answers = await Promise.all(
-      clients.map(async (client) => ({ door: client.door, ...(await client.call(rpc, request, token)) })),
+      clients.map(async (client) => ({ protocol: client.protocol, ...(await client.call(rpc, request, token)) })),
     );
     for (const answer of answers) expect(answer).toMatchObject({ ok: false, ...expected });
     expect(await countRows()).toEqual(before);

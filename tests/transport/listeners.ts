@@ -155,7 +155,7 @@ export function memoryServices(world: World): ServiceEntry[] {
   ];
 }
 
-export async function openDoors(options: DoorsOptions = {}) {
+export async function openListeners(options: DoorsOptions = {}) {
   const world = new World();
   const shutdown = new AbortController();
   const verify = options.verifyToken ?? verifyToken;
@@ -206,12 +206,12 @@ export async function openDoors(options: DoorsOptions = {}) {
   };
 }
 
-export type Doors = Awaited<ReturnType<typeof openDoors>>;
+export type Listeners = Awaited<ReturnType<typeof openListeners>>;
 
 export function connectClient<Service extends DescService>(
   service: Service,
-  doors: Doors,
-  door: 'connect' | 'grpc-web' | 'grpc',
+  listeners: Listeners,
+  protocol: 'connect' | 'grpc-web' | 'grpc',
   token: string | null = 'service:orders',
 ): Client<Service> {
   const interceptors =
@@ -224,16 +224,16 @@ export function connectClient<Service extends DescService>(
               return next(request);
             },
         ];
-  const transports: Record<typeof door, () => Transport> = {
-    connect: () => createConnectTransport({ baseUrl: doors.httpUrl, httpVersion: '1.1', interceptors }),
-    'grpc-web': () => createGrpcWebTransport({ baseUrl: doors.httpUrl, httpVersion: '1.1', interceptors }),
-    grpc: () => createGrpcTransport({ baseUrl: doors.grpcUrl, interceptors }),
+  const transports: Record<typeof protocol, () => Transport> = {
+    connect: () => createConnectTransport({ baseUrl: listeners.httpUrl, httpVersion: '1.1', interceptors }),
+    'grpc-web': () => createGrpcWebTransport({ baseUrl: listeners.httpUrl, httpVersion: '1.1', interceptors }),
+    grpc: () => createGrpcTransport({ baseUrl: listeners.grpcUrl, interceptors }),
   };
-  return createClient(service, transports[door]());
+  return createClient(service, transports[protocol]());
 }
 
 /** A client as other languages have it: from the .proto files, with Google's own library. */
-export function grpcJsClient(doors: Doors, service: 'EventService' | 'WebhookService' | 'DeliveryService') {
+export function grpcJsClient(listeners: Listeners, service: 'EventService' | 'WebhookService' | 'DeliveryService') {
   const root = fileURLToPath(new URL('../..', import.meta.url));
   const files = ['event', 'webhook', 'delivery'].map((name) => `homechef/webhook/v1/${name}.proto`);
   const definition = loadSync(files, {
@@ -246,7 +246,7 @@ export function grpcJsClient(doors: Doors, service: 'EventService' | 'WebhookSer
   };
   const Constructor = loaded.homechef.webhook.v1[service];
   if (Constructor === undefined) throw new Error(`no ${service}`);
-  return new Constructor(`127.0.0.1:${doors.grpcPort}`, credentials.createInsecure());
+  return new Constructor(`127.0.0.1:${listeners.grpcPort}`, credentials.createInsecure());
 }
 
 export function bearer(token: string | null): Metadata {
@@ -257,7 +257,7 @@ export function bearer(token: string | null): Metadata {
 
 /** A REST call; `json` is what came back, undefined when there was no body. */
 export async function rest(
-  doors: Doors,
+  listeners: Listeners,
   method: string,
   path: string,
   init: { token?: string | null; body?: unknown; headers?: Record<string, string> } = {},
@@ -267,7 +267,7 @@ export async function rest(
   const isRaw = typeof init.body === 'string' || init.body instanceof Uint8Array;
   if (init.body !== undefined) headers['content-type'] ??= 'application/json';
   const body = init.body === undefined ? null : isRaw ? (init.body as string) : JSON.stringify(init.body);
-  const response = await fetch(`${doors.httpUrl}${path}`, { method, headers, body });
+  const response = await fetch(`${listeners.httpUrl}${path}`, { method, headers, body });
   const text = await response.text();
   return { status: response.status, headers: response.headers, text, json: text === '' ? undefined : JSON.parse(text) };
 }

@@ -1,4 +1,4 @@
-// Publishing and registering with bytes of one's own, through each door: no client library that would refuse to send them.
+// Publishing and registering with bytes of one's own, through each protocol: no client library that would refuse to send them.
 import { once } from 'node:events';
 import { connect, type ClientHttp2Session } from 'node:http2';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
@@ -26,8 +26,8 @@ export type Send = (value: Uint8Array) => Promise<Answer>;
 
 const AUDIENCE = ['alice'];
 
-export interface Doors {
-  /** By the name of the door. */
+export interface Listeners {
+  /** By the name of the protocol. */
   readonly publish: Readonly<Record<string, Send>>;
   /** A webhook whose description is the value. */
   readonly create: Readonly<Record<string, Send>>;
@@ -38,11 +38,11 @@ export interface Doors {
   close(): void;
 }
 
-export async function openDoors(
+export async function openProtocols(
   http: string,
   grpc: string,
   tokens: { readonly publisher: string; readonly developers: readonly string[] },
-): Promise<Doors> {
+): Promise<Listeners> {
   const session = connect(`http://${grpc}`);
   await once(session, 'connect');
   // Webhooks of one user are made one after the other; those of many are not.
