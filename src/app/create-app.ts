@@ -525,6 +525,7 @@ function assemble(
   stages.add('ready', {
     start: () => {
       listeners.health.serve(true);
+      telemetry.serving();
       log.info({ ...addresses, ...describe(config, database) }, 'listening');
     },
     drain: () => {

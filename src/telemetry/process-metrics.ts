@@ -8,11 +8,15 @@ const LOOP_RESOLUTION_MS = 20;
 /** The lag is told over a window of at least so long, shorter than Prometheus usually waits between two scrapes. */
 const LAG_WINDOW_MS = 10_000;
 
-/** Starts observing; the answer stops it. */
-export function observeProcess(meter: Meter): () => void {
+export interface ProcessObserver {
+  /** Begins to watch the event loop. Until then a process loads and compiles code, which holds the loop for up to a second and delays no caller. */
+  watchLoop(): void;
+  stop(): void;
+}
+
+export function observeProcess(meter: Meter): ProcessObserver {
   const loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
-  loop.enable();
-  let windowStartedAt = performance.now();
+  let windowStartedAt = 0;
   meter
     .createObservableGauge('event_loop_lag_seconds', {
       description: 'Delay of the event loop in the last ten seconds or more, by percentile.',
@@ -32,7 +36,13 @@ export function observeProcess(meter: Meter): () => void {
     const { user, system } = process.cpuUsage();
     result.observe((user + system) / 1e6);
   });
-  return () => void loop.disable();
+  return {
+    watchLoop() {
+      windowStartedAt = performance.now();
+      loop.enable();
+    },
+    stop: () => void loop.disable(),
+  };
 
   function gauge(name: string, description: string, read: () => number | undefined): void {
     meter.createObservableGauge(name, { description }).addCallback((result) => {

@@ -15,6 +15,8 @@ export interface Telemetry {
   readonly tracing: Tracing;
   /** The `/metrics` listener; start it early, drain it late. */
   readonly server: MetricsServer;
+  /** Said once the process serves: from now on a stall of the event loop delays a caller or a delivery. */
+  serving(): void;
   /** Sends what is still held; the very last thing a process does. */
   shutdown(): Promise<void>;
 }
@@ -25,15 +27,16 @@ type TelemetryConfig = Pick<Config, 'environment' | 'logLevel' | 'version' | 'ro
 export function createTelemetry(config: TelemetryConfig, log: Logger = createLogger(config)): Telemetry {
   const sdk = startSdk(config);
   const metrics = createMetrics(sdk.meter);
-  const stopObserving = observeProcess(sdk.meter);
+  const observer = observeProcess(sdk.meter);
   return {
     log,
     metrics,
     events: createEvents(log, metrics),
     tracing: createTracing(sdk.tracer),
     server: metricsServer({ host: config.host, port: config.metricsPort }, () => sdk.scrape()),
+    serving: () => observer.watchLoop(),
     async shutdown() {
-      stopObserving();
+      observer.stop();
       await sdk.shutdown();
     },
   };

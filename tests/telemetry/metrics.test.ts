@@ -1,5 +1,6 @@
 // What a scrape of /metrics shows, and where it is served.
 import { afterEach, expect, test } from 'vitest';
+import { eventually } from '../fixtures/eventually.ts';
 import { quietTelemetry, type Telemetry } from '../../src/telemetry/telemetry.ts';
 
 const open: Telemetry[] = [];
@@ -88,4 +89,26 @@ test('a port that is taken fails the start', async () => {
   const { metricsServer } = await import('../../src/telemetry/prometheus.ts');
   const second = metricsServer({ host: '127.0.0.1', port: telemetry.server.port() }, () => Promise.resolve(''));
   await expect(second.start()).rejects.toThrow('EADDRINUSE');
+});
+
+test('the lag of the event loop counts from when the process serves: what loading held up delayed nobody', async () => {
+  const { telemetry, url } = await serving();
+  const lag = async (): Promise<number | null> => {
+    const text = await (await fetch(`${url}/metrics`)).text();
+    const found = /^event_loop_lag_seconds\{[^}]*percentile="100"[^}]*\} (\S+)$/m.exec(text)?.[1];
+    return found === undefined ? null : Number(found);
+  };
+  const hold = (ms: number): void => {
+    const until = performance.now() + ms;
+    while (performance.now() < until);
+  };
+  // A timer must have run before, or nothing measures the stall.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  hold(400);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect((await lag()) ?? 0).toBeLessThan(0.3);
+  telemetry.serving();
+  await eventually(async () => (await lag()) !== null);
+  hold(400);
+  await eventually(async () => ((await lag()) ?? 0) >= 0.3);
 });
