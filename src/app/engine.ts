@@ -1,0 +1,140 @@
+// The engine: from a committed event to an outcome, and whoever watches.
+import type { Config } from '../config.ts';
+import { createAttempt } from '../delivery/attempt.ts';
+import { Dispatcher } from '../delivery/dispatcher.ts';
+import { DELIVERY_SHARE, HttpClient } from '../outbound/http-client.ts';
+import { givenUpNotice, Notices } from '../delivery/notices.ts';
+import { OutcomeStore, type DisabledWebhook } from '../delivery/outcome-store.ts';
+import { createEndpointRateLimit } from '../delivery/endpoint-rate-limit.ts';
+import { Recorder } from '../delivery/recorder.ts';
+import { createTestSender } from '../delivery/test-send.ts';
+import { WebhookDirectory } from '../delivery/webhook-directory.ts';
+import type { DescriptorBudget } from './descriptor-budget.ts';
+import { createStatusBus } from '../realtime/create-status-bus.ts';
+import { StatusFeed } from '../realtime/status-feed.ts';
+import type { StatusUpdate } from '../realtime/status-update.ts';
+import { EgressPolicy } from '../security/egress-policy.ts';
+import { loadOrCreateKeys, SecretBox } from '../security/secret-box.ts';
+import { CloseWebhook } from '../service/close-webhook.ts';
+import { Publisher } from '../service/publisher.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { Stores } from './stores.ts';
+import { createSchedule } from './schedule.ts';
+
+/** What must be left of a lease when an attempt ends, in milliseconds. */
+const LEASE_RESERVE_MS = 2000;
+
+export type Engine = ReturnType<typeof createEngine>;
+
+export function createEngine(config: Config, stores: Stores, telemetry: Telemetry, budget: DescriptorBudget) {
+  const { events, log, tracing } = telemetry;
+  const secretBox = new SecretBox(loadOrCreateKeys(config));
+  const policy = new EgressPolicy(config);
+  const client = new HttpClient({
+    policy,
+    maxSockets: budget.outbound,
+    onShortage: (shortage) => events.localShortage(shortage),
+    now: () => stores.clock.now(),
+  });
+  const { scheduler, index, isRedisAway } = createSchedule(config, stores, telemetry);
+  const directory = new WebhookDirectory(stores.batchPool, secretBox, config.delivery.retry);
+  const notices = new Notices(config.notificationUrl, log);
+  const aborting = new AbortController();
+  const maxTimeoutMs = Math.max(config.delivery.retry.timeoutMs, config.delivery.leaseMs - LEASE_RESERVE_MS);
+  const bus = createStatusBus({ redis: stores.redis, keyPrefix: config.redis?.keyPrefix ?? '', telemetry });
+  const { pool, reports } = stores;
+  const feed = new StatusFeed({ bus, pool, reports, telemetry, maxWatchersPerUser: config.maxWatchersPerUser });
+  bus.onWebhookChanged((webhookId) => directory.forget(webhookId));
+  const publishUpdates = (updates: readonly StatusUpdate[]): void => {
+    bus.publish(updates);
+    for (const update of updates) if (update.status === 'failed') notices.send(givenUpNotice(update));
+  };
+  const send = createAttempt({
+    client,
+    signatureHeader: config.delivery.signatureHeader,
+    userAgent: `HomeChef-Webhooks/${config.version}`,
+    maxTimeoutMs,
+    signal: aborting.signal,
+    now: () => stores.clock.now(),
+    tracing,
+  });
+  const closing = new CloseWebhook({
+    pool: stores.pool,
+    isWatched: () => bus.hasListeners,
+    publish: publishUpdates,
+    onCancelled: (count) => events.deliveriesCancelled(count),
+    log,
+  });
+  const onDisabled = (webhook: DisabledWebhook): void => {
+    bus.announceWebhook(webhook.webhookId);
+    bus.notify({ ...webhook, type: 'webhook_disabled', disabledAtMs: stores.clock.now() });
+    events.endpointDisabled(webhook);
+    const { webhookId, userId, reason } = webhook;
+    void closing.endWaiting(webhookId);
+    notices.send({
+      type: 'webhook.disabled',
+      data: { webhook_id: webhookId, user_id: userId, reason },
+    });
+  };
+  const outcomes = new OutcomeStore({
+    pool: stores.outcomePool,
+    holderId: () => stores.holder.id,
+    disableAfterMs: config.delivery.disableAfterMs,
+    disableAfterFailures: config.delivery.disableAfterFailures,
+    onDisabled,
+    telemetry,
+  });
+  const recorder = new Recorder({
+    record: (rows, returnsEachTime, isLockLikely) => outcomes.record(rows, returnsEachTime, isLockLikely),
+    scheduler,
+    publish: publishUpdates,
+    isWatched: () => bus.hasListeners,
+    isLost: (lease) => stores.holder.isLost(lease),
+    onRetry: (delayMs) => dispatcher.wakeIn(delayMs),
+    telemetry,
+  });
+  const dispatcher: Dispatcher = new Dispatcher({
+    pool: stores.batchPool,
+    scheduler,
+    directory,
+    recorder,
+    send,
+    cancel: (deliveryId) => closing.endOne(deliveryId),
+    pace: createEndpointRateLimit(stores.redis, config.redis?.keyPrefix ?? ''),
+    maxConcurrency: Math.min(config.delivery.maxConcurrency, Math.floor(budget.outbound * DELIVERY_SHARE)),
+    endpointConcurrency: config.delivery.endpointConcurrency,
+    leaseMs: config.delivery.leaseMs,
+    holder: () => stores.holder.number,
+    isLost: (lease) => stores.holder.isLost(lease),
+    maxTimeoutMs,
+    now: () => stores.clock.now(),
+    shutdownGraceMs: config.shutdownGraceMs,
+    abort: () => aborting.abort(),
+    telemetry,
+  });
+  const publisher = new Publisher({
+    pool: stores.batchPool,
+    telemetry,
+    insertLeaseFor: (published) => dispatcher.insertLeaseFor(published),
+    onCommitted: (commit) => void dispatcher.accept(commit),
+  });
+  const testSender = createTestSender(directory, send);
+  return {
+    secretBox,
+    policy,
+    client,
+    scheduler,
+    index,
+    isRedisAway,
+    directory,
+    notices,
+    dispatcher,
+    recorder,
+    publisher,
+    testSender,
+    bus,
+    feed,
+    publishUpdates,
+    closing,
+  };
+}

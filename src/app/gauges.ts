@@ -1,0 +1,32 @@
+// What operators see of the state of each part.
+import type { Config } from '../config.ts';
+import { Backlog } from '../maintenance/backlog.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { Engine } from './engine.ts';
+import type { Listeners } from './listeners.ts';
+
+/** What operators see of each part's state; all of it is answered from memory. */
+export function reportGauges(
+  config: Config,
+  { metrics }: Telemetry,
+  backlog: Backlog,
+  engine: Engine,
+  listeners: Listeners,
+): void {
+  const isUp = (store: string) => () => (listeners.health.report().checks[store] === 'ok' ? 1 : 0);
+  metrics.gauge('database_up', isUp('database'));
+  if (engine.isRedisAway !== null) {
+    metrics.gauge('redis_up', isUp('redis'));
+    metrics.gauge('scheduler_degraded', () => (engine.isRedisAway?.() === true ? 1 : 0));
+  }
+  metrics.gauge('queue_depth', () => backlog.deliveries);
+  metrics.gauge('oldest_due_age_seconds', () => backlog.oldestDueSeconds);
+  metrics.gauge('commit_queue_events', () => engine.publisher.waitingEvents);
+  metrics.gauge('outbound_sockets', () => engine.client.sockets);
+  metrics.gauge('outbound_waiting', () => engine.client.waiting);
+  metrics.gauge('local_shortage', () => (engine.client.isShort ? 1 : 0));
+  metrics.gauge('secret_key_missing', () => (engine.dispatcher.lacksKey ? 1 : 0));
+  if (config.role === 'api') return;
+  metrics.gauge('inflight', () => engine.dispatcher.inFlight);
+  metrics.gauge('result_queue_rows', () => engine.recorder.unwritten);
+}
