@@ -4,7 +4,6 @@ import type { Pool } from 'pg';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { pause } from '../lifecycle/pause.ts';
 import { PeriodicTask } from '../lifecycle/periodic-task.ts';
-import { textArray } from '../persistence/array-parameter.ts';
 import { FAILURES_TO_CLOSE } from '../delivery/lane.ts';
 import { listFailing } from '../persistence/queries/list-failing.ts';
 import { listOverdue, type OverdueCursor, type OverduePage } from '../persistence/queries/list-overdue.ts';
@@ -12,6 +11,7 @@ import { listScheduled, type ScheduleCursor, type SchedulePage } from '../persis
 import { isAnyCutOff } from '../persistence/queries/process-presence.ts';
 import { DEAD_AFTER_MS } from '../schedule/redis-presence.ts';
 import type { IndexState, RedisScheduler } from '../schedule/redis-scheduler.ts';
+import { countUnfinished } from '../persistence/queries/count-unfinished.ts';
 
 /** How soon an emptied Redis is noticed; the check reads one key a shard. */
 const CHECK_INTERVAL_MS = 1000;
@@ -227,7 +227,7 @@ export class Reconciler implements LongRunning {
     const added = await this.#putBack(rows);
     if (added === 0) return;
     const free = rows.filter(({ isLeased }) => !isLeased);
-    const owed = await countOwed(
+    const owed = await countUnfinished(
       this.#options.pool,
       free.map(({ deliveryId }) => deliveryId),
     );
@@ -255,13 +255,4 @@ export class Reconciler implements LongRunning {
     this.#options.onRequeued(this.#requeued);
     this.#requeued = 0;
   }
-}
-
-async function countOwed(pool: Pool, deliveryIds: readonly string[]): Promise<number> {
-  const { rows } = await pool.query<{ owed: number }>(
-    `select count(*)::integer as owed from unnest($1::text[]) as i(id) join deliveries d on d.id = i.id
-     where d.status in ('pending', 'retrying')`,
-    [textArray(deliveryIds)],
-  );
-  return rows[0]?.owed ?? 0;
 }

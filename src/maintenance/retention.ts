@@ -5,6 +5,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { readClocks } from './clock-difference.ts';
 import { DAY_MS } from '../domain/time-units.ts';
 import { inShortTransaction, partitionDays, startOfDay } from './partitions.ts';
+import { isUnfinished } from '../persistence/delivery-state.ts';
 
 /**
  * Days dropped by one round, which is a minute. Retention needs one a day, and a shorter retention takes effect within minutes. A clock
@@ -145,7 +146,7 @@ with page as materialized (
 ), forgotten as (
   update deliveries d set next_attempt_at = now()
   where d.id = any (array(select id from page where status in ('pending', 'retrying') and next_attempt_at is null))
-    and d.status in ('pending', 'retrying') and d.next_attempt_at is null
+    and ${isUnfinished} and d.next_attempt_at is null
   returning 1
 )
 select count(*)::integer as deliveries, (select count(*)::integer from forgotten) as forgotten,

@@ -1,15 +1,30 @@
-// Deliveries held from birth: written as held by whoever tries them at once. They are in no index but the primary key and their
-// webhook's, and a first try that succeeds soon enters none either: that is what makes writing its outcome cheap.
+// Which columns mean which state of a delivery (docs/delivery-lifecycle.md). Conditions are on deliveries `d`; no other file spells them.
 
-/** An event's id may have been made so long before its commit, or after it by a clock that is ahead; of others nothing is held. */
+/** ms. An event's id may be made this long before its commit, or after it by a clock that is ahead. Others are never leased on insert. */
 export const MAX_ID_AGE_MS = 5000;
 export const MAX_ID_LEAD_MS = 1000;
-/** Since its commit: an outcome that is written later enters the index of changes. */
+/** ms since the commit. A first success within it changes no indexed column, so PostgreSQL adds no index entry (HOT). */
 export const DELIVERED_AT_ONCE_MS = 5000;
-/** So long after the time in its id a delivery may have changed without being in that index. */
+/** ms after the time in its id. Until then a delivery may have changed without an entry in the index of changes. */
 export const MAX_UNINDEXED_CHANGE_MS = MAX_ID_AGE_MS + DELIVERED_AT_ONCE_MS;
 
-/** Conditions on deliveries `d` that have not come to an end: they are in the index of what is scheduled, ... */
+/** Not delivered, failed or cancelled: it will be tried. Such a delivery is scheduled or leased on insert. */
+export const isUnfinished = `d.status in ('pending', 'retrying')`;
+/** The index of what is due holds it. */
 export const isScheduled = 'd.next_attempt_at is not null';
-/** ... or held from birth, among the youngest: all below `adopted_below` has been scheduled or has come to an end. */
+/** Leased by the insert, so in no index of what is due. Every delivery below `adopted_below` has been scheduled or has ended. */
 export const isLeasedOnInsert = `d.next_attempt_at is null and d.status = 'pending' and d.id >= (select adopted_below from adoption)`;
+/** A lease in the row has not run out. A lease in Redis is not in the row. */
+export const isLeased = 'd.leased_until > now()';
+
+/** When it last changed. `changed_at` is null for a first success that came at once, and for what was never tried. */
+export const changedAt = 'coalesce(d.changed_at, d.updated_at)';
+
+/** The assignments that end it without another attempt. What was delivered before, and was only being sent again, stays delivered. */
+export const endCancelled = `
+  status = case when delivered_at is null then 'cancelled' else 'delivered' end,
+  next_attempt_at = null,
+  leased_until = null,
+  lease_expirations = 0,
+  cancelled_at = case when delivered_at is null then now() end,
+  changed_at = clock_timestamp()`;

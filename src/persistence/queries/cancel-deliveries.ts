@@ -1,8 +1,7 @@
 // Cancels what is still to be tried of a webhook that was disabled or deleted.
 import type { Pool } from 'pg';
-import { toCancelled } from './cancel-delivery.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
-import { isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
+import { endCancelled, isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 /** Deliveries of one statement: some 30 ms, and at most 16 MB of responses to return. */
@@ -45,7 +44,7 @@ with found as materialized (
     order by o.id limit $2 for update of o skip locked
   ) o
 ), d as (
-  update deliveries set ${toCancelled}
+  update deliveries set ${endCancelled}
   where id = any (array(select unnest(ids) from locked))
   returning *
 ), noted as (

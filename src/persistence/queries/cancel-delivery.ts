@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
+import { endCancelled, isUnfinished } from '../delivery-state.ts';
 
 /** Returns it as it stands now; undefined when it had come to its end before. */
 export async function cancelDelivery(pool: Pool, deliveryId: string): Promise<DeliveryRow | undefined> {
@@ -9,20 +10,11 @@ export async function cancelDelivery(pool: Pool, deliveryId: string): Promise<De
   return rows[0];
 }
 
-/** What was delivered before and was only being sent again stays delivered. */
-export const toCancelled = `
-  status = case when delivered_at is null then 'cancelled' else 'delivered' end,
-  next_attempt_at = null,
-  leased_until = null,
-  lease_expirations = 0,
-  cancelled_at = case when delivered_at is null then now() end,
-  changed_at = clock_timestamp()`;
-
 const statement = `
 with present as materialized (
-  select d.id, ${wasOf('d')} as was from deliveries d where d.id = $1 and d.status in ('pending', 'retrying') for update
+  select d.id, ${wasOf('d')} as was from deliveries d where d.id = $1 and ${isUnfinished} for update
 ), d as (
-  update deliveries t set ${toCancelled}
+  update deliveries t set ${endCancelled}
   from present where t.id = $1 and t.id = present.id
   returning t.*
 ), noted as (

@@ -2,6 +2,7 @@
 import type { Pool, PoolClient } from 'pg';
 import { plainArray, textArray } from '../array-parameter.ts';
 import { leaseEnd } from './holders.ts';
+import { isScheduled } from '../delivery-state.ts';
 
 /**
  * What is due is looked at by time first, up to so many rows: twice a full claim, and a millisecond. When these are all, only their
@@ -114,7 +115,7 @@ const isDueAndFree = `d.next_attempt_at > coalesce(now() - $8::float8 * interval
 const statement = `
 with recursive early as materialized (
   select d.webhook_id, d.id from deliveries d
-  where d.next_attempt_at is not null and ${isDueAndFree}
+  where ${isScheduled} and ${isDueAndFree}
     and (select i.indisvalid from pg_index i where i.indexrelid = 'deliveries_next_attempt'::regclass)
   order by d.next_attempt_at
   limit $9::integer
@@ -138,7 +139,7 @@ with recursive early as materialized (
   select p.id_from, p.id_to from partitions p
   where not (select is_whole from look) and p.id_from >= $11 and case when (select is_built from look) then (
     select d.next_attempt_at from deliveries d
-    where d.id >= p.id_from and d.id < p.id_to and d.next_attempt_at is not null
+    where d.id >= p.id_from and d.id < p.id_to and ${isScheduled}
     order by d.next_attempt_at limit 1
   ) <= now() else true end
   order by p.id_from
@@ -151,7 +152,7 @@ with recursive early as materialized (
     select days.id_from, days.id_to, next.webhook_id, next.next_attempt_at
     from days cross join lateral (
       select d.webhook_id, d.next_attempt_at from deliveries d
-      where d.id >= days.id_from and d.id < days.id_to and d.next_attempt_at is not null
+      where d.id >= days.id_from and d.id < days.id_to and ${isScheduled}
         and d.webhook_id > case when days.id_from = walk.id_from then walk.webhook_id else '' end
       order by d.webhook_id, d.next_attempt_at limit 1
     ) next

@@ -1,5 +1,6 @@
 // A delivery's row as the statements for callers read it: without the schedule's own columns, times in milliseconds.
 import type { DeliveryStatus } from '../../domain/delivery.ts';
+import { changedAt } from '../delivery-state.ts';
 
 export interface DeliveryRow {
   readonly id: string;
@@ -20,9 +21,6 @@ export interface DeliveryRow {
   /** With microseconds in the fraction. */
   readonly updatedAtMs: number;
 }
-
-/** When deliveries `d` last changed (see held-from-birth.ts). */
-export const changedAt = 'coalesce(d.changed_at, d.updated_at)';
 
 /** What to select from deliveries `d`. */
 export const deliveryColumns = `d.id, d.webhook_id as "webhookId", d.user_id as "userId", d.event_id as "eventId",

@@ -1,6 +1,7 @@
 // The statement that finds what became due lately and was not finished: what a schedule most likely lost.
 import type { Pool, PoolClient } from 'pg';
 import type { ScheduledRow } from './list-scheduled.ts';
+import { isScheduled } from '../delivery-state.ts';
 
 /** Where a page ends; the next one goes on behind it. */
 export interface OverdueCursor {
@@ -52,7 +53,7 @@ select d.id, d.webhook_id,
   ceil(extract(epoch from greatest(d.next_attempt_at, d.leased_until)) * 1000)::float8,
   (extract(epoch from d.next_attempt_at) * 1000000)::float8, coalesce(d.leased_until > now(), false)
 from deliveries d
-where d.next_attempt_at is not null
+where ${isScheduled}
   and d.next_attempt_at > now() - $2::float8 * interval '1 millisecond'
   and d.next_attempt_at <= now() - $1::float8 * interval '1 millisecond'
   and (d.next_attempt_at, d.id) > (timestamptz 'epoch' + $3::float8 * interval '1 microsecond', $4)

@@ -1,5 +1,6 @@
 // The statement that reads the whole schedule page by page, for putting it into Redis.
 import type { Pool, PoolClient } from 'pg';
+import { isScheduled } from '../delivery-state.ts';
 
 /** Where a page ends; the next one goes on behind it. */
 export interface ScheduleCursor {
@@ -54,7 +55,7 @@ select d.id, d.webhook_id,
   ceil(extract(epoch from greatest(d.next_attempt_at, d.leased_until)) * 1000)::float8,
   (extract(epoch from d.next_attempt_at) * 1000000)::float8, coalesce(d.leased_until > now(), false)
 from deliveries d
-where d.next_attempt_at is not null
+where ${isScheduled}
   and (d.webhook_id, d.next_attempt_at, d.id) > ($1, timestamptz 'epoch' + $2::float8 * interval '1 microsecond', $3)
 order by d.webhook_id, d.next_attempt_at, d.id
 limit $4`;

@@ -3,7 +3,7 @@ import type { Pool, PoolClient } from 'pg';
 import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/delivery.ts';
 import type { ResponseOddity } from '../../domain/response-oddity.ts';
 import { plainArray, textArray, nullIfAllDefault } from '../array-parameter.ts';
-import { DELIVERED_AT_ONCE_MS } from '../delivery-state.ts';
+import { DELIVERED_AT_ONCE_MS, changedAt, isUnfinished } from '../delivery-state.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 export interface OutcomeRow {
@@ -176,7 +176,7 @@ const isQuick = `(o.status = 'delivered' and d.attempt_count + o.expirations = 0
 
 /** Somebody asked for another attempt by hand while this one was under way, and it did not deliver: what was asked for follows. */
 const isAskedFor = `(d.next_trigger = 'manual' and o.trigger = 'automatic' and o.status <> 'delivered' and d.delivered_at is null
-      and d.status in ('pending', 'retrying'))`;
+      and ${isUnfinished})`;
 
 /** Asked once a statement, and only when an attempt of the batch failed. */
 const isAlive = `(select $17::text is null or exists (select 1 from holders where id = $17 and ended_at is null))`;
@@ -204,13 +204,13 @@ with outcome as materialized (
     status = case
       when o.status = 'delivered' or (d.delivered_at is not null and o.error_code is distinct from 'shutdown') then 'delivered'
       when ${isAskedFor} then 'retrying'
-      when d.status in ('pending', 'retrying') then o.status
+      when ${isUnfinished} then o.status
       else d.status end,
     attempt_count = d.attempt_count + o.expirations + 1,
     retries_used = d.retries_used + o.uses_retry::integer,
     next_trigger = case when ${isAskedFor} then 'manual' else 'automatic' end,
     next_attempt_at = case when ${isAskedFor} then coalesce(d.next_attempt_at, now())
-      when d.status in ('pending', 'retrying')
+      when ${isUnfinished}
       and (d.delivered_at is null or o.error_code is not distinct from 'shutdown')
       then now() + o.delay_ms * interval '1 millisecond' end,
     leased_until = null,
@@ -226,7 +226,7 @@ with outcome as materialized (
     last_trigger = o.trigger,
     delivered_at = case when o.status = 'delivered' then now() else d.delivered_at end,
     failed_at = case when ${isAskedFor} then null
-      when o.status = 'failed' and d.delivered_at is null and d.status in ('pending', 'retrying') then now()
+      when o.status = 'failed' and d.delivered_at is null and ${isUnfinished} then now()
       when o.status <> 'delivered' then d.failed_at end,
     cancelled_at = case when o.status <> 'delivered' then d.cancelled_at end,
     updated_at = clock_timestamp(),
@@ -236,7 +236,7 @@ with outcome as materialized (
     and (select was is null or true from late)
   returning o.number, o.expirations, d.id, d.webhook_id, d.attempt_count, d.attempted_at, d.duration_ms, d.http_status, d.response,
     d.response_truncated, d.response_oddity, d.error_code, d.error_message, d.last_trigger, d.status, d.changed_at is null and not $15 as shares,
-    coalesce(d.changed_at, d.updated_at) as updated_at,
+    ${changedAt} as updated_at,
     d.delivered_at, case d.status when 'failed' then d.failed_at else d.next_attempt_at end as moment,
     o.error_code is null as succeeded, d.user_id, d.event_type
 ), noted as (

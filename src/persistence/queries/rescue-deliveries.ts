@@ -1,7 +1,7 @@
 // The statements that make due at once what a dead process held.
 import type { Pool } from 'pg';
 import { textArray } from '../array-parameter.ts';
-import { isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
+import { isLeased, isLeasedOnInsert, isScheduled, isUnfinished } from '../delivery-state.ts';
 import { holderOf } from './holders.ts';
 
 export interface Rescued {
@@ -21,27 +21,27 @@ export async function listOwed(pool: Pool, deliveryIds: readonly string[]): Prom
   const { rows } = await pool.query<Omit<Rescued, 'dueAtMs'>>({
     name: 'list-owed',
     text: `select d.id as "deliveryId", d.webhook_id as "webhookId" from unnest($1::text[]) as i(id) join deliveries d on d.id = i.id
-      where d.status in ('pending', 'retrying')`,
+      where ${isUnfinished}`,
     values: [textArray(deliveryIds)],
   });
   return rows;
 }
 
-const isLeased = `d.leased_until > now() and ${holderOf('d.leased_until')} = $1::integer`;
+const isLeasedByIt = `${isLeased} and ${holderOf('d.leased_until')} = $1::integer`;
 
 // What is held from birth is young: a range of ids. What was claimed is due: that part of the schedule is read. A row that another session
 // has locked keeps its lease.
 const statement = `
 with held as materialized (
-  select d.id from deliveries d where ${isLeasedOnInsert} and ${isLeased}
+  select d.id from deliveries d where ${isLeasedOnInsert} and ${isLeasedByIt}
   union all
-  select d.id from deliveries d where ${isScheduled} and d.next_attempt_at <= now() and ${isLeased}
+  select d.id from deliveries d where ${isScheduled} and d.next_attempt_at <= now() and ${isLeasedByIt}
 ), free as materialized (
-  select d.id from deliveries d where d.id = any (array(select id from held)) and ${isLeased}
+  select d.id from deliveries d where d.id = any (array(select id from held)) and ${isLeasedByIt}
   order by d.id for no key update skip locked
 )
 update deliveries d set
   next_attempt_at = coalesce(d.next_attempt_at, now()),
   leased_until = date_trunc('milliseconds', now())
-where d.id = any (array(select id from free)) and d.status in ('pending', 'retrying')
+where d.id = any (array(select id from free)) and ${isUnfinished}
 returning d.id as "deliveryId", d.webhook_id as "webhookId", ceil(extract(epoch from d.next_attempt_at) * 1000)::float8 as "dueAtMs"`;
