@@ -11,7 +11,7 @@ const LEASE_MS = 5000;
 let database: TestDatabase;
 beforeAll(async () => {
   database = await createTestDatabase();
-  await database.pool.query(`update insertLeaseExpiry set adopted_below = id_floor('delivery', now() - interval '1 hour')`);
+  await database.pool.query(`update adoption set adopted_below = id_floor('delivery', now() - interval '1 hour')`);
 });
 afterAll(() => database.drop());
 

@@ -99,11 +99,11 @@ async function insert(count: number, madeAtMs: number, webhookId: string, column
   );
 }
 
-test('insertLeaseExpiry, reconciling, partitions, retention and cancelling lose nothing, repeat nothing and drop nothing that is owed', async () => {
+test('expiring insert leases, reconciling, partitions, retention and cancelling lose nothing, repeat nothing and drop nothing that is owed', async () => {
   const nowMs = Date.now();
   const [open, closed, old] = [newWebhookId(), newWebhookId(), newWebhookId()];
   await database.pool.query(`select ensure_partitions((now() at time zone 'utc')::date - 40, 2)`);
-  await database.pool.query('update insertLeaseExpiry set adopted_below = $1', [idFloor('delivery', nowMs - 3_600_000)]);
+  await database.pool.query('update adoption set adopted_below = $1', [idFloor('delivery', nowMs - 3_600_000)]);
   await database.pool.query(
     `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint, is_active)
      values ($1, 'alice', 'https://example.com/', '["order.created"]', 's', 'h', false)`,

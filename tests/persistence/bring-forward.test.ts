@@ -33,7 +33,7 @@ beforeEach(async () => {
 
 /** How far the insertLeaseExpiry has come, from now. */
 const placeAt = (ms: number): Promise<unknown> =>
-  pool.query('update insertLeaseExpiry set adopted_below = $1', [idFloor('delivery', Date.now() + ms)]);
+  pool.query('update adoption set adopted_below = $1', [idFloor('delivery', Date.now() + ms)]);
 
 interface Given {
   readonly madeMs?: number;
