@@ -61,7 +61,7 @@ const owners: readonly { libraries: RegExp; layers: readonly string[] }[] = [
   { libraries: /^node:dns/, layers: ['outbound'] },
 ];
 
-/** Where a rule is broken with a reason; each is also told in src/README.md. */
+/** Where a rule is broken with a reason; each also stands in docs/decisions. */
 const exceptions = new Set<string>();
 
 interface Source {
