@@ -77,6 +77,14 @@ const catalogue = {
   encoding_unsupported: { code: 'unimplemented', meaning: 'The body is compressed in a way that this service does not read.' },
   upgrade_required: { code: 'failed_precondition', meaning: 'This path speaks WebSocket alone.' },
   idempotency_key_reused: { code: 'already_exists', meaning: 'The idempotency key was used with another body.' },
+  idempotency_key_in_use: {
+    code: 'failed_precondition',
+    meaning: 'The first call with this idempotency key is still under way; repeat it later.',
+  },
+  idempotency_limit_reached: {
+    code: 'resource_exhausted',
+    meaning: 'The answers of as many calls with an idempotency key are kept as one user may have.',
+  },
   webhook_limit_reached: { code: 'resource_exhausted', meaning: 'The user has as many webhooks as one may have.' },
   watcher_limit_reached: {
     code: 'resource_exhausted',

@@ -81,7 +81,8 @@ function jobs(options: HousekeeperOptions, recount: Recount, signal: AbortSignal
   return [
     ['partitions made', () => createPartitions(pool, now(), (message) => log.warn({ job: 'partitions made' }, message))],
     ['partitions dropped', async () => (await dropPastDays(options)).length],
-    ['idempotency keys expired', () => expireIdempotencyKeys(options)],
+    ['idempotency keys expired', () => expireKeys(options, 'idempotency_keys')],
+    ['answers of calls with a key expired', () => expireKeys(options, 'idempotent_calls')],
     ['old secrets expired', () => expireOldSecrets(options)],
     ['sums expired', () => expireSums(options)],
     ['days of statistics that differ from the log', () => recount.run()],
@@ -98,13 +99,16 @@ async function endAbandoned({ pool, isLeading, endWaiting }: HousekeeperOptions)
   return webhookIds.length;
 }
 
-async function expireIdempotencyKeys({ pool, isLeading, processNowMs }: HousekeeperOptions): Promise<number> {
+async function expireKeys(
+  { pool, isLeading, processNowMs }: HousekeeperOptions,
+  table: 'idempotency_keys' | 'idempotent_calls',
+): Promise<number> {
   let expired = 0;
-  // A key that goes too early lets a repeated publish through as a new one.
+  // A key that goes too early lets a repeated call through as a new one.
   while (isLeading() && (await readClocks(pool, processNowMs)).agree) {
     const result = await pool.query(
-      `delete from idempotency_keys where ctid = any (array(
-         select ctid from idempotency_keys where expires_at < now() limit $1 for update skip locked))`,
+      `delete from ${table} where ctid = any (array(
+         select ctid from ${table} where expires_at < now() limit $1 for update skip locked))`,
       [MAX_EXPIRED_KEYS],
     );
     expired += result.rowCount ?? 0;

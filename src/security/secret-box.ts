@@ -12,13 +12,13 @@ const TAG_BYTES = 16;
 const GENERATED_KEY_FILE = 'webhook-secret-keys';
 
 /** What a ciphertext is for. It is authenticated, so a ciphertext moved to another column opens nowhere. */
-export type Purpose = 'signing_secret' | 'custom_headers';
+export type Purpose = 'signing_secret' | 'custom_headers' | 'answer';
 
 /** Whose it is: authenticated too, so a ciphertext copied to another webhook or user opens nowhere. */
-export interface Owner {
-  readonly userId: string;
-  readonly webhookId: string;
-}
+export type Owner =
+  | { readonly userId: string; readonly webhookId: string }
+  /** Of a call's first answer: who called, and the key that finds it. */
+  | { readonly userId: string; readonly callKey: string };
 
 /** A ciphertext that does not open: written under a key we no longer hold, damaged, or moved. Says neither text nor key. */
 export class SecretUnreadable extends Error {
@@ -32,8 +32,8 @@ export class SecretUnreadable extends Error {
 }
 
 /**
- * AES-256-GCM with a random IV. Random IVs are safe for 2^32 texts under one key; a secret is sealed when a webhook is made or
- * rotated, so a key lasts longer than any sane rotation of keys.
+ * AES-256-GCM with a random IV. Random IVs are safe for 2^32 texts under one key. A text is sealed when a webhook is made or rotated, and for each
+ * change that is made with an idempotency key: at a hundred a second a key lasts for 497 days.
  */
 export class SecretBox {
   readonly #keys = new Map<string, KeyObject>();
@@ -96,7 +96,8 @@ export class SecretBox {
 
 // JSON rather than joined text: no choice of user and webhook id can be read as another pair.
 function associatedData(purpose: Purpose, owner: Owner, keyId: string): Buffer {
-  return Buffer.from(JSON.stringify([VERSION, keyId, owner.userId, owner.webhookId, purpose]));
+  const thing = 'webhookId' in owner ? owner.webhookId : owner.callKey;
+  return Buffer.from(JSON.stringify([VERSION, keyId, owner.userId, thing, purpose]));
 }
 
 /**

@@ -6,6 +6,7 @@ import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import { checkEventTypes } from './find-webhook.ts';
+import type { Once } from './idempotent-call.ts';
 import { newOwnerId } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
 import { makeSecret, sealHeaders } from './webhook-secrets.ts';
@@ -23,11 +24,15 @@ export interface CreateWebhookInput {
   readonly rateLimit: number;
 }
 
-/** The answer is the only one, with a rotation's, that carries the secret. */
+/**
+ * The answer is the only one, with a rotation's, that carries the secret.
+ * @param once when the caller may repeat the call
+ */
 export async function createWebhook(
   context: ManagementContext,
   principal: Principal,
   input: CreateWebhookInput,
+  once: Once<WebhookView> | null = null,
 ): Promise<WebhookView> {
   const userId = newOwnerId(principal, input.userId);
   if (input.scope === 'platform' && principal.role !== 'admin') {
@@ -44,8 +49,9 @@ export async function createWebhook(
   const secret = makeSecret(context.secretBox, owner);
 
   const manager = entityManagerOf(context.orm, { userId });
-  const webhook = await context.changes.run(principal.userId, () =>
+  const view = await context.changes.run(principal.userId, () =>
     manager.transactional(async (transaction) => {
+      await once?.take(transaction);
       // One at a time per user: two that both see room for one more would both take it.
       await transaction.execute(`select pg_advisory_xact_lock(hashtextextended('webhooks of ' || ?, 0))`, [userId]);
       const count = await transaction.count(WebhookEndpoint, { deletedAt: null });
@@ -70,9 +76,11 @@ export async function createWebhook(
         updatedAt: now,
       });
       await transaction.persist(created).flush();
-      return created;
+      const made = webhookView(created, context.config.delivery.retry, secret.secret);
+      await once?.keep(transaction, made);
+      return made;
     }),
   );
   context.onWebhookChanged(id);
-  return webhookView(webhook, context.config.delivery.retry, secret.secret);
+  return view;
 }

@@ -28,7 +28,7 @@ export interface PublishInput {
 }
 
 export interface PublishContext {
-  readonly publisher: Pick<Publisher, 'publish' | 'isBusy'>;
+  readonly publisher: Pick<Publisher, 'publish' | 'takeBatchKey' | 'isBusy'>;
   readonly config: { readonly maxPayloadBytes: number };
   /** Milliseconds since 1970 by the database's clock: ids carry the time, and a row belongs into the partition of its day. */
   readonly now: () => number;
@@ -41,7 +41,12 @@ export interface PublishContext {
  * `resource_exhausted` (payload_too_large, overloaded), `unavailable` (store_unavailable).
  */
 export function publishEvent(context: PublishContext, principal: Principal, input: PublishInput): Promise<Published> {
-  return context.publisher.publish(toRow(principal, input, context.config.maxPayloadBytes, Math.floor(context.now())));
+  return context.publisher.publish(checkedEvent(context, principal, input));
+}
+
+/** The event as it is written. Throws what publishEvent rejects with, as far as the event itself is at fault. */
+export function checkedEvent(context: PublishContext, principal: Principal, input: PublishInput): EventRow {
+  return toRow(principal, input, context.config.maxPayloadBytes, Math.floor(context.now()));
 }
 
 function toRow(principal: Principal, input: PublishInput, maxPayloadBytes: number, nowMs: number): EventRow {

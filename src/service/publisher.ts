@@ -4,6 +4,7 @@ import { ServiceError } from '../domain/errors.ts';
 import { TimeoutSet } from '../lifecycle/timeout-set.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
 import { countSubscribers } from '../persistence/queries/count-subscribers.ts';
+import { takeBatchKey } from '../persistence/queries/idempotent-calls.ts';
 import { findIdempotentEvents } from '../persistence/queries/find-idempotent-events.ts';
 import {
   insertEvents,
@@ -15,6 +16,7 @@ import {
 import { isDataError, storeUnavailable } from '../persistence/store-errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { BroadcastWeight } from './broadcast-weight.ts';
+import { KEY_KEPT_MS, keyReused } from './idempotent-call.ts';
 
 /** One statement takes so many events; measured throughput does not grow beyond, latency does. */
 const MAX_BATCH_EVENTS = 500;
@@ -112,6 +114,15 @@ export class Publisher {
     });
   }
 
+  /**
+   * Takes the idempotency key of a batch, before anything of it is written. The same batch may take it again: its events have keys of their own.
+   * Throws `idempotency_key_reused` when another batch has it.
+   */
+  async takeBatchKey(publisher: string, method: string, key: string, batchHash: string): Promise<void> {
+    const taken = await takeBatchKey(this.#options.pool, { caller: publisher, method, key }, batchHash, KEY_KEPT_MS);
+    if (taken !== batchHash) throw keyReused();
+  }
+
   /** Whether who can wait had better wait. */
   get isBusy(): boolean {
     return this.#commits.pendingBytes > BUSY_BYTES;
@@ -193,7 +204,7 @@ export class Publisher {
       const first = before[index];
       // It can only be missing when it expired between the two statements; the publisher's retry will then publish it.
       if (first === undefined) answers.set(event, storeUnavailable(undefined));
-      else if (first.requestHash !== event.requestHash) answers.set(event, idempotencyKeyReused());
+      else if (first.requestHash !== event.requestHash) answers.set(event, keyReused());
       else answers.set(event, { eventId: first.eventId, deliveries: first.deliveries, duplicate: true });
     }
   }
@@ -214,13 +225,6 @@ function splitRepeats(events: readonly EventRow[]): { firsts: EventRow[]; repeat
     seen.add(key);
   }
   return { firsts, repeats };
-}
-
-function idempotencyKeyReused(): ServiceError {
-  const message = 'was used with another body in the last 24 hours; use a new key for a new event';
-  return new ServiceError('idempotency_key_reused', `idempotency_key: ${message}`, {
-    violations: [{ field: 'idempotency_key', message }],
-  });
 }
 
 function broadcastTooLarge(): ServiceError {

@@ -9,27 +9,35 @@ import { retryDelivery as makeDue } from '../persistence/queries/retry-delivery.
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import { toStatusUpdates } from './delivery-view.ts';
+import type { Once } from './idempotent-call.ts';
 import { ownerOf } from './owner.ts';
 
-/** Answers how the delivery stands once its attempt is due. Asked while an attempt is under way, it joins that attempt. */
+/**
+ * Answers how the delivery stands once its attempt is due. Asked while an attempt is under way, it joins that attempt.
+ * @param once when the caller may repeat the call
+ */
 export async function retryDelivery(
   context: ManagementContext,
   principal: Principal,
   deliveryId: string,
+  once: Once<DeliveryRow> | null = null,
 ): Promise<DeliveryRow> {
   if (!isId('delivery', deliveryId)) throw notFound('delivery');
   const manager = entityManagerOf(context.orm, ownerOf(principal));
   const row = await context.changes.run(principal.userId, () =>
     manager.transactional(async (transaction) => {
+      await once?.take(transaction);
       const delivery = await transaction.findOne(Delivery, { id: deliveryId });
       if (delivery === null) throw notFound('delivery');
       // Not locked: should it be disabled a moment later, the attempt's own check cancels what became due here.
       const webhook = await transaction.findOne(WebhookEndpoint, { id: delivery.webhookId, isActive: true, deletedAt: null });
       if (webhook === null) throw webhookInactive();
-      return makeDue(transaction, deliveryId);
+      const due = await makeDue(transaction, deliveryId);
+      if (due === undefined) throw notFound('delivery');
+      await once?.keep(transaction, due);
+      return due;
     }),
   );
-  if (row === undefined) throw notFound('delivery');
   await schedule(context, row);
   context.publishUpdates(toStatusUpdates([row]));
   return row;

@@ -6,6 +6,7 @@ import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import { findWebhook } from './find-webhook.ts';
+import type { Once } from './idempotent-call.ts';
 import { ownerOf } from './owner.ts';
 import { replaced, unexpired } from './secret-rotation.ts';
 import { makeSecret, secretHint } from './webhook-secrets.ts';
@@ -20,8 +21,9 @@ export function rotateSecret(
   principal: Principal,
   webhookId: string,
   overlapHours: number = USUAL_OVERLAP_HOURS,
+  once: Once<WebhookView> | null = null,
 ): Promise<WebhookView> {
-  return changeSecrets(context, principal, webhookId, (webhook, now) => {
+  return changeSecrets(context, principal, webhookId, once, (webhook, now) => {
     const made = makeSecret(context.secretBox, { userId: webhook.userId, webhookId: webhook.id });
     webhook.previousSecrets = replaced(webhook, overlapHours * HOUR_MS, now.getTime());
     webhook.secret = made.sealed;
@@ -31,16 +33,26 @@ export function rotateSecret(
 }
 
 /** Only the newest secret signs from now on. */
-export function completeRotation(context: ManagementContext, principal: Principal, webhookId: string): Promise<WebhookView> {
-  return changeSecrets(context, principal, webhookId, (webhook) => {
+export function completeRotation(
+  context: ManagementContext,
+  principal: Principal,
+  webhookId: string,
+  once: Once<WebhookView> | null = null,
+): Promise<WebhookView> {
+  return changeSecrets(context, principal, webhookId, once, (webhook) => {
     webhook.previousSecrets = [];
     return null;
   });
 }
 
 /** The secret from before the last rotation is the newest again. Throws `rotation_not_running` when its overlap is over. */
-export function cancelRotation(context: ManagementContext, principal: Principal, webhookId: string): Promise<WebhookView> {
-  return changeSecrets(context, principal, webhookId, (webhook, now) => {
+export function cancelRotation(
+  context: ManagementContext,
+  principal: Principal,
+  webhookId: string,
+  once: Once<WebhookView> | null = null,
+): Promise<WebhookView> {
+  return changeSecrets(context, principal, webhookId, once, (webhook, now) => {
     const [before, ...earlier] = unexpired(webhook.previousSecrets, now.getTime());
     if (before === undefined) {
       throw new ServiceError(
@@ -59,20 +71,24 @@ async function changeSecrets(
   context: ManagementContext,
   principal: Principal,
   webhookId: string,
+  once: Once<WebhookView> | null,
   change: (webhook: WebhookEndpoint, now: Date) => string | null,
 ): Promise<WebhookView> {
   const manager = entityManagerOf(context.orm, ownerOf(principal));
-  const changed = await context.changes.run(principal.userId, () =>
+  const view = await context.changes.run(principal.userId, () =>
     manager.transactional(async (transaction) => {
+      await once?.take(transaction);
       const webhook = await findWebhook(transaction, webhookId, { lock: true });
       const now = new Date();
       const secret = change(webhook, now);
       webhook.revision += 1;
       webhook.updatedAt = now;
       await transaction.flush();
-      return { webhook, secret };
+      const changed = webhookView(webhook, context.config.delivery.retry, secret);
+      await once?.keep(transaction, changed);
+      return changed;
     }),
   );
   context.onWebhookChanged(webhookId);
-  return webhookView(changed.webhook, context.config.delivery.retry, changed.secret);
+  return view;
 }

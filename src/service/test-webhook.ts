@@ -13,6 +13,7 @@ import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import type { AttemptView } from './delivery-view.ts';
 import { findWebhook, unknownEventType } from './find-webhook.ts';
+import type { IdempotentCall } from './idempotent-call.ts';
 import { ownerOf } from './owner.ts';
 import { webhookInactive } from './retry-delivery.ts';
 
@@ -36,11 +37,23 @@ export interface TestResult {
  * Not a published event: nobody else gets it, it is not retried, and the webhook's health does not suffer from it.
  * Errors: `not_found`, `invalid_argument` (event_type_unknown), `failed_precondition` (webhook_inactive), `resource_exhausted`
  * (test_limit_reached, overloaded).
+ * @param once when the caller may repeat the call
  */
 export async function testWebhook(
   context: ManagementContext,
   principal: Principal,
   input: TestWebhookInput,
+  once: IdempotentCall<TestResult> | null = null,
+): Promise<TestResult> {
+  const send = (): Promise<TestResult> => sendSample(context, principal, input, once);
+  return once === null ? send() : once.around(send);
+}
+
+async function sendSample(
+  context: ManagementContext,
+  principal: Principal,
+  input: TestWebhookInput,
+  once: IdempotentCall<TestResult> | null,
 ): Promise<TestResult> {
   const manager = entityManagerOf(context.orm, ownerOf(principal));
   const webhook = await findWebhook(manager, input.webhookId);
@@ -58,8 +71,9 @@ export async function testWebhook(
   if (!hasBegun(outcome)) throw noSocket();
   const attempt = toAttempt(outcome);
   // Written once the outcome is known: a row that waits for one could be taken by the schedule and sent twice.
-  await log(context, principal, { webhook, eventType, ...sample, occurredAt: new Date(now) }, attempt);
-  return { deliveryId: sample.deliveryId, success: attempt.errorCode === null, attempt };
+  const result: TestResult = { deliveryId: sample.deliveryId, success: attempt.errorCode === null, attempt };
+  await log(context, principal, { webhook, eventType, ...sample, occurredAt: new Date(now) }, result, once);
+  return result;
 }
 
 function noSocket(): ServiceError {
@@ -77,9 +91,15 @@ interface Sample {
   readonly occurredAt: Date;
 }
 
-async function log(context: ManagementContext, principal: Principal, sample: Sample, attempt: AttemptView): Promise<void> {
+async function log(
+  context: ManagementContext,
+  principal: Principal,
+  sample: Sample,
+  result: TestResult,
+  once: IdempotentCall<TestResult> | null,
+): Promise<void> {
   const { webhook, occurredAt } = sample;
-  const isDelivered = attempt.errorCode === null;
+  const { attempt, success: isDelivered } = result;
   const endedAt = new Date();
   await entityManagerOf(context.orm, { userId: webhook.userId }).transactional(async (manager) => {
     manager.create(Event, {
@@ -122,6 +142,7 @@ async function log(context: ManagementContext, principal: Principal, sample: Sam
     await manager.flush();
     // A test that took minutes may fall into an hour that is counted by now.
     await manager.execute(noteInsert, [sample.deliveryId]);
+    await once?.keep(manager, result);
   });
 }
 

@@ -16,7 +16,7 @@ afterAll(() => database.drop());
 /** Keys, and old secrets of the webhook. */
 async function left(): Promise<[number, number]> {
   const { rows } = await database.pool.query<{ keys: number; secrets: number }>(
-    `select (select count(*)::integer from idempotency_keys) as keys,
+    `select (select count(*)::integer from idempotency_keys) + (select count(*)::integer from idempotent_calls) as keys,
        (select sum(jsonb_array_length(previous_secrets))::integer from webhook_endpoints) as secrets`,
   );
   return [rows[0]?.keys ?? -1, rows[0]?.secrets ?? -1];
@@ -26,6 +26,10 @@ test('idempotency keys and old secrets that expired by a clock of the database a
   await database.pool.query(
     `insert into idempotency_keys (publisher, key, request_hash, event_id, expires_at)
      values ('p', 'expired', '', 'event_1', now() - interval '1 minute'), ('p', 'valid', '', 'event_2', now() + interval '1 hour')`,
+  );
+  await database.pool.query(
+    `insert into idempotent_calls (caller, method, key, expires_at)
+     values ('p', 'm', 'expired', now() - interval '1 minute'), ('p', 'm', 'valid', now() + interval '1 hour')`,
   );
   await database.pool.query(
     `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint, previous_secrets)
@@ -59,7 +63,7 @@ test('idempotency keys and old secrets that expired by a clock of the database a
     await housekeeper.drain();
   };
   await housekeep(() => Date.now() - 61_000);
-  expect(await left()).toEqual([2, 2]);
+  expect(await left()).toEqual([4, 2]);
   await housekeep(Date.now);
-  expect(await left()).toEqual([1, 1]);
+  expect(await left()).toEqual([2, 1]);
 });

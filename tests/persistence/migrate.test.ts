@@ -22,6 +22,7 @@ const MIGRATIONS = [
   'Migration20261128110000_find_due_deliveries_by_time',
   'Migration20261128120000_know_who_holds_what',
   'Migration20261128121000_sum_up_the_log',
+  'Migration20261128123100_keep_answers_of_calls',
 ];
 
 test('processes that start together migrate once, and create the database when it is missing', async () => {

@@ -127,17 +127,22 @@ function sceneOf(app: TestApp, user: string, token: string, after: (() => Promis
   const call = restClient(app.http, token);
   return {
     user,
-    async webhook(change) {
-      const { status, body } = await call('POST', '/api/v1/webhooks', {
-        url: 'https://example.com/hook',
-        events: ['order.created'],
-      });
+    async webhook(change, key) {
+      const input = { url: 'https://example.com/hook', events: ['order.created'] };
+      const { status, body } = await call(
+        'POST',
+        '/api/v1/webhooks',
+        key === undefined ? input : { ...input, idempotency_key: key },
+      );
       expect(status).toBe(201);
       if (change !== undefined) expect((await call('PUT', `/api/v1/webhooks/${body.id}`, change)).status).toBe(200);
       return body.id as string;
     },
     async publish(event) {
       expect((await call('POST', '/api/v1/events', event)).status).toBe(202);
+    },
+    async publishBatch(batch) {
+      expect((await call('POST', '/api/v1/events/batch', batch)).status).toBe(202);
     },
     async watch() {
       const { socket, messages } = openSocket(app.http, '', bearer(token));

@@ -27,6 +27,7 @@ export interface Ask {
   readonly isMalformed?: boolean;
   /** Several are sent one by one. */
   readonly token: string | readonly string[] | null;
+  readonly headers?: Headers;
   readonly contentType?: string;
   readonly encoding?: string;
   readonly deadline?: string;
@@ -88,10 +89,10 @@ function bytesOf(ask: Ask, format: 'json' | 'protobuf', results: Results): Buffe
   return Buffer.from(toBinary(schema, fromJson(schema, within?.message(ask.message) ?? ask.message)));
 }
 
-function tokenLine({ token }: Ask): Headers {
-  if (token === null) return {};
+function tokenLine({ token, headers = {} }: Ask): Headers {
+  if (token === null) return headers;
   const [first = '', ...more] = [token].flat().map((one) => `Bearer ${one}`);
-  return { authorization: more.length === 0 ? first : [first, ...more] };
+  return { ...headers, authorization: more.length === 0 ? first : [first, ...more] };
 }
 
 function lines(ask: Ask, type: string, encodingHeader: string, packed: string | null, deadlineHeader: string | null): Headers {

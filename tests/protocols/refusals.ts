@@ -12,9 +12,11 @@ export interface Scene {
   /** A developer or publisher nobody else is. */
   readonly user: string;
   /** Makes a webhook of theirs and gives its id. */
-  webhook(change?: JsonObject): Promise<string>;
+  webhook(change?: JsonObject, key?: string): Promise<string>;
   /** Publishes as the user. */
   publish(event: JsonObject): Promise<void>;
+  /** Publishes a batch as the user. */
+  publishBatch(batch: JsonObject): Promise<void>;
   /** Opens a stream of the user's until the answer is there. */
   watch(): Promise<void>;
   /** Makes every statement wait until the answer is there. */
@@ -410,6 +412,38 @@ const webhooks: readonly Row[] = [
     message: { events: [payload(`{"a":"${'x'.repeat(MAX_BATCH_BYTES)}"}`)] },
   },
   {
+    name: 'the key of another batch',
+    reason: 'idempotency_key_reused',
+    rpc: 'PublishEvents',
+    field: 'idempotency_key',
+    message: { events: [event()], idempotency_key: 'once' },
+    before: (scene) => scene.publishBatch({ events: [event(), event()], idempotency_key: 'once' }),
+  },
+  {
+    name: 'the key of another webhook',
+    reason: 'idempotency_key_reused',
+    rpc: CREATE,
+    field: 'idempotency_key',
+    message: webhook({ idempotency_key: 'once', description: 'another' }),
+    before: async (scene) => void (await scene.webhook({}, 'once')),
+  },
+  {
+    name: 'a key of 256 characters',
+    reason: 'field_invalid',
+    rpc: CREATE,
+    field: 'idempotency_key',
+    message: webhook(),
+    ask: () => ({ headers: { 'idempotency-key': 'k'.repeat(256) } }),
+  },
+  {
+    name: 'one key in the header and another in the field',
+    reason: 'field_invalid',
+    rpc: CREATE,
+    field: 'idempotency_key',
+    message: webhook({ idempotency_key: 'one' }),
+    ask: () => ({ headers: { 'idempotency-key': 'another' } }),
+  },
+  {
     name: 'an unknown field of a webhook',
     reason: 'field_unknown',
     rpc: CREATE,
@@ -503,6 +537,8 @@ export const rows: readonly Row[] = [...headers, ...texts, ...lists, ...events, 
 export const elsewhere: Readonly<Partial<Record<Reason, string>>> = {
   etag_mismatch: 'tests/end-to-end/read-modify-write.test.ts',
   test_limit_reached: 'tests/delivery/test-send.test.ts',
+  idempotency_key_in_use: 'tests/end-to-end/idempotent-calls.test.ts',
+  idempotency_limit_reached: 'tests/end-to-end/idempotent-calls.test.ts',
   broadcast_too_large: 'tests/service/broadcasts.test.ts',
   overloaded: 'tests/transport/order-of-checks.test.ts',
   store_unavailable: 'tests/transport/same-error.test.ts',

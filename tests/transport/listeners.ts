@@ -68,6 +68,7 @@ export class World {
       this.events.push(event);
       return this.publish(event);
     },
+    takeBatchKey: () => Promise.resolve(),
   };
 
   readonly context: PublishContext = {

@@ -75,7 +75,8 @@ export function openApiDocument(contract: FileRegistry, version: string): OpenAp
         IdempotencyKey: {
           name: 'Idempotency-Key',
           in: 'header',
-          description: 'The same as `idempotency_key` in the body.',
+          description:
+            'The same as `idempotency_key` in the body. Repeated within 24 hours, the same request answers what the first one answered and does nothing; another request under the same key is 409.',
           schema: { type: 'string', maxLength: 255 },
         },
         IfMatch: {

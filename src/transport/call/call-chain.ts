@@ -10,6 +10,7 @@ import type { CountCall, FindCallsLeft } from './interceptors/limit-rate.ts';
 import { observe } from './interceptors/observe.ts';
 import type { CallObserver } from './interceptors/observe.ts';
 import { readMessage } from './interceptors/read-message.ts';
+import { takeIdempotencyKey } from './interceptors/take-idempotency-key.ts';
 import { translateErrors } from './interceptors/translate-errors.ts';
 import { validate } from './interceptors/validate.ts';
 
@@ -34,6 +35,7 @@ export function callChain(options: CallChainOptions): Interceptor[] {
     ...(options.countCall === undefined ? [] : [limitRate(options.countCall, options.findCallsLeft)]),
     endStreams(options.shutdown),
     readMessage(),
+    takeIdempotencyKey(),
     validate(),
   ];
 }

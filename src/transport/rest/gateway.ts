@@ -127,8 +127,7 @@ function readMessage(route: RestRoute, request: FastifyRequest, body: Buffer | n
     if (Object.hasOwn(json, field)) throw invalid('field_unknown', field, 'is taken from the path');
     json[field] = (request.params as Record<string, string>)[field] ?? '';
   }
-  takeHeader(schema, json, 'idempotency_key', request.headers['idempotency-key'], 'Idempotency-Key');
-  takeHeader(schema, json, 'etag', expectedEtag(request), 'If-Match');
+  takeEtag(schema, json, expectedEtag(request));
   return messageFromJson(schema, { value: json, faults });
 }
 
@@ -139,13 +138,13 @@ function objectOf(json: unknown): JsonObject {
   return json as JsonObject;
 }
 
-// A header that says the same as a field of the request.
-function takeHeader(schema: DescMessage, json: JsonObject, field: string, value: unknown, header: string): void {
-  if (typeof value !== 'string' || !schema.fields.some((candidate) => candidate.name === field)) return;
-  if (Object.hasOwn(json, field) && json[field] !== value) {
-    throw invalid('field_invalid', field, `differs from the ${header} header`);
+// The header says the same as the field of the request.
+function takeEtag(schema: DescMessage, json: JsonObject, etag: string | undefined): void {
+  if (etag === undefined || !schema.fields.some((field) => field.name === 'etag')) return;
+  if (Object.hasOwn(json, 'etag') && json['etag'] !== etag) {
+    throw invalid('field_invalid', 'etag', 'differs from the If-Match header');
   }
-  json[field] = value;
+  json['etag'] = etag;
 }
 
 /** The entity tag of `If-Match` (RFC 9110, 13.1.1); undefined where any state will do. A weak one fits none. */

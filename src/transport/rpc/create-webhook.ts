@@ -1,23 +1,33 @@
 // WebhookService.CreateWebhook: registers a webhook; the answer carries its secret.
 import type { ServiceImpl } from '@connectrpc/connect';
-import { type WebhookService, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import {
+  type CreateWebhookRequest,
+  WebhookSchema,
+  WebhookScope,
+  type WebhookService,
+} from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { ManagementContext } from '../../service/context.ts';
-import { createWebhook as create } from '../../service/create-webhook.ts';
+import { createWebhook as create, type CreateWebhookInput } from '../../service/create-webhook.ts';
+import { answerOnce } from '../call/answer-once.ts';
 import { principalOf } from '../call/call-context.ts';
 import { retryPolicyInput, webhookMessage } from '../messages/webhook-message.ts';
 
 export function createWebhook(context: ManagementContext): ServiceImpl<typeof WebhookService>['createWebhook'] {
-  return async (request, call) => {
-    const webhook = await create(context, principalOf(call), {
-      url: request.url,
-      events: request.events,
-      description: request.description,
-      retryPolicy: retryPolicyInput(request.retryPolicy),
-      userId: request.userId,
-      scope: request.scope === WebhookScope.PLATFORM ? 'platform' : 'user',
-      customHeaders: request.customHeaders,
-      rateLimit: request.rateLimit,
-    });
-    return webhookMessage(webhook);
+  return (request, call) =>
+    answerOnce(context, { request, call }, WebhookSchema, webhookMessage, (once) =>
+      create(context, principalOf(call), inputOf(request), once),
+    );
+}
+
+function inputOf(request: CreateWebhookRequest): CreateWebhookInput {
+  return {
+    url: request.url,
+    events: request.events,
+    description: request.description,
+    retryPolicy: retryPolicyInput(request.retryPolicy),
+    userId: request.userId,
+    scope: request.scope === WebhookScope.PLATFORM ? 'platform' : 'user',
+    customHeaders: request.customHeaders,
+    rateLimit: request.rateLimit,
   };
 }

@@ -4,8 +4,9 @@ import { PublishEventRequestSchema } from '../../../gen/homechef/webhook/v1/even
 import type { PublishEventRequest, PublishResultSchema } from '../../../gen/homechef/webhook/v1/event_pb.ts';
 import { invalid } from '../../domain/errors.ts';
 import type { ServiceError } from '../../domain/errors.ts';
+import type { EventRow } from '../../persistence/queries/insert-events.ts';
 import type { Principal } from '../../security/tokens.ts';
-import { publishEvent as publish, type PublishContext } from '../../service/publish-event.ts';
+import { checkedEvent, type PublishContext } from '../../service/publish-event.ts';
 import type { Published } from '../../service/publisher.ts';
 import { toServiceError } from '../call/errors.ts';
 import { faultOf } from '../body/lone-items.ts';
@@ -21,12 +22,41 @@ export async function publishOne(
   event: PublishEventRequest | undefined,
   header: Headers,
 ): Promise<Outcome> {
+  return publishChecked(context, checkOne(context, principal, event, header));
+}
+
+/** An event that can be published, or why it cannot. */
+export type Checked = { readonly row: EventRow } | { readonly error: ServiceError };
+
+/**
+ * Never throws.
+ * @param key for an event that has none of its own
+ */
+export function checkOne(
+  context: PublishContext,
+  principal: Principal,
+  event: PublishEventRequest | undefined,
+  header: Headers,
+  key: string | null = null,
+): Checked {
   try {
     if (event === undefined) throw invalid('field_invalid', 'event', 'is required');
     const fault = faultOf(event);
     if (fault !== undefined) throw fault;
     validateMessage(PublishEventRequestSchema, event);
-    return { published: await publish(context, principal, publishInput(event, header)) };
+    const input = publishInput(event, header);
+    const keyed = key === null || input.idempotencyKey !== null ? input : { ...input, idempotencyKey: key };
+    return { row: checkedEvent(context, principal, keyed) };
+  } catch (thrown) {
+    return { error: toServiceError(thrown) };
+  }
+}
+
+/** Never rejects. */
+export async function publishChecked({ publisher }: PublishContext, checked: Checked): Promise<Outcome> {
+  if ('error' in checked) return checked;
+  try {
+    return { published: await publisher.publish(checked.row) };
   } catch (thrown) {
     return { error: toServiceError(thrown) };
   }
