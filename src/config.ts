@@ -38,6 +38,7 @@ export interface Config {
   readonly reconcileIntervalMs: number;
   readonly shutdownGraceMs: number;
   readonly rateLimitPerMinute: number;
+  readonly diagnosesPerMinute: number;
   readonly maxWebhooksPerUser: number;
   /** Streams and WebSockets of one user on one process. */
   readonly maxWatchersPerUser: number;
@@ -274,6 +275,7 @@ export function toConfig(env: Env): Config {
     reconcileIntervalMs: read.seconds('WEBHOOK_RECONCILE_INTERVAL', 30, { min: 0.1 }),
     shutdownGraceMs: read.seconds('WEBHOOK_SHUTDOWN_GRACE', 25, { min: 0 }),
     rateLimitPerMinute: read.whole('RATE_LIMIT_PER_MINUTE', 6000, { min: 1, max: 100_000_000 }),
+    diagnosesPerMinute: read.whole('DIAGNOSES_PER_MINUTE', 6, { min: 1, max: 100_000 }),
     maxWebhooksPerUser: read.whole('MAX_WEBHOOKS_PER_USER', 100, { min: 1, max: 100_000 }),
     maxWatchersPerUser: read.whole('MAX_WATCHERS_PER_USER', 100, { min: 1, max: 10_000 }),
     tls: tlsCert === null || tlsKey === null ? null : { certFile: tlsCert, keyFile: tlsKey, clientCaFile },

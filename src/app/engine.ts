@@ -7,6 +7,7 @@ import { givenUpNotice, Notices } from '../delivery/notices.ts';
 import { OutcomeStore, type DisabledWebhook } from '../delivery/outcome-store.ts';
 import { createEndpointRateLimit } from '../delivery/endpoint-rate-limit.ts';
 import { Recorder } from '../delivery/recorder.ts';
+import { createDiagnoser } from '../delivery/diagnoser.ts';
 import { createTestSender } from '../delivery/test-send.ts';
 import { WebhookDirectory } from '../delivery/webhook-directory.ts';
 import type { DescriptorBudget } from './descriptor-budget.ts';
@@ -14,6 +15,7 @@ import { createStatusBus } from '../realtime/create-status-bus.ts';
 import { StatusFeed } from '../realtime/status-feed.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
 import { EgressPolicy } from '../security/egress-policy.ts';
+import { RateLimit } from '../security/rate-limit.ts';
 import { loadOrCreateKeys, SecretBox } from '../security/secret-box.ts';
 import { CloseWebhook } from '../service/close-webhook.ts';
 import { Publisher } from '../service/publisher.ts';
@@ -119,6 +121,16 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     onCommitted: (commit) => void dispatcher.accept(commit),
   });
   const testSender = createTestSender(directory, send);
+  const keyPrefix = config.redis?.keyPrefix ?? '';
+  const diagnoser = createDiagnoser({
+    directory,
+    client,
+    send,
+    checkUrl: (url) => policy.checkUrl(url),
+    rate: new RateLimit(config.diagnosesPerMinute, stores.redis?.commands ?? null, `${keyPrefix}wh-diagnose`),
+    policy: config.delivery.retry,
+    now: () => stores.clock.now(),
+  });
   return {
     secretBox,
     policy,
@@ -132,6 +144,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     recorder,
     publisher,
     testSender,
+    diagnoser,
     bus,
     feed,
     publishUpdates,

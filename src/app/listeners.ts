@@ -46,6 +46,7 @@ export async function createListeners(
     now: () => stores.clock.now(),
     feed,
     testSender: engine.testSender,
+    diagnoser: engine.diagnoser,
     checkUrl: (url) => engine.policy.checkUrl(url),
     onWebhookChanged: (webhookId) => engine.bus.announceWebhook(webhookId),
     endWaiting: (webhookId) => engine.closing.endWaiting(webhookId),

@@ -34,8 +34,16 @@ export interface Attempted {
 export type AttemptParts = Pick<Task, 'deliveryId' | 'webhookId' | 'eventType' | 'data' | 'occurredAtMs' | 'traceparent'> &
   Partial<Pick<Task, 'lease'>>;
 
-/** Sends one delivery. Never rejects: whatever goes wrong is an outcome, and only what could not begin for want of something of ours has none. */
-export type Attempt = (target: Target, parts: AttemptParts, attemptNumber: number) => Promise<Attempted>;
+/**
+ * Sends one delivery. Never rejects: whatever goes wrong is an outcome, and only what could not begin for want of something of ours has none.
+ * @param onHead gets the whole head of the response
+ */
+export type Attempt = (
+  target: Target,
+  parts: AttemptParts,
+  attemptNumber: number,
+  onHead?: (text: string) => void,
+) => Promise<Attempted>;
 
 export function createAttempt(options: AttemptOptions): Attempt {
   const compose = createComposer(options);
@@ -45,6 +53,7 @@ export function createAttempt(options: AttemptOptions): Attempt {
     parts: AttemptParts,
     attemptNumber: number,
     traceparent: string,
+    onHead: ((text: string) => void) | undefined,
   ): Promise<Outcome | NotBegun> | Outcome {
     if (target.fault !== null) return failed(target.fault, options.now());
     const { data } = parts;
@@ -53,14 +62,15 @@ export function createAttempt(options: AttemptOptions): Attempt {
     const timeoutMs = Math.min(target.policy.timeoutMs, options.maxTimeoutMs);
     const { url, userId: tenant } = target;
     const beginBy = parts.lease === undefined ? Number.POSITIVE_INFINITY : parts.lease.expiresAt - timeoutMs - LEASE_MARGIN_MS;
-    return options.client.post({ url, headers, body, timeoutMs, tenant, beginBy, signal: options.signal });
+    const observed = onHead === undefined ? {} : { onHead };
+    return options.client.post({ url, headers, body, timeoutMs, tenant, beginBy, signal: options.signal, ...observed });
   }
 
-  return async (target, parts, attemptNumber) => {
+  return async (target, parts, attemptNumber, onHead) => {
     const traced = options.tracing.attempt(parts.traceparent);
     let outcome: Outcome | NotBegun;
     try {
-      outcome = await send(target, parts, attemptNumber, traced.traceparent);
+      outcome = await send(target, parts, attemptNumber, traced.traceparent, onHead);
     } catch {
       // What throws here would throw each time: as an outcome it uses up the delivery's retries instead of going round for ever.
       outcome = failed('internal_error', options.now());

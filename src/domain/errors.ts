@@ -94,6 +94,10 @@ const catalogue = {
     code: 'resource_exhausted',
     meaning: 'As many test sends are under way as may be; try again when one has ended.',
   },
+  diagnose_limit_reached: {
+    code: 'resource_exhausted',
+    meaning: 'The user has had as many diagnoses in this minute as one may have, or one of the same is under way.',
+  },
   etag_mismatch: {
     code: 'failed_precondition',
     meaning: 'The thing is not in the state that the call was meant for; the error carries it as it is now.',

@@ -4,12 +4,13 @@ import type { Shortage } from '../domain/delivery.ts';
 import { SharedInterval } from '../lifecycle/shared-interval.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
 import { Connection } from './connection.ts';
+import { probe, type ProbeReport } from './connection-probe.ts';
 import { WriteBatcher } from './write-batcher.ts';
 import { dial, type Dialled } from './dial.ts';
 import type { NameResolver } from './name-resolver.ts';
 import { Places } from './socket-places.ts';
 import { RacingPlaces } from './race.ts';
-import type { Failure } from './shortage.ts';
+import { isShortage, type Failure } from './shortage.ts';
 
 /** Most servers close an idle connection after 5 s (Node) or later; ours go first, and sockets of quiet receivers are freed. */
 const IDLE_MS = 4000;
@@ -102,8 +103,7 @@ export class ConnectionPool {
   /** Opens another connection. When there is no place for it, an idle one makes room; else it waits. Returns the function that gives up. */
   open(origin: Origin, opener: Opener): () => void {
     const opening: Opening = { origin, opener, giveUp: ignore };
-    const hasPlace = this.#places.tryTake() || (this.#places.waiting === 0 && this.#closeOneIdle() && this.#places.tryTake());
-    if (hasPlace) this.#dial(opening);
+    if (this.#tryTakePlace()) this.#dial(opening);
     else
       this.#wait(
         opening,
@@ -111,6 +111,22 @@ export class ConnectionPool {
         this.#places.wait(opener.tenant, () => this.#onPlace(opening)),
       );
     return () => opening.giveUp();
+  }
+
+  /** Connects to each address of a receiver by itself, and closes the connections again. They take places like all others. */
+  async probe(to: Dialled): Promise<ProbeReport> {
+    const report = await probe(to, {
+      ...this.#options,
+      racingPlaces: this.#racingPlaces,
+      tryTakePlace: () => this.#tryTakePlace(),
+      givePlace: () => this.#places.give(),
+    });
+    for (const { failure } of report.dials) if (isShortage(failure)) this.#options.onShortage(failure.shortage);
+    return report;
+  }
+
+  #tryTakePlace(): boolean {
+    return this.#places.tryTake() || (this.#places.waiting === 0 && this.#closeOneIdle() && this.#places.tryTake());
   }
 
   #wait(opening: Opening, shortage: Shortage, endWait: () => void): void {

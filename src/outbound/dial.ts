@@ -19,7 +19,7 @@ export interface Dialled {
 
 export interface DialTools {
   readonly policy: EgressPolicy;
-  readonly resolver: NameResolver;
+  readonly resolver: Pick<NameResolver, 'resolve'>;
   /** Shared by all dials: a context of its own would load the root certificates again for each. */
   readonly secureContext: SecureContext;
   /** For the addresses of a name beside the first. */
@@ -28,6 +28,8 @@ export interface DialTools {
    * Gets what arrives once the connection stands; the bytes are overwritten afterwards. Answers whether to go on reading.
    */
   readonly onBytes: (bytes: Buffer) => boolean;
+  /** Called when the connection stands and, where there is TLS, its handshake begins. */
+  readonly onConnected?: () => void;
 }
 
 /** What one read takes at most. One buffer for all connections: what it holds is dealt with before the next one reads. */
@@ -72,6 +74,7 @@ export function dial(to: Dialled, tools: DialTools, done: DialDone): () => void 
         if (socket === null) return finish(failureOf(error));
         opened = socket;
         if (!tools.policy.allowsAddress(socket.remoteAddress ?? '')) return finish('ssrf_blocked');
+        tools.onConnected?.();
         if (to.secure) shakeHands(socket);
         else finish(null, socket);
       },

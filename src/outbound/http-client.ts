@@ -10,6 +10,7 @@ import type { EgressPolicy } from '../security/egress-policy.ts';
 import type { HeadVerdict } from './response-reader.ts';
 import type { Connection, Message, ResponseHandler } from './connection.ts';
 import { ConnectionPool, MAX_AGE_MS, type Opener, type Origin } from './connection-pool.ts';
+import type { ProbeReport } from './connection-probe.ts';
 import type { HeaderLines } from './header-lines.ts';
 import { NameResolver } from './name-resolver.ts';
 import type { Failure } from './shortage.ts';
@@ -52,6 +53,8 @@ export interface PostRequest {
   readonly beginBy?: number;
   /** Ends the attempt as `shutdown`. */
   readonly signal?: AbortSignal;
+  /** Gets the whole head of the response, when one has come. */
+  readonly onHead?: (text: string) => void;
 }
 
 export interface HttpClientOptions {
@@ -145,6 +148,16 @@ export class HttpClient {
     });
   }
 
+  /**
+   * Looks at the way to the receiver of a URL without sending it anything: name, addresses, connections, TLS. As for every request, what
+   * the policy forbids is not dialled.
+   */
+  probe(url: string): Promise<ProbeReport> {
+    const target = this.#targets.get(url) ?? this.#resolveTarget(url);
+    if (typeof target === 'string') return Promise.resolve({ resolveMs: 0, addresses: [], failure: target, dials: [] });
+    return this.#pool.probe(target.to);
+  }
+
   /** Ends what is in flight as `shutdown`, closes every connection, and sends nothing more. */
   close(): void {
     this.#isClosed = true;
@@ -199,6 +212,7 @@ export class HttpClient {
 class Exchange implements ResponseHandler, Opener {
   readonly signal: AbortSignal | undefined;
   readonly tenant: string;
+  readonly #onHead: ((text: string) => void) | undefined;
   readonly #pool: ConnectionPool;
   readonly #running: Set<Exchange>;
   readonly #resolve: (outcome: Outcome | NotBegun) => void;
@@ -239,6 +253,7 @@ class Exchange implements ResponseHandler, Opener {
     this.#startedAtMs = now();
     this.signal = request.signal;
     this.tenant = request.tenant ?? '';
+    this.#onHead = request.onHead;
     this.#timeoutMs = request.timeoutMs;
     this.endsAt = this.#startedAt + request.timeoutMs;
     this.#beginBy = Math.min(this.#startedAt + PLACE_WAIT_MS, request.beginBy ?? Number.POSITIVE_INFINITY);
@@ -313,9 +328,10 @@ class Exchange implements ResponseHandler, Opener {
     this.#oddity = oddity;
   }
 
-  onHead({ status, retryAfter }: HeadVerdict): void {
+  onHead({ status, retryAfter }: HeadVerdict, text: string): void {
     this.#status = status;
     this.#hasHead = true;
+    this.#onHead?.(text);
     if (status === 429 || status === 503) this.#retryAfterMs = parseRetryAfter(retryAfter, this.#now());
   }
 

@@ -27,7 +27,8 @@ export interface ResponseListener {
   onInformational(): void;
   /** The status line of the real answer is whole; told only when its headers do not come with it. */
   onStatus(status: number): void;
-  onHead(head: HeadVerdict): void;
+  /** @param text the whole head, for what nobody but a diagnosis reads of it */
+  onHead(head: HeadVerdict, text: string): void;
   /** The first thing about the answer that is odd, if anything is. The connection is not reusable then. */
   onOddity(oddity: ResponseOddity): void;
   /** A part of the body; the bytes are good for the duration of the call. */
@@ -162,7 +163,7 @@ export class ResponseReader {
       this.#listener?.onInformational();
       return null;
     }
-    this.#listener?.onHead(head);
+    this.#listener?.onHead(head, this.#headText);
     const state = STATES[head.framing];
     if (state === null) return 'protocol_error';
     this.#state = state;

@@ -26,9 +26,18 @@ export function failureOf(error: unknown, otherwise: (error: unknown) => Attempt
   return shortage === null ? otherwise(error) : { shortage };
 }
 
+export function isShortage(failure: Failure | null): failure is NotBegun {
+  return typeof failure === 'object' && failure !== null;
+}
+
 // A machine without IPv6 says EADDRNOTAVAIL of every IPv6 address, for ever: that is a receiver out of reach.
 function hasAddressFor(error: unknown): boolean {
   const address = error instanceof Error && 'address' in error && typeof error.address === 'string' ? error.address : '';
+  return hasRouteTo(address);
+}
+
+/** Whether this machine has an address of the family of this one, from which it could be reached. */
+export function hasRouteTo(address: string): boolean {
   if (!isIPv6(address)) return true;
   const isLoopback = address === '::1';
   return Object.values(networkInterfaces()).some((addresses) =>

@@ -9,6 +9,7 @@ import type { StatusUpdate } from '../realtime/status-update.ts';
 import type { SecretBox } from '../security/secret-box.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { Diagnoser } from './diagnoser.ts';
 import type { Publisher } from './publisher.ts';
 import type { TestSender } from './test-sender.ts';
 
@@ -35,6 +36,7 @@ export interface ManagementContext {
   readonly secretBox: SecretBox;
   readonly scheduler: Pick<Scheduler, 'enqueue'>;
   readonly testSender: TestSender;
+  readonly diagnoser: Diagnoser;
   /** The one check of webhook URLs: answers the URL as it is stored, or throws a ServiceError. */
   readonly checkUrl: (url: string) => string;
   /** To be called after a committed change that attempts must see. */

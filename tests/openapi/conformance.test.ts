@@ -170,6 +170,8 @@ test('every operation succeeds as the document says', async () => {
   expect(delivery['attempts']).toHaveLength(1);
   await call('retryDelivery', 202);
   await call('testWebhook', 200);
+  await call('diagnoseWebhook', 200);
+  await call('diagnoseUrl', 200);
   await call('getWebhookStats', 200);
   await call('getOverview', 200);
   await call('rotateSecret', 200);
@@ -244,6 +246,8 @@ const beyond: { id: string; body: Json }[] = [
   { id: 'createWebhook', body: { url: 'https://example.org/', events: ['order.created'], retry_policy: { retry_delay: 0 } } },
   { id: 'createWebhook', body: { url: 'https://example.org/', events: ['order.created'], rate_limit: -1 } },
   { id: 'createWebhook', body: { url: 'https://example.org/', events: ['order.created'], scope: 'everything' } },
+  { id: 'diagnoseUrl', body: { url: '' } },
+  { id: 'diagnoseUrl', body: { url: `https://example.org/${'x'.repeat(2048)}` } },
   { id: 'createWebhook', body: { url: 5, events: ['order.created'] } },
   { id: 'publishEvent', body: { event_type: 'order.created', audience: { broadcast: true } } },
   { id: 'publishEvent', body: { event_type: 'order.created', data: {}, data_json: 'e30=', audience: { broadcast: true } } },

@@ -21,7 +21,7 @@ afterEach(async () => {
 });
 
 function certificate(name: string): string {
-  return readFileSync(new URL(`certificates/${name}`, import.meta.url), 'utf8');
+  return readFileSync(new URL(`../delivery/certificates/${name}`, import.meta.url), 'utf8');
 }
 
 function newClient(resolver?: NameResolver, trustedCertificates: string[] | null = [certificate('ca.pem')]): HttpClient {

@@ -77,6 +77,12 @@ export const cases: Readonly<Record<string, Case>> = {
   'homechef.webhook.v1.WebhookService/UpdateWebhook': { ...aboutWebhook({ description: 'seized' }), shows: 'webhookId' },
   'homechef.webhook.v1.WebhookService/DeleteWebhook': { ...aboutWebhook(), destroys: true },
   'homechef.webhook.v1.WebhookService/TestWebhook': aboutWebhook(),
+  'homechef.webhook.v1.WebhookService/DiagnoseWebhook': aboutWebhook(),
+  'homechef.webhook.v1.WebhookService/DiagnoseUrl': {
+    asks: [() => ({ url: 'ftp://example.com/' })],
+    roles: everyone,
+    stranger: 'ok',
+  },
   'homechef.webhook.v1.WebhookService/RotateSecret': { ...aboutWebhook(), shows: 'webhookId' },
   'homechef.webhook.v1.WebhookService/CompleteRotation': { ...aboutWebhook(), shows: 'webhookId' },
   'homechef.webhook.v1.WebhookService/CancelRotation': {

@@ -23,7 +23,9 @@ export const PUBLISHER = 'order-service';
 
 export async function openWorld(env: Readonly<Record<string, string>> = {}): Promise<World> {
   const receiver = await startReceiver();
-  const service = await startApp({ env: { MAX_WEBHOOKS_PER_USER: '10000', RATE_LIMIT_PER_MINUTE: '1000000', ...env } });
+  const service = await startApp({
+    env: { MAX_WEBHOOKS_PER_USER: '10000', RATE_LIMIT_PER_MINUTE: '1000000', DIAGNOSES_PER_MINUTE: '100000', ...env },
+  });
   const { pool } = service.database;
   return {
     service,

@@ -17,6 +17,7 @@ const env = {
   WEBHOOK_MAX_BATCH_SIZE: String(MAX_BATCH_BYTES),
   MAX_WEBHOOKS_PER_USER: '1',
   MAX_WATCHERS_PER_USER: '1',
+  DIAGNOSES_PER_MINUTE: '1',
 };
 /** Far beyond what a refusal takes on a busy machine. */
 const PATIENCE_MS = 15_000;
@@ -137,6 +138,9 @@ function sceneOf(app: TestApp, user: string, token: string, after: (() => Promis
       expect(status).toBe(201);
       if (change !== undefined) expect((await call('PUT', `/api/v1/webhooks/${body.id}`, change)).status).toBe(200);
       return body.id as string;
+    },
+    async diagnose() {
+      expect((await call('POST', '/api/v1/webhooks/diagnose', { url: 'ftp://example.com/' })).status).toBe(200);
     },
     async publish(event) {
       expect((await call('POST', '/api/v1/events', event)).status).toBe(202);

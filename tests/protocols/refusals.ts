@@ -13,6 +13,8 @@ export interface Scene {
   readonly user: string;
   /** Makes a webhook of theirs and gives its id. */
   webhook(change?: JsonObject, key?: string): Promise<string>;
+  /** Uses up the diagnoses that the user may have in a minute. */
+  diagnose(): Promise<void>;
   /** Publishes as the user. */
   publish(event: JsonObject): Promise<void>;
   /** Publishes a batch as the user. */
@@ -511,6 +513,19 @@ const webhooks: readonly Row[] = [
     reason: 'webhook_inactive',
     rpc: 'TestWebhook',
     message: async (scene) => ({ webhook_id: await scene.webhook({ is_active: false }) }),
+  },
+  {
+    name: 'to diagnose no URL',
+    reason: 'field_invalid',
+    rpc: 'DiagnoseUrl',
+    field: 'url',
+    message: { url: '' },
+  },
+  {
+    name: 'one diagnosis too many',
+    reason: 'diagnose_limit_reached',
+    rpc: 'DiagnoseUrl',
+    message: async (scene) => (await scene.diagnose(), { url: 'ftp://example.com/' }),
   },
   {
     name: 'to take back a rotation that is not under way',

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { toConfig } from '../../src/config.ts';
 import type { DeliveryStatus, Outcome } from '../../src/domain/delivery.ts';
+import { ServiceError } from '../../src/domain/errors.ts';
 import { newId } from '../../src/domain/ids.ts';
 import { createOrm } from '../../src/persistence/orm.ts';
 import { Reports } from '../../src/persistence/reports.ts';
@@ -29,6 +30,8 @@ export interface Management {
   readonly sent: TestDelivery[];
   /** What the next test attempt comes to; null: the webhook is closed. */
   outcome: Outcome | null;
+  /** What was diagnosed, in order; null: the limit is reached. */
+  diagnosed: string[] | null;
   close(): Promise<void>;
 }
 
@@ -53,6 +56,7 @@ export async function startManagement(env: Record<string, string> = {}): Promise
     updates: [],
     sent: [],
     outcome: delivered,
+    diagnosed: [],
     context: {
       config,
       orm,
@@ -65,6 +69,21 @@ export async function startManagement(env: Record<string, string> = {}): Promise
         async send(delivery) {
           management.sent.push(delivery);
           return management.outcome;
+        },
+      },
+      diagnoser: {
+        async admit(userId, subject) {
+          if (management.diagnosed === null) throw new ServiceError('diagnose_limit_reached', 'as the test wants it');
+          management.diagnosed.push(`admitted ${userId} ${subject}`);
+          return () => void management.diagnosed?.push('ended');
+        },
+        async ofWebhook(webhookId) {
+          management.diagnosed?.push(webhookId);
+          return { verdict: 'ok', steps: [] };
+        },
+        async ofUrl(url) {
+          management.diagnosed?.push(url);
+          return { verdict: 'ok', steps: [] };
         },
       },
       checkUrl: (url) => egress.checkUrl(url),

@@ -129,6 +129,8 @@ export function memoryServices(world: World): ServiceEntry[] {
       updateWebhook: async (request) => ({ ...webhook, url: request.url ?? webhook.url }),
       deleteWebhook: async () => ({}),
       testWebhook: async ({ eventType }) => ({ deliveryId: eventType, success: true }),
+      diagnoseWebhook: unused,
+      diagnoseUrl: unused,
       rotateSecret: async () => webhook,
       completeRotation: unused,
       cancelRotation: unused,

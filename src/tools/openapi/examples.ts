@@ -80,6 +80,28 @@ const publish = {
 
 const counts = { total: 120, pending: 1, retrying: 2, delivered: 115, failed: 2, cancelled: 0 };
 
+const diagnosis = {
+  verdict: 'failed',
+  steps: [
+    { step: 'url', result: 'ok', message: 'The service accepts the URL.', advice: '', duration_ms: 0 },
+    {
+      step: 'resolve',
+      result: 'ok',
+      message: 'hooks.example.com stands for 203.0.113.7, which webhooks may reach.',
+      advice: '',
+      duration_ms: 12,
+    },
+    { step: 'connect', result: 'ok', message: '203.0.113.7 can be reached.', advice: '', duration_ms: 21 },
+    {
+      step: 'tls',
+      result: 'failed',
+      message: 'The certificate has expired.',
+      advice: 'Renew the certificate of the receiver.',
+      duration_ms: 44,
+    },
+  ],
+};
+
 export interface Example {
   readonly request?: object;
   readonly answer?: object;
@@ -114,6 +136,8 @@ export const examples: Readonly<Record<string, Example>> = {
       },
     },
   },
+  DiagnoseWebhook: { request: {}, answer: diagnosis },
+  DiagnoseUrl: { request: { url: webhook.url }, answer: diagnosis },
   RotateSecret: { request: { overlap_hours: 24 }, answer: { ...withSecret, rotation_ends_at: '2024-01-16T10:30:00.000Z' } },
   CompleteRotation: { request: {}, answer: webhook },
   CancelRotation: { request: {}, answer: webhook },

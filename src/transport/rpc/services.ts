@@ -16,6 +16,8 @@ import { cancelRotation } from './cancel-rotation.ts';
 import { completeRotation } from './complete-rotation.ts';
 import { createWebhook } from './create-webhook.ts';
 import { deleteWebhook } from './delete-webhook.ts';
+import { diagnoseUrl } from './diagnose-url.ts';
+import { diagnoseWebhook } from './diagnose-webhook.ts';
 import { getDelivery } from './get-delivery.ts';
 import { getOverview } from './get-overview.ts';
 import { getSecret } from './get-secret.ts';
@@ -43,6 +45,8 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       updateWebhook: updateWebhook(context),
       deleteWebhook: deleteWebhook(context),
       testWebhook: testWebhook(context),
+      diagnoseWebhook: diagnoseWebhook(context),
+      diagnoseUrl: diagnoseUrl(context),
       rotateSecret: rotateSecret(context),
       completeRotation: completeRotation(context),
       cancelRotation: cancelRotation(context),

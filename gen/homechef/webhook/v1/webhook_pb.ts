@@ -19,7 +19,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homechef/webhook/v1/webhook.proto.
  */
 export const file_homechef_webhook_v1_webhook: GenFile = /*@__PURE__*/
-  fileDesc("CiFob21lY2hlZi93ZWJob29rL3YxL3dlYmhvb2sucHJvdG8SE2hvbWVjaGVmLndlYmhvb2sudjEi9QQKB1dlYmhvb2sSCgoCaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRILCgN1cmwYAyABKAkSDgoGZXZlbnRzGAQgAygJEhMKC2Rlc2NyaXB0aW9uGAUgASgJEjYKDHJldHJ5X3BvbGljeRgGIAEoCzIgLmhvbWVjaGVmLndlYmhvb2sudjEuUmV0cnlQb2xpY3kSEQoJaXNfYWN0aXZlGAcgASgIEjAKBXNjb3BlGAggASgOMiEuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rU2NvcGUSEwoGc2VjcmV0GAkgASgJSACIAQESEwoLc2VjcmV0X2hpbnQYCiABKAkSRwoOY3VzdG9tX2hlYWRlcnMYCyADKAsyLy5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2suQ3VzdG9tSGVhZGVyc0VudHJ5EhIKCnJhdGVfbGltaXQYDCABKAUSMgoGaGVhbHRoGA0gASgLMiIuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rSGVhbHRoEi4KCmNyZWF0ZWRfYXQYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKEHJvdGF0aW9uX2VuZHNfYXQYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYESABKAkaNAoSQ3VzdG9tSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCQoHX3NlY3JldCLEAQoLUmV0cnlQb2xpY3kSIwoLbWF4X3JldHJpZXMYASABKAVCCbpIBhoEGBQoAEgAiAEBEjMKC3JldHJ5X2RlbGF5GAIgASgBQhm6SBYSFEABGQAAAAAAGPVAKZqZmZmZmbk/SAGIAQESLwoHdGltZW91dBgDIAEoAUIZukgWEhRAARkAAAAAAABOQCkAAAAAAADwP0gCiAEBQg4KDF9tYXhfcmV0cmllc0IOCgxfcmV0cnlfZGVsYXlCCgoIX3RpbWVvdXQiqgEKDVdlYmhvb2tIZWFsdGgSHAoUY29uc2VjdXRpdmVfZmFpbHVyZXMYASABKAUSMQoNZmFpbGluZ19zaW5jZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPZGlzYWJsZWRfcmVhc29uGAMgASgJEi8KC2Rpc2FibGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKDAQoTTGlzdFdlYmhvb2tzUmVxdWVzdBIZCgd1c2VyX2lkGAEgASgJQgi6SAVyAxj/ARIZCgRwYWdlGAIgASgFQgu6SAgaBhigjQYoABIYCgVsaW1pdBgDIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGMgBIqMBChRMaXN0V2ViaG9va3NSZXNwb25zZRIuCgh3ZWJob29rcxgBIAMoCzIcLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vaxIMCgRwYWdlGAIgASgFEg0KBWxpbWl0GAMgASgFEg0KBXRvdGFsGAQgASgFEhYKDnRvdGFsX2lzX2V4YWN0GAUgASgIEhcKD25leHRfcGFnZV90b2tlbhgGIAEoCSLcAwoUQ3JlYXRlV2ViaG9va1JlcXVlc3QSFwoDdXJsGAEgASgJQgq6SAdyBRABGIAQEiQKBmV2ZW50cxgCIAMoCUIUukgRkgEOCAEQZBgBIgZyBBABGGQSHQoLZGVzY3JpcHRpb24YAyABKAlCCLpIBXIDGOgHEjYKDHJldHJ5X3BvbGljeRgEIAEoCzIgLmhvbWVjaGVmLndlYmhvb2sudjEuUmV0cnlQb2xpY3kSGQoHdXNlcl9pZBgFIAEoCUIIukgFcgMY/wESOgoFc2NvcGUYBiABKA4yIS5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2tTY29wZUIIukgFggECEAESXgoOY3VzdG9tX2hlYWRlcnMYByADKAsyPC5ob21lY2hlZi53ZWJob29rLnYxLkNyZWF0ZVdlYmhvb2tSZXF1ZXN0LkN1c3RvbUhlYWRlcnNFbnRyeUIIukgFmgECEDISHgoKcmF0ZV9saW1pdBgIIAEoBUIKukgHGgUYkE4oABIhCg9pZGVtcG90ZW5jeV9rZXkYCSABKAlCCLpIBXIDGP8BGjQKEkN1c3RvbUhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlAKEUdldFdlYmhvb2tSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JCLPBwoUVXBkYXRlV2ViaG9va1JlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kEhwKA3VybBgCIAEoCUIKukgHcgUQARiAEEgAiAEBEiIKBmV2ZW50cxgDIAMoCUISukgPkgEMEGQYASIGcgQQARhkEiIKC2Rlc2NyaXB0aW9uGAQgASgJQgi6SAVyAxjoB0gBiAEBEjYKDHJldHJ5X3BvbGljeRgFIAEoCzIgLmhvbWVjaGVmLndlYmhvb2sudjEuUmV0cnlQb2xpY3kSFgoJaXNfYWN0aXZlGAYgASgISAKIAQESXgoOY3VzdG9tX2hlYWRlcnMYByADKAsyPC5ob21lY2hlZi53ZWJob29rLnYxLlVwZGF0ZVdlYmhvb2tSZXF1ZXN0LkN1c3RvbUhlYWRlcnNFbnRyeUIIukgFmgECEDISHAoUY2xlYXJfY3VzdG9tX2hlYWRlcnMYCCABKAgSIwoKcmF0ZV9saW1pdBgJIAEoBUIKukgHGgUYkE4oAEgDiAEBEhUKBGV0YWcYCiABKAlCB7pIBHICGGQSHQoFcmVzZXQYCyADKAlCDrpIC5IBCBAKIgRyAhhkEhkKAmlkGAwgASgJQgi6SAVyAxj/AUgEiAEBEh4KB3VzZXJfaWQYDSABKAlCCLpIBXIDGP8BSAWIAQESNQoFc2NvcGUYDiABKA4yIS5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2tTY29wZUgGiAEBEiIKC3NlY3JldF9oaW50GA8gASgJQgi6SAVyAxj/AUgHiAEBEicKBmhlYWx0aBgQIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLgoKY3JlYXRlZF9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoQcm90YXRpb25fZW5kc19hdBgTIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaNAoSQ3VzdG9tSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBgoEX3VybEIOCgxfZGVzY3JpcHRpb25CDAoKX2lzX2FjdGl2ZUINCgtfcmF0ZV9saW1pdEIFCgNfaWRCCgoIX3VzZXJfaWRCCAoGX3Njb3BlQg4KDF9zZWNyZXRfaGludCJqChREZWxldGVXZWJob29rUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSFQoEZXRhZxgCIAEoCUIHukgEcgIYZCKRAQoSVGVzdFdlYmhvb2tSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIbCgpldmVudF90eXBlGAIgASgJQge6SARyAhhkEiEKD2lkZW1wb3RlbmN5X2tleRgDIAEoCUIIukgFcgMY/wEiagoTVGVzdFdlYmhvb2tSZXNwb25zZRITCgtkZWxpdmVyeV9pZBgBIAEoCRIPCgdzdWNjZXNzGAIgASgIEi0KB2F0dGVtcHQYAyABKAsyHC5ob21lY2hlZi53ZWJob29rLnYxLkF0dGVtcHQirwEKE1JvdGF0ZVNlY3JldFJlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kEiYKDW92ZXJsYXBfaG91cnMYAiABKAVCCrpIBxoFGKgBKABIAIgBARIhCg9pZGVtcG90ZW5jeV9rZXkYAyABKAlCCLpIBXIDGP8BQhAKDl9vdmVybGFwX2hvdXJzInkKF0NvbXBsZXRlUm90YXRpb25SZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIhCg9pZGVtcG90ZW5jeV9rZXkYAiABKAlCCLpIBXIDGP8BIncKFUNhbmNlbFJvdGF0aW9uUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSIQoPaWRlbXBvdGVuY3lfa2V5GAIgASgJQgi6SAVyAxj/ASJPChBHZXRTZWNyZXRSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JCJaChFHZXRTZWNyZXRSZXNwb25zZRIOCgZzZWNyZXQYASABKAkSNQoIcHJldmlvdXMYAiADKAsyIy5ob21lY2hlZi53ZWJob29rLnYxLlByZXZpb3VzU2VjcmV0IlAKDlByZXZpb3VzU2VjcmV0Eg4KBnNlY3JldBgBIAEoCRIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKrAQoWR2V0V2ViaG9va1N0YXRzUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLcAgoMV2ViaG9va1N0YXRzEhIKCndlYmhvb2tfaWQYASABKAkSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCgZjb3VudHMYBCABKAsyIS5ob21lY2hlZi53ZWJob29rLnYxLlN0YXR1c0NvdW50cxIZCgxzdWNjZXNzX3JhdGUYBSABKAFIAIgBARI4CgdsYXRlbmN5GAYgASgLMicuaG9tZWNoZWYud2ViaG9vay52MS5MYXRlbmN5UGVyY2VudGlsZXMSMQoHYnVja2V0cxgHIAMoCzIgLmhvbWVjaGVmLndlYmhvb2sudjEuU3RhdHNCdWNrZXQSFgoOYnVja2V0X3NlY29uZHMYCCABKAVCDwoNX3N1Y2Nlc3NfcmF0ZSJ0ChJHZXRPdmVydmlld1JlcXVlc3QSKQoFc2luY2UYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhkKB3VzZXJfaWQYAiABKAlCCLpIBXIDGP8BEhgKBWxpbWl0GAMgASgFQgm6SAYaBBgyKAAi4gMKCE92ZXJ2aWV3EikKBXNpbmNlGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoGY291bnRzGAMgASgLMiEuaG9tZWNoZWYud2ViaG9vay52MS5TdGF0dXNDb3VudHMSGQoMc3VjY2Vzc19yYXRlGAQgASgBSACIAQESOAoHbGF0ZW5jeRgFIAEoCzInLmhvbWVjaGVmLndlYmhvb2sudjEuTGF0ZW5jeVBlcmNlbnRpbGVzEjEKB2J1Y2tldHMYBiADKAsyIC5ob21lY2hlZi53ZWJob29rLnYxLlN0YXRzQnVja2V0EhYKDmJ1Y2tldF9zZWNvbmRzGAcgASgFEjEKBmNhdXNlcxgIIAMoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuRmFpbHVyZUNhdXNlEjMKBXdvcnN0GAkgAygLMiQuaG9tZWNoZWYud2ViaG9vay52MS5Ucm91YmxlZFdlYmhvb2sSNAoId2ViaG9va3MYCiABKAsyIi5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2tDb3VudHNCDwoNX3N1Y2Nlc3NfcmF0ZSIxCgxGYWlsdXJlQ2F1c2USDQoFY2F1c2UYASABKAkSEgoKZGVsaXZlcmllcxgCIAEoBSKUAQoPVHJvdWJsZWRXZWJob29rEi0KB3dlYmhvb2sYASABKAsyHC5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2sSDgoGZmFpbGVkGAIgASgFEhAKCHJldHJ5aW5nGAMgASgFEjAKBWNhdXNlGAQgASgLMiEuaG9tZWNoZWYud2ViaG9vay52MS5GYWlsdXJlQ2F1c2UiUQoNV2ViaG9va0NvdW50cxINCgV0b3RhbBgBIAEoBRIOCgZhY3RpdmUYAiABKAUSDwoHZmFpbGluZxgDIAEoBRIQCghkaXNhYmxlZBgEIAEoBSJ2CgxTdGF0dXNDb3VudHMSDQoFdG90YWwYASABKAUSDwoHcGVuZGluZxgCIAEoBRIQCghyZXRyeWluZxgDIAEoBRIRCglkZWxpdmVyZWQYBCABKAUSDgoGZmFpbGVkGAUgASgFEhEKCWNhbmNlbGxlZBgGIAEoBSJEChJMYXRlbmN5UGVyY2VudGlsZXMSDgoGcDUwX21zGAEgASgBEg4KBnA5NV9tcxgCIAEoARIOCgZwOTlfbXMYAyABKAEiawoLU3RhdHNCdWNrZXQSKQoFc3RhcnQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKBmNvdW50cxgCIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuU3RhdHVzQ291bnRzIhcKFUxpc3RFdmVudFR5cGVzUmVxdWVzdCJIChZMaXN0RXZlbnRUeXBlc1Jlc3BvbnNlEi4KBmV2ZW50cxgBIAMoCzIeLmhvbWVjaGVmLndlYmhvb2sudjEuRXZlbnRUeXBlIoABCglFdmVudFR5cGUSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRInCgZzYW1wbGUYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EicKBnNjaGVtYRgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QqYQoMV2ViaG9va1Njb3BlEh0KGVdFQkhPT0tfU0NPUEVfVU5TUEVDSUZJRUQQABIWChJXRUJIT09LX1NDT1BFX1VTRVIQARIaChZXRUJIT09LX1NDT1BFX1BMQVRGT1JNEAIyuQ8KDldlYmhvb2tTZXJ2aWNlEokBCgxMaXN0V2ViaG9va3MSKC5ob21lY2hlZi53ZWJob29rLnYxLkxpc3RXZWJob29rc1JlcXVlc3QaKS5ob21lY2hlZi53ZWJob29rLnYxLkxpc3RXZWJob29rc1Jlc3BvbnNlIiSQAgGK5xgFCgMBAgOC0+STAhISEC9hcGkvdjEvd2ViaG9va3MSgQEKDUNyZWF0ZVdlYmhvb2sSKS5ob21lY2hlZi53ZWJob29rLnYxLkNyZWF0ZVdlYmhvb2tSZXF1ZXN0GhwuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rIieK5xgICgMBAgMQyQGC0+STAhU6ASoiEC9hcGkvdjEvd2ViaG9va3MShQEKCkdldFdlYmhvb2sSJi5ob21lY2hlZi53ZWJob29rLnYxLkdldFdlYmhvb2tSZXF1ZXN0GhwuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rIjGQAgGK5xgFCgMBAgOC0+STAh8SHS9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9Eq8BCg1VcGRhdGVXZWJob29rEikuaG9tZWNoZWYud2ViaG9vay52MS5VcGRhdGVXZWJob29rUmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayJViucYBQoDAQIDgtPkkwJGOgEqWiI6ASoyHS9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9Gh0vYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfRKFAQoNRGVsZXRlV2ViaG9vaxIpLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsZXRlV2ViaG9va1JlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkiMYrnGAgKAwECAxDMAYLT5JMCHyodL2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0SmAEKC1Rlc3RXZWJob29rEicuaG9tZWNoZWYud2ViaG9vay52MS5UZXN0V2ViaG9va1JlcXVlc3QaKC5ob21lY2hlZi53ZWJob29rLnYxLlRlc3RXZWJob29rUmVzcG9uc2UiNornGAUKAwECA4LT5JMCJzoBKiIiL2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0vdGVzdBKXAQoMUm90YXRlU2VjcmV0EiguaG9tZWNoZWYud2ViaG9vay52MS5Sb3RhdGVTZWNyZXRSZXF1ZXN0GhwuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rIj+K5xgFCgMBAgOC0+STAjA6ASoiKy9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3JvdGF0ZS1zZWNyZXQSqAEKEENvbXBsZXRlUm90YXRpb24SLC5ob21lY2hlZi53ZWJob29rLnYxLkNvbXBsZXRlUm90YXRpb25SZXF1ZXN0GhwuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rIkiK5xgFCgMBAgOC0+STAjk6ASoiNC9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3JvdGF0ZS1zZWNyZXQvY29tcGxldGUSogEKDkNhbmNlbFJvdGF0aW9uEiouaG9tZWNoZWYud2ViaG9vay52MS5DYW5jZWxSb3RhdGlvblJlcXVlc3QaHC5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2siRornGAUKAwECA4LT5JMCNzoBKiIyL2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0vcm90YXRlLXNlY3JldC9jYW5jZWwSkgEKCUdldFNlY3JldBIlLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0U2VjcmV0UmVxdWVzdBomLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0U2VjcmV0UmVzcG9uc2UiNpACAYrnGAMKAQGC0+STAiYSJC9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3NlY3JldBKaAQoPR2V0V2ViaG9va1N0YXRzEisuaG9tZWNoZWYud2ViaG9vay52MS5HZXRXZWJob29rU3RhdHNSZXF1ZXN0GiEuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rU3RhdHMiN5ACAYrnGAUKAwECA4LT5JMCJRIjL2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0vc3RhdHMShAEKC0dldE92ZXJ2aWV3EicuaG9tZWNoZWYud2ViaG9vay52MS5HZXRPdmVydmlld1JlcXVlc3QaHS5ob21lY2hlZi53ZWJob29rLnYxLk92ZXJ2aWV3Ii2QAgGK5xgFCgMBAgOC0+STAhsSGS9hcGkvdjEvd2ViaG9va3Mvb3ZlcnZpZXcSlgEKDkxpc3RFdmVudFR5cGVzEiouaG9tZWNoZWYud2ViaG9vay52MS5MaXN0RXZlbnRUeXBlc1JlcXVlc3QaKy5ob21lY2hlZi53ZWJob29rLnYxLkxpc3RFdmVudFR5cGVzUmVzcG9uc2UiK5ACAYrnGAUKAwECA4LT5JMCGRIXL2FwaS92MS93ZWJob29rcy9ldmVudHNCeAoXY29tLmhvbWVjaGVmLndlYmhvb2sudjFQAVpFZ2l0aHViLmNvbS9ob21lY2hlZi93ZWJob29rLXNlcnZpY2UvZ2VuL2hvbWVjaGVmL3dlYmhvb2svdjE7d2ViaG9va3YxqgITSG9tZUNoZWYuV2ViaG9vay5WMWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_empty, file_google_protobuf_struct, file_google_protobuf_timestamp, file_homechef_webhook_v1_delivery, file_homechef_webhook_v1_policy]);
+  fileDesc("CiFob21lY2hlZi93ZWJob29rL3YxL3dlYmhvb2sucHJvdG8SE2hvbWVjaGVmLndlYmhvb2sudjEi9QQKB1dlYmhvb2sSCgoCaWQYASABKAkSDwoHdXNlcl9pZBgCIAEoCRILCgN1cmwYAyABKAkSDgoGZXZlbnRzGAQgAygJEhMKC2Rlc2NyaXB0aW9uGAUgASgJEjYKDHJldHJ5X3BvbGljeRgGIAEoCzIgLmhvbWVjaGVmLndlYmhvb2sudjEuUmV0cnlQb2xpY3kSEQoJaXNfYWN0aXZlGAcgASgIEjAKBXNjb3BlGAggASgOMiEuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rU2NvcGUSEwoGc2VjcmV0GAkgASgJSACIAQESEwoLc2VjcmV0X2hpbnQYCiABKAkSRwoOY3VzdG9tX2hlYWRlcnMYCyADKAsyLy5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2suQ3VzdG9tSGVhZGVyc0VudHJ5EhIKCnJhdGVfbGltaXQYDCABKAUSMgoGaGVhbHRoGA0gASgLMiIuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rSGVhbHRoEi4KCmNyZWF0ZWRfYXQYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjQKEHJvdGF0aW9uX2VuZHNfYXQYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYESABKAkaNAoSQ3VzdG9tSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCQoHX3NlY3JldCLEAQoLUmV0cnlQb2xpY3kSIwoLbWF4X3JldHJpZXMYASABKAVCCbpIBhoEGBQoAEgAiAEBEjMKC3JldHJ5X2RlbGF5GAIgASgBQhm6SBYSFEABGQAAAAAAGPVAKZqZmZmZmbk/SAGIAQESLwoHdGltZW91dBgDIAEoAUIZukgWEhRAARkAAAAAAABOQCkAAAAAAADwP0gCiAEBQg4KDF9tYXhfcmV0cmllc0IOCgxfcmV0cnlfZGVsYXlCCgoIX3RpbWVvdXQiqgEKDVdlYmhvb2tIZWFsdGgSHAoUY29uc2VjdXRpdmVfZmFpbHVyZXMYASABKAUSMQoNZmFpbGluZ19zaW5jZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPZGlzYWJsZWRfcmVhc29uGAMgASgJEi8KC2Rpc2FibGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKDAQoTTGlzdFdlYmhvb2tzUmVxdWVzdBIZCgd1c2VyX2lkGAEgASgJQgi6SAVyAxj/ARIZCgRwYWdlGAIgASgFQgu6SAgaBhigjQYoABIYCgVsaW1pdBgDIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGMgBIqMBChRMaXN0V2ViaG9va3NSZXNwb25zZRIuCgh3ZWJob29rcxgBIAMoCzIcLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vaxIMCgRwYWdlGAIgASgFEg0KBWxpbWl0GAMgASgFEg0KBXRvdGFsGAQgASgFEhYKDnRvdGFsX2lzX2V4YWN0GAUgASgIEhcKD25leHRfcGFnZV90b2tlbhgGIAEoCSLcAwoUQ3JlYXRlV2ViaG9va1JlcXVlc3QSFwoDdXJsGAEgASgJQgq6SAdyBRABGIAQEiQKBmV2ZW50cxgCIAMoCUIUukgRkgEOCAEQZBgBIgZyBBABGGQSHQoLZGVzY3JpcHRpb24YAyABKAlCCLpIBXIDGOgHEjYKDHJldHJ5X3BvbGljeRgEIAEoCzIgLmhvbWVjaGVmLndlYmhvb2sudjEuUmV0cnlQb2xpY3kSGQoHdXNlcl9pZBgFIAEoCUIIukgFcgMY/wESOgoFc2NvcGUYBiABKA4yIS5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2tTY29wZUIIukgFggECEAESXgoOY3VzdG9tX2hlYWRlcnMYByADKAsyPC5ob21lY2hlZi53ZWJob29rLnYxLkNyZWF0ZVdlYmhvb2tSZXF1ZXN0LkN1c3RvbUhlYWRlcnNFbnRyeUIIukgFmgECEDISHgoKcmF0ZV9saW1pdBgIIAEoBUIKukgHGgUYkE4oABIhCg9pZGVtcG90ZW5jeV9rZXkYCSABKAlCCLpIBXIDGP8BGjQKEkN1c3RvbUhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlAKEUdldFdlYmhvb2tSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JCLPBwoUVXBkYXRlV2ViaG9va1JlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kEhwKA3VybBgCIAEoCUIKukgHcgUQARiAEEgAiAEBEiIKBmV2ZW50cxgDIAMoCUISukgPkgEMEGQYASIGcgQQARhkEiIKC2Rlc2NyaXB0aW9uGAQgASgJQgi6SAVyAxjoB0gBiAEBEjYKDHJldHJ5X3BvbGljeRgFIAEoCzIgLmhvbWVjaGVmLndlYmhvb2sudjEuUmV0cnlQb2xpY3kSFgoJaXNfYWN0aXZlGAYgASgISAKIAQESXgoOY3VzdG9tX2hlYWRlcnMYByADKAsyPC5ob21lY2hlZi53ZWJob29rLnYxLlVwZGF0ZVdlYmhvb2tSZXF1ZXN0LkN1c3RvbUhlYWRlcnNFbnRyeUIIukgFmgECEDISHAoUY2xlYXJfY3VzdG9tX2hlYWRlcnMYCCABKAgSIwoKcmF0ZV9saW1pdBgJIAEoBUIKukgHGgUYkE4oAEgDiAEBEhUKBGV0YWcYCiABKAlCB7pIBHICGGQSHQoFcmVzZXQYCyADKAlCDrpIC5IBCBAKIgRyAhhkEhkKAmlkGAwgASgJQgi6SAVyAxj/AUgEiAEBEh4KB3VzZXJfaWQYDSABKAlCCLpIBXIDGP8BSAWIAQESNQoFc2NvcGUYDiABKA4yIS5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2tTY29wZUgGiAEBEiIKC3NlY3JldF9oaW50GA8gASgJQgi6SAVyAxj/AUgHiAEBEicKBmhlYWx0aBgQIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLgoKY3JlYXRlZF9hdBgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoQcm90YXRpb25fZW5kc19hdBgTIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaNAoSQ3VzdG9tSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBgoEX3VybEIOCgxfZGVzY3JpcHRpb25CDAoKX2lzX2FjdGl2ZUINCgtfcmF0ZV9saW1pdEIFCgNfaWRCCgoIX3VzZXJfaWRCCAoGX3Njb3BlQg4KDF9zZWNyZXRfaGludCJqChREZWxldGVXZWJob29rUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSFQoEZXRhZxgCIAEoCUIHukgEcgIYZCKRAQoSVGVzdFdlYmhvb2tSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIbCgpldmVudF90eXBlGAIgASgJQge6SARyAhhkEiEKD2lkZW1wb3RlbmN5X2tleRgDIAEoCUIIukgFcgMY/wEiagoTVGVzdFdlYmhvb2tSZXNwb25zZRITCgtkZWxpdmVyeV9pZBgBIAEoCRIPCgdzdWNjZXNzGAIgASgIEi0KB2F0dGVtcHQYAyABKAsyHC5ob21lY2hlZi53ZWJob29rLnYxLkF0dGVtcHQiVQoWRGlhZ25vc2VXZWJob29rUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQiLQoSRGlhZ25vc2VVcmxSZXF1ZXN0EhcKA3VybBgBIAEoCUIKukgHcgUQARiAECJ1CglEaWFnbm9zaXMSNQoHdmVyZGljdBgBIAEoDjIkLmhvbWVjaGVmLndlYmhvb2sudjEuRGlhZ25vc2lzUmVzdWx0EjEKBXN0ZXBzGAIgAygLMiIuaG9tZWNoZWYud2ViaG9vay52MS5EaWFnbm9zaXNTdGVwIrEBCg1EaWFnbm9zaXNTdGVwEjQKBHN0ZXAYASABKA4yJi5ob21lY2hlZi53ZWJob29rLnYxLkRpYWdub3Npc1N0ZXBOYW1lEjQKBnJlc3VsdBgCIAEoDjIkLmhvbWVjaGVmLndlYmhvb2sudjEuRGlhZ25vc2lzUmVzdWx0Eg8KB21lc3NhZ2UYAyABKAkSDgoGYWR2aWNlGAQgASgJEhMKC2R1cmF0aW9uX21zGAUgASgFIq8BChNSb3RhdGVTZWNyZXRSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBImCg1vdmVybGFwX2hvdXJzGAIgASgFQgq6SAcaBRioASgASACIAQESIQoPaWRlbXBvdGVuY3lfa2V5GAMgASgJQgi6SAVyAxj/AUIQCg5fb3ZlcmxhcF9ob3VycyJ5ChdDb21wbGV0ZVJvdGF0aW9uUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSIQoPaWRlbXBvdGVuY3lfa2V5GAIgASgJQgi6SAVyAxj/ASJ3ChVDYW5jZWxSb3RhdGlvblJlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kEiEKD2lkZW1wb3RlbmN5X2tleRgCIAEoCUIIukgFcgMY/wEiTwoQR2V0U2VjcmV0UmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQiWgoRR2V0U2VjcmV0UmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEjUKCHByZXZpb3VzGAIgAygLMiMuaG9tZWNoZWYud2ViaG9vay52MS5QcmV2aW91c1NlY3JldCJQCg5QcmV2aW91c1NlY3JldBIOCgZzZWNyZXQYASABKAkSLgoKZXhwaXJlc19hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiqwEKFkdldFdlYmhvb2tTdGF0c1JlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi3AIKDFdlYmhvb2tTdGF0cxISCgp3ZWJob29rX2lkGAEgASgJEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMQoGY291bnRzGAQgASgLMiEuaG9tZWNoZWYud2ViaG9vay52MS5TdGF0dXNDb3VudHMSGQoMc3VjY2Vzc19yYXRlGAUgASgBSACIAQESOAoHbGF0ZW5jeRgGIAEoCzInLmhvbWVjaGVmLndlYmhvb2sudjEuTGF0ZW5jeVBlcmNlbnRpbGVzEjEKB2J1Y2tldHMYByADKAsyIC5ob21lY2hlZi53ZWJob29rLnYxLlN0YXRzQnVja2V0EhYKDmJ1Y2tldF9zZWNvbmRzGAggASgFQg8KDV9zdWNjZXNzX3JhdGUidAoSR2V0T3ZlcnZpZXdSZXF1ZXN0EikKBXNpbmNlGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIZCgd1c2VyX2lkGAIgASgJQgi6SAVyAxj/ARIYCgVsaW1pdBgDIAEoBUIJukgGGgQYMigAIuIDCghPdmVydmlldxIpCgVzaW5jZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjEKBmNvdW50cxgDIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuU3RhdHVzQ291bnRzEhkKDHN1Y2Nlc3NfcmF0ZRgEIAEoAUgAiAEBEjgKB2xhdGVuY3kYBSABKAsyJy5ob21lY2hlZi53ZWJob29rLnYxLkxhdGVuY3lQZXJjZW50aWxlcxIxCgdidWNrZXRzGAYgAygLMiAuaG9tZWNoZWYud2ViaG9vay52MS5TdGF0c0J1Y2tldBIWCg5idWNrZXRfc2Vjb25kcxgHIAEoBRIxCgZjYXVzZXMYCCADKAsyIS5ob21lY2hlZi53ZWJob29rLnYxLkZhaWx1cmVDYXVzZRIzCgV3b3JzdBgJIAMoCzIkLmhvbWVjaGVmLndlYmhvb2sudjEuVHJvdWJsZWRXZWJob29rEjQKCHdlYmhvb2tzGAogASgLMiIuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rQ291bnRzQg8KDV9zdWNjZXNzX3JhdGUiMQoMRmFpbHVyZUNhdXNlEg0KBWNhdXNlGAEgASgJEhIKCmRlbGl2ZXJpZXMYAiABKAUilAEKD1Ryb3VibGVkV2ViaG9vaxItCgd3ZWJob29rGAEgASgLMhwuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rEg4KBmZhaWxlZBgCIAEoBRIQCghyZXRyeWluZxgDIAEoBRIwCgVjYXVzZRgEIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuRmFpbHVyZUNhdXNlIlEKDVdlYmhvb2tDb3VudHMSDQoFdG90YWwYASABKAUSDgoGYWN0aXZlGAIgASgFEg8KB2ZhaWxpbmcYAyABKAUSEAoIZGlzYWJsZWQYBCABKAUidgoMU3RhdHVzQ291bnRzEg0KBXRvdGFsGAEgASgFEg8KB3BlbmRpbmcYAiABKAUSEAoIcmV0cnlpbmcYAyABKAUSEQoJZGVsaXZlcmVkGAQgASgFEg4KBmZhaWxlZBgFIAEoBRIRCgljYW5jZWxsZWQYBiABKAUiRAoSTGF0ZW5jeVBlcmNlbnRpbGVzEg4KBnA1MF9tcxgBIAEoARIOCgZwOTVfbXMYAiABKAESDgoGcDk5X21zGAMgASgBImsKC1N0YXRzQnVja2V0EikKBXN0YXJ0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIxCgZjb3VudHMYAiABKAsyIS5ob21lY2hlZi53ZWJob29rLnYxLlN0YXR1c0NvdW50cyIXChVMaXN0RXZlbnRUeXBlc1JlcXVlc3QiSAoWTGlzdEV2ZW50VHlwZXNSZXNwb25zZRIuCgZldmVudHMYASADKAsyHi5ob21lY2hlZi53ZWJob29rLnYxLkV2ZW50VHlwZSKAAQoJRXZlbnRUeXBlEgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSJwoGc2FtcGxlGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBInCgZzY2hlbWEYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0KmEKDFdlYmhvb2tTY29wZRIdChlXRUJIT09LX1NDT1BFX1VOU1BFQ0lGSUVEEAASFgoSV0VCSE9PS19TQ09QRV9VU0VSEAESGgoWV0VCSE9PS19TQ09QRV9QTEFURk9STRACKocBCg9EaWFnbm9zaXNSZXN1bHQSIAocRElBR05PU0lTX1JFU1VMVF9VTlNQRUNJRklFRBAAEhcKE0RJQUdOT1NJU19SRVNVTFRfT0sQARIcChhESUFHTk9TSVNfUkVTVUxUX1dBUk5JTkcQAhIbChdESUFHTk9TSVNfUkVTVUxUX0ZBSUxFRBADKvEBChFEaWFnbm9zaXNTdGVwTmFtZRIjCh9ESUFHTk9TSVNfU1RFUF9OQU1FX1VOU1BFQ0lGSUVEEAASGwoXRElBR05PU0lTX1NURVBfTkFNRV9VUkwQARIfChtESUFHTk9TSVNfU1RFUF9OQU1FX1JFU09MVkUQAhIfChtESUFHTk9TSVNfU1RFUF9OQU1FX0NPTk5FQ1QQAxIbChdESUFHTk9TSVNfU1RFUF9OQU1FX1RMUxAEEhwKGERJQUdOT1NJU19TVEVQX05BTUVfUElORxAFEh0KGURJQUdOT1NJU19TVEVQX05BTUVfQ0xPQ0sQBjLeEQoOV2ViaG9va1NlcnZpY2USiQEKDExpc3RXZWJob29rcxIoLmhvbWVjaGVmLndlYmhvb2sudjEuTGlzdFdlYmhvb2tzUmVxdWVzdBopLmhvbWVjaGVmLndlYmhvb2sudjEuTGlzdFdlYmhvb2tzUmVzcG9uc2UiJJACAYrnGAUKAwECA4LT5JMCEhIQL2FwaS92MS93ZWJob29rcxKBAQoNQ3JlYXRlV2ViaG9vaxIpLmhvbWVjaGVmLndlYmhvb2sudjEuQ3JlYXRlV2ViaG9va1JlcXVlc3QaHC5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2siJ4rnGAgKAwECAxDJAYLT5JMCFToBKiIQL2FwaS92MS93ZWJob29rcxKFAQoKR2V0V2ViaG9vaxImLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0V2ViaG9va1JlcXVlc3QaHC5ob21lY2hlZi53ZWJob29rLnYxLldlYmhvb2siMZACAYrnGAUKAwECA4LT5JMCHxIdL2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0SrwEKDVVwZGF0ZVdlYmhvb2sSKS5ob21lY2hlZi53ZWJob29rLnYxLlVwZGF0ZVdlYmhvb2tSZXF1ZXN0GhwuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rIlWK5xgFCgMBAgOC0+STAkY6ASpaIjoBKjIdL2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0aHS9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9EoUBCg1EZWxldGVXZWJob29rEikuaG9tZWNoZWYud2ViaG9vay52MS5EZWxldGVXZWJob29rUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eSIxiucYCAoDAQIDEMwBgtPkkwIfKh0vYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfRKYAQoLVGVzdFdlYmhvb2sSJy5ob21lY2hlZi53ZWJob29rLnYxLlRlc3RXZWJob29rUmVxdWVzdBooLmhvbWVjaGVmLndlYmhvb2sudjEuVGVzdFdlYmhvb2tSZXNwb25zZSI2iucYBQoDAQIDgtPkkwInOgEqIiIvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS90ZXN0EpoBCg9EaWFnbm9zZVdlYmhvb2sSKy5ob21lY2hlZi53ZWJob29rLnYxLkRpYWdub3NlV2ViaG9va1JlcXVlc3QaHi5ob21lY2hlZi53ZWJob29rLnYxLkRpYWdub3NpcyI6iucYBQoDAQIDgtPkkwIrOgEqIiYvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9kaWFnbm9zZRKFAQoLRGlhZ25vc2VVcmwSJy5ob21lY2hlZi53ZWJob29rLnYxLkRpYWdub3NlVXJsUmVxdWVzdBoeLmhvbWVjaGVmLndlYmhvb2sudjEuRGlhZ25vc2lzIi2K5xgFCgMBAgOC0+STAh46ASoiGS9hcGkvdjEvd2ViaG9va3MvZGlhZ25vc2USlwEKDFJvdGF0ZVNlY3JldBIoLmhvbWVjaGVmLndlYmhvb2sudjEuUm90YXRlU2VjcmV0UmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayI/iucYBQoDAQIDgtPkkwIwOgEqIisvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9yb3RhdGUtc2VjcmV0EqgBChBDb21wbGV0ZVJvdGF0aW9uEiwuaG9tZWNoZWYud2ViaG9vay52MS5Db21wbGV0ZVJvdGF0aW9uUmVxdWVzdBocLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9vayJIiucYBQoDAQIDgtPkkwI5OgEqIjQvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9yb3RhdGUtc2VjcmV0L2NvbXBsZXRlEqIBCg5DYW5jZWxSb3RhdGlvbhIqLmhvbWVjaGVmLndlYmhvb2sudjEuQ2FuY2VsUm90YXRpb25SZXF1ZXN0GhwuaG9tZWNoZWYud2ViaG9vay52MS5XZWJob29rIkaK5xgFCgMBAgOC0+STAjc6ASoiMi9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3JvdGF0ZS1zZWNyZXQvY2FuY2VsEpIBCglHZXRTZWNyZXQSJS5ob21lY2hlZi53ZWJob29rLnYxLkdldFNlY3JldFJlcXVlc3QaJi5ob21lY2hlZi53ZWJob29rLnYxLkdldFNlY3JldFJlc3BvbnNlIjaQAgGK5xgDCgEBgtPkkwImEiQvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9zZWNyZXQSmgEKD0dldFdlYmhvb2tTdGF0cxIrLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0V2ViaG9va1N0YXRzUmVxdWVzdBohLmhvbWVjaGVmLndlYmhvb2sudjEuV2ViaG9va1N0YXRzIjeQAgGK5xgFCgMBAgOC0+STAiUSIy9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3N0YXRzEoQBCgtHZXRPdmVydmlldxInLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0T3ZlcnZpZXdSZXF1ZXN0Gh0uaG9tZWNoZWYud2ViaG9vay52MS5PdmVydmlldyItkAIBiucYBQoDAQIDgtPkkwIbEhkvYXBpL3YxL3dlYmhvb2tzL292ZXJ2aWV3EpYBCg5MaXN0RXZlbnRUeXBlcxIqLmhvbWVjaGVmLndlYmhvb2sudjEuTGlzdEV2ZW50VHlwZXNSZXF1ZXN0GisuaG9tZWNoZWYud2ViaG9vay52MS5MaXN0RXZlbnRUeXBlc1Jlc3BvbnNlIiuQAgGK5xgFCgMBAgOC0+STAhkSFy9hcGkvdjEvd2ViaG9va3MvZXZlbnRzQngKF2NvbS5ob21lY2hlZi53ZWJob29rLnYxUAFaRWdpdGh1Yi5jb20vaG9tZWNoZWYvd2ViaG9vay1zZXJ2aWNlL2dlbi9ob21lY2hlZi93ZWJob29rL3YxO3dlYmhvb2t2MaoCE0hvbWVDaGVmLldlYmhvb2suVjFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_empty, file_google_protobuf_struct, file_google_protobuf_timestamp, file_homechef_webhook_v1_delivery, file_homechef_webhook_v1_policy]);
 
 /**
  * An endpoint that somebody registered.
@@ -633,6 +633,109 @@ export const TestWebhookResponseSchema: GenMessage<TestWebhookResponse> = /*@__P
   messageDesc(file_homechef_webhook_v1_webhook, 10);
 
 /**
+ * @generated from message homechef.webhook.v1.DiagnoseWebhookRequest
+ */
+export type DiagnoseWebhookRequest = Message<"homechef.webhook.v1.DiagnoseWebhookRequest"> & {
+  /**
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.DiagnoseWebhookRequest.
+ * Use `create(DiagnoseWebhookRequestSchema)` to create a new message.
+ */
+export const DiagnoseWebhookRequestSchema: GenMessage<DiagnoseWebhookRequest> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_webhook, 11);
+
+/**
+ * @generated from message homechef.webhook.v1.DiagnoseUrlRequest
+ */
+export type DiagnoseUrlRequest = Message<"homechef.webhook.v1.DiagnoseUrlRequest"> & {
+  /**
+   * @generated from field: string url = 1;
+   */
+  url: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.DiagnoseUrlRequest.
+ * Use `create(DiagnoseUrlRequestSchema)` to create a new message.
+ */
+export const DiagnoseUrlRequestSchema: GenMessage<DiagnoseUrlRequest> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_webhook, 12);
+
+/**
+ * What a look at the way to a receiver found.
+ *
+ * @generated from message homechef.webhook.v1.Diagnosis
+ */
+export type Diagnosis = Message<"homechef.webhook.v1.Diagnosis"> & {
+  /**
+   * The worst result of a step.
+   *
+   * @generated from field: homechef.webhook.v1.DiagnosisResult verdict = 1;
+   */
+  verdict: DiagnosisResult;
+
+  /**
+   * Those that were taken. What comes after a step that bars the way is left out.
+   *
+   * @generated from field: repeated homechef.webhook.v1.DiagnosisStep steps = 2;
+   */
+  steps: DiagnosisStep[];
+};
+
+/**
+ * Describes the message homechef.webhook.v1.Diagnosis.
+ * Use `create(DiagnosisSchema)` to create a new message.
+ */
+export const DiagnosisSchema: GenMessage<Diagnosis> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_webhook, 13);
+
+/**
+ * @generated from message homechef.webhook.v1.DiagnosisStep
+ */
+export type DiagnosisStep = Message<"homechef.webhook.v1.DiagnosisStep"> & {
+  /**
+   * @generated from field: homechef.webhook.v1.DiagnosisStepName step = 1;
+   */
+  step: DiagnosisStepName;
+
+  /**
+   * @generated from field: homechef.webhook.v1.DiagnosisResult result = 2;
+   */
+  result: DiagnosisResult;
+
+  /**
+   * What was found.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+
+  /**
+   * What to do; empty where there is nothing to do.
+   *
+   * @generated from field: string advice = 4;
+   */
+  advice: string;
+
+  /**
+   * @generated from field: int32 duration_ms = 5;
+   */
+  durationMs: number;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.DiagnosisStep.
+ * Use `create(DiagnosisStepSchema)` to create a new message.
+ */
+export const DiagnosisStepSchema: GenMessage<DiagnosisStep> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_webhook, 14);
+
+/**
  * @generated from message homechef.webhook.v1.RotateSecretRequest
  */
 export type RotateSecretRequest = Message<"homechef.webhook.v1.RotateSecretRequest"> & {
@@ -661,7 +764,7 @@ export type RotateSecretRequest = Message<"homechef.webhook.v1.RotateSecretReque
  * Use `create(RotateSecretRequestSchema)` to create a new message.
  */
 export const RotateSecretRequestSchema: GenMessage<RotateSecretRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 11);
+  messageDesc(file_homechef_webhook_v1_webhook, 15);
 
 /**
  * @generated from message homechef.webhook.v1.CompleteRotationRequest
@@ -685,7 +788,7 @@ export type CompleteRotationRequest = Message<"homechef.webhook.v1.CompleteRotat
  * Use `create(CompleteRotationRequestSchema)` to create a new message.
  */
 export const CompleteRotationRequestSchema: GenMessage<CompleteRotationRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 12);
+  messageDesc(file_homechef_webhook_v1_webhook, 16);
 
 /**
  * @generated from message homechef.webhook.v1.CancelRotationRequest
@@ -709,7 +812,7 @@ export type CancelRotationRequest = Message<"homechef.webhook.v1.CancelRotationR
  * Use `create(CancelRotationRequestSchema)` to create a new message.
  */
 export const CancelRotationRequestSchema: GenMessage<CancelRotationRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 13);
+  messageDesc(file_homechef_webhook_v1_webhook, 17);
 
 /**
  * @generated from message homechef.webhook.v1.GetSecretRequest
@@ -726,7 +829,7 @@ export type GetSecretRequest = Message<"homechef.webhook.v1.GetSecretRequest"> &
  * Use `create(GetSecretRequestSchema)` to create a new message.
  */
 export const GetSecretRequestSchema: GenMessage<GetSecretRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 14);
+  messageDesc(file_homechef_webhook_v1_webhook, 18);
 
 /**
  * @generated from message homechef.webhook.v1.GetSecretResponse
@@ -752,7 +855,7 @@ export type GetSecretResponse = Message<"homechef.webhook.v1.GetSecretResponse">
  * Use `create(GetSecretResponseSchema)` to create a new message.
  */
 export const GetSecretResponseSchema: GenMessage<GetSecretResponse> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 15);
+  messageDesc(file_homechef_webhook_v1_webhook, 19);
 
 /**
  * A secret that was replaced.
@@ -780,7 +883,7 @@ export type PreviousSecret = Message<"homechef.webhook.v1.PreviousSecret"> & {
  * Use `create(PreviousSecretSchema)` to create a new message.
  */
 export const PreviousSecretSchema: GenMessage<PreviousSecret> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 16);
+  messageDesc(file_homechef_webhook_v1_webhook, 20);
 
 /**
  * @generated from message homechef.webhook.v1.GetWebhookStatsRequest
@@ -811,7 +914,7 @@ export type GetWebhookStatsRequest = Message<"homechef.webhook.v1.GetWebhookStat
  * Use `create(GetWebhookStatsRequestSchema)` to create a new message.
  */
 export const GetWebhookStatsRequestSchema: GenMessage<GetWebhookStatsRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 17);
+  messageDesc(file_homechef_webhook_v1_webhook, 21);
 
 /**
  * @generated from message homechef.webhook.v1.WebhookStats
@@ -878,7 +981,7 @@ export type WebhookStats = Message<"homechef.webhook.v1.WebhookStats"> & {
  * Use `create(WebhookStatsSchema)` to create a new message.
  */
 export const WebhookStatsSchema: GenMessage<WebhookStats> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 18);
+  messageDesc(file_homechef_webhook_v1_webhook, 22);
 
 /**
  * @generated from message homechef.webhook.v1.GetOverviewRequest
@@ -911,7 +1014,7 @@ export type GetOverviewRequest = Message<"homechef.webhook.v1.GetOverviewRequest
  * Use `create(GetOverviewRequestSchema)` to create a new message.
  */
 export const GetOverviewRequestSchema: GenMessage<GetOverviewRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 19);
+  messageDesc(file_homechef_webhook_v1_webhook, 23);
 
 /**
  * @generated from message homechef.webhook.v1.Overview
@@ -991,7 +1094,7 @@ export type Overview = Message<"homechef.webhook.v1.Overview"> & {
  * Use `create(OverviewSchema)` to create a new message.
  */
 export const OverviewSchema: GenMessage<Overview> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 20);
+  messageDesc(file_homechef_webhook_v1_webhook, 24);
 
 /**
  * The last attempt's error.
@@ -1017,7 +1120,7 @@ export type FailureCause = Message<"homechef.webhook.v1.FailureCause"> & {
  * Use `create(FailureCauseSchema)` to create a new message.
  */
 export const FailureCauseSchema: GenMessage<FailureCause> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 21);
+  messageDesc(file_homechef_webhook_v1_webhook, 25);
 
 /**
  * @generated from message homechef.webhook.v1.TroubledWebhook
@@ -1055,7 +1158,7 @@ export type TroubledWebhook = Message<"homechef.webhook.v1.TroubledWebhook"> & {
  * Use `create(TroubledWebhookSchema)` to create a new message.
  */
 export const TroubledWebhookSchema: GenMessage<TroubledWebhook> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 22);
+  messageDesc(file_homechef_webhook_v1_webhook, 26);
 
 /**
  * @generated from message homechef.webhook.v1.WebhookCounts
@@ -1091,7 +1194,7 @@ export type WebhookCounts = Message<"homechef.webhook.v1.WebhookCounts"> & {
  * Use `create(WebhookCountsSchema)` to create a new message.
  */
 export const WebhookCountsSchema: GenMessage<WebhookCounts> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 23);
+  messageDesc(file_homechef_webhook_v1_webhook, 27);
 
 /**
  * @generated from message homechef.webhook.v1.StatusCounts
@@ -1133,7 +1236,7 @@ export type StatusCounts = Message<"homechef.webhook.v1.StatusCounts"> & {
  * Use `create(StatusCountsSchema)` to create a new message.
  */
 export const StatusCountsSchema: GenMessage<StatusCounts> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 24);
+  messageDesc(file_homechef_webhook_v1_webhook, 28);
 
 /**
  * @generated from message homechef.webhook.v1.LatencyPercentiles
@@ -1166,7 +1269,7 @@ export type LatencyPercentiles = Message<"homechef.webhook.v1.LatencyPercentiles
  * Use `create(LatencyPercentilesSchema)` to create a new message.
  */
 export const LatencyPercentilesSchema: GenMessage<LatencyPercentiles> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 25);
+  messageDesc(file_homechef_webhook_v1_webhook, 29);
 
 /**
  * @generated from message homechef.webhook.v1.StatsBucket
@@ -1188,7 +1291,7 @@ export type StatsBucket = Message<"homechef.webhook.v1.StatsBucket"> & {
  * Use `create(StatsBucketSchema)` to create a new message.
  */
 export const StatsBucketSchema: GenMessage<StatsBucket> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 26);
+  messageDesc(file_homechef_webhook_v1_webhook, 30);
 
 /**
  * @generated from message homechef.webhook.v1.ListEventTypesRequest
@@ -1201,7 +1304,7 @@ export type ListEventTypesRequest = Message<"homechef.webhook.v1.ListEventTypesR
  * Use `create(ListEventTypesRequestSchema)` to create a new message.
  */
 export const ListEventTypesRequestSchema: GenMessage<ListEventTypesRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 27);
+  messageDesc(file_homechef_webhook_v1_webhook, 31);
 
 /**
  * @generated from message homechef.webhook.v1.ListEventTypesResponse
@@ -1218,7 +1321,7 @@ export type ListEventTypesResponse = Message<"homechef.webhook.v1.ListEventTypes
  * Use `create(ListEventTypesResponseSchema)` to create a new message.
  */
 export const ListEventTypesResponseSchema: GenMessage<ListEventTypesResponse> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 28);
+  messageDesc(file_homechef_webhook_v1_webhook, 32);
 
 /**
  * One kind of event that can be subscribed to.
@@ -1260,7 +1363,7 @@ export type EventType = Message<"homechef.webhook.v1.EventType"> & {
  * Use `create(EventTypeSchema)` to create a new message.
  */
 export const EventTypeSchema: GenMessage<EventType> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_webhook, 29);
+  messageDesc(file_homechef_webhook_v1_webhook, 33);
 
 /**
  * Which events a webhook gets.
@@ -1300,6 +1403,119 @@ export type WebhookScope = (typeof WebhookScope)[keyof typeof WebhookScope] | Un
  */
 export const WebhookScopeSchema: GenEnum<WebhookScope> = /*@__PURE__*/
   enumDesc(file_homechef_webhook_v1_webhook, 0);
+
+/**
+ * What a step of a diagnosis came to.
+ *
+ * @generated from enum homechef.webhook.v1.DiagnosisResult
+ */
+export const DiagnosisResult = {
+  /**
+   * @generated from enum value: DIAGNOSIS_RESULT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Nothing is wrong.
+   *
+   * @generated from enum value: DIAGNOSIS_RESULT_OK = 1;
+   */
+  OK: 1,
+
+  /**
+   * Deliveries get through, and something should be looked at.
+   *
+   * @generated from enum value: DIAGNOSIS_RESULT_WARNING = 2;
+   */
+  WARNING: 2,
+
+  /**
+   * Deliveries do not get through.
+   *
+   * @generated from enum value: DIAGNOSIS_RESULT_FAILED = 3;
+   */
+  FAILED: 3,
+} as const;
+
+/**
+ * What a step of a diagnosis came to.
+ *
+ * @generated from enum homechef.webhook.v1.DiagnosisResult
+ */
+export type DiagnosisResult = (typeof DiagnosisResult)[keyof typeof DiagnosisResult] | UnknownEnum;
+
+/**
+ * Describes the enum homechef.webhook.v1.DiagnosisResult.
+ */
+export const DiagnosisResultSchema: GenEnum<DiagnosisResult> = /*@__PURE__*/
+  enumDesc(file_homechef_webhook_v1_webhook, 1);
+
+/**
+ * What is looked at, in this order.
+ *
+ * @generated from enum homechef.webhook.v1.DiagnosisStepName
+ */
+export const DiagnosisStepName = {
+  /**
+   * @generated from enum value: DIAGNOSIS_STEP_NAME_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Whether the service accepts the URL.
+   *
+   * @generated from enum value: DIAGNOSIS_STEP_NAME_URL = 1;
+   */
+  URL: 1,
+
+  /**
+   * What its name stands for, and whether webhooks may go there.
+   *
+   * @generated from enum value: DIAGNOSIS_STEP_NAME_RESOLVE = 2;
+   */
+  RESOLVE: 2,
+
+  /**
+   * Whether each of the addresses can be reached.
+   *
+   * @generated from enum value: DIAGNOSIS_STEP_NAME_CONNECT = 3;
+   */
+  CONNECT: 3,
+
+  /**
+   * The TLS handshake and the certificate.
+   *
+   * @generated from enum value: DIAGNOSIS_STEP_NAME_TLS = 4;
+   */
+  TLS: 4,
+
+  /**
+   * What the receiver answers to a signed request with the event `webhook.ping`, and how fast.
+   *
+   * @generated from enum value: DIAGNOSIS_STEP_NAME_PING = 5;
+   */
+  PING: 5,
+
+  /**
+   * The receiver's clock, which its check of signatures goes by.
+   *
+   * @generated from enum value: DIAGNOSIS_STEP_NAME_CLOCK = 6;
+   */
+  CLOCK: 6,
+} as const;
+
+/**
+ * What is looked at, in this order.
+ *
+ * @generated from enum homechef.webhook.v1.DiagnosisStepName
+ */
+export type DiagnosisStepName = (typeof DiagnosisStepName)[keyof typeof DiagnosisStepName] | UnknownEnum;
+
+/**
+ * Describes the enum homechef.webhook.v1.DiagnosisStepName.
+ */
+export const DiagnosisStepNameSchema: GenEnum<DiagnosisStepName> = /*@__PURE__*/
+  enumDesc(file_homechef_webhook_v1_webhook, 2);
 
 /**
  * Webhooks belong to a user. Developers manage their own; services and admins manage anybody's.
@@ -1369,6 +1585,27 @@ export const WebhookService: GenService<{
     methodKind: "unary";
     input: typeof TestWebhookRequestSchema;
     output: typeof TestWebhookResponseSchema;
+  },
+  /**
+   * Looks at the way to the receiver, step by step: its URL, name, addresses, TLS, a signed ping and its clock. Records nothing and changes
+   * nothing. One at a time for a webhook and six a minute for a user; more are answered RESOURCE_EXHAUSTED.
+   *
+   * @generated from rpc homechef.webhook.v1.WebhookService.DiagnoseWebhook
+   */
+  diagnoseWebhook: {
+    methodKind: "unary";
+    input: typeof DiagnoseWebhookRequestSchema;
+    output: typeof DiagnosisSchema;
+  },
+  /**
+   * The same for a URL, before there is a webhook. The ping is signed with a secret that nobody knows.
+   *
+   * @generated from rpc homechef.webhook.v1.WebhookService.DiagnoseUrl
+   */
+  diagnoseUrl: {
+    methodKind: "unary";
+    input: typeof DiagnoseUrlRequestSchema;
+    output: typeof DiagnosisSchema;
   },
   /**
    * Gives the webhook a new signing secret. Until the overlap ends, `X-HomeChef-Signature` is made with the secret from before, and

@@ -1,0 +1,11 @@
+// WebhookService.DiagnoseUrl: the way to a URL, before there is a webhook, looked at step by step.
+import type { ServiceImpl } from '@connectrpc/connect';
+import type { WebhookService } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import type { ManagementContext } from '../../service/context.ts';
+import { diagnoseUrl as diagnose } from '../../service/diagnose-webhook.ts';
+import { principalOf } from '../call/call-context.ts';
+import { diagnosisMessage } from '../messages/diagnosis-message.ts';
+
+export function diagnoseUrl(context: ManagementContext): ServiceImpl<typeof WebhookService>['diagnoseUrl'] {
+  return async (request, call) => diagnosisMessage(await diagnose(context, principalOf(call), request.url));
+}
