@@ -1,10 +1,14 @@
-// How the tests run: one PostgreSQL and one Redis for the run, a database of its own for each file that asks.
+// How the tests run: one PostgreSQL and one Redis for the run, a database of its own for each file that asks. `npm run test:unit` runs the
+// files that need neither.
 import { defineConfig } from 'vitest/config';
+import { unitTests } from './tests/fixtures/unit-tests.ts';
+
+const isUnitOnly = process.env['TESTS'] === 'unit';
 
 export default defineConfig({
   test: {
-    include: ['tests/**/*.test.ts'],
-    globalSetup: ['tests/fixtures/global-setup.ts'],
+    include: isUnitOnly ? unitTests(import.meta.dirname) : ['tests/**/*.test.ts'],
+    globalSetup: isUnitOnly ? [] : ['tests/fixtures/global-setup.ts'],
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -11,7 +11,7 @@ const writers = globSync('**/*.ts', { cwd: src }).flatMap((path) => {
   const text = readFileSync(`${src}${path}`, 'utf8');
   const summed = [...text.matchAll(WRITERS)].filter(
     ([statement, assignments]) =>
-      statement.startsWith('insert') || SUMMED.test(assignments ?? '') || statement.includes('${toCancelled}'),
+      statement.startsWith('insert') || SUMMED.test(assignments ?? '') || statement.includes('${endCancelled}'),
   );
   const made = text.includes('.create(Delivery,');
   return summed.length > 0 || made ? [{ path, text }] : [];
