@@ -88,10 +88,23 @@ export interface RedisConfig {
   readonly certificates?: CertificateFiles;
   /** Set: a Redis Cluster, reached through these `host:port` nodes; an IPv6 address stands in brackets. */
   readonly clusterNodes: readonly string[];
+  /** Absent: no sentinel is asked, and the master is at `host` and `port`, or the cluster's nodes. */
+  readonly sentinel?: SentinelConfig;
   /** In front of every key, so that several services can share one Redis. */
   readonly keyPrefix: string;
   /** Over how many hash slots the schedule spreads. One suffices for one Redis; a cluster spreads by them. */
   readonly shards: number;
+}
+
+/** Redis Sentinel: which of several servers is the master, and what is promoted when it fails. */
+export interface SentinelConfig {
+  /** `host:port` of each sentinel; an IPv6 address stands in brackets. */
+  readonly nodes: readonly string[];
+  /** What the sentinels call the master. */
+  readonly master: string;
+  /** For the sentinels themselves, which have users of their own. */
+  readonly username: string | null;
+  readonly password: string | null;
 }
 
 export interface TokenConfig {
@@ -147,6 +160,12 @@ export interface EgressConfig {
   readonly allowHttp: boolean;
 }
 
+/** Where Redis is, for people: what the operator has named, and no password. */
+export function redisLocation({ host, port, db, clusterNodes, sentinel }: RedisConfig): string {
+  if (sentinel !== undefined) return `master ${sentinel.master} of the sentinels ${sentinel.nodes.join(', ')}`;
+  return clusterNodes.length > 0 ? `cluster ${clusterNodes.join(', ')}` : `${host}:${port}/${db}`;
+}
+
 /** A variable that does not parse; the message is one line that names it. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -166,6 +185,8 @@ export function readEnv(): Env {
 /** setTimeout's longest delay, 2^31 - 1 ms: anything above fires at once. */
 const MAX_TIMER_MS = 2_147_483_647;
 const MAX_PORT = 65_535;
+/** Where a sentinel listens unless it is told otherwise. */
+const SENTINEL_PORT = 26_379;
 /** How much longer than an attempt a lease must be, so that a live worker never loses one. */
 const MIN_LEASE_SLACK_MS = 2000;
 const PRODUCTION_LEASE_SLACK_MS = 5000;
@@ -194,6 +215,9 @@ export function toConfig(env: Env): Config {
   const redisDb = read.whole('REDIS_DB', 0, { min: 0, max: 1023 });
   if (clusterNodes.length > 0 && redisDb !== 0)
     throw new ConfigError('REDIS_DB must be 0 with REDIS_CLUSTER_NODES: a cluster has no other');
+  const sentinel = redisSentinel(read);
+  if (sentinel !== null && clusterNodes.length > 0)
+    throw new ConfigError('REDIS_SENTINELS and REDIS_CLUSTER_NODES exclude each other: a cluster promotes its replicas itself');
   const databaseHost = read.text('DB_HOST');
   if (production && databaseHost === null)
     throw new ConfigError('DB_HOST must be set in production: the embedded database is for development');
@@ -225,16 +249,17 @@ export function toConfig(env: Env): Config {
             ...databaseTls(read),
           },
     redis:
-      redisHost === null && clusterNodes.length === 0
+      redisHost === null && clusterNodes.length === 0 && sentinel === null
         ? null
         : {
-            host: redisHost ?? '',
+            host: sentinel === null ? (redisHost ?? '') : '',
             port: redisPort,
             username: read.text('REDIS_USERNAME'),
             password: read.secret('REDIS_PASSWORD'),
             db: redisDb,
             ...redisTls(read),
             clusterNodes,
+            ...(sentinel === null ? {} : { sentinel }),
             keyPrefix: read.text('REDIS_KEY_PREFIX') ?? '',
             shards: read.whole('REDIS_SHARDS', clusterNodes.length > 0 ? 16 : 1, { min: 1, max: 1024 }),
           },
@@ -310,6 +335,19 @@ function redisTls(read: ReturnType<typeof reader>): Pick<RedisConfig, 'tls' | 'c
   if (ca === null && client === null) return { tls };
   if (!tls) throw new ConfigError('REDIS_TLS_CA_FILE and REDIS_TLS_CERT_FILE need REDIS_TLS=true');
   return { tls, certificates: { ca, client } };
+}
+
+function redisSentinel(read: ReturnType<typeof reader>): SentinelConfig | null {
+  const nodes = read.nodes('REDIS_SENTINELS', SENTINEL_PORT);
+  const master = read.text('REDIS_SENTINEL_NAME');
+  const username = read.text('REDIS_SENTINEL_USERNAME');
+  const password = read.secret('REDIS_SENTINEL_PASSWORD');
+  if (nodes.length > 0 && master !== null) return { nodes, master, username, password };
+  if (nodes.length > 0 || master !== null)
+    throw new ConfigError('REDIS_SENTINELS and REDIS_SENTINEL_NAME must be set together');
+  if (username !== null || password !== null)
+    throw new ConfigError('REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD need REDIS_SENTINELS');
+  return null;
 }
 
 function clientCertificate(

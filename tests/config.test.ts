@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { relaxedSettings } from '../src/security/relaxed-settings.ts';
-import { ConfigError, DEVELOPMENT_JWT_SECRET, toConfig } from '../src/config.ts';
+import { ConfigError, DEVELOPMENT_JWT_SECRET, redisLocation, toConfig } from '../src/config.ts';
 
 const key = (bytes: Buffer, id = 'k1') => `${id}:${bytes.toString('base64')}`;
 const good = {
@@ -15,7 +15,7 @@ const good = {
 };
 
 /** Of these, separators alone are an empty list. */
-const LISTS = /^(?:REDIS_CLUSTER_NODES|WEBHOOK_ALLOWED_CIDRS|CORS_ORIGINS)$/;
+const LISTS = /^(?:REDIS_CLUSTER_NODES|REDIS_SENTINELS|WEBHOOK_ALLOWED_CIDRS|CORS_ORIGINS)$/;
 
 function refusal(change: Record<string, string | undefined>): string {
   try {
@@ -47,6 +47,7 @@ const FREE_TEXT = new Set(
   [
     'SERVER_HOST DATA_DIR DB_HOST DB_USER DB_PASSWORD DB_NAME REDIS_HOST REDIS_USERNAME REDIS_PASSWORD REDIS_KEY_PREFIX JWT_ISSUER',
     'JWT_AUDIENCE TLS_CERT_FILE TLS_KEY_FILE TLS_CLIENT_CA_FILE OTEL_SERVICE_NAME',
+    'REDIS_SENTINEL_NAME REDIS_SENTINEL_USERNAME REDIS_SENTINEL_PASSWORD',
     'DB_SSLROOTCERT DB_SSLCERT DB_SSLKEY REDIS_TLS_CA_FILE REDIS_TLS_CERT_FILE REDIS_TLS_KEY_FILE',
   ].flatMap((names) => names.split(' ')),
 );
@@ -115,10 +116,31 @@ describe('REDIS_CLUSTER_NODES', () => {
   });
 });
 
+test('sentinels stand in the place of a host, and have a port of their own', () => {
+  const { redis } = toConfig({
+    ...good,
+    REDIS_HOST: 'redis',
+    REDIS_SENTINELS: 'a, b:7000',
+    REDIS_SENTINEL_NAME: 'webhooks',
+    REDIS_SENTINEL_PASSWORD: 'secret',
+  });
+  expect(redis).toMatchObject({
+    host: '',
+    sentinel: { nodes: ['a:26379', 'b:7000'], master: 'webhooks', username: null, password: 'secret' },
+  });
+  expect(redis === null ? '' : redisLocation(redis)).toBe('master webhooks of the sentinels a:26379, b:7000');
+});
+
 test('what needs another variable is refused without it', () => {
   expect(refusal({ TLS_CLIENT_CA_FILE: 'ca.pem' })).toMatch(/^TLS_CLIENT_CA_FILE needs TLS_CERT_FILE and TLS_KEY_FILE/);
   expect(refusal({ TLS_CERT_FILE: 'cert.pem' })).toMatch(/^TLS_CERT_FILE and TLS_KEY_FILE must be set together/);
   expect(refusal({ DB_HOST: undefined })).toMatch(/^DB_HOST must be set in production/);
+  for (const alone of [{ REDIS_SENTINELS: 'a' }, { REDIS_SENTINEL_NAME: 'webhooks' }])
+    expect(refusal(alone)).toMatch(/^REDIS_SENTINELS and REDIS_SENTINEL_NAME must be set together/);
+  expect(refusal({ REDIS_SENTINEL_PASSWORD: 'secret' })).toMatch(/^REDIS_SENTINEL_\w+ and \w+ need REDIS_SENTINELS/);
+  expect(refusal({ REDIS_SENTINELS: 'a', REDIS_SENTINEL_NAME: 'webhooks', REDIS_CLUSTER_NODES: 'b' })).toMatch(
+    /^REDIS_SENTINELS and REDIS_CLUSTER_NODES exclude each other/,
+  );
 });
 
 describe('limits of size', () => {

@@ -1,5 +1,5 @@
 // The order in which the parts of a process start. They stop in the opposite one.
-import type { Config, DatabaseConfig } from '../config.ts';
+import { redisLocation, type Config, type DatabaseConfig } from '../config.ts';
 import { reportUnknownKeys } from '../maintenance/secret-keys.ts';
 import type { EmbeddedPostgres } from '../embedded/embedded-postgres.ts';
 import { Stages } from '../lifecycle/stages.ts';
@@ -103,12 +103,11 @@ export function orderParts(config: Config, telemetry: Telemetry, parts: Parts, a
 /** What the line of the start tells of this process beside its addresses. */
 function describe({ version, role, environment, redis, ...config }: Config, { host, port, name }: DatabaseConfig) {
   const isEmbedded = config.database === null;
-  const nodes = redis === null || redis.clusterNodes.length === 0 ? null : redis.clusterNodes.join(',');
   return {
     version,
     role,
     environment,
     database: isEmbedded ? 'embedded' : `${host}:${port}/${name}`,
-    redis: redis === null ? null : (nodes ?? `${redis.host}:${redis.port}/${redis.db}`),
+    redis: redis === null ? null : redisLocation(redis),
   };
 }

@@ -1,5 +1,5 @@
 // What a developer reads when the service has started: where it is, and commands that work as they stand.
-import type { Config } from '../config.ts';
+import { redisLocation, type Config } from '../config.ts';
 
 export interface Addresses {
   /** As in `http://0.0.0.0:8080`. */
@@ -39,7 +39,7 @@ HomeChef webhooks ${config.version}
   REST       ${http}/api/v1/webhooks    (described at ${http}/docs)
   gRPC       ${reachable(addresses.grpc)}
   Database   ${config.database === null ? `embedded PostgreSQL in ${config.dataDir}` : serverName(config.database)}
-  Schedule   ${config.redis === null ? 'PostgreSQL (set REDIS_HOST for Redis)' : redisName(config.redis)}
+  Schedule   ${config.redis === null ? 'PostgreSQL (set REDIS_HOST for Redis)' : `Redis at ${redisLocation(config.redis)}`}
 
 Tokens, good for ${duration(config.tokens.expirationSeconds)} (npm run token -- --user ${WELCOME_USER} --role developer makes another)
 
@@ -66,12 +66,6 @@ function reachable(address: string): string {
 
 function serverName(database: NonNullable<Config['database']>): string {
   return `PostgreSQL at ${database.host}:${database.port}, database ${database.name}`;
-}
-
-function redisName(redis: NonNullable<Config['redis']>): string {
-  return redis.clusterNodes.length > 0
-    ? `Redis Cluster at ${redis.clusterNodes.join(', ')}`
-    : `Redis at ${redis.host}:${redis.port}`;
 }
 
 function duration(seconds: number): string {

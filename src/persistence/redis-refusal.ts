@@ -22,6 +22,15 @@ const REFUSALS: readonly (readonly [pattern: RegExp, sentence: string])[] = [
   [/^Stream isn't writeable|^Connection is closed|connection close$|max retries per request/, 'Redis cannot be reached'],
 ];
 
+/** By what the last sentinel that was asked answered; the first one that fits. */
+const SENTINEL_REFUSALS: readonly (readonly [pattern: RegExp, sentence: string])[] = [
+  [/^WRONGPASS/, 'The sentinels of REDIS_SENTINELS refuse REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD (WRONGPASS)'],
+  [/^NOAUTH/, 'The sentinels of REDIS_SENTINELS want a password: set REDIS_SENTINEL_PASSWORD (NOAUTH)'],
+  // The client's words for one that could not be connected to.
+  [/^(?:Connection is closed|Command timed out)/, 'No sentinel of REDIS_SENTINELS can be reached'],
+  [/^$/, 'The sentinels of REDIS_SENTINELS know no master of the name in REDIS_SENTINEL_NAME'],
+];
+
 /** A server that answers with an error; anything else is the connection's matter. */
 export function isRefusal(error: unknown): boolean {
   // WRONGTYPE says that somebody broke one key by hand; the rest of the schedule works.
@@ -36,6 +45,9 @@ export function isForbidden(error: unknown): boolean {
 export function explainRedisError(error: unknown): string {
   if (!(error instanceof Error)) return `Redis failed: ${String(error)}`;
   const { message } = error;
+  // The client's words; without a last error all of them answered, and none named a master.
+  const sentinels = /^All sentinels are unreachable.*?(?: Last error: (.*))?$/.exec(message);
+  if (sentinels !== null) return explainSentinelError(sentinels[1] ?? '');
   for (const [pattern, sentence] of REFUSALS) if (pattern.test(message)) return sentence;
   const forbidden = /^NOPERM .*run the '([^']+)' command/.exec(message)?.[1];
   if (forbidden !== undefined) return `Redis forbids its user the command ${forbidden}: grant +${forbidden}`;
@@ -43,6 +55,11 @@ export function explainRedisError(error: unknown): string {
   if (unknown !== undefined) return `Redis does not have the command ${unknown.toLowerCase()}, which the service needs`;
   if (error.name === 'ReplyError') return `Redis refuses: ${message}`;
   return `Redis cannot be reached: ${message === '' ? codeOf(error) : message}`;
+}
+
+function explainSentinelError(message: string): string {
+  for (const [pattern, sentence] of SENTINEL_REFUSALS) if (pattern.test(message)) return sentence;
+  return `No sentinel of REDIS_SENTINELS leads to a master: ${message}`;
 }
 
 // Node's error for a name with several addresses has no message of its own.

@@ -1,8 +1,8 @@
 // Redis: one connection for commands and one for subscriptions, tuned so that a dead or stopped server fails fast.
 import { isIP } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
-import { Cluster, Redis, type ClusterNode, type RedisOptions } from 'ioredis';
-import type { RedisConfig } from '../config.ts';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import type { RedisConfig, SentinelConfig } from '../config.ts';
 import { pause } from '../lifecycle/pause.ts';
 import { explainRedisError, isForbidden, isRefusal } from './redis-refusal.ts';
 import { readCertificates } from './server-certificates.ts';
@@ -16,8 +16,8 @@ const MAX_RECONNECT_DELAY_MS = 1000;
 const SUBSCRIBE_RETRY_MS = 1000;
 /** What the keys of the limits of callers and of webhooks begin with, behind the prefix. */
 const LIMITERS = ['wh-rate', 'wh-pace'] as const;
-/** Between two new connections for the reason that the old one led to a replica: a failover takes seconds. */
-const LEAVE_REPLICA_INTERVAL_MS = 500;
+/** Between two new connections for the reason that the old one led to no master: a failover takes seconds. */
+const LEAVE_SERVER_INTERVAL_MS = 500;
 /** Slots move rarely and one hop follows a move; more would only prolong a failure. */
 const MAX_CLUSTER_REDIRECTIONS = 4;
 const CLUSTER_RETRY_DELAY_MS = 50;
@@ -52,7 +52,9 @@ export class RedisConnection {
   readonly #keyPrefix: string;
   /** Whose present connection the server did not accept: the user, or the database. */
   readonly #refused = new Set<Redis | Cluster>();
-  #mayLeaveReplicaAt = 0;
+  /** Whether another server may have taken the place of one that hangs; only sentinels tell which. */
+  readonly #hasSentinels: boolean;
+  #mayLeaveServerAt = 0;
   readonly #reported = new Map<Topic, string>();
   readonly #callbacks = new Map<string, Set<(message: string) => void>>();
   readonly #listeners = new Map<string, BroadcastListener>();
@@ -61,9 +63,10 @@ export class RedisConnection {
   constructor(config: RedisConfig, onWarning: OnRedisWarning) {
     this.#onWarning = onWarning;
     this.#keyPrefix = config.keyPrefix;
+    this.#hasSentinels = config.sentinel !== undefined;
     this.commands = createClient(config, {
       subscribes: false,
-      leavesReplica: () => this.#leaveReplica(),
+      leavesReplica: () => this.#mayLeaveServer(),
       wasRefused: () => this.#refused.has(this.commands),
     });
     this.#subscriber = createClient(config, {
@@ -112,7 +115,10 @@ export class RedisConnection {
     try {
       return await this.commands.evalsha(script.sha, keys.length, ...keys, ...parameters);
     } catch (error) {
-      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+      if (!(error instanceof Error)) throw error;
+      // A master that hangs keeps its connections as well, and sends nothing that would tell of it.
+      if (this.#hasSentinels && error.message === 'Command timed out' && this.#mayLeaveServer()) leave(this.commands);
+      if (!error.message.startsWith('NOSCRIPT')) throw error;
       return this.commands.eval(script.text, keys.length, ...keys, ...parameters);
     }
   }
@@ -156,11 +162,11 @@ export class RedisConnection {
   }
 
   // A master that was demoted keeps its connections, and behind its address there may be another by now.
-  #leaveReplica(): boolean {
+  #mayLeaveServer(): boolean {
     const nowMs = performance.now();
-    if (nowMs < this.#mayLeaveReplicaAt) return false;
-    this.#mayLeaveReplicaAt = nowMs + LEAVE_REPLICA_INTERVAL_MS;
-    if (this.#subscriber instanceof Redis) this.#subscriber.disconnect(true);
+    if (nowMs < this.#mayLeaveServerAt) return false;
+    this.#mayLeaveServerAt = nowMs + LEAVE_SERVER_INTERVAL_MS;
+    leave(this.#subscriber);
     return true;
   }
 
@@ -250,6 +256,11 @@ export class RedisConnection {
   }
 }
 
+// Only what is connected: a client that is told to leave while it asks the sentinels gives up.
+function leave(client: Redis | Cluster): void {
+  if (client instanceof Redis && client.status === 'ready') client.disconnect(true);
+}
+
 interface ClientOptions {
   /** Sharded channels need connections of their own in a cluster. */
   readonly subscribes: boolean;
@@ -281,8 +292,9 @@ function createClient(config: RedisConfig, { subscribes, leavesReplica, wasRefus
   if (config.clusterNodes.length === 0) {
     return new Redis({
       ...options,
-      host: config.host,
-      port: config.port,
+      ...(config.sentinel === undefined
+        ? { host: config.host, port: config.port }
+        : sentinelOptions(config.sentinel, options.tls)),
       db: config.db,
       enableOfflineQueue: false,
       // It asks INFO, which a user may be forbidden; the schedule finds out by itself what the server can do.
@@ -291,7 +303,7 @@ function createClient(config: RedisConfig, { subscribes, leavesReplica, wasRefus
       reconnectOnError: (error) => error.message.includes('READONLY') && leavesReplica(),
     });
   }
-  return new Cluster(config.clusterNodes.map(clusterNode), {
+  return new Cluster(config.clusterNodes.map(hostAndPort), {
     shardedSubscribers: subscribes,
     lazyConnect: true,
     enableOfflineQueue: false,
@@ -305,13 +317,28 @@ function createClient(config: RedisConfig, { subscribes, leavesReplica, wasRefus
   });
 }
 
+function sentinelOptions(sentinel: SentinelConfig, tls: ConnectionOptions | undefined) {
+  return {
+    sentinels: sentinel.nodes.map(hostAndPort),
+    name: sentinel.master,
+    ...(sentinel.username === null ? {} : { sentinelUsername: sentinel.username }),
+    ...(sentinel.password === null ? {} : { sentinelPassword: sentinel.password }),
+    ...(tls === undefined ? {} : { sentinelTLS: tls, enableTLSForSentinelMode: true }),
+    sentinelCommandTimeout: COMMAND_TIMEOUT_MS,
+    // Without a number the client would give up.
+    sentinelRetryStrategy: () => MAX_RECONNECT_DELAY_MS,
+    // Those that are named are asked. What a sentinel says of others may not be an address that this process reaches.
+    updateSentinels: false,
+  } satisfies RedisOptions;
+}
+
 function tlsOptions(config: RedisConfig): ConnectionOptions {
   // An address is no name that a client may send; the certificate is checked against it all the same.
   const hasName = config.host !== '' && isIP(config.host) === 0;
   return { ...(hasName ? { servername: config.host } : {}), ...readCertificates(config.certificates) };
 }
 
-function clusterNode(address: string): ClusterNode {
+function hostAndPort(address: string): { host: string; port: number } {
   const colon = address.lastIndexOf(':');
   return { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(address.slice(colon + 1)) };
 }

@@ -15,6 +15,7 @@ describe.skipIf(!hasPromtool())('promtool', () => {
     const telemetry = quietTelemetry();
     try {
       await telemetry.server.start();
+      telemetry.serving();
       // The lag of the event loop is there once it was measured.
       const metrics = await eventually(
         async () => {

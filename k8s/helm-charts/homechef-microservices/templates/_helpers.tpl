@@ -141,12 +141,16 @@ volumes:
   ports: [{ port: {{ index .Values.config "DB_PORT" | default "5432" | int }} }]
 {{- end -}}
 
-{{/* REDIS_PORT, and with a cluster the port of each of its nodes. */}}
+{{/* REDIS_PORT, and the port of each node of a cluster and of each sentinel. */}}
 {{- define "webhooks.redisPorts" -}}
-{{- $ports := list (index .Values.config "REDIS_PORT" | default "6379" | int) -}}
-{{- range splitList "," (index .Values.config "REDIS_CLUSTER_NODES" | default "") -}}
+{{- $config := .Values.config -}}
+{{- $ports := list (index $config "REDIS_PORT" | default "6379" | int) -}}
+{{- range compact (splitList "," (index $config "REDIS_CLUSTER_NODES" | default "")) -}}
 {{- $port := regexFind ":[0-9]+$" (trim .) | trimPrefix ":" -}}
 {{- if $port }}{{ $ports = append $ports ($port | int) }}{{ end -}}
+{{- end -}}
+{{- range compact (splitList "," (index $config "REDIS_SENTINELS" | default "")) -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" (trim .) | trimPrefix ":" | default "26379" | int) -}}
 {{- end -}}
 {{- $list := list -}}
 {{- range uniq $ports }}{{ $list = append $list (dict "port" .) }}{{ end -}}
