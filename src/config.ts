@@ -42,11 +42,21 @@ export interface Config {
   readonly maxWebhooksPerUser: number;
   /** Streams and WebSockets of one user on one process. */
   readonly maxWatchersPerUser: number;
-  readonly tls: { readonly certFile: string; readonly keyFile: string; readonly clientCaFile: string | null } | null;
+  /** Null: both listeners speak plain text. */
+  readonly tls: ListenerTls | null;
   readonly dependencies: { readonly user: string | null; readonly order: string | null; readonly payment: string | null };
   readonly notificationUrl: string | null;
   readonly logLevel: string;
   readonly telemetry: TelemetryConfig;
+}
+
+export interface ListenerTls {
+  readonly certFile: string;
+  readonly keyFile: string;
+  /** Whose certificates callers must show. Null: none are asked for. */
+  readonly clientCaFile: string | null;
+  /** Whether the HTTPS listener asks for them, too, and not gRPC's alone. */
+  readonly httpsAsksClients: boolean;
 }
 
 /** How many proxies stand in front of the service, 0 for none; or the networks that they have addresses in. */
@@ -221,12 +231,6 @@ export function toConfig(env: Env): Config {
   const databaseHost = read.text('DB_HOST');
   if (production && databaseHost === null)
     throw new ConfigError('DB_HOST must be set in production: the embedded database is for development');
-  const tlsCert = read.text('TLS_CERT_FILE');
-  const tlsKey = read.text('TLS_KEY_FILE');
-  const clientCaFile = read.text('TLS_CLIENT_CA_FILE');
-  if ((tlsCert === null) !== (tlsKey === null)) throw new ConfigError('TLS_CERT_FILE and TLS_KEY_FILE must be set together');
-  if (clientCaFile !== null && tlsCert === null)
-    throw new ConfigError('TLS_CLIENT_CA_FILE needs TLS_CERT_FILE and TLS_KEY_FILE: without TLS nobody shows a certificate');
   return {
     environment,
     version: packageVersion(),
@@ -303,7 +307,7 @@ export function toConfig(env: Env): Config {
     diagnosesPerMinute: read.whole('DIAGNOSES_PER_MINUTE', 6, { min: 1, max: 100_000 }),
     maxWebhooksPerUser: read.whole('MAX_WEBHOOKS_PER_USER', 100, { min: 1, max: 100_000 }),
     maxWatchersPerUser: read.whole('MAX_WATCHERS_PER_USER', 100, { min: 1, max: 10_000 }),
-    tls: tlsCert === null || tlsKey === null ? null : { certFile: tlsCert, keyFile: tlsKey, clientCaFile },
+    tls: listenerTls(read),
     dependencies: {
       user: read.url('USER_SERVICE_URL'),
       order: read.url('ORDER_SERVICE_URL'),
@@ -313,6 +317,19 @@ export function toConfig(env: Env): Config {
     logLevel: read.oneOf('LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
     telemetry: telemetryConfig(read),
   };
+}
+
+function listenerTls(read: ReturnType<typeof reader>): ListenerTls | null {
+  const certFile = read.text('TLS_CERT_FILE');
+  const keyFile = read.text('TLS_KEY_FILE');
+  const clientCaFile = read.text('TLS_CLIENT_CA_FILE');
+  const httpsAsksClients = read.flag('TLS_CLIENT_CA_HTTPS', false);
+  if ((certFile === null) !== (keyFile === null)) throw new ConfigError('TLS_CERT_FILE and TLS_KEY_FILE must be set together');
+  if (clientCaFile !== null && certFile === null)
+    throw new ConfigError('TLS_CLIENT_CA_FILE needs TLS_CERT_FILE and TLS_KEY_FILE: without TLS nobody shows a certificate');
+  if (httpsAsksClients && clientCaFile === null)
+    throw new ConfigError('TLS_CLIENT_CA_HTTPS needs TLS_CLIENT_CA_FILE: it says whose certificates are good');
+  return certFile === null || keyFile === null ? null : { certFile, keyFile, clientCaFile, httpsAsksClients };
 }
 
 // `require` checks nobody, so an authority beside it would protect less than its operator believes.

@@ -133,6 +133,9 @@ test('sentinels stand in the place of a host, and have a port of their own', () 
 
 test('what needs another variable is refused without it', () => {
   expect(refusal({ TLS_CLIENT_CA_FILE: 'ca.pem' })).toMatch(/^TLS_CLIENT_CA_FILE needs TLS_CERT_FILE and TLS_KEY_FILE/);
+  expect(refusal({ TLS_CERT_FILE: 'cert.pem', TLS_KEY_FILE: 'key.pem', TLS_CLIENT_CA_HTTPS: 'true' })).toMatch(
+    /^TLS_CLIENT_CA_HTTPS needs TLS_CLIENT_CA_FILE/,
+  );
   expect(refusal({ TLS_CERT_FILE: 'cert.pem' })).toMatch(/^TLS_CERT_FILE and TLS_KEY_FILE must be set together/);
   expect(refusal({ DB_HOST: undefined })).toMatch(/^DB_HOST must be set in production/);
   for (const alone of [{ REDIS_SENTINELS: 'a' }, { REDIS_SENTINEL_NAME: 'webhooks' }])

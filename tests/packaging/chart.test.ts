@@ -114,6 +114,12 @@ describe.skipIf(!hasHelm())('the chart', () => {
     expect(job.volumes).toContainEqual({ name: 'ca', configMap: { name: 'private-ca' } });
   });
 
+  test('probes speak TLS where the listener does', async () => {
+    const rendered = await render('config.TLS_CERT_FILE="/tls/tls.crt"');
+    for (const { startupProbe, livenessProbe, readinessProbe } of containers(rendered))
+      for (const probe of [startupProbe, livenessProbe, readinessProbe]) expect(probe.httpGet.scheme).toBe('HTTPS');
+  });
+
   test('pods are placed as the values say', async () => {
     const { owned } = await render(
       'affinity={"nodeAffinity":{}}',
@@ -151,6 +157,7 @@ describe.skipIf(!hasHelm())('the chart', () => {
     ['api={"autoscaling":{"enabled":false},"replicas":1}', 'api.minAvailable: 1 of 1 pods'],
     ['api.resources={"limits":{"memory":"lots"}}', 'lots is not a quantity'],
     ['extraEnvironment=[]', 'extraEnvironment'],
+    ['config.TLS_CLIENT_CA_HTTPS="true"', 'config.TLS_CLIENT_CA_HTTPS: the kubelet has no certificate'],
   ])('%s is refused in a sentence', async (setting, sentence) => {
     await expect(render(setting)).rejects.toThrow(sentence);
   });

@@ -31,8 +31,8 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function open(clientCaFile: string | null): Promise<void> {
-  const tls = { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key'), clientCaFile };
+async function open(clientCaFile: string | null, httpsAsksClients = false): Promise<void> {
+  const tls = { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key'), clientCaFile, httpsAsksClients };
   listeners = await openListeners({ tls, http: { limits: { certificatePollMs: 50 } } });
 }
 
@@ -40,8 +40,8 @@ function health(nodeOptions: object) {
   return createClient(Health, createGrpcTransport({ baseUrl: listeners.grpcUrl, nodeOptions }));
 }
 
-async function getLivez() {
-  const dispatcher = new Agent({ connect: { ca } });
+async function getLivez(certificate: { key?: Buffer; cert?: Buffer } = {}) {
+  const dispatcher = new Agent({ connect: { ca, ...certificate } });
   const response = await fetch(`${listeners.httpUrl}/livez`, { dispatcher });
   await response.text();
   await dispatcher.close();
@@ -60,6 +60,16 @@ test('with a client CA gRPC wants a certificate of its callers, and REST does no
   expect((await health({ ca, key, cert: callerCert }).check({})).status).toBe(Status.SERVING);
   await expect(health({ ca }).check({})).rejects.toBeInstanceOf(ConnectError);
   expect((await getLivez()).status).toBe(200);
+});
+
+test('HTTPS wants a certificate of its callers too when it is told so', async () => {
+  const clientCa = join(folder, 'client-ca.pem');
+  await copyFile(new URL('ca.pem', certificates), clientCa);
+  await open(clientCa, true);
+  for (const refused of [{}, { key, cert: callerCert }]) await expect(getLivez(refused)).rejects.toThrow('fetch failed');
+  await copyFile(new URL('self-signed.pem', certificates), clientCa);
+  await eventually(async () => (await getLivez({ key, cert: callerCert })).status === 200, { what: 'the other authority' });
+  await expect(getLivez()).rejects.toThrow('fetch failed');
 });
 
 test('a renewed certificate is taken up without a restart', async () => {

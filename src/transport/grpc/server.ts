@@ -36,7 +36,7 @@ import { connectOptions } from '../connect/connect-options.ts';
 import type { ServiceEntry } from '../call/service-entry.ts';
 import { DEFAULT_LIMITS, MAX_HEADER_BYTES } from '../listener/server-limits.ts';
 import type { ServerLimits } from '../listener/server-limits.ts';
-import { readMutualTls, watchTls } from '../listener/tls-files.ts';
+import { readGrpcTls, watchTls } from '../listener/tls-files.ts';
 
 const GRPC_TYPE = /^application\/grpc(\+|;|$)/i;
 /** Calls at once on one connection. Node's default is four billion. */
@@ -81,7 +81,7 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const server: Http2Server | Http2SecureServer =
     config.tls === null
       ? createServer(SETTINGS)
-      : createSecureServer({ ...SETTINGS, ...readMutualTls(config.tls), allowHTTP1: false });
+      : createSecureServer({ ...SETTINGS, ...readGrpcTls(config.tls), allowHTTP1: false });
   const { entries, interceptors } = options;
   const sizes = new SizeLimits(config);
   const budget = options.bodyBudget ?? createBodyBudget(config);
@@ -236,7 +236,7 @@ function lifecycle(
           server.on('error', onError);
           const { tls } = config;
           if (tls !== null && 'setSecureContext' in server) {
-            stopReloading = watchTls(tls, limits.certificatePollMs, () => server.setSecureContext(readMutualTls(tls)), onError);
+            stopReloading = watchTls(tls, limits.certificatePollMs, () => server.setSecureContext(readGrpcTls(tls)), onError);
           }
           resolve((server.address() as AddressInfo).port);
         });

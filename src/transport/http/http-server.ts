@@ -28,7 +28,7 @@ import type { ServiceEntry } from '../call/service-entry.ts';
 import { DEFAULT_LIMITS, MAX_HEADER_BYTES } from '../listener/server-limits.ts';
 import type { ServerLimits } from '../listener/server-limits.ts';
 import { refuseBadConnection } from './bad-connection.ts';
-import { readCertificate, watchTls } from '../listener/tls-files.ts';
+import { readHttpsTls, watchTls } from '../listener/tls-files.ts';
 
 /** Longer than any id, so that a long one is answered as an invalid id and not as an unknown route. */
 const MAX_PARAM_LENGTH = 1000;
@@ -65,9 +65,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const sendError = errorSender(options.onError, limits.leftoversMs);
   const app = Fastify({
     // Node's own http options; with TLS the same ones beside the certificate.
-    ...(config.tls === null
-      ? { http: nodeLimits(limits) }
-      : { https: { ...readCertificate(config.tls), ...nodeLimits(limits) } }),
+    ...(config.tls === null ? { http: nodeLimits(limits) } : { https: { ...readHttpsTls(config.tls), ...nodeLimits(limits) } }),
     // Of no use: no parser of Fastify's reads a body here.
     bodyLimit: config.maxBatchBytes,
     requestTimeout: limits.requestTimeoutMs,
@@ -129,7 +127,7 @@ function lifecycle(
       const { tls } = config;
       if (tls !== null && app.server instanceof TlsServer) {
         const { server } = app;
-        stopReloading = watchTls(tls, limits.certificatePollMs, () => server.setSecureContext(readCertificate(tls)), onError);
+        stopReloading = watchTls(tls, limits.certificatePollMs, () => server.setSecureContext(readHttpsTls(tls)), onError);
       }
       return (app.server.address() as AddressInfo).port;
     },
