@@ -15,7 +15,7 @@ export class Migration20261128110000_find_due_deliveries_by_time extends Migrati
 const MAX_BYTES = 256 * 1024 * 1024;
 
 // Of a larger table only new partitions get the index here. The leader builds those of the others beside the running service
-// (maintenance/due-index.ts): `concurrently` cannot run in a transaction, and would wait for processes that wait for this migration.
+// (maintenance/late-index.ts): `concurrently` cannot run in a transaction, and would wait for processes that wait for this migration.
 const createIndex = `do $$
    begin
      if (select coalesce(sum(pg_relation_size(relid)), 0) from pg_partition_tree('deliveries') where isleaf) <= ${MAX_BYTES} then

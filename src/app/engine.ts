@@ -2,6 +2,7 @@
 import type { Config } from '../config.ts';
 import { createAttempt } from '../delivery/attempt.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
+import { createHoldQueue } from '../delivery/hold-queue.ts';
 import { DELIVERY_SHARE, HttpClient } from '../outbound/http-client.ts';
 import { givenUpNotice, Notices } from '../delivery/notices.ts';
 import { OutcomeStore, type DisabledWebhook } from '../delivery/outcome-store.ts';
@@ -102,6 +103,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     recorder,
     send,
     cancel: (deliveryId) => closing.endOne(deliveryId),
+    hold: createHoldQueue({ pool: stores.batchPool, onHeld: (count) => events.deliveriesHeld(count) }),
     pace: createEndpointRateLimit(stores.redis, config.redis?.keyPrefix ?? ''),
     maxConcurrency: Math.min(config.delivery.maxConcurrency, Math.floor(budget.outbound * DELIVERY_SHARE)),
     endpointConcurrency: config.delivery.endpointConcurrency,

@@ -125,6 +125,7 @@ function strangerAt(url: string, { policy, now }: DiagnoserOptions): Target {
     rateLimit: 0,
     revision: 0,
     isDeliverable: true,
+    isPaused: false,
     fault: null,
     lacksKey: false,
   };

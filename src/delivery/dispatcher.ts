@@ -52,6 +52,8 @@ export interface DispatcherOptions {
   readonly recorder: Recorder;
   /** Cancels a delivery whose webhook was closed. */
   readonly cancel: (deliveryId: string) => Promise<void>;
+  /** Holds a delivery whose webhook was paused; false: it is not paused any more, or the row is locked. */
+  readonly hold: (deliveryId: string) => Promise<boolean>;
   readonly send: Attempt;
   /** Milliseconds to wait before the next request to this webhook, 0 to go ahead: its own rate limit. */
   readonly pace: (target: Target) => Promise<number> | number;
@@ -174,6 +176,7 @@ export class Dispatcher implements LongRunning {
     for (const { event, owed } of events) {
       for (const delivery of owed) {
         const { deliveryId, webhookId } = delivery;
+        if (delivery.isHeld) continue;
         if (birth === null || !delivery.isLeased) later.push({ deliveryId, webhookId, dueAtMs });
         // When draining began meanwhile, nobody would look at the lanes again.
         else if (!this.#isAccepting) unwanted.push(new InsertedTask(delivery, event, birth));
@@ -378,6 +381,7 @@ export class Dispatcher implements LongRunning {
   #mayTry(started: Started, target: Target | null): boolean | Promise<boolean> {
     const { lane, task } = started;
     if (target === null || !target.isDeliverable) return this.#cancel(task);
+    if (target.isPaused) return this.#hold(task);
     const timeoutMs = Math.min(target.policy.timeoutMs, this.#options.maxTimeoutMs);
     const isTooLate = task.lease.expiresAt - performance.now() < timeoutMs + LEASE_MARGIN_MS;
     if (isTooLate || this.#options.isLost?.(task.lease) === true) {
@@ -392,6 +396,14 @@ export class Dispatcher implements LongRunning {
   async #cancel(task: Task): Promise<false> {
     await this.#options.cancel(task.deliveryId);
     this.#release([task.lease], null);
+    return false;
+  }
+
+  async #hold(task: Task): Promise<false> {
+    const isHeld = await this.#options.hold(task.deliveryId);
+    // The row knows better than this process: the webhook is read anew.
+    if (!isHeld) this.#options.directory.forget(task.webhookId);
+    this.#release([task.lease], isHeld ? null : BLOCKED_SLEEP_MS);
     return false;
   }
 

@@ -35,6 +35,8 @@ export interface Target {
   readonly revision: number;
   /** Whether anything may be sent to it. */
   readonly isDeliverable: boolean;
+  /** Whether all that would be sent to it is held instead. */
+  readonly isPaused: boolean;
   /** Why nothing can be sent to it although it is open. */
   readonly fault: AttemptError | null;
   /** Whether its secrets are under a key that this process was not given: nothing is wrong with the webhook, and nothing can be sent yet. */
@@ -121,6 +123,7 @@ export class WebhookDirectory {
       rateLimit: stored.rateLimit,
       revision: stored.revision,
       isDeliverable: stored.isDeliverable,
+      isPaused: stored.isPaused,
     };
     try {
       const owner = { userId: stored.userId, webhookId: stored.id };

@@ -6,7 +6,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { RecountedDay } from '../persistence/queries/recount-day.ts';
 import { findClosedWebhooks } from '../persistence/queries/find-closed-webhooks.ts';
 import { readClocks } from './clock-difference.ts';
-import { buildDueIndex } from './due-index.ts';
+import { buildLateIndex } from './late-index.ts';
 import { createPartitions } from './partitions.ts';
 import { Recount } from './recount.ts';
 import { dropPastDays } from './retention.ts';
@@ -88,7 +88,7 @@ function jobs(options: HousekeeperOptions, recount: Recount, signal: AbortSignal
     ['days of statistics that differ from the log', () => recount.run()],
     ['closed webhooks with deliveries that waited', () => endAbandoned(options)],
     // Last, for the others wait for it: minutes, perhaps.
-    ['indexes of what is due built', () => buildDueIndex({ ...options, signal })],
+    ['indexes built', () => buildLateIndex({ ...options, signal })],
   ];
 }
 

@@ -8,14 +8,20 @@ export const DELIVERED_AT_ONCE_MS = 5000;
 /** ms after the time in its id. Until then a delivery may have changed without an entry in the index of changes. */
 export const MAX_UNINDEXED_CHANGE_MS = MAX_ID_AGE_MS + DELIVERED_AT_ONCE_MS;
 
-/** Not delivered, failed or cancelled: it will be tried. Such a delivery is scheduled or leased on insert. */
+/** Not delivered, failed or cancelled: it will be tried. Such a delivery is scheduled, leased on insert or held. */
 export const isUnfinished = `d.status in ('pending', 'retrying')`;
 /** The index of what is due holds it. */
 export const isScheduled = 'd.next_attempt_at is not null';
-/** Leased by the insert, so in no index of what is due. Every delivery below `adopted_below` has been scheduled or has ended. */
-export const isLeasedOnInsert = `d.next_attempt_at is null and d.status = 'pending' and d.id >= (select adopted_below from adoption)`;
+/**
+ * Leased by the insert, so in no index of what is due. Every delivery below `adopted_below` has been scheduled, is held for a paused webhook or
+ * has ended.
+ */
+export const isLeasedOnInsert = `d.next_attempt_at is null and d.status = 'pending' and d.held_at is null
+  and d.id >= (select adopted_below from adoption)`;
 /** A lease in the row has not run out. A lease in Redis is not in the row. */
 export const isLeased = 'd.leased_until > now()';
+/** Held for a paused webhook. The status is asked as well: a process of an older version leaves `held_at` on what it has delivered. */
+export const isHeld = `d.held_at is not null and d.status = 'pending'`;
 
 /** When it last changed. `changed_at` is null for a first success that came at once, and for what was never tried. */
 export const changedAt = 'coalesce(d.changed_at, d.updated_at)';
@@ -26,5 +32,33 @@ export const endCancelled = `
   next_attempt_at = null,
   leased_until = null,
   lease_expirations = 0,
+  held_at = null,
   cancelled_at = case when delivered_at is null then now() end,
   changed_at = clock_timestamp()`;
+
+/** The assignments that put it into the hold. What a release made due before is not counted as that release's any more. */
+export const putOnHold = `
+  status = 'pending',
+  next_attempt_at = null,
+  leased_until = null,
+  lease_expirations = 0,
+  held_at = now(),
+  release_no = null,
+  changed_at = clock_timestamp()`;
+
+/** What of a webhook's deliveries is held, in `webhook_endpoints.hold`. */
+export const Hold = {
+  /** Nothing. */
+  none: 0,
+  /** Everything: its owner has paused it. */
+  paused: 1,
+  /** What is new: a release makes due what was held before. */
+  releasing: 2,
+  /** Nothing any more, but what is new is not due before `tail_until`, so that what was held last goes first. */
+  tail: 3,
+} as const;
+
+/** Whether nothing of webhook `w` is to be sent: what a process has of it is held instead. */
+export const holdsEverything = (w: string): string => `(${w}.hold = ${Hold.paused} or ${w}.is_gathering)`;
+/** Whether new deliveries of a webhook are held, by its `hold`. */
+export const holdsNew = (hold: string): string => `${hold} in (${Hold.paused}, ${Hold.releasing})`;

@@ -12,6 +12,7 @@ import { Migration20261128110000_find_due_deliveries_by_time } from '../../migra
 import { Migration20261128120000_know_who_holds_what } from '../../migrations/Migration20261128120000_know_who_holds_what.ts';
 import { Migration20261128121000_sum_up_the_log } from '../../migrations/Migration20261128121000_sum_up_the_log.ts';
 import { Migration20261128123100_keep_answers_of_calls } from '../../migrations/Migration20261128123100_keep_answers_of_calls.ts';
+import { Migration20261128130940_hold_deliveries_of_paused_webhooks } from '../../migrations/Migration20261128130940_hold_deliveries_of_paused_webhooks.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -39,6 +40,10 @@ const migrations = [
   { name: 'Migration20261128120000_know_who_holds_what', class: Migration20261128120000_know_who_holds_what },
   { name: 'Migration20261128121000_sum_up_the_log', class: Migration20261128121000_sum_up_the_log },
   { name: 'Migration20261128123100_keep_answers_of_calls', class: Migration20261128123100_keep_answers_of_calls },
+  {
+    name: 'Migration20261128130940_hold_deliveries_of_paused_webhooks',
+    class: Migration20261128130940_hold_deliveries_of_paused_webhooks,
+  },
 ];
 
 /** Runs those that are missing. Returns their names. To be called by the holder of the lock of migrations. */

@@ -129,6 +129,11 @@ export function createEvents(log: Logger, metrics: Metrics) {
       metrics.count('deliveries_cancelled_total', n);
     },
 
+    /** They are kept for a paused webhook. */
+    deliveriesHeld(n: number): void {
+      metrics.count('deliveries_held_total', n);
+    },
+
     /** Leases ran out under somebody: each of these deliveries may be sent twice. */
     leaseExpired(n: number): void {
       if (n === 0) return;

@@ -16,6 +16,8 @@ const counters = {
   deliveries_failed_total: 'Attempts that failed, whether they are tried again or not.',
   deliveries_gave_up_total: 'Deliveries given up.',
   deliveries_cancelled_total: 'Deliveries cancelled because their webhook was disabled or deleted.',
+  deliveries_held_total:
+    'Deliveries taken out of the schedule for a paused webhook. New ones are held at once and do not count.',
   deliveries_released_total: 'Attempts broken off by a shutdown; they do not count against the receiver.',
   lease_expired_total: 'Leases that ran out because their process died or stalled: each may cost one repeated request.',
   reconcile_requeued_total: 'Due deliveries that the schedule did not know and the reconciler put back.',

@@ -73,6 +73,7 @@ async function diagnoserOf({ url, ...world }: World): Promise<{ diagnoser: Diagn
     revision: 1,
     // A webhook that was disabled is the one to be looked at.
     isDeliverable: false,
+    isPaused: false,
     fault: null,
     lacksKey: false,
     ...world.change,

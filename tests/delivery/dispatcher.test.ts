@@ -28,6 +28,7 @@ test('however many leases run out while they wait, they are ended a few hundred 
     id: '',
     userId: 'alice',
     isDeliverable: true,
+    isPaused: false,
     rateLimit: 0,
     policy: { maxRetries: 1, retryDelayMs: 1, timeoutMs: 10_000 },
   };
@@ -59,6 +60,7 @@ test('however many leases run out while they wait, they are ended a few hundred 
     userId: 'alice',
     revision: 1,
     isLeased: true,
+    isHeld: false,
   }));
   await dispatcher.accept({
     events: [{ event, owed }],
@@ -78,6 +80,7 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
     id: 'webhook_1',
     userId: 'alice',
     isDeliverable: true,
+    isPaused: false,
     rateLimit: 5,
     policy: { maxRetries: 1, retryDelayMs: 1, timeoutMs: 10_000 },
   };
@@ -120,6 +123,7 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
     userId: 'alice',
     revision: 1,
     isLeased: true,
+    isHeld: false,
   }));
   const hold = { untilMs: 0, expiresAt: performance.now() + 45_000 };
   await dispatcher.accept({ events: [{ event, owed }], createdAtMs: 0, hold });

@@ -94,6 +94,7 @@ function targetOf(timeoutMs: number): Target {
     rateLimit: 0,
     revision: 1,
     isDeliverable: true,
+    isPaused: false,
     fault: null,
     lacksKey: false,
   };

@@ -42,6 +42,11 @@ export const WebhookEndpoint = defineEntity({
     disabledReason: p.string().length(20).nullable(),
     disabledAt: p.datetime().columnType('timestamptz').nullable(),
     revision: p.integer().default(1),
+    /** See `Hold` in delivery-state.ts. */
+    hold: p.smallint().default(0),
+    isGathering: p.boolean().default(false),
+    /** The release that drains the hold. */
+    releaseId: p.string().length(64).nullable(),
     deletedAt: p.datetime().columnType('timestamptz').nullable(),
   },
 });

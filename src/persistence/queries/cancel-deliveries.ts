@@ -1,7 +1,8 @@
 // Cancels what is still to be tried of a webhook that was disabled or deleted.
 import type { Pool } from 'pg';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
-import { endCancelled, isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
+import { endCancelled, isHeld, isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
+import { noteReleased } from './release-notes.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 /** Deliveries of one statement: some 30 ms, and at most 16 MB of responses to return. */
@@ -35,6 +36,8 @@ with found as materialized (
     (select d.id from deliveries d where d.webhook_id = $1 and ${isScheduled} order by d.next_attempt_at limit $2)
     union all
     (select d.id from deliveries d where d.webhook_id = $1 and ${isLeasedOnInsert} order by d.id limit $2)
+    union all
+    (select d.id from deliveries d where d.webhook_id = $1 and ${isHeld} order by d.id limit $2)
   ) as ids
 ), locked as materialized (
   select array_agg(id) as ids, jsonb_object_agg(id, was) filter (where id < ${closingBelow}) as late from (
@@ -49,5 +52,7 @@ with found as materialized (
   returning *
 ), noted as (
   ${noteChanges('d', '(locked.late -> d.id)', 'from locked cross join d where locked.late ? d.id')}
+), counted as (
+  ${noteReleased('d')}
 )
 select ${deliveryColumns}, c.count from (select count(*)::integer as count from d) c left join d on $3`;

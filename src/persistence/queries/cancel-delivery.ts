@@ -1,6 +1,7 @@
 // Cancels one delivery whose webhook was closed while the event was being published.
 import type { Pool } from 'pg';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
+import { noteReleased } from './release-notes.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 import { endCancelled, isUnfinished } from '../delivery-state.ts';
 
@@ -19,5 +20,7 @@ with present as materialized (
   returning t.*
 ), noted as (
   ${noteChanges('d', 'present.was', `from d cross join present where d.id < ${closingBelow}`)}
+), counted as (
+  ${noteReleased('d')}
 )
 select ${deliveryColumns} from d`;

@@ -100,7 +100,7 @@ const isDueAndFree = `d.next_attempt_at > coalesce(now() - $8::float8 * interval
 
 // First `early`, along deliveries_next_attempt: when it sees all that is due, `seen` are the only webhooks to ask, those behind the last
 // one of the claim before first, each in the partitions where it was seen. While the index is being built for partitions of a large table
-// (maintenance/due-index.ts), it sees nothing.
+// (maintenance/late-index.ts), it sees nothing.
 //
 // Otherwise there is a backlog, perhaps of one webhook: then the others are found by `walk`, a loose index scan over deliveries_due, one
 // partition after the other. Each step is one descent to the next webhook of the partition and its earliest row there, so a webhook with a

@@ -1,6 +1,6 @@
 // What narrows the delivery log, as conditions on deliveries `d` and webhooks `w`.
 import type { DeliveryStatus } from '../../domain/delivery.ts';
-import { isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
+import { isHeld, isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
 
 export interface DeliveryFilter {
   /** Null: everyone's. */
@@ -17,7 +17,7 @@ export interface DeliveryFilter {
 
 /** Where the rows of a status are, in parts that share none: for the planner to see which index has those rows alone. */
 export const partsOf: Record<DeliveryStatus, readonly string[]> = {
-  pending: [isScheduled, isLeasedOnInsert],
+  pending: [isScheduled, isLeasedOnInsert, isHeld],
   retrying: [isScheduled],
   delivered: ['true'],
   failed: ['d.failed_at is not null'],

@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import { idFloor, timeOfId } from '../../domain/ids.ts';
 import { arrayLiteral, plainArray, textArray, nullIfAllDefault } from '../array-parameter.ts';
-import { MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from '../delivery-state.ts';
+import { Hold, holdsNew, MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from '../delivery-state.ts';
 import { leaseEnd } from './holders.ts';
 import { noteInserts } from './late-changes.ts';
 
@@ -29,6 +29,8 @@ export interface OwedDelivery {
   readonly revision: number;
   /** Whether its row says that the caller's process is about to try it. */
   readonly isLeased: boolean;
+  /** Whether it is held, because its webhook is paused: then nothing is to schedule it. */
+  readonly isHeld: boolean;
 }
 
 /** Which deliveries are written as held by the caller's process, which tries them at once. */
@@ -125,7 +127,14 @@ export async function insertEvents(
     let list = owed.get(eventId);
     if (list === undefined) owed.set(eventId, (list = []));
     if (deliveryId !== null)
-      list.push({ deliveryId, webhookId, userId: otherUserId ?? event?.userIds[0] ?? '', revision, isLeased });
+      list.push({
+        deliveryId,
+        webhookId,
+        userId: otherUserId ?? event?.userIds[0] ?? '',
+        revision,
+        isLeased: isLeased === true,
+        isHeld: isLeased === null,
+      });
   }
   return { owed, createdAtMs, leasedUntilMs };
 }
@@ -149,7 +158,8 @@ type InsertedRow = [
   /** Null: the first of the event's own, who is not sent back with each delivery. */
   otherUserId: string | null,
   revision: number,
-  isLeased: boolean,
+  /** Null: held. */
+  isLeased: boolean | null,
   createdMs: number,
   leasedMs: number | null,
 ];
@@ -176,47 +186,48 @@ with incoming as materialized (
   select $14::float8 > now_ms - ${MAX_ID_AGE_MS} and $15::float8 < now_ms + ${MAX_ID_LEAD_MS} and $16::text >= adopted_below as is_now
   from (select date_part('epoch', now()) * 1000 as now_ms) n cross join adoption
 ), targets as (
-  select f.number, f.id as event_id, f.event_type, f.hold, f.user_ids[1] as first_user_id, w.id as webhook_id, w.user_id, w.revision
+  select f.number, f.id as event_id, f.event_type, f.hold, f.user_ids[1] as first_user_id, w.*
   from fresh f cross join lateral (
-    select id, user_id, revision from webhook_endpoints
+    select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until from webhook_endpoints
     where user_id = any (f.user_ids) and is_active and deleted_at is null and scope = 'user' and f.event_type = any (event_types)
     offset 0
   ) w
   where not f.broadcast
   union all
-  select f.number, f.id, f.event_type, f.hold, f.user_ids[1], w.id, w.user_id, w.revision
+  select f.number, f.id, f.event_type, f.hold, f.user_ids[1], w.*
   from fresh f cross join lateral (
-    select id, user_id, revision from webhook_endpoints
+    select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until from webhook_endpoints
     where event_types @> array[f.event_type] and is_active and deleted_at is null and scope = 'user'
     offset 0
   ) w
   where f.broadcast
   union all
-  select f.number, f.id, f.event_type, f.hold, f.user_ids[1], w.id, w.user_id, w.revision
+  select f.number, f.id, f.event_type, f.hold, f.user_ids[1], w.*
   from fresh f cross join lateral (
-    select id, user_id, revision from webhook_endpoints
+    select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until from webhook_endpoints
     where f.event_type = any (event_types) and is_active and deleted_at is null and scope = 'platform'
     offset 0
   ) w
 ), owed as materialized (
   select 'delivery_' || substr(event_id, 7, 10)
       || encode(substr(sha256(convert_to(event_id || webhook_id, 'UTF8')), 1, 8), 'hex') as id,
-    number, event_id, event_type, webhook_id, user_id, revision, hold and is_now and webhook_id <> all ($13::text[])
-      and user_id <> all ($17::text[]) as is_held,
+    number, event_id, event_type, webhook_id, user_id, revision, ${holdsNew('webhook_hold')} as is_held,
+    hold and is_now and webhook_hold = ${Hold.none} and webhook_id <> all ($13::text[]) and user_id <> all ($17::text[]) as is_leased,
+    case when webhook_hold = ${Hold.tail} then greatest(now(), tail_until) else now() end as due_at,
     nullif(user_id, first_user_id) as other_user_id
   from targets cross join clock
 ), stored as (
   insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent)
   select id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent from fresh
 ), made as (
-  insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, leased_until)
-  select id, event_id, webhook_id, user_id, event_type, case when not is_held then now() end,
-    case when is_held then ${leaseEnd('$11::float8', '$18::integer')} end
+  insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, leased_until, held_at)
+  select id, event_id, webhook_id, user_id, event_type, case when not (is_leased or is_held) then due_at end,
+    case when is_leased then ${leaseEnd('$11::float8', '$18::integer')} end, case when is_held then now() end
   from owed
 ), noted as (
   ${noteInserts('from owed')}
 )
-select number, id, webhook_id, other_user_id, revision, is_held, null::float8, null::float8 from owed
+select number, id, webhook_id, other_user_id, revision, case when not is_held then is_leased end, null::float8, null::float8 from owed
 union all
 select number, null, null, null, null, null, null, null from fresh where key is not null
 union all

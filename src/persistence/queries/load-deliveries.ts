@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import type { AttemptTrigger } from '../../domain/delivery.ts';
 import { plainArray, textArray } from '../array-parameter.ts';
+import { isHeld, isUnfinished } from '../delivery-state.ts';
 
 export interface LoadedDelivery {
   readonly id: string;
@@ -19,7 +20,7 @@ export interface LoadedDelivery {
   readonly attemptCount: number;
   readonly retriesUsed: number;
   readonly trigger: AttemptTrigger;
-  /** Milliseconds until it may be attempted by this process; null once it has come to an end. */
+  /** Milliseconds until it may be attempted by this process; null once it has come to an end, and while it is held. */
   readonly waitMs: number | null;
   /** How often it was held in its row in vain, by processes that never came back; 0 for whoever holds it there, who knows. */
   readonly rowExpirations: number;
@@ -101,7 +102,7 @@ select d.id, d.webhook_id, d.user_id, coalesce(w.revision, 0), d.event_id, d.eve
   case when left(e.data, 1) = '{' and right(e.data, 1) = '}' then e.data end,
   coalesce((extract(epoch from e.occurred_at) * 1000)::float8, 0), e.traceparent,
   (extract(epoch from d.created_at) * 1000)::float8, d.attempt_count, d.retries_used, d.next_trigger,
-  case when d.status not in ('pending', 'retrying') then null
+  case when not (${isUnfinished}) or (${isHeld}) then null
     else greatest(0, extract(epoch from greatest(d.next_attempt_at, foreign_lease.until) - clock_timestamp()) * 1000)::float8 end,
   case when foreign_lease.until is null and d.leased_until is not null then 0
     else d.lease_expirations + (foreign_lease.until is not null)::integer end

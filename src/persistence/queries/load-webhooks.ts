@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import type { StoredRetryPolicy } from '../../domain/retry-policy.ts';
 import { textArray } from '../array-parameter.ts';
+import { holdsEverything } from '../delivery-state.ts';
 
 export interface StoredWebhook {
   readonly id: string;
@@ -15,6 +16,8 @@ export interface StoredWebhook {
   readonly revision: number;
   /** Whether anything may be sent to it. */
   readonly isDeliverable: boolean;
+  /** Whether all that would be sent to it is held instead: it is paused. */
+  readonly isPaused: boolean;
 }
 
 /** Loads webhooks by id; unknown ids are left out. */
@@ -26,5 +29,5 @@ export async function loadWebhooks(pool: Pool, ids: readonly string[]): Promise<
 const statement = `
 select id, user_id as "userId", url, secret as "sealedSecret", previous_secrets as "previousSecrets",
   custom_headers as "sealedHeaders", retry_policy as "retryPolicy", rate_limit as "rateLimit", revision,
-  is_active and deleted_at is null as "isDeliverable"
-from webhook_endpoints where id = any ($1::text[])`;
+  is_active and deleted_at is null as "isDeliverable", ${holdsEverything('w')} as "isPaused"
+from webhook_endpoints w where id = any ($1::text[])`;

@@ -3,7 +3,8 @@ import type { Pool, PoolClient } from 'pg';
 import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/delivery.ts';
 import type { ResponseOddity } from '../../domain/response-oddity.ts';
 import { plainArray, textArray, nullIfAllDefault } from '../array-parameter.ts';
-import { DELIVERED_AT_ONCE_MS, changedAt, isUnfinished } from '../delivery-state.ts';
+import { DELIVERED_AT_ONCE_MS, changedAt, isHeld, isUnfinished } from '../delivery-state.ts';
+import { noteReleased } from './release-notes.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 export interface OutcomeRow {
@@ -55,6 +56,7 @@ export interface RecordedBatch {
  * Writes outcomes. The fence is `attempt_count`: it must still be what it was when the delivery was taken. A delivery that was
  * cancelled meanwhile keeps its status unless the receiver took it after all, and one that was delivered before stays delivered
  * whatever comes of sending it again. One that was asked for by hand meanwhile is due at once, unless it was delivered.
+ * One that was held meanwhile stays held unless it came to an end.
  * One that failed is written only while its process is not thought dead: others may be trying it.
  * @param returnsEachTime else first tries that succeeded at once share one answer, with the time of the last of them: nobody watches
  * @param holderId the process that brings them; null when it never had a number, so that its leases only run out
@@ -178,6 +180,13 @@ const isQuick = `(o.status = 'delivered' and d.attempt_count + o.expirations = 0
 const isAskedFor = `(d.next_trigger = 'manual' and o.trigger = 'automatic' and o.status <> 'delivered' and d.delivered_at is null
       and ${isUnfinished})`;
 
+/**
+ * It was held while this attempt was under way, as may happen to one that is leased in Redis, and the attempt did not end it. It stays held:
+ * only a release makes it due.
+ */
+const staysHeld = `(${isHeld} and o.status <> 'delivered' and (d.delivered_at is null or o.error_code is not distinct from 'shutdown')
+      and (o.status = 'retrying' or ${isAskedFor}))`;
+
 /** Asked once a statement, and only when an attempt of the batch failed. */
 const isAlive = `(select $17::text is null or exists (select 1 from holders where id = $17 and ended_at is null))`;
 
@@ -203,18 +212,21 @@ with outcome as materialized (
   update deliveries d set
     status = case
       when o.status = 'delivered' or (d.delivered_at is not null and o.error_code is distinct from 'shutdown') then 'delivered'
+      when ${staysHeld} then 'pending'
       when ${isAskedFor} then 'retrying'
       when ${isUnfinished} then o.status
       else d.status end,
     attempt_count = d.attempt_count + o.expirations + 1,
     retries_used = d.retries_used + o.uses_retry::integer,
     next_trigger = case when ${isAskedFor} then 'manual' else 'automatic' end,
-    next_attempt_at = case when ${isAskedFor} then coalesce(d.next_attempt_at, now())
+    next_attempt_at = case when ${staysHeld} then null
+      when ${isAskedFor} then coalesce(d.next_attempt_at, now())
       when ${isUnfinished}
       and (d.delivered_at is null or o.error_code is not distinct from 'shutdown')
       then now() + o.delay_ms * interval '1 millisecond' end,
     leased_until = null,
     lease_expirations = 0,
+    held_at = case when ${staysHeld} then d.held_at end,
     attempted_at = to_timestamp(o.started_ms / 1000.0),
     duration_ms = o.duration_ms,
     http_status = o.http_status,
@@ -238,9 +250,11 @@ with outcome as materialized (
     d.response_truncated, d.response_oddity, d.error_code, d.error_message, d.last_trigger, d.status, d.changed_at is null and not $15 as shares,
     ${changedAt} as updated_at,
     d.delivered_at, case d.status when 'failed' then d.failed_at else d.next_attempt_at end as moment,
-    o.error_code is null as succeeded, d.user_id, d.event_type
+    o.error_code is null as succeeded, d.user_id, d.event_type, d.release_no
 ), noted as (
   ${noteChanges('s', '(late.was -> s.id)', 'from late cross join settled s where late.was ? s.id')}
+), counted as (
+  ${noteReleased('settled')}
 ), logged as (
   insert into attempts
     (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger,

@@ -1,7 +1,7 @@
 // The statement that ends holds written in the rows.
 import type { Pool, PoolClient } from 'pg';
 import { plainArray, textArray } from '../array-parameter.ts';
-import { isUnfinished } from '../delivery-state.ts';
+import { isHeld, isUnfinished } from '../delivery-state.ts';
 
 export interface Release {
   readonly deliveryId: string;
@@ -40,6 +40,6 @@ with free as materialized (
 update deliveries d set
   leased_until = null,
   lease_expirations = 0,
-  next_attempt_at = case when ${isUnfinished}
+  next_attempt_at = case when ${isUnfinished} and not (${isHeld})
     then coalesce(greatest(d.next_attempt_at, to_timestamp(free.due_ms / 1000.0)), now()) end
 from free where d.id = free.id`;

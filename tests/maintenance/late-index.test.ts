@@ -1,6 +1,6 @@
 // The index of what is due comes to a large table partition by partition, while the service writes.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { buildDueIndex } from '../../src/maintenance/due-index.ts';
+import { buildLateIndex } from '../../src/maintenance/late-index.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 
@@ -18,7 +18,7 @@ beforeEach(async () => {
 });
 
 const build = (isLeading = () => true): Promise<number> =>
-  buildDueIndex({ pool: database.pool, isLeading, log: silentLogger, signal: new AbortController().signal });
+  buildLateIndex({ pool: database.pool, isLeading, log: silentLogger, signal: new AbortController().signal });
 
 async function count(text: string): Promise<number> {
   const { rows } = await database.pool.query<{ count: number }>(text);

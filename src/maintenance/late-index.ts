@@ -1,14 +1,21 @@
-// The index of what is due, partition by partition, on a table that was too large for the migration to build it at once.
+// Indexes that come to a table partition by partition, because it was too large for the migration to build them at once.
 import type { Pool, QueryConfig } from 'pg';
 import type { Logger } from '../telemetry/log.ts';
 import { inShortTransaction } from './partitions.ts';
 
-/** The index of the whole table. PostgreSQL gives it to each new partition by itself, also while the old ones lack theirs. */
-const INDEX = 'deliveries_next_attempt';
+/** Indexes of the whole table. PostgreSQL gives them to each new partition by itself, also while the old ones lack theirs. */
+const INDEXES = [
+  {
+    index: 'deliveries_next_attempt',
+    ending: 'next_attempt_at_idx',
+    rows: '(next_attempt_at) where next_attempt_at is not null',
+  },
+  { index: 'deliveries_held', ending: 'held_idx', rows: '(webhook_id, id) where held_at is not null' },
+] as const;
 /** A build reads its partition twice and waits for every older transaction. One that takes longer is begun anew in a later round, in milliseconds. */
 const BUILD_TIMEOUT_MS = 600_000;
 
-export interface DueIndexOptions {
+export interface LateIndexOptions {
   readonly pool: Pool;
   readonly isLeading: () => boolean;
   readonly log: Logger;
@@ -17,20 +24,24 @@ export interface DueIndexOptions {
 }
 
 /**
- * Builds the index of the newest partition that lacks it, while the service writes. One a round: the rounds between give transactions
+ * Builds one index of the newest partition that lacks it, while the service writes. One a round: the rounds between give transactions
  * that waited their turn. Answers how many it built.
  */
-export async function buildDueIndex({ pool, isLeading, log, signal }: DueIndexOptions): Promise<number> {
-  const partition = await partitionWithout(pool);
-  if (partition === null || !isLeading()) return 0;
-  log.info({ partition }, 'the index of what is due is built for a partition');
-  const name = `${partition}_next_attempt_at_idx`;
-  await build(pool, partition, name, signal);
-  await inShortTransaction(pool, (client) => client.query(`alter index ${INDEX} attach partition ${name}`));
-  return 1;
+export async function buildLateIndex({ pool, isLeading, log, signal }: LateIndexOptions): Promise<number> {
+  for (const { index, ending, rows } of INDEXES) {
+    const partition = await partitionWithout(pool, index);
+    if (!isLeading()) return 0;
+    if (partition === null) continue;
+    log.info({ partition, index }, 'an index is built for a partition');
+    const name = `${partition}_${ending}`;
+    await build(pool, { name, on: `${partition} ${rows}` }, signal);
+    await inShortTransaction(pool, (client) => client.query(`alter index ${index} attach partition ${name}`));
+    return 1;
+  }
+  return 0;
 }
 
-async function partitionWithout(pool: Pool): Promise<string | null> {
+async function partitionWithout(pool: Pool, index: string): Promise<string | null> {
   const { rows } = await pool.query<{ partition: string }>(
     `select p.relname as partition
      from pg_inherits t join pg_class p on p.oid = t.inhrelid
@@ -38,12 +49,16 @@ async function partitionWithout(pool: Pool): Promise<string | null> {
        select from pg_inherits a join pg_index i on i.indexrelid = a.inhrelid
        where a.inhparent = $1::regclass and i.indrelid = t.inhrelid)
      order by p.relname desc limit 1`,
-    [INDEX],
+    [index],
   );
   return rows[0]?.partition ?? null;
 }
 
-async function build(pool: Pool, partition: string, name: string, signal: AbortSignal): Promise<void> {
+async function build(
+  pool: Pool,
+  { name, on }: { readonly name: string; readonly on: string },
+  signal: AbortSignal,
+): Promise<void> {
   const client = await pool.connect();
   const cut = (): void => void client.end();
   const run = (text: string): Promise<unknown> => {
@@ -60,7 +75,7 @@ async function build(pool: Pool, partition: string, name: string, signal: AbortS
     if (rows[0]?.isWhole === true) return;
     // What a build leaves that was broken off: writes keep it, and nothing reads it.
     if (rows[0] !== undefined) await run(`drop index concurrently ${name}`);
-    await run(`create index concurrently ${name} on ${partition} (next_attempt_at) where next_attempt_at is not null`);
+    await run(`create index concurrently ${name} on ${on}`);
   } finally {
     signal.removeEventListener('abort', cut);
     // Not back into the pool, with a timeout that no other statement is to have.

@@ -1,0 +1,10 @@
+// Release notes: whoever ends a delivery that a release made due says so in the same statement. Only the leader counts them, so that nobody
+// waits for the one row of a release.
+
+/** Notes how rows of `from` ended that a release had made due. */
+export const noteReleased = (from: string): string => `insert into release_notes (release_no, outcome)
+  select release_no, status from ${from} where release_no is not null and status in ('delivered', 'failed', 'cancelled')`;
+
+/** Notes that rows of `from` were held again before they had come to an end. */
+export const noteHeldAgain = (from: string): string => `insert into release_notes (release_no, outcome)
+  select release_no, 'held' from ${from} where release_no is not null`;
