@@ -11,6 +11,7 @@ const USAGE = `Usage:
   listen --forward <url>                               Your own events, POSTed to your machine as they happen
   watch                                                Deliveries as they happen, as a table
   trigger <event type>                                 Send a sample event to your webhooks
+  doctor <url>                                         Why nothing gets through to a receiver, step by step
   retry <delivery id>                                  Try a delivery again now
   publish <event type> --to <user id>                  Publish an event, as a service
 
@@ -25,6 +26,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   listen: async () => (await import('./listen.ts')).listen,
   watch: async () => (await import('./watch.ts')).watch,
   trigger: async () => (await import('./trigger.ts')).trigger,
+  doctor: async () => (await import('./doctor.ts')).doctor,
   retry: async () => (await import('./retry.ts')).retry,
   publish: async () => (await import('./publish.ts')).publish,
 };

@@ -115,7 +115,7 @@ export function pingStep(
     const leadsTo = location === null ? '' : ` It leads to ${quoted(location)}.`;
     return step('ping', 'failed', message + leadsTo, adviceFor(error, httpStatus), durationMs);
   }
-  const answered = `The receiver answered ${httpStatus} to a signed ping within ${Math.round(durationMs)} ms.`;
+  const answered = `The receiver answered ${httpStatus} to a signed ping.`;
   const complaint = complaintAbout(outcome);
   if (complaint === null) return step('ping', 'ok', answered, '', durationMs);
   return step('ping', 'warning', `${answered} ${complaint.message}`, complaint.advice, durationMs);

@@ -157,6 +157,19 @@ test('trigger sends a sample and shows the answer; watch and listen see it; retr
   await watching.line(new RegExp(`delivered +200 +2 +order\\.created +${failed}`));
 }, 90_000);
 
+test('doctor says step by step how a receiver does, of a URL or of a webhook, and ends with 1 when nothing gets through', async () => {
+  const url = receiver.url('/well');
+  const good = await run('doctor', url, '--user', 'doctor1');
+  expect(good).toMatchObject({ status: 0, output: expect.stringMatching(/^ok +url +The service accepts the URL\.$/m) });
+  expect(good.output).toMatch(/^ok +ping +The receiver answered 200 to a signed ping\. \(\d+ ms\)$/m);
+  receiver.script('/public', 500, 200);
+  const bad = await run('doctor', '--webhook', webhook.id, '--user', USER);
+  expect(bad).toMatchObject({
+    status: 1,
+    output: expect.stringMatching(/^failed +ping +The receiver answered 500\..*\n {18}→ /m),
+  });
+});
+
 test('what cannot be done is said in a line, without a stack', async () => {
   const failures = await Promise.all([
     run('retry', 'delivery_00000000000000000000000000', '--user', USER),
@@ -167,6 +180,8 @@ test('what cannot be done is said in a line, without a stack', async () => {
     run('listen', '--forward', local.url(), '--user', USER, '--secret', 'hunter2'),
     run('publish', 'order.created', '--user', 'orders', '--to', USER, '--data', '{'),
     run('watch', '--user', USER, '--status', 'lost'),
+    run('doctor', '--user', USER),
+    run('doctor', 'https://example.com/', '--webhook', webhook.id, '--user', USER),
     run('retry', 'delivery_x', '--user', USER, '--url', `http://127.0.0.1:${await freePort()}`),
   ]);
   for (const { status, output } of failures) {
@@ -179,7 +194,7 @@ test('what cannot be done is said in a line, without a stack', async () => {
 });
 
 test('every command explains itself', async () => {
-  for (const command of ['listen', 'watch', 'trigger', 'retry', 'publish']) {
+  for (const command of ['listen', 'watch', 'trigger', 'doctor', 'retry', 'publish']) {
     expect(await run(command, '--help')).toMatchObject({ status: 0, output: expect.stringContaining(`Usage: ${command}`) });
   }
 });

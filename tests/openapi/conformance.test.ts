@@ -172,6 +172,11 @@ test('every operation succeeds as the document says', async () => {
   await call('testWebhook', 200);
   await call('diagnoseWebhook', 200);
   await call('diagnoseUrl', 200);
+  const looked = await call('createWebhook', 201, { body: { url: receiver.url(), events: ['order.created'], diagnose: true } });
+  expect(looked['diagnosis']).toMatchObject({
+    verdict: 'ok',
+    steps: expect.arrayContaining([expect.objectContaining({ step: 'ping' })]),
+  });
   await call('getWebhookStats', 200);
   await call('getOverview', 200);
   await call('rotateSecret', 200);

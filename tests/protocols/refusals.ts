@@ -528,6 +528,12 @@ const webhooks: readonly Row[] = [
     message: async (scene) => (await scene.diagnose(), { url: 'ftp://example.com/' }),
   },
   {
+    name: 'to register and diagnose with no diagnosis left',
+    reason: 'diagnose_limit_reached',
+    rpc: CREATE,
+    message: async (scene) => (await scene.diagnose(), webhook({ diagnose: true })),
+  },
+  {
     name: 'to take back a rotation that is not under way',
     reason: 'rotation_not_running',
     rpc: 'CancelRotation',

@@ -12,6 +12,7 @@ import { WebhookUrl } from '../../components/webhook-name.tsx';
 import { stateOf, WebhookState } from '../../components/webhook-state.tsx';
 import { nowMs } from '../../clock.ts';
 import { link } from '../../router.ts';
+import { DiagnosisPanel } from './diagnosis-panel.tsx';
 import { FailureList } from './failure-list.tsx';
 import { RotationPanel } from './rotation-panel.tsx';
 import { SecretPanel } from './secret-panel.tsx';
@@ -47,6 +48,7 @@ export function WebhookPage({ id }: { id: string }) {
             <RotationPanel webhook={loaded} onChanged={refresh} />
             <Statistics id={id} version={version} />
             {loaded.isActive && <TestPanel webhook={loaded} onTested={refresh} />}
+            <DiagnosisPanel webhookId={id} />
             <RecentDeliveries id={id} version={version} />
             <WebhookSettings webhook={loaded} />
           </>
