@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
 
 export default defineConfig({
-  root: fileURLToPath(new URL('', import.meta.url)),
+  root: fileURLToPath(new URL('.', import.meta.url)),
   base: '/',
   build: {
     outDir: fileURLToPath(new URL('../dist/console', import.meta.url)),
