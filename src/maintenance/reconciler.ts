@@ -10,7 +10,7 @@ import { listOverdue, type OverdueCursor, type OverduePage } from '../persistenc
 import { listScheduled, type ScheduleCursor, type SchedulePage } from '../persistence/queries/list-scheduled.ts';
 import { isAnyCutOff } from '../persistence/queries/process-presence.ts';
 import { DEAD_AFTER_MS } from '../schedule/redis-presence.ts';
-import type { IndexState, RedisScheduler } from '../schedule/redis-scheduler.ts';
+import type { IndexState, ScheduleIndex } from '../schedule/schedule-index.ts';
 import { countUnfinished } from '../persistence/queries/count-unfinished.ts';
 
 /** How soon an emptied Redis is noticed; the check reads one key a shard. */
@@ -32,7 +32,7 @@ const CUT_OFF_WINDOW_MS = 5 * CHECK_INTERVAL_MS;
 
 export interface ReconcilerOptions {
   readonly pool: Pool;
-  readonly index: RedisScheduler;
+  readonly index: ScheduleIndex;
   readonly isLeading: () => boolean;
   readonly intervalMs: number;
   readonly leaseMs: number;

@@ -3,27 +3,19 @@ import { pause } from '../lifecycle/pause.ts';
 import { explainRedisError, isRefusal } from '../persistence/redis-refusal.ts';
 import type { PostgresScheduler } from './postgres-scheduler.ts';
 import { LOOK_MS, type RedisPresence } from './redis-presence.ts';
-import { SUSPEND_MS, type RedisScheduler } from './redis-scheduler.ts';
+import { FailoverState, MIN_CLAIM_MS, type RowWindow } from './failover-state.ts';
+import type { RedisScheduler } from './redis-scheduler.ts';
 import type { Claim, ClaimRequest, Scheduled, Scheduler, Settlement } from './scheduler.ts';
 import { PendingSync } from './pending-sync.ts';
 
-/** While Redis serves, it is asked this often whether it can still do all that is needed: within two seconds PostgreSQL takes over. */
+/** ms. While Redis serves, it is checked this often, so that PostgreSQL takes over within two seconds. */
 const WATCH_INTERVAL_MS = 1000;
-/** One failure may be a command that a broken connection took with it; two in a row are worth a question. A refusal is worth one at once. */
-const MAX_FAILURES = 2;
-/** After each answer, until it is asked again whether Redis is back; SUSPEND_MS counts on it. */
+/** ms between two checks of a Redis that is away; SUSPEND_MS is a multiple of it. */
 const PROBE_INTERVAL_MS = 250;
-/** Before the second try of a claim that failed. */
+/** ms before the second try of a claim that failed. */
 const RETRY_DELAY_MS = 50;
-/** Redis shut by others for longer than a return takes: one of them cannot come back, and all serve from PostgreSQL beside it. */
-const LONG_SUSPENSION_MS = 2 * SUSPEND_MS;
-/** What is left of that time for a claim from PostgreSQL to begin. */
-const MIN_CLAIM_MS = 250;
 
-/** Redis' clock may be ahead of PostgreSQL's by half of this without being corrected (shard.lua), and so give out what is due that much later. */
-const CLOCK_TOLERANCE_MS = 100;
-
-/** Another process claims from Redis: it is looked at again before it can be missed. */
+/** Another process claims from Redis. This one looks again before the other can be missed. */
 const LEFT_TO_OTHERS: Claim = { leased: [], nextDueInMs: LOOK_MS / 2, isLimited: false };
 const NOTHING: Claim = { leased: [], nextDueInMs: RETRY_DELAY_MS, isLimited: false };
 
@@ -31,47 +23,40 @@ export interface FailoverOptions {
   readonly redis: RedisScheduler;
   readonly postgres: PostgresScheduler;
   readonly leaseMs: number;
-  /** Whether this process ever claims: one that only publishes is in nobody's way. */
+  /** Whether this process ever claims. One that only publishes suspends nothing. */
   readonly isWorker: boolean;
-  /** How processes know whom of them Redis serves; without it each takes itself to be the only one that is cut off. */
+  /** How processes learn which of them Redis serves. Without it each acts as if it alone were cut off. */
   readonly presence?: RedisPresence | undefined;
   /** @param why a sentence that says what is wrong with Redis; null when it is new and has to be filled first, or is back */
   readonly onDegraded: (degraded: boolean, why: string | null) => void;
   readonly onError: (message: string, error: unknown) => void;
-  /** Hears of each call that Redis failed, whether it is left for that or not. */
+  /** Called for each call that Redis failed, whether Redis is left for it or not. */
   readonly onFailure?: (error: unknown) => void;
 }
 
 /**
  * Three rules keep a delivery from being sent twice when the schedule changes hands:
- * - what was due before Redis went away may be held by a process that took it there, so PostgreSQL gives it out only one lease
- *   after; what becomes due later, nobody can have taken;
- * - what PostgreSQL gave out says so in its row, so whoever takes the same delivery from Redis sees it when loading the row; so does what
- *   was committed to be tried at once, whichever of both serves;
- * - the other way round nobody would see it, so each question of a process that takes from PostgreSQL shuts Redis for all, until it
- *XX */
+ * - A process may have leased in Redis what was due before Redis went away. PostgreSQL gives that out one lease later. What becomes due
+ *   later, no process can have leased there.
+ * - What PostgreSQL gives out is leased in its row, as is what was leased on insert. A process that claims the same delivery from Redis sees
+ *   that when it loads the row.
+ * - The other way round no process would see it. So each check of a process that claims from PostgreSQL suspends claims from Redis for all,
+ *   until it has returned and every row that it claimed is committed.
+ */
 export class FailoverScheduler implements Scheduler {
   readonly name = 'schedule';
   readonly #options: FailoverOptions;
-  /** On the monotonic clock; null while Redis serves. Before the first answer Redis is taken to be away. */
-  #awaySince: number | null = performance.now();
-  /** Until when the last question that was answered shuts Redis for the others; where nobody else could tell, also one that was not. */
-  #shutUntil = Number.NEGATIVE_INFINITY;
-  /** When Redis last answered a claim: what became due later, this process cannot hold there. Before that, when it started. */
-  #claimedAt = performance.now();
-  /** It is about to serve from Redis, and the others are told first. */
+  readonly #state = new FailoverState(performance.now());
+  /** It is about to serve from Redis, and announces that first. */
   #isReturning = false;
-  /** Since when claims of this process have found Redis shut by others without a gap, and until when it is. */
-  #shutOut: { readonly since: number; readonly until: number } | null = null;
   readonly #pendingSync: PendingSync;
   /** Claims from PostgreSQL that are under way. */
   readonly #claiming = new Set<Promise<Claim>>();
-  #failures = 0;
   #isConfirming = false;
   readonly #stopping = new AbortController();
   #probing: Promise<void> = Promise.resolve();
   #watching: Promise<void> = Promise.resolve();
-  /** What was said to be wrong since Redis serves no more; each sentence once. */
+  /** What was logged since Redis was left; each sentence once. */
   readonly #saidWhy = new Set<string | null>();
   readonly #wakeCallbacks: (() => void)[] = [];
 
@@ -80,19 +65,19 @@ export class FailoverScheduler implements Scheduler {
     this.#pendingSync = new PendingSync(options.redis, (error) => options.onFailure?.(error));
   }
 
-  /** Whether PostgreSQL serves the schedule because Redis is away, is being filled, or is shut by a process that cannot come back. */
+  /** See FailoverState. */
   get isDegraded(): boolean {
-    return this.#awaySince !== null || this.#isShutOut;
+    return this.#state.isDegraded(performance.now());
   }
 
   async start(): Promise<void> {
     const { redis, postgres, presence } = this.#options;
     await Promise.all([redis.start(), postgres.start()]);
     presence?.start(() => ({
-      isServed: this.#awaySince === null || this.#isReturning,
-      claimedAgoMs: performance.now() - this.#claimedAt,
+      isServed: this.#isServed || this.#isReturning,
+      claimedAgoMs: performance.now() - this.#state.claimedAt,
     }));
-    // Nothing was taken from PostgreSQL yet, so there is nothing to shut Redis for.
+    // Nothing was claimed from PostgreSQL yet, so there is nothing to suspend claims for.
     if (!(await this.#returnAfter(() => redis.checkWritable()))) this.#probing = this.#probeUntilBack();
     this.#watching = this.#watch();
   }
@@ -111,7 +96,7 @@ export class FailoverScheduler implements Scheduler {
 
   /** Never rejects: the reconciler puts in what Redis did not take. */
   async enqueue(items: readonly Scheduled[]): Promise<number> {
-    if (this.#awaySince === null) {
+    if (this.#isServed) {
       const added = await this.#tryRedis(() => this.#options.redis.enqueue(items));
       if (added !== undefined) {
         void this.#pendingSync.tell();
@@ -124,31 +109,20 @@ export class FailoverScheduler implements Scheduler {
 
   /** Rejects only when PostgreSQL serves the schedule and fails. */
   async claim(request: ClaimRequest): Promise<Claim> {
-    const askedAt = performance.now();
-    if (this.#awaySince === null) {
+    if (this.#isServed) {
+      const sentAt = performance.now();
       const claim = await this.#tryRedis(() => this.#options.redis.claim(request));
-      if (claim !== undefined) this.#claimedAt = performance.now();
-      if (claim?.suspendedForMs === Infinity) this.#leaveRedis('Redis has lost its keys');
-      else if (claim !== undefined) this.#noteShut(askedAt, claim.suspendedForMs);
-      const shutOut = this.#shutOut;
-      if (shutOut !== null && this.#isShutOut) return this.#claimRows(request, shutOut.since, () => shutOut.until);
-      // Asked again before it may open: only so is a time in which it was shut throughout known to be one.
-      if (claim !== undefined && shutOut !== null) return { ...claim, nextDueInMs: (shutOut.until - performance.now()) / 2 };
-      if (claim !== undefined) return claim;
+      if (claim !== undefined) {
+        const isEmptied = claim.suspendedForMs === Infinity;
+        this.#state.claimAnswered(sentAt, performance.now(), isEmptied ? null : claim.suspendedForMs);
+        if (!isEmptied) return this.#considerOthers(request, claim);
+        this.#leaveRedis('Redis has lost its keys');
+      }
     }
-    const awaySince = this.#awaySince;
-    if (awaySince === null) return NOTHING;
+    if (this.#isServed) return NOTHING;
     const look = (await this.#options.presence?.look()) ?? null;
-    const isShut = performance.now() + MIN_CLAIM_MS <= this.#shutUntil;
-    if (look?.isAnyServed === true && !isShut) return LEFT_TO_OTHERS;
-    // What the others say is exact; without it, or while one of them claims, they may have taken from Redis until it was shut.
-    const since =
-      look === null || look.isAnyServed ? awaySince : Math.max(this.#claimedAt, look.claimedAt) + CLOCK_TOLERANCE_MS;
-    if (look !== null && !isShut) return this.#claimRows(request, since, () => look.askedAt + LOOK_MS);
-    // A process that was frozen since it shut Redis does not know whether the others have gone back meanwhile.
-    return this.#claimRows(request, since, () =>
-      this.#awaySince === null || this.#awaySince === awaySince ? this.#shutUntil : Number.NEGATIVE_INFINITY,
-    );
+    const window = this.#state.whileAway(performance.now(), look);
+    return window === null ? LEFT_TO_OTHERS : this.#claimRows(request, window);
   }
 
   /** Never rejects: a lease that could not be ended runs out, and whoever takes the delivery then reads the row first. */
@@ -161,18 +135,18 @@ export class FailoverScheduler implements Scheduler {
         this.#options.onError('leases could not be ended; they will run out', error);
       }
     }
-    // After their rows: whoever takes them from Redis before reads that they are held, and puts them off for the whole lease.
+    // After their rows: a process that claims them from Redis before reads that they are leased, and puts them off for the whole lease.
     await this.settle(settlements);
   }
 
   /** Never rejects, as `release`. */
   async settle(settlements: readonly Settlement[]): Promise<void> {
     const inIndex = settlements.filter(({ leasedIn }) => leasedIn === 'index');
-    // Redis does not know of holds in rows: what has come to an end needs nothing of it, and what is due again is new to it.
+    // Redis has no entry for a lease in a row. What has ended needs nothing of Redis, and what is due again is new to it.
     const dueAgain = settlements.filter(({ leasedIn }) => leasedIn === 'row').filter(isDueAgain);
-    // Nothing to tell asks nothing of Redis either, and must not count as its success.
+    // Without a call there is no success of Redis to count.
     if (inIndex.length + dueAgain.length === 0) return;
-    if (this.#awaySince === null) {
+    if (this.#isServed) {
       const told = await this.#tryRedis(async () => {
         if (inIndex.length > 0) await this.#options.redis.settle(inIndex);
         if (dueAgain.length > 0) await this.#options.redis.enqueue(dueAgain);
@@ -187,60 +161,51 @@ export class FailoverScheduler implements Scheduler {
     this.#pendingSync.addDue(dueAgain);
   }
 
-  /**
-   * @param since from when on Redis gave nothing out, to anybody that reaches it
-   * @param shutUntil how long it does not, as far as is known now
-   */
-  async #claimRows(request: ClaimRequest, since: number, shutUntil: () => number): Promise<Claim> {
+  /** What a claim from Redis is worth while other processes suspend claims. */
+  async #considerOthers(request: ClaimRequest, claim: Claim): Promise<Claim> {
+    const found = this.#state.whileServed(performance.now());
+    if (found === null) return claim;
+    return 'retryInMs' in found ? { ...claim, nextDueInMs: found.retryInMs } : this.#claimRows(request, found);
+  }
+
+  async #claimRows(request: ClaimRequest, { since, until }: RowWindow): Promise<Claim> {
     const nowMs = performance.now();
-    if (nowMs + MIN_CLAIM_MS > shutUntil()) return NOTHING;
+    if (nowMs + MIN_CLAIM_MS > until()) return NOTHING;
     const { postgres, leaseMs } = this.#options;
     const awayMs = nowMs - since;
     const claiming = postgres.claim(request, awayMs > leaseMs ? null : awayMs);
     this.#claiming.add(claiming);
     const claim = await claiming.finally(() => this.#claiming.delete(claiming));
     if (claim.leased.length === 0) return claim;
-    if (performance.now() <= shutUntil()) return claim;
-    // It took too long: somebody may have had the same from Redis before these rows said that they are held.
+    if (performance.now() <= until()) return claim;
+    // It took too long: another process may have claimed the same from Redis before these rows were leased.
     await this.release(claim.leased.map((lease) => ({ ...lease, dueAtMs: 0 })));
     return NOTHING;
   }
 
-  #noteShut(askedAt: number, suspendedForMs: number | null): void {
-    if (suspendedForMs === null) return;
-    const before = this.#shutOut;
-    const nowMs = performance.now();
-    // Somewhere between the question and now Redis looked: the time it was shut begins no earlier, and lasts no longer, than that.
-    const since = before !== null && nowMs <= before.until ? before.since : nowMs;
-    this.#shutOut = suspendedForMs === 0 ? null : { since, until: askedAt + suspendedForMs };
-  }
-
-  get #isShutOut(): boolean {
-    if (this.#shutOut === null) return false;
-    const nowMs = performance.now();
-    return nowMs > this.#shutOut.since + LONG_SUSPENSION_MS && nowMs < this.#shutOut.until;
+  get #isServed(): boolean {
+    return this.#state.store === 'redis';
   }
 
   async #tryRedis<T>(call: () => Promise<T>): Promise<T | undefined> {
     try {
       const result = await call();
-      this.#failures = 0;
+      this.#state.redisWorked();
       return result;
     } catch (error) {
-      this.#failures += 1;
       this.#options.onFailure?.(error);
-      if (this.#failures >= MAX_FAILURES || isTimeout(error) || isRefusal(error)) void this.#confirmAway(error);
+      if (this.#state.redisFailed(isTimeout(error) || isRefusal(error))) void this.#confirmAway(error);
       return undefined;
     }
   }
 
-  // A process that got no processor for a while sees its commands time out although Redis is well: hence one more question.
+  // A process that got no processor for a while sees its commands time out although Redis is well: hence one more check.
   async #confirmAway(first: unknown): Promise<void> {
-    if (this.#isConfirming || this.#awaySince !== null) return;
+    if (this.#isConfirming || !this.#isServed) return;
     this.#isConfirming = true;
     try {
       await this.#options.redis.checkWritable();
-      this.#failures = 0;
+      this.#state.redisWorked();
     } catch (error) {
       // The check names what is missing. But what a replica answers ends its connection, too, and then the first error says more.
       this.#leaveRedis(explainRedisError(isRefusal(error) || !isRefusal(first) ? error : first));
@@ -255,7 +220,7 @@ export class FailoverScheduler implements Scheduler {
     for (;;) {
       await pause(WATCH_INTERVAL_MS, signal);
       if (signal.aborted) return;
-      if (this.#awaySince !== null) continue;
+      if (!this.#isServed) continue;
       await this.#options.redis.checkWritable().catch((error: unknown) => {
         this.#options.onFailure?.(error);
         return this.#confirmAway(error);
@@ -264,10 +229,7 @@ export class FailoverScheduler implements Scheduler {
   }
 
   #leaveRedis(why: string): void {
-    if (this.#awaySince !== null) return;
-    this.#awaySince = performance.now();
-    this.#shutUntil = Number.NEGATIVE_INFINITY;
-    this.#shutOut = null;
+    if (!this.#state.leave(performance.now())) return;
     this.#sayWhy(why);
     void this.#options.presence?.write().catch(() => undefined);
     this.#probing = this.#probeUntilBack();
@@ -298,9 +260,8 @@ export class FailoverScheduler implements Scheduler {
       await this.#options.redis.suspendClaims();
       isAnswered = true;
     } finally {
-      // The first time, or frozen since the last: others may have taken from Redis until now.
-      if (sentAt > this.#shutUntil) this.#awaySince = performance.now();
-      if (isAnswered || this.#options.presence === undefined) this.#shutUntil = sentAt + SUSPEND_MS;
+      // Where no other process could learn that this one is away, its claims count as suspended without a reply as well.
+      this.#state.suspendSent(sentAt, performance.now(), isAnswered || this.#options.presence === undefined);
     }
   }
 
@@ -320,8 +281,7 @@ export class FailoverScheduler implements Scheduler {
       return false;
     }
     if (!(await this.#announce())) return false;
-    this.#awaySince = null;
-    this.#failures = 0;
+    this.#state.returned();
     this.#saidWhy.clear();
     this.#options.onDegraded(false, null);
     void this.#resumeClaims();
@@ -347,9 +307,8 @@ export class FailoverScheduler implements Scheduler {
 
   async #resumeClaims(): Promise<void> {
     await Promise.allSettled(this.#claiming);
-    // If it fails, the time for which Redis is shut runs out.
-    if (this.#awaySince === null)
-      await this.#options.redis.resumeClaims().catch((error: unknown) => this.#options.onFailure?.(error));
+    // If it fails, the suspension runs out.
+    if (this.#isServed) await this.#options.redis.resumeClaims().catch((error: unknown) => this.#options.onFailure?.(error));
     for (const callback of this.#wakeCallbacks) callback();
   }
 }

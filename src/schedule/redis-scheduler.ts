@@ -1,8 +1,9 @@
 // The schedule in Redis: two levels of sorted sets a shard, every step one script, time by Redis' own clock.
+import type { IndexState, ScheduleIndex } from './schedule-index.ts';
 import { randomUUID } from 'node:crypto';
 import { loadScript } from './redis-script.ts';
 import type { RedisConnection, Script } from '../persistence/redis.ts';
-import type { Claim, ClaimRequest, Leased, LeftAloneUntilMs, Scheduled, Scheduler, Settlement } from './scheduler.ts';
+import type { Claim, ClaimRequest, Leased, LeftAloneUntilMs, Scheduled, Settlement } from './scheduler.ts';
 import { deliveryIdOf, deliveryKey, shardOf, webhookIdOf, webhookKey } from './shard.ts';
 
 /** One script call handles so many deliveries at most: a millisecond or two in which Redis serves nobody else. */
@@ -50,12 +51,6 @@ interface ShardClaim extends RedisClaim {
   readonly suspendedForMs: number;
 }
 
-/**
- * `missing`: Redis is new or was emptied. `building`: being filled from PostgreSQL. `outdated`: being filled, but it has kept its keys and
- * lacks only what was scheduled while it was away. `complete`: holds all that was ever due. The last two give out.
- */
-export type IndexState = 'missing' | 'building' | 'outdated' | 'complete';
-
 export interface RedisSchedulerOptions {
   readonly keyPrefix: string;
   readonly shards: number;
@@ -88,7 +83,7 @@ interface Shard {
   isLimited: boolean;
 }
 
-export class RedisScheduler implements Scheduler {
+export class RedisScheduler implements ScheduleIndex {
   readonly name = 'redis-scheduler';
   readonly #redis: RedisConnection;
   readonly #leaseMs: number;
