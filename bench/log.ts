@@ -137,7 +137,10 @@ async function measure(): Promise<void> {
   }
   const list = (principal: Principal, webhook: string, eventType: string) => () =>
     listDeliveries(context, principal, {
-      status: null,
+      statuses: [],
+      httpStatus: null,
+      errorCode: '',
+      order: 'desc',
       eventId: '',
       sinceMs: null,
       untilMs: null,
@@ -145,7 +148,7 @@ async function measure(): Promise<void> {
       page: 0,
       limit: 20,
       pageToken: '',
-      webhookId: webhook,
+      webhookIds: webhook === '' ? [] : [webhook],
       eventType,
     });
   for (const [what, principal, webhook, type] of [

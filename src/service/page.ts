@@ -22,8 +22,8 @@ export interface PageBounds {
   readonly page: number;
   readonly limit: number;
   readonly offset: number;
-  /** Only what is older than this id. */
-  readonly before: string | null;
+  /** The last id of the page before; null: from the start. */
+  readonly lastId: string | null;
 }
 
 export interface PageOf<T> {
@@ -39,10 +39,10 @@ export interface PageOf<T> {
 export function pageBounds(kind: IdKind, request: PageRequest): PageBounds {
   const limit = request.limit === 0 ? DEFAULT_LIMIT : request.limit;
   if (!(limit >= 1 && limit <= MAX_LIMIT)) throw invalid('field_invalid', 'limit', `must be from 1 to ${MAX_LIMIT}`);
-  if (request.pageToken !== '') return { page: 0, limit, offset: 0, before: openToken(kind, request.pageToken) };
+  if (request.pageToken !== '') return { page: 0, limit, offset: 0, lastId: openToken(kind, request.pageToken) };
   const page = request.page === 0 ? 1 : request.page;
   if (page < 1) throw invalid('field_invalid', 'page', 'must be 1 or more');
-  return { page, limit, offset: (page - 1) * limit, before: null };
+  return { page, limit, offset: (page - 1) * limit, lastId: null };
 }
 
 /** How a page was found. */
@@ -50,7 +50,7 @@ export interface Finding {
   readonly counted: number;
   /** False: there may be more than was counted, further down. */
   readonly countedAll: boolean;
-  /** The lowest id that was looked at; null: all of them were. */
+  /** The last id that was looked at; null: all of them were. */
   readonly lookedTo: string | null;
 }
 

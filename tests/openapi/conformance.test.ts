@@ -160,7 +160,7 @@ test('every operation succeeds as the document says', async () => {
   expect(batch).toMatchObject({ accepted: 1, rejected: 1 });
   const found = await eventually(
     async () => {
-      const list = await call('listDeliveries', 200, { query: '?status=retrying&limit=10' });
+      const list = await call('listDeliveries', 200, { query: '?status=retrying&status=failed&order=asc&limit=10' });
       return (list['deliveries'] as Json[])[0];
     },
     { what: 'a delivery that failed' },

@@ -168,14 +168,16 @@ test('what is held is pending for its owner to see, and is cancelled with its we
   const [delivery] = await publish();
   const filter = {
     userId: 'alice',
-    webhookId: null,
-    status: 'pending',
+    webhookIds: [],
+    httpStatus: null,
+    errorCode: null,
+    statuses: ['pending'],
     eventType: null,
     eventId: null,
     fromId: null,
     belowId: null,
   } as const;
-  const page = await listDeliveries(pool, filter, { limit: 10, offset: 0, before: null });
+  const page = await listDeliveries(pool, filter, { limit: 10, offset: 0, order: 'desc' });
   expect(page.map(({ id }) => id)).toEqual([delivery?.deliveryId]);
   await pool.query('update webhook_endpoints set is_active = false');
   expect(await cancelDeliveries(pool, WEBHOOK, false)).toEqual({ count: 1, rows: [] });

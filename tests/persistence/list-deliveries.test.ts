@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { idFloor } from '../../src/domain/ids.ts';
 import { createPool } from '../../src/persistence/pool.ts';
-import type { DeliveryFilter } from '../../src/persistence/queries/delivery-filter.ts';
+import { type DeliveryFilter, upTo } from '../../src/persistence/queries/delivery-filter.ts';
 import { countDeliveries, type DeliveryWindow, listDeliveries } from '../../src/persistence/queries/list-deliveries.ts';
 import { lookDown } from '../../src/persistence/queries/look-down.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
@@ -11,6 +11,7 @@ import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 const ROWS = 50_000;
 const DAY_MS = 86_400_000;
 const BUSY = `webhook_${'1'.padStart(26, '0')}`;
+const QUIET = `webhook_${'6'.padStart(26, '0')}`;
 
 let database: TestDatabase;
 let pool: Pool;
@@ -47,34 +48,41 @@ afterAll(async () => {
 
 const everything: DeliveryFilter = {
   userId: null,
-  webhookId: null,
-  status: null,
+  webhookIds: [],
+  statuses: [],
+  httpStatus: null,
+  errorCode: null,
   eventType: null,
   eventId: null,
   fromId: null,
   belowId: null,
 };
-const firstPage: DeliveryWindow = { limit: 21, offset: 0, before: null };
+const firstPage: DeliveryWindow = { limit: 21, offset: 0, order: 'desc' };
 
 test.each<[string, Partial<DeliveryFilter>]>([
   ['a user', { userId: 'user1' }],
-  ['one webhook', { userId: 'user1', webhookId: BUSY }],
-  ['failed ones of a user', { userId: 'user1', status: 'failed' }],
-  ['cancelled ones of a user', { userId: 'user1', status: 'cancelled' }],
-  ['pending ones of a user', { userId: 'user1', status: 'pending' }],
-  ['pending ones of everyone', { status: 'pending' }],
-  ['retrying ones of a user', { userId: 'user1', status: 'retrying' }],
-  ['a rare type of a webhook', { userId: 'user1', webhookId: BUSY, eventType: 'tip.received' }],
+  ['one webhook', { userId: 'user1', webhookIds: [BUSY] }],
+  ['failed ones of a user', { userId: 'user1', statuses: ['failed'] }],
+  ['cancelled ones of a user', { userId: 'user1', statuses: ['cancelled'] }],
+  ['pending ones of a user', { userId: 'user1', statuses: ['pending'] }],
+  ['pending ones of everyone', { statuses: ['pending'] }],
+  ['retrying ones of a user', { userId: 'user1', statuses: ['retrying'] }],
+  ['a rare type of a webhook', { userId: 'user1', webhookIds: [BUSY], eventType: 'tip.received' }],
   ['a time', { userId: 'user1', fromId: idFloor('delivery', Date.now() - DAY_MS) }],
   ['an event', { userId: 'user1', eventId: idFloor('event', Date.now() - DAY_MS) }],
   ['everyone', {}],
-  ['failed ones of everyone', { status: 'failed' }],
+  ['failed ones of everyone', { statuses: ['failed'] }],
+  ['failed and retried ones of a user', { userId: 'user1', statuses: ['failed', 'retrying'] }],
+  ['all but delivered ones of everyone', { statuses: ['pending', 'retrying', 'failed', 'cancelled'] }],
+  ['two webhooks', { userId: 'user1', webhookIds: [BUSY, QUIET] }],
 ])('pages and totals of %s read no partition from end to end', async (_name, narrowed) => {
   const filter = { ...everything, ...narrowed };
   for (const plan of [
     await planOf((explaining) => listDeliveries(explaining, filter, firstPage)),
     await planOf((explaining) => countDeliveries(explaining, filter, 10_001)),
     await planOf((explaining) => lookDown(explaining, filter, 10_000)),
+    await planOf((explaining) => listDeliveries(explaining, filter, { ...firstPage, order: 'asc' })),
+    await planOf((explaining) => lookDown(explaining, filter, 10_000, 'asc')),
   ]) {
     // An empty partition is rightly read whole; one that holds rows is not.
     expect(plan).not.toMatch(/Seq Scan on deliveries_\S+ \S+ \(actual rows=(?!0(\.00)? )/);
@@ -83,11 +91,11 @@ test.each<[string, Partial<DeliveryFilter>]>([
 });
 
 test('a page in the middle of the log fetches little more than itself', async () => {
-  const filter = { ...everything, userId: 'user1' };
-  const before = idFloor('delivery', Date.now() - 3 * DAY_MS);
-  const page = await listDeliveries(pool, filter, { limit: 21, offset: 0, before });
+  const belowId = idFloor('delivery', Date.now() - 3 * DAY_MS);
+  const filter = { ...everything, userId: 'user1', belowId };
+  const page = await listDeliveries(pool, filter, firstPage);
   expect(page).toHaveLength(21);
-  const plan = await planOf((explaining) => listDeliveries(explaining, filter, { limit: 21, offset: 0, before }));
+  const plan = await planOf((explaining) => listDeliveries(explaining, filter, firstPage));
   const read = [...plan.matchAll(/on deliveries_20\d+ \S+ \(actual rows=([\d.]+) loops=(\d+)\)/g)].reduce(
     (sum, [, rows, loops]) => sum + Number(rows) * Number(loops),
     0,
@@ -98,9 +106,15 @@ test('a page in the middle of the log fetches little more than itself', async ()
 
 test.each<[string, Partial<DeliveryFilter>]>([
   ['a type that nothing has', { userId: 'user1', eventType: 'chef.approved' }],
-  ['a type of one webhook that nothing has', { userId: 'user1', webhookId: BUSY, eventType: 'chef.approved' }],
+  ['a type of one webhook that nothing has', { userId: 'user1', webhookIds: [BUSY], eventType: 'chef.approved' }],
   ['a type that nothing of everyone has', { eventType: 'chef.approved' }],
-  ['delivered ones of a type that nothing has', { userId: 'user1', status: 'delivered', eventType: 'chef.approved' }],
+  ['an answer that no receiver of a user gave', { userId: 'user1', httpStatus: 503 }],
+  ['an error that nothing of everyone had', { errorCode: 'timeout' }],
+  [
+    'failed and delivered ones of two webhooks with an error that nothing had',
+    { webhookIds: [BUSY, QUIET], statuses: ['failed', 'delivered'], errorCode: 'timeout' },
+  ],
+  ['delivered ones of a type that nothing has', { userId: 'user1', statuses: ['delivered'], eventType: 'chef.approved' }],
 ])('a page of %s looks at no more than it may', async (_name, narrowed) => {
   const max = 1000;
   const filter = { ...everything, ...narrowed };
@@ -121,10 +135,24 @@ test.each<[string, Partial<DeliveryFilter>]>([
   expect(daysOf(await list(null))).toBeGreaterThanOrEqual(7);
 });
 
+test('a look from the oldest on ends as soon, and a page from there looks no further', async () => {
+  const max = 1000;
+  const filter: DeliveryFilter = { ...everything, userId: 'user1', eventType: 'chef.approved' };
+  const reach = await lookDown(pool, filter, max, 'asc');
+  const look = await planOf((explaining) => lookDown(explaining, filter, max, 'asc'));
+  const entries = [...look.matchAll(/on deliveries_20\d+ \S+ \(actual rows=([\d.]+) loops=(\d+)\)/g)];
+  expect(entries.reduce((sum, [, rows, loops]) => sum + Number(rows) * Number(loops), 0)).toBeLessThanOrEqual(max + 20);
+  const plan = await planOf((explaining) =>
+    listDeliveries(explaining, upTo(filter, reach, 'asc'), { ...firstPage, order: 'asc' }),
+  );
+  const days = [...plan.matchAll(/on (deliveries_20\d+) \S+ \(actual rows/g)].map(([, name]) => name);
+  expect(new Set(days).size).toBeLessThanOrEqual(3);
+});
+
 test('the total is counted no further than asked', async () => {
   const filter = { ...everything, userId: 'user1' };
   expect(await countDeliveries(pool, filter, 1001)).toBe(1001);
-  expect(await countDeliveries(pool, { ...filter, status: 'failed' }, 1001)).toBe(100);
+  expect(await countDeliveries(pool, { ...filter, statuses: ['failed'] }, 1001)).toBe(100);
 });
 
 /** The plan of the statement that a call makes, as it ran. */

@@ -96,8 +96,18 @@ test('what was there before first tries entered no index is found as before, and
         const changes = await listChanges(pool, { micros: (Date.now() - 60_000) * 1000, userIds: null, max: 100 });
         expect(new Set(changes.map(({ id }) => id))).toEqual(changedIds);
         for (const status of ['pending', 'retrying', 'failed', 'cancelled'] as const) {
-          const filter = { userId: null, webhookId: null, status, eventType: null, eventId: null, fromId: null, belowId: null };
-          const page = await listDeliveries(pool, filter, { limit: 10, offset: 0, before: null });
+          const filter = {
+            userId: null,
+            webhookIds: [],
+            statuses: [status],
+            eventType: null,
+            eventId: null,
+            httpStatus: null,
+            errorCode: null,
+            fromId: null,
+            belowId: null,
+          };
+          const page = await listDeliveries(pool, filter, { limit: 10, offset: 0, order: 'desc' });
           expect(page.map(({ id }) => id)).toEqual([ids[status]]);
         }
         const { rows } = await listScheduled(pool, { after: null, limit: 10 });

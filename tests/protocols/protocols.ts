@@ -1,10 +1,11 @@
 // Every protocol, format and shape that the service speaks, as one function: what is asked goes out as bytes, what is told comes back.
 import { gzipSync } from 'node:zlib';
-import { fromJson, toBinary, type DescMethod, type JsonObject } from '@bufbuild/protobuf';
+import { fromJson, toBinary, type DescMessage, type DescMethod, type JsonObject } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
+import { listBeside } from '../../src/transport/rest/query-input.ts';
 import { restRoutes } from '../../src/transport/rest/routes.ts';
 import {
   toldByConnect,
@@ -120,7 +121,10 @@ function rest(http: string, isPacked: boolean, results: Results): Protocol {
     format: 'json',
     features: new Set(features),
     serves: (rpc) => (results === null ? isUnary(rpc) && routes.some(({ method }) => method.name === rpc) : isEvent(rpc)),
-    fieldName: same,
+    fieldName: (field) => {
+      const [base = ''] = field.split('[', 1);
+      return (field.endsWith(']') ? oneName(methodOf('ListDeliveries').input, base) : undefined) ?? field;
+    },
     async ask(ask) {
       const rpc = results === 'batch' ? WITHIN.batch.rpc : ask.rpc;
       const route = routes.find(({ method }) => method.name === rpc);
@@ -133,7 +137,7 @@ function rest(http: string, isPacked: boolean, results: Results): Protocol {
       });
       const { verb } = route;
       if (!route.hasBody) {
-        const query = ask.isMalformed === true ? 'x=%ff' : queryOf(input);
+        const query = ask.isMalformed === true ? 'x=%ff' : queryOf(withRepeatedNames(route.method, input));
         return toldByRest(
           await overHttp1(http, { method: ask.method ?? verb, path: `${ask.path ?? path}?${query}`, headers: tokenLine(ask) }),
           null,
@@ -149,6 +153,15 @@ function rest(http: string, isPacked: boolean, results: Results): Protocol {
 
 function textOf(value: JsonObject[string] | undefined): string {
   return typeof value === 'string' ? value : JSON.stringify(value ?? '');
+}
+
+// A query has several of a thing by repeating the name of one.
+function withRepeatedNames({ input: schema }: DescMethod, input: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(input).map(([name, value]) => [oneName(schema, name) ?? name, value]));
+}
+
+function oneName(schema: DescMessage, list: string): string | undefined {
+  return schema.fields.find(({ name }) => listBeside(schema, name)?.name === list)?.name;
 }
 
 function queryOf(input: JsonObject): string {

@@ -47,14 +47,24 @@ test('every filter narrows the log, newest first', async () => {
   const d = await addDelivery(management, { webhookId, madeAtMs: now - 1000, status: 'cancelled' });
   const cases: [Partial<ListDeliveriesInput>, string[]][] = [
     [{}, [d, c, ...[a, b].toSorted().toReversed()]],
-    [{ status: 'failed' }, [c, a]],
-    [{ status: 'cancelled' }, [d]],
-    [{ status: 'pending' }, []],
-    [{ webhookId }, [d, c, a]],
-    [{ webhookId, status: 'failed', eventType: 'order.created' }, [a]],
+    [{ statuses: ['failed'] }, [c, a]],
+    [{ statuses: ['cancelled'] }, [d]],
+    [{ statuses: ['pending'] }, []],
+    [{ statuses: ['failed', 'cancelled', 'failed'] }, [d, c, a]],
+    [{ statuses: ['pending', 'retrying', 'cancelled'] }, [d]],
+    [{ statuses: ['delivered', 'cancelled'] }, [d, b]],
+    [{ webhookIds: [webhookId] }, [d, c, a]],
+    [{ webhookIds: [webhookId, second, webhookId] }, [d, c, ...[a, b].toSorted().toReversed()]],
+    [{ webhookIds: [webhookId], statuses: ['failed'], eventType: 'order.created' }, [a]],
+    [{ eventId, statuses: ['failed', 'cancelled'] }, [a]],
+    [{ httpStatus: 500 }, [c, a]],
+    [{ httpStatus: 500, webhookIds: [second] }, []],
+    [{ httpStatus: 200 }, [b]],
+    [{ errorCode: 'http_status', eventType: 'payment.success' }, [c]],
+    [{ errorCode: 'timeout' }, []],
     [{ eventType: 'payment.success' }, [c]],
     [{ eventId }, [a, b].toSorted().toReversed()],
-    [{ eventId, webhookId: second }, [b]],
+    [{ eventId, webhookIds: [second] }, [b]],
     [{ sinceMs: now - 2000 }, [d, c]],
     [{ untilMs: now - 2000 }, [a, b].toSorted().toReversed()],
     [{ sinceMs: now - 2500, untilMs: now - 1000 }, [c]],
@@ -64,6 +74,8 @@ test('every filter narrows the log, newest first', async () => {
       const page = await list(principal, filter);
       expect({ filter, ids: page.items.map(({ id }) => id) }).toEqual({ filter, ids: expected });
       expect([page.total, page.totalIsExact]).toEqual([expected.length, true]);
+      const upwards = await list(principal, { ...filter, order: 'asc' });
+      expect({ filter, ids: upwards.items.map(({ id }) => id) }).toEqual({ filter, ids: expected.toReversed() });
     }
   }
 });
@@ -74,7 +86,13 @@ test('users see their own log only, whatever they ask for', async () => {
   for (const userId of ['alice', 'nobody-there']) {
     expect(await refusal(list(mallory, { userId }))).toMatchObject({ code: 'permission_denied', reason: 'role_not_allowed' });
   }
-  for (const filter of [{}, { webhookId }, { eventId }, { userId: 'mallory' }, { webhookId, eventId }]) {
+  for (const filter of [
+    {},
+    { webhookIds: [webhookId] },
+    { eventId },
+    { userId: 'mallory' },
+    { webhookIds: [webhookId], eventId },
+  ]) {
     expect({ filter, items: (await list(mallory, filter)).items }).toEqual({ filter, items: [] });
   }
   expect((await list(admin, { userId: 'mallory' })).items).toEqual([]);
@@ -110,7 +128,7 @@ test('what makes no sense is refused by the field at fault', async () => {
     [{ limit: -1 }, 'field_invalid', 'limit'],
     [{ page: -1 }, 'field_invalid', 'page'],
     [{ pageToken: 'nonsense' }, 'page_token_invalid', 'page_token'],
-    [{ webhookId: "' or 1=1 --" }, 'field_invalid', 'webhook_id'],
+    [{ webhookIds: ["' or 1=1 --"] }, 'field_invalid', 'webhook_id'],
     [{ eventId: 'event_' }, 'field_invalid', 'event_id'],
     [{ sinceMs: 2, untilMs: 1 }, 'time_range_invalid', 'until'],
   ];
@@ -234,8 +252,11 @@ test('a retry is committed although the schedule cannot be told', async () => {
 });
 
 const everything: ListDeliveriesInput = {
-  status: null,
-  webhookId: '',
+  statuses: [],
+  webhookIds: [],
+  httpStatus: null,
+  errorCode: '',
+  order: 'desc' as const,
   eventType: '',
   eventId: '',
   sinceMs: null,

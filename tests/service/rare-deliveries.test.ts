@@ -35,8 +35,11 @@ beforeAll(async () => {
 afterAll(() => management.close());
 
 const all: ListDeliveriesInput = {
-  status: null,
-  webhookId: '',
+  statuses: [],
+  webhookIds: [],
+  httpStatus: null,
+  errorCode: '',
+  order: 'desc' as const,
   eventType: 'chef.approved',
   eventId: '',
   sinceMs: null,
@@ -58,8 +61,8 @@ test('all pages together, by token and by number, are what the log has', async (
   const cases = [
     [admin, {}, 'true'],
     [alice, {}, `user_id = 'alice'`],
-    [admin, { webhookId: webhooks[1] ?? '' }, `webhook_id = '${webhooks[1]}'`],
-    [admin, { status: 'failed' }, `status = 'failed'`],
+    [admin, { webhookIds: [webhooks[1] ?? ''] }, `webhook_id = '${webhooks[1]}'`],
+    [admin, { statuses: ['failed'] }, `status = 'failed'`],
     [
       admin,
       { sinceMs: sinceMs + 3.5 * HOUR_MS, untilMs: sinceMs + 17.1 * HOUR_MS },
@@ -79,11 +82,29 @@ test('all pages together, by token and by number, are what the log has', async (
     expect(byToken).toEqual(expected);
     const second = await listDeliveries(management.context, who, { ...all, ...filter, page: 2 });
     expect(second.items.map(({ id }) => id)).toEqual(expected.slice(7, 14));
+    const upwards = await listDeliveries(management.context, who, { ...all, ...filter, order: 'asc', page: 2 });
+    expect(upwards.items.map(({ id }) => id)).toEqual(expected.toReversed().slice(7, 14));
+    const { items } = await listDeliveries(management.context, who, {
+      ...all,
+      ...filter,
+      order: 'asc',
+      pageToken: upwards.nextPageToken,
+    });
+    expect(items.map(({ id }) => id)).toEqual(expected.toReversed().slice(14, 21));
   }
 });
 
 test('a type that was never sent is answered without a look at what is summed up; a frequent one is searched in the log', async () => {
-  const filter = { userId: null, webhookId: null, status: null, eventId: null, fromId: null, belowId: null };
+  const filter = {
+    userId: null,
+    webhookIds: [],
+    statuses: [],
+    httpStatus: null,
+    errorCode: null,
+    eventId: null,
+    fromId: null,
+    belowId: null,
+  };
   const rare = (eventType: string, maxOpen = 1000) =>
     inSnapshot(management.database.pool, (client) => rareDeliveries(client, { ...filter, eventType }, maxOpen));
   expect(await rare('tip.received')).toEqual([]);

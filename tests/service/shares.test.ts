@@ -20,8 +20,11 @@ const everything: ListDeliveriesInput = {
   page: 0,
   limit: 0,
   pageToken: '',
-  status: null,
-  webhookId: '',
+  statuses: [],
+  webhookIds: [],
+  httpStatus: null,
+  errorCode: '',
+  order: 'desc' as const,
   eventType: '',
   eventId: '',
   sinceMs: null,
@@ -100,7 +103,16 @@ test('changes that wait for a user’s own lock leave connections to everybody e
   const settled = Promise.allSettled(changes);
   const waitsForLock = `select count(*)::integer as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
   await eventually(async () => (await blocker.query(waitsForLock)).rows[0].n === 2, { what: 'two changes that wait' });
-  await listWebhooks(management.context, mallory, { page: 0, limit: 0, pageToken: '', userId: '' });
+  await listWebhooks(management.context, mallory, {
+    page: 0,
+    limit: 0,
+    pageToken: '',
+    userId: '',
+    isActive: null,
+    url: '',
+    eventType: '',
+    text: '',
+  });
   await createWebhook(management.context, mallory, aWebhook);
   await blocker.query('rollback');
   blocker.release();

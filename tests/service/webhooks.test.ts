@@ -4,7 +4,7 @@ import type { WebhookEndpoint } from '../../src/persistence/entities/webhook-end
 import { signingKey } from '../../src/security/signature.ts';
 import { deleteWebhook } from '../../src/service/delete-webhook.ts';
 import { getWebhook } from '../../src/service/get-webhook.ts';
-import { listWebhooks } from '../../src/service/list-webhooks.ts';
+import { listWebhooks, type ListWebhooksInput } from '../../src/service/list-webhooks.ts';
 import { getSecret } from '../../src/service/get-secret.ts';
 import { cancelRotation, completeRotation, rotateSecret } from '../../src/service/rotate-secret.ts';
 import { updateWebhook, type UpdateWebhookInput } from '../../src/service/update-webhook.ts';
@@ -21,7 +21,7 @@ import {
 } from './management.ts';
 
 const RANDOM_ID = 'webhook_01hzy000000000000000000000';
-const nothing = { page: 0, limit: 0, pageToken: '', userId: '' };
+const nothing = { page: 0, limit: 0, pageToken: '', userId: '', isActive: null, url: '', eventType: '', text: '' };
 
 let management: Management;
 beforeAll(async () => {
@@ -286,6 +286,34 @@ test('rotations at once lose no secret', async () => {
   const kept = [stored.secret, ...stored.previous_secrets.map((previous) => previous.sealed)].map(open);
   for (const { secret } of rotated) expect(kept).toContain(secret);
   expect(kept).toHaveLength(4);
+});
+
+test('a list of webhooks is narrowed by state, URL, type and text', async () => {
+  const first = await someWebhook(management, alice, { url: 'https://example.com/a_b', description: 'Kitchen 100%' });
+  const second = await someWebhook(management, alice, { url: 'https://example.com/axb', events: ['tip.received'] });
+  const third = await someWebhook(management, mallory, { url: 'https://example.com/a_b' });
+  await updateWebhook(management.context, alice, { ...unchanged, webhookId: second.id, isActive: false });
+  const ids = async (filter: Partial<ListWebhooksInput>, principal = alice) => {
+    const page = await listWebhooks(management.context, principal, { ...nothing, ...filter });
+    expect([page.total, page.totalIsExact]).toEqual([page.items.length, true]);
+    return page.items.map(({ id }) => id);
+  };
+  expect(await ids({ isActive: true })).toEqual([first.id]);
+  expect(await ids({ isActive: false })).toEqual([second.id]);
+  expect(await ids({ url: 'HTTPS://Example.com/a_b' })).toEqual([first.id]);
+  expect(await ids({ url: 'https://example.com/a' })).toEqual([]);
+  expect(await ids({ eventType: 'tip.received' })).toEqual([second.id]);
+  expect(await ids({ eventType: 'tip.received', isActive: true })).toEqual([]);
+  // Text is text: no letter of it stands for others.
+  for (const text of ['a_b', 'KITCHEN', '100%', first.id.slice(8)])
+    expect([text, await ids({ text })]).toEqual([text, [first.id]]);
+  expect(await ids({ text: '\\' })).toEqual([]);
+  expect(await ids({ url: 'https://example.com/a_b' }, admin)).toEqual([third.id, first.id].toSorted().toReversed());
+  expect(await ids({ text: 'a_b', userId: 'mallory' }, admin)).toEqual([third.id]);
+  expect(await refusal(ids({ eventType: 'order.eaten' }))).toMatchObject({
+    reason: 'event_type_unknown',
+    fields: ['event_type'],
+  });
 });
 
 test('pages by number and by token show every webhook once, newest first', async () => {

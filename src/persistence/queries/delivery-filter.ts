@@ -5,18 +5,26 @@ import { isHeld, isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
 export interface DeliveryFilter {
   /** Null: everyone's. */
   readonly userId: string | null;
-  readonly webhookId: string | null;
-  readonly status: DeliveryStatus | null;
+  /** Any of these; none: all. */
+  readonly webhookIds: readonly string[];
+  /** Any of these; none: all. */
+  readonly statuses: readonly DeliveryStatus[];
   readonly eventType: string | null;
   readonly eventId: string | null;
+  /** Of the last attempt. */
+  readonly httpStatus: number | null;
+  readonly errorCode: string | null;
   /** The smallest id that matches; null for no bound. */
   readonly fromId: string | null;
   /** The first id that no longer matches; null for no bound. */
   readonly belowId: string | null;
 }
 
+/** Of ids, which are times: newest first is `desc`. */
+export type Order = 'asc' | 'desc';
+
 /** Where the rows of a status are, in parts that share none: for the planner to see which index has those rows alone. */
-export const partsOf: Record<DeliveryStatus, readonly string[]> = {
+const partsOf: Record<DeliveryStatus, readonly string[]> = {
   pending: [isScheduled, isLeasedOnInsert, isHeld],
   retrying: [isScheduled],
   delivered: ['true'],
@@ -24,15 +32,24 @@ export const partsOf: Record<DeliveryStatus, readonly string[]> = {
   cancelled: ['d.cancelled_at is not null'],
 };
 
+/** Conditions that share no row and together hold those of the filter's statuses; one that is always true when it names none. */
+export function statusParts({ statuses }: DeliveryFilter): readonly string[] {
+  if (statuses.length === 0) return ['true'];
+  // No index holds delivered ones alone: one scan finds the others on its way.
+  if (statuses.includes('delivered')) return [hasStatus(statuses)];
+  return [...new Set(statuses)].flatMap((status) => partsOf[status].map((part) => `${part} and ${hasStatus([status])}`));
+}
+
 /** Which webhooks `w` are scanned; null: none by name. Deleted ones too: their log stays readable. */
-export function webhooksOf({ userId, webhookId, eventId }: DeliveryFilter, values: Parameters): string[] | null {
-  if (eventId !== null || (userId === null && webhookId === null)) return null;
+export function webhooksOf({ userId, webhookIds, eventId }: DeliveryFilter, values: Parameters): string[] | null {
+  if (eventId !== null || (userId === null && webhookIds.length === 0)) return null;
   const webhooks: string[] = [];
   if (userId !== null) webhooks.push(`w.user_id = ${values.add(userId)}`);
-  if (webhookId !== null) webhooks.push(`w.id = ${values.add(webhookId)}`);
+  if (webhookIds.length > 0) webhooks.push(isOneOf('w.id', webhookIds, values));
   return webhooks;
 }
 
+/** All but the statuses, which `statusParts` has. */
 export function conditionsOf(filter: DeliveryFilter, values: Parameters): string[] {
   const conditions: string[] = [];
   if (filter.eventId !== null) {
@@ -41,11 +58,18 @@ export function conditionsOf(filter: DeliveryFilter, values: Parameters): string
     conditions.push(`d.id >= ${values.add(`delivery_${time}`)}`, `d.id <= ${values.add(`delivery_${time}~`)}`);
     conditions.push(`d.event_id = ${values.add(filter.eventId)}`);
     if (filter.userId !== null) conditions.push(`d.user_id = ${values.add(filter.userId)}`);
-    if (filter.webhookId !== null) conditions.push(`d.webhook_id = ${values.add(filter.webhookId)}`);
+    if (filter.webhookIds.length > 0) conditions.push(isOneOf('d.webhook_id', filter.webhookIds, values));
   }
-  if (filter.status !== null) conditions.push(`d.status = '${filter.status}'`);
-  if (filter.eventType !== null) conditions.push(`d.event_type = ${values.add(filter.eventType)}`);
-  return [...conditions, ...rangeOf(filter, values)];
+  return [...conditions, ...contentOf(filter, values), ...rangeOf(filter, values)];
+}
+
+/** What of the rows themselves is asked for: their type, and how their last attempt ended. */
+export function contentOf({ eventType, httpStatus, errorCode }: DeliveryFilter, values: Parameters): string[] {
+  const conditions: string[] = [];
+  if (eventType !== null) conditions.push(`d.event_type = ${values.add(eventType)}`);
+  if (httpStatus !== null) conditions.push(`d.http_status = ${values.add(httpStatus)}::integer`);
+  if (errorCode !== null) conditions.push(`d.error_code = ${values.add(errorCode)}`);
+  return conditions;
 }
 
 /** The range of ids alone. */
@@ -56,15 +80,43 @@ export function rangeOf(filter: Pick<DeliveryFilter, 'fromId' | 'belowId'>, valu
   return conditions;
 }
 
+export function hasStatus(statuses: readonly DeliveryStatus[]): string {
+  const [first, ...more] = statuses;
+  return more.length === 0 ? `d.status = '${first}'` : `d.status in (${statuses.map((status) => `'${status}'`).join(', ')})`;
+}
+
+export function isOneOf(column: string, ids: readonly string[], values: Parameters): string {
+  const [first = '', ...more] = ids;
+  return more.length === 0 ? `${column} = ${values.add(first)}` : `${column} = any (${values.add([...ids])}::text[])`;
+}
+
+/** The part of the filter's range that a list in this order has up to an id, with it; null: all. */
+export function upTo(filter: DeliveryFilter, id: string | null, order: Order): DeliveryFilter {
+  if (id === null) return filter;
+  return order === 'desc' ? { ...filter, fromId: id } : { ...filter, belowId: justAfter(id) };
+}
+
+/** The part of the filter's range that a list in this order has behind an id. */
+export function behind(filter: DeliveryFilter, id: string, order: Order): DeliveryFilter {
+  if (order === 'desc') return { ...filter, belowId: filter.belowId !== null && filter.belowId < id ? filter.belowId : id };
+  const from = justAfter(id);
+  return { ...filter, fromId: filter.fromId !== null && filter.fromId > from ? filter.fromId : from };
+}
+
+/** Greater than the id and smaller than every greater id: no id holds this character. */
+function justAfter(id: string): string {
+  return `${id}~`;
+}
+
 export function where(conditions: readonly string[]): string {
   return conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`;
 }
 
 /** The parameters of a statement that is put together. */
 export class Parameters {
-  readonly all: (string | number)[] = [];
+  readonly all: (string | number | string[])[] = [];
 
-  add(value: string | number): string {
+  add(value: string | number | string[]): string {
     return `$${this.all.push(value)}`;
   }
 }

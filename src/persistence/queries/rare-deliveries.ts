@@ -1,6 +1,6 @@
 // Deliveries of an event type that is rare everywhere: the sums of the platform name them, so a list need not look for them in the log.
 import type { PoolClient } from 'pg';
-import { type DeliveryFilter, Parameters, rangeOf, where } from './delivery-filter.ts';
+import { contentOf, type DeliveryFilter, hasStatus, isOneOf, Parameters, rangeOf, where } from './delivery-filter.ts';
 
 /** Named deliveries that a list looks up by their ids, each a descent of the primary key: 10 ms. A type with more is not rare. */
 const MAX_NAMED = 1000;
@@ -38,19 +38,21 @@ export async function rareDeliveries(client: PoolClient, filter: DeliveryFilter,
 }
 
 /** Of everybody or of a user by the primary key; of one webhook by its own index. */
-function ofCaller({ userId, webhookId, eventType, status }: DeliveryFilter, values: Parameters): string[] {
+function ofCaller(filter: DeliveryFilter, values: Parameters): string[] {
+  const { userId, webhookIds, statuses } = filter;
   const conditions: string[] = [];
-  if (webhookId !== null) conditions.push(`d.webhook_id = ${values.add(webhookId)}`);
+  if (webhookIds.length > 0) conditions.push(isOneOf('d.webhook_id', webhookIds, values));
   if (userId !== null) conditions.push(`d.user_id = ${values.add(userId)}`);
-  if (eventType !== null) conditions.push(`d.event_type = ${values.add(eventType)}`);
-  if (status !== null) conditions.push(`d.status = '${status}'`);
-  return conditions;
+  if (statuses.length > 0) conditions.push(hasStatus(statuses));
+  return [...conditions, ...contentOf(filter, values)];
 }
 
 async function hasMoreOpen(client: PoolClient, open: DeliveryFilter, max: number): Promise<boolean> {
   const values = new Parameters();
   const conditions = rangeOf(open, values);
-  if (open.webhookId !== null) conditions.push(`d.webhook_id = ${values.add(open.webhookId)}`);
+  // Those of several webhooks lie in no one order: all are counted then, which may be more.
+  const [webhookId, ...others] = open.webhookIds;
+  if (webhookId !== undefined && others.length === 0) conditions.push(`d.webhook_id = ${values.add(webhookId)}`);
   const { rowCount } = await client.query(
     `select 1 from deliveries d ${where(conditions)} order by d.id offset ${values.add(max)}::integer limit 1`,
     values.all,

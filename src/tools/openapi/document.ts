@@ -1,9 +1,10 @@
 // The OpenAPI 3.1 document of the REST API, made from the contract: routes, rules, comments and policies of proto/.
 import { getOption } from '@bufbuild/protobuf';
-import type { DescMessage, FileRegistry } from '@bufbuild/protobuf';
+import type { DescField, DescMessage, FileRegistry } from '@bufbuild/protobuf';
 import { policy, RoleSchema } from '../../../gen/homechef/webhook/v1/policy_pb.ts';
 import { eventTypes } from '../../domain/event-types.ts';
 import { shortEnumName } from '../../transport/body/enum-names.ts';
+import { listBeside } from '../../transport/rest/query-input.ts';
 import { restRoutes } from '../../transport/rest/routes.ts';
 import type { RestRoute } from '../../transport/rest/routes.ts';
 import { commentOf } from './contract.ts';
@@ -117,7 +118,7 @@ function operation(route: RestRoute, tag: string, schemas: Schemas): Schema {
         const schema = field === undefined ? {} : schemas.field(field, 'input');
         return { name, in: 'path', required: true, schema };
       }),
-      ...(route.hasBody ? [] : bodyFields.map((field) => query(field.name, schemas.field(field, 'input')))),
+      ...(route.hasBody ? [] : queryParameters(method.input, bodyFields, schemas)),
       ...(hasField(method.input, 'etag') ? [{ $ref: '#/components/parameters/IfMatch' }] : []),
       ...(hasIdempotencyKey ? [{ $ref: '#/components/parameters/IdempotencyKey' }] : []),
     ],
@@ -189,6 +190,21 @@ function failures(route: RestRoute): number[] {
   if (hasField(route.method.input, 'etag')) statuses.push(412);
   if (route.verb === 'POST') statuses.push(409);
   return statuses.toSorted((a, b) => a - b);
+}
+
+// What the schema has a field for one of and a field for several of is one parameter, which may be repeated.
+function queryParameters(message: DescMessage, fields: readonly DescField[], schemas: Schemas): Schema[] {
+  const lists = new Map(fields.map((field) => [field, listBeside(message, field.name)]));
+  const several = new Set(lists.values());
+  return fields
+    .filter((field) => !several.has(field))
+    .map((field) => {
+      const list = lists.get(field);
+      const { description, ...schema } = schemas.field(field, 'input');
+      if (list === undefined) return query(field.name, { ...schema, ...(description === undefined ? {} : { description }) });
+      const { items, maxItems } = schemas.field(list, 'input');
+      return query(field.name, { type: 'array', items, maxItems, ...(description === undefined ? {} : { description }) });
+    });
 }
 
 function query(name: string, schema: Schema): Schema {

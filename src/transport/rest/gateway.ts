@@ -10,13 +10,14 @@ import { Unpacker } from '../body/decode.ts';
 import { parseJsonBody } from '../body/json-body.ts';
 import { isUtf8 } from '../body/media-type.ts';
 import type { SizeLimit, SizeLimits } from '../body/size-limits.ts';
+import { toServiceError } from '../call/errors.ts';
 import { callsLeftOf, newCallValues, setReader } from '../call/call-context.ts';
 import type { Principal } from '../../security/tokens.ts';
 import type { ServiceEntry } from '../call/service-entry.ts';
 import { unaryCall } from '../call/unary-call.ts';
 import { messageFromJson } from '../body/json-input.ts';
 import { messageToJson } from './json-output.ts';
-import { readQuery } from './query-input.ts';
+import { namedAsInQuery, readQuery } from './query-input.ts';
 import { restRoutes } from './routes.ts';
 import type { RestRoute } from './routes.ts';
 
@@ -54,7 +55,11 @@ function handler(route: RestRoute, options: GatewayOptions) {
       contextValues: values,
       signal: gone.signal,
     };
-    const answer = await call(nothing, input).finally(() => void reply.headers(limitHeaders(values)));
+    const answer = await call(nothing, input)
+      .catch((thrown: unknown) => {
+        throw route.hasBody ? thrown : namedAsInQuery(route.method.input, queryOf(request), toServiceError(thrown));
+      })
+      .finally(() => void reply.headers(limitHeaders(values)));
     if (route.successStatus === 204) return reply.code(204).send();
     return reply
       .code(statusOf(route, answer))
@@ -113,8 +118,7 @@ const JSON_TYPE = /^application\/([\w.-]+\+)?json\s*(;|$)/i;
 
 function readMessage(route: RestRoute, request: FastifyRequest, body: Buffer | null): Message {
   const schema = route.method.input;
-  const queryStart = request.url.indexOf('?');
-  const query = queryStart < 0 ? '' : request.url.slice(queryStart + 1);
+  const query = queryOf(request);
   const { value, faults } = body === null ? { value: {}, faults: new Map<string, never>() } : parseJsonBody(body);
   const json = objectOf(value);
   if (body !== null) {
@@ -129,6 +133,11 @@ function readMessage(route: RestRoute, request: FastifyRequest, body: Buffer | n
   }
   takeEtag(schema, json, expectedEtag(request));
   return messageFromJson(schema, { value: json, faults });
+}
+
+function queryOf({ url }: FastifyRequest): string {
+  const start = url.indexOf('?');
+  return start < 0 ? '' : url.slice(start + 1);
 }
 
 function objectOf(json: unknown): JsonObject {

@@ -5,14 +5,34 @@ import { invalid, ServiceError } from '../../domain/errors.ts';
 
 /** Puts the parameters into `json`. An empty value means "not given": forms send every field they have. */
 export function readQuery(schema: DescMessage, query: string, json: JsonObject): void {
-  for (const [name, text] of queryParameters(query)) {
-    if (text === '') continue;
-    const { parent, field } = place(schema, name, json);
+  const given = queryParameters(query).filter(([, text]) => text !== '');
+  const repeated = new Set(given.map(([name]) => name).filter((name, index, names) => names.indexOf(name) !== index));
+  for (const [name, text] of given) {
+    const { parent, field: named } = place(schema, name, json);
+    const field = (repeated.has(name) ? listBeside(schema, name) : undefined) ?? named;
     const value = fromText(field, text);
     if (field.fieldKind === 'list') parent[field.name] = [...((parent[field.name] as JsonValue[] | undefined) ?? []), value];
     else if (Object.hasOwn(parent, field.name)) throw invalid('field_invalid', name, 'is given more than once');
     else parent[field.name] = value;
   }
+}
+
+/** The field for several of what `name` is one of, as `statuses` is beside `status`: a query repeats the name of the one. */
+export function listBeside(schema: DescMessage, name: string): DescField | undefined {
+  return schema.fields.find((field) => field.fieldKind === 'list' && (field.name === `${name}s` || field.name === `${name}es`));
+}
+
+/** The same error, with the parameters of the query in place of fields that it does not name. */
+export function namedAsInQuery(schema: DescMessage, query: string, error: ServiceError): ServiceError {
+  const given = new Set(query.split('&').map((pair) => pair.split('=', 1)[0]));
+  const violations = error.violations.map(({ field, message }) => {
+    const list = field.replace(/\[\d+\]$/, '');
+    const one = given.has(list) ? undefined : schema.fields.find(({ name }) => listBeside(schema, name)?.name === list);
+    return { field: one?.name ?? field, message };
+  });
+  const [first] = violations;
+  if (first === undefined || violations.every(({ field }, index) => field === error.violations[index]?.field)) return error;
+  return new ServiceError(error.reason, `${first.field}: ${first.message}`, { violations, cause: error.cause });
 }
 
 /** Names and values of a query string. Throws `body_malformed` for what is not percent-encoded UTF-8. */

@@ -10,6 +10,10 @@ export function listWebhooks(context: ManagementContext): ServiceImpl<typeof Web
   return async (request, call) => {
     const found = await list(context, principalOf(call), {
       userId: request.userId,
+      isActive: request.isActive ?? null,
+      url: request.url,
+      eventType: request.eventType,
+      text: request.q,
       page: request.page,
       limit: request.limit,
       pageToken: request.pageToken,
