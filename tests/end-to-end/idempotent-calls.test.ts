@@ -281,7 +281,10 @@ test('a developer’s keys are so many at most, and calls without one go on', as
   expect((await dave('POST', '/api/v1/webhooks', webhook())).status).toBe(201);
 });
 
-test('every POST of the reference takes the header', async () => {
+/** They change nothing: repeated, they look again. */
+const NOTHING_TO_REPEAT = ['/api/v1/webhooks/diagnose', '/api/v1/webhooks/{webhook_id}/diagnose'];
+
+test('every POST of the reference that changes anything takes the header', async () => {
   const document = (await (await fetch(`${service.http}/openapi.json`)).json()) as {
     paths: Record<string, Record<string, { parameters?: { $ref?: string }[] }>>;
   };
@@ -289,5 +292,5 @@ test('every POST of the reference takes the header', async () => {
     .filter(([path, { post }]) => path.startsWith('/api/') && post !== undefined)
     .filter(([, { post }]) => !post?.parameters?.some(({ $ref }) => $ref === '#/components/parameters/IdempotencyKey'))
     .map(([path]) => path);
-  expect(without).toEqual([]);
+  expect(without.toSorted()).toEqual(NOTHING_TO_REPEAT);
 });
