@@ -179,14 +179,16 @@ test('held deliveries are among the pending ones of the log, each once', async (
   const id = await publishOne();
   const filter = {
     userId: null,
-    webhookId: WEBHOOK,
-    status: 'pending',
+    webhookIds: [WEBHOOK],
+    statuses: ['pending'],
+    httpStatus: null,
+    errorCode: null,
     eventType: null,
     eventId: null,
     fromId: null,
     belowId: null,
   } as const;
-  const page = await listDeliveries(pool, filter, { limit: 10, offset: 0, before: null });
+  const page = await listDeliveries(pool, filter, { limit: 10, offset: 0, order: 'desc' });
   expect(page.map((delivery) => delivery.id).toSorted()).toEqual([leased, id].toSorted());
 });
 
