@@ -76,7 +76,7 @@ export function createMaintenance(config: Config, stores: Stores, engine: Engine
     isLeading: () => leader.isLeading,
     leaseMs: config.delivery.leaseMs,
     sessionLostAgoMs: () => leader.sessionLostAgoMs,
-    onRescued: (holder, count) => log.warn({ holder, count }, 'what a process held that has died is due'),
+    onRescued: (holder, count) => log.warn({ holder, count }, 'what a dead process had leased is due'),
     onError: (store, error) => events.storeFailed(store, error),
   });
   const parts: LongRunning[] = [

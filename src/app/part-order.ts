@@ -34,7 +34,7 @@ export function orderParts(config: Config, telemetry: Telemetry, parts: Parts, a
   const { log, events } = telemetry;
   const stages = new Stages((name, err) => log.error({ err, part: name }, 'a part of this process did not stop as it should'));
   let graceEndsAt = 0;
-  // Ports are bound before anything is claimed: a process whose port is taken holds no delivery when it ends. What is published between
+  // Ports are bound before anything is claimed: a process whose port is taken has leased no delivery when it ends. What is published between
   // that and the dispatcher's start goes to the schedule.
   stages.add('telemetry', {
     start: () => telemetry.server.start(),
@@ -50,7 +50,7 @@ export function orderParts(config: Config, telemetry: Telemetry, parts: Parts, a
       return Promise.all([stores.orm?.close(true), stores.reports.close(), ...pools.map((pool) => pool.end())]);
     },
   });
-  // One that only publishes holds nothing.
+  // A process that only publishes leases nothing.
   if (config.role !== 'api') stages.add(stores.holder.name, stores.holder);
   stages.add('redis', {
     start: () => stores.redis?.connect().catch((error: unknown) => events.storeFailed('redis', error)),

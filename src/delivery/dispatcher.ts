@@ -31,11 +31,11 @@ const SHORTAGE_SLEEP_MS = 1000;
 const KEY_SLEEP_MS = 60_000;
 
 /**
- * Of the events of one user in one commit so many are held, the others go through the schedule: two commits that overlap do not fill more
- * than the lane of a receiver that has not answered yet. For receivers that answer fast more are (Lanes.maxHeldOf).
+ * Events of one user in one commit whose deliveries are leased; the others are scheduled. Two commits that overlap fill no more than the
+ * lane of a receiver that has not responded yet. For receivers that respond fast there are more (Lanes.maxInsertLeasesOf).
  */
 const MAX_INSERT_LEASES_PER_USER = 64;
-/** With more webhooks and users than this that have no room, a commit would spend its time on comparing; nothing is held then. */
+/** With more full webhooks and users than this, a commit would spend its time on comparing: then nothing is leased. */
 const MAX_CROWDED = 100;
 
 /** Leases ended by one statement: of what waits in a process thousands may run out in the same moment. */
@@ -59,7 +59,7 @@ export interface DispatcherOptions {
   readonly pace: (target: Target) => Promise<number> | number;
   readonly maxConcurrency: number;
   readonly endpointConcurrency: number;
-  /** For how long what is committed here is held, in milliseconds. */
+  /** ms. For how long deliveries are leased on insert. */
   readonly leaseMs: number;
   /** The number of this process, which its leases carry; 0 when it has none. */
   readonly holder?: () => number;
@@ -135,7 +135,7 @@ export class Dispatcher implements LongRunning {
     return this.#drained;
   }
 
-  /** What of the events that are about to be committed is to be held for this process, which then tries it at once. Null: nothing. */
+  /** The leases that the events about to be committed may have, so that this process attempts them at once. Null: none. */
   insertLeaseFor(events: readonly EventRow[]): InsertLeaseRequest | null {
     const now = performance.now();
     if (!this.#isAccepting || this.#options.recorder.isStalled || !this.#lanes.takesInserts(now)) return null;
@@ -143,16 +143,17 @@ export class Dispatcher implements LongRunning {
     if (crowded.webhookIds.length + crowded.userIds.length > MAX_CROWDED) return null;
     const eventsOf = new Map<string, number>();
     const limits = new Map<string, number>();
-    const maxHeldOf = (userId: string): number => {
+    const maxInsertLeasesOf = (userId: string): number => {
       if ((eventsOf.get(userId) ?? 0) <= MAX_INSERT_LEASES_PER_USER) return MAX_INSERT_LEASES_PER_USER;
       let limit = limits.get(userId);
-      if (limit === undefined) limits.set(userId, (limit = this.#lanes.maxHeldOf(userId, MAX_INSERT_LEASES_PER_USER, now)));
+      if (limit === undefined)
+        limits.set(userId, (limit = this.#lanes.maxInsertLeasesOf(userId, MAX_INSERT_LEASES_PER_USER, now)));
       return limit;
     };
     const isLeased = (event: EventRow): boolean => {
       if (event.broadcast) return false;
       for (const userId of event.userIds) eventsOf.set(userId, (eventsOf.get(userId) ?? 0) + 1);
-      return event.userIds.every((userId) => (eventsOf.get(userId) ?? 0) <= maxHeldOf(userId));
+      return event.userIds.every((userId) => (eventsOf.get(userId) ?? 0) <= maxInsertLeasesOf(userId));
     };
     return {
       leaseMs: this.#options.leaseMs,
@@ -164,23 +165,23 @@ export class Dispatcher implements LongRunning {
   }
 
   /**
-   * Takes over what was just committed: what is held is sent at once, its body still in memory; the rest goes to the schedule. Never
-   * rejects: what the schedule did not take, the reconciler puts there.
+   * Takes over what was just committed. What is leased is sent at once, its body still in memory; the rest is scheduled. Never rejects:
+   * what the schedule did not take, the reconciler enqueues.
    */
-  async accept({ events, createdAtMs, hold }: Commit): Promise<void> {
+  async accept({ events, createdAtMs, lease }: Commit): Promise<void> {
     const now = performance.now();
     const dueAtMs = this.#options.now();
     const later: Scheduled[] = [];
     const unwanted: Leased[] = [];
-    const birth = hold === null ? null : { createdAtMs, ...hold };
+    const insertLease = lease === null ? null : { createdAtMs, ...lease };
     for (const { event, owed } of events) {
       for (const delivery of owed) {
         const { deliveryId, webhookId } = delivery;
         if (delivery.isHeld) continue;
-        if (birth === null || !delivery.isLeased) later.push({ deliveryId, webhookId, dueAtMs });
+        if (insertLease === null || !delivery.isLeased) later.push({ deliveryId, webhookId, dueAtMs });
         // When draining began meanwhile, nobody would look at the lanes again.
-        else if (!this.#isAccepting) unwanted.push(new InsertedTask(delivery, event, birth));
-        else this.#lanes.push(new InsertedTask(delivery, event, birth), delivery.userId, now);
+        else if (!this.#isAccepting) unwanted.push(new InsertedTask(delivery, event, insertLease));
+        else this.#lanes.push(new InsertedTask(delivery, event, insertLease), delivery.userId, now);
       }
     }
     this.#release(unwanted, 0);
@@ -276,7 +277,7 @@ export class Dispatcher implements LongRunning {
       else if (row.waitMs === null) settlements.push({ ...lease, dueAtMs: null });
       else if (row.waitMs > 0) settlements.push({ ...lease, dueAtMs: this.#options.now() + Math.ceil(row.waitMs) });
       else {
-        // Redis knows nothing of holds in rows.
+        // Redis does not count the leases in rows.
         const expirations = lease.expirations + row.rowExpirations;
         if (row.rowExpirations > 0) expiredInRows += 1;
         const task = { ...row, lease: { ...lease, expirations }, isInserted: false, deliveryId: row.id };
@@ -285,7 +286,7 @@ export class Dispatcher implements LongRunning {
     }
     events.unknownMembersRemoved(junk);
     events.leaseExpired(expiredInRows);
-    this.#endHolds(settlements);
+    this.#endLeases(settlements);
     this.#pump();
   }
 
@@ -453,7 +454,7 @@ export class Dispatcher implements LongRunning {
   #handBack(lane: Lane, now: number): void {
     const dueAtMs = this.#options.now() + Math.max(0, Math.ceil(lane.closedUntil - now));
     const leftAloneUntilMs = lane.isSuspect ? dueAtMs : undefined;
-    this.#endHolds(
+    this.#endLeases(
       this.#lanes.clear(lane).map(({ lease: { deliveryId, webhookId, leasedIn, token } }) => ({
         deliveryId,
         webhookId,
@@ -468,13 +469,13 @@ export class Dispatcher implements LongRunning {
   /** @param delayMs until they may be taken again; null: they have come to an end */
   #release(leases: readonly Leased[], delayMs: number | null): void {
     const dueAtMs = delayMs === null ? null : this.#options.now() + delayMs;
-    this.#endHolds(
+    this.#endLeases(
       leases.map(({ deliveryId, webhookId, leasedIn, token }) => ({ deliveryId, webhookId, leasedIn, token, dueAtMs })),
     );
   }
 
   // Together with whatever else ends in this turn: one statement each would keep commits waiting for a connection.
-  #endHolds(settlements: readonly Settlement[]): void {
+  #endLeases(settlements: readonly Settlement[]): void {
     if (settlements.length === 0) return;
     for (const settlement of settlements) this.#unreleased.push(settlement);
     this.#releasing ??= this.#releaseAll();

@@ -152,7 +152,7 @@ export class Lanes {
    * How many events of one user a commit may bring, given what it may bring for receivers that are not known: half of what the fullest of the
    * user's fast receivers has room for, since two commits overlap.
    */
-  maxHeldOf(userId: string, ofUnknown: number, now: number): number {
+  maxInsertLeasesOf(userId: string, ofUnknown: number, now: number): number {
     const user = this.#users.get(userId);
     if (user === undefined || user.lanes.size > MAX_CROWDED_OF_USER) return ofUnknown;
     let least = Number.POSITIVE_INFINITY;

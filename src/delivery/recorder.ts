@@ -181,7 +181,7 @@ export class Recorder {
   }
 
   async #write(entries: readonly Entry[], isLockLikely: boolean): Promise<Recorded[]> {
-    // Another process may hold the delivery by now: an outcome that comes after its lease may only bring good news.
+    // Another process may have leased the delivery by now, so an outcome that comes after its lease is written only if it is a success.
     const now = performance.now();
     const isLost = this.#options.isLost ?? (() => false);
     const isValid = ({ task, row }: Entry): boolean =>
@@ -216,7 +216,7 @@ export class Recorder {
       if (recorded === undefined || recorded === 'locked') continue;
       const { deliveryId, webhookId, leasedIn, token } = task.lease;
       const dueAtMs = recorded.nextAttemptAtMs;
-      // What was held in its row and has come to an end is in no schedule.
+      // A delivery that was leased in its row and has ended is in no schedule.
       if (leasedIn === 'index' || dueAtMs !== null) {
         settlements.push({ deliveryId, webhookId, leasedIn, token, dueAtMs, leftAloneUntilMs });
       }

@@ -11,7 +11,7 @@ export interface Task extends Omit<LoadedDelivery, 'id' | 'userId' | 'waitMs' | 
   readonly isInserted: boolean;
 }
 
-/** What all deliveries of one commit have in common that were held from birth. */
+/** The lease that all deliveries of one commit share that were leased on insert. */
 export interface InsertLease {
   /** By PostgreSQL's clock, in milliseconds since 1970. */
   readonly createdAtMs: number;
@@ -22,22 +22,22 @@ export interface InsertLease {
 }
 
 /**
- * One held from birth, and its lease. A flood waits in memory by the ten thousand, and the garbage collector carries each along: what its
- * event and its commit say for all of them is asked there.
+ * A delivery leased on insert, and its lease. Ten thousands of them wait in memory, and the garbage collector visits each. Hence one small
+ * object, which reads the rest from its event and its commit.
  */
 export class InsertedTask implements Task, Leased {
   readonly deliveryId: string;
   readonly webhookId: string;
   readonly revision: number;
   readonly #event: EventRow;
-  readonly #birth: InsertLease;
+  readonly #lease: InsertLease;
 
-  constructor(owed: OwedDelivery, event: EventRow, birth: InsertLease) {
+  constructor(owed: OwedDelivery, event: EventRow, lease: InsertLease) {
     this.deliveryId = owed.deliveryId;
     this.webhookId = owed.webhookId;
     this.revision = owed.revision;
     this.#event = event;
-    this.#birth = birth;
+    this.#lease = lease;
   }
 
   get eventId(): string {
@@ -56,7 +56,7 @@ export class InsertedTask implements Task, Leased {
     return this.#event.traceparent;
   }
   get createdAtMs(): number {
-    return this.#birth.createdAtMs;
+    return this.#lease.createdAtMs;
   }
   get attemptCount(): number {
     return 0;
@@ -78,12 +78,12 @@ export class InsertedTask implements Task, Leased {
     return 'row';
   }
   get token(): number {
-    return this.#birth.untilMs;
+    return this.#lease.untilMs;
   }
   get expirations(): number {
     return 0;
   }
   get expiresAt(): number {
-    return this.#birth.expiresAt;
+    return this.#lease.expiresAt;
   }
 }

@@ -1,7 +1,7 @@
-// Work that is done again and again until its part drains.
+// Work that is repeated until its part drains.
 import { pause } from './pause.ts';
 
-/** Runs `task` again and again, `intervalMs` apart, until the signal aborts; a task that throws is reported and tried again. */
+/** Runs `task` again and again, `intervalMs` apart, until the signal aborts. A task that throws is reported and tried again. */
 export async function repeat(
   task: () => Promise<void>,
   intervalMs: number,
@@ -18,7 +18,7 @@ export async function repeat(
   }
 }
 
-/** A task that runs again and again, `intervalMs` apart, from its start until it drains. A run that throws is reported, and the next one follows. */
+/** A task that runs again and again, `intervalMs` apart, from start to drain. A run that throws is reported, and the next one follows. */
 export class PeriodicTask {
   readonly #run: () => Promise<void>;
   readonly #intervalMs: number;
@@ -32,7 +32,7 @@ export class PeriodicTask {
     this.#onError = onError;
   }
 
-  /** Aborts when the task drains: a long run looks at it between its steps. */
+  /** Aborts when the task drains, so that a long run can end between its steps. */
   get signal(): AbortSignal {
     return this.#stopping.signal;
   }
@@ -43,7 +43,7 @@ export class PeriodicTask {
     return Promise.resolve();
   }
 
-  /** Resolves when the run that is under way has ended; no other follows. */
+  /** Resolves when the present run has ended. No other follows. */
   async drain(): Promise<void> {
     this.#stopping.abort();
     await this.#loop;

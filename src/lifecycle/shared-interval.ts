@@ -1,21 +1,20 @@
-// Many moments looked at together, in rounds: cheaper than a timer for each.
+// One timer for many things that have a time.
 
 /**
- * Looks at something every `intervalMs` for as long as there is something to look at: cheaper than a timer for each thing that has a time.
- * Does not keep the process alive; what is looked at does.
+ * Looks at these things every `intervalMs`, as long as there are any. A timer for each would cost more. It does not keep the process alive.
  */
 export class SharedInterval {
   readonly #intervalMs: number;
   readonly #look: () => boolean;
   #timer: NodeJS.Timeout | null = null;
 
-  /** @param look answers whether anything is left */
+  /** @param look returns whether anything is left */
   constructor(intervalMs: number, look: () => boolean) {
     this.#intervalMs = intervalMs;
     this.#look = look;
   }
 
-  /** To be called whenever there is something; nothing happens while the rounds are going on. */
+  /** To be called whenever something is added. Does nothing while the interval runs. */
   begin(): void {
     this.#timer ??= setInterval(() => this.#goRound(), this.#intervalMs).unref();
   }

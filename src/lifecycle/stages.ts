@@ -13,7 +13,7 @@ export class Stages {
   #starting: Promise<void> = Promise.resolve();
   #drained: Promise<void> | null = null;
 
-  /** @param onDrainError hears of a part that could not stop as it should; the others stop all the same */
+  /** @param onDrainError called with a part that could not stop as it should; the others are stopped all the same */
   constructor(onDrainError: (name: string, error: unknown) => void) {
     this.#onDrainError = onDrainError;
   }
@@ -33,7 +33,7 @@ export class Stages {
     }
   }
 
-  /** Stops what has started, the last one first. A start that is on its way goes no further. Never rejects; a second call waits too. */
+  /** Stops the parts that have started, the last one first. A start under way goes no further. Never rejects; a second call waits too. */
   drain(): Promise<void> {
     this.#drained ??= this.#drainAll();
     return this.#drained;

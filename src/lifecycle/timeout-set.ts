@@ -1,10 +1,10 @@
 // Things that time out after the same time, with one timer for all of them.
 import { SharedInterval } from './shared-interval.ts';
 
-/** How late the end of a wait may be told, in milliseconds: nobody who waits for seconds notices. */
+/** ms. How late a timeout may be reported: little beside waits of seconds. */
 const WAITS_INTERVAL_MS = 250;
 
-/** Looks at what has a time limit in the order of its beginning. A timer for each would cost every call two system calls and its memory. */
+/** Checks what has a time limit in the order of its beginning. A timer for each would cost every call two system calls and its memory. */
 export class TimeoutSet<Waiter extends object> {
   readonly #maxMs: number;
   readonly #onOver: (waiter: Waiter) => void;
@@ -12,7 +12,7 @@ export class TimeoutSet<Waiter extends object> {
   readonly #begun = new Map<Waiter, number>();
   readonly #checking = new SharedInterval(WAITS_INTERVAL_MS, () => this.#check());
 
-  /** @param onOver told of whoever has waited for `maxMs` and up to WAITS_INTERVAL_MS more; that wait has ended then */
+  /** @param onOver called with each waiter that has waited for `maxMs` and up to WAITS_INTERVAL_MS more; its wait has ended then */
   constructor(maxMs: number, onOver: (waiter: Waiter) => void) {
     this.#maxMs = maxMs;
     this.#onOver = onOver;
@@ -23,7 +23,7 @@ export class TimeoutSet<Waiter extends object> {
     this.#checking.begin();
   }
 
-  /** Nothing happens when it has ended already. */
+  /** Does nothing when it has ended already. */
   end(waiter: Waiter): void {
     this.#begun.delete(waiter);
   }

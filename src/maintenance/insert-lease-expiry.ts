@@ -86,7 +86,7 @@ export class InsertLeaseExpiry implements LongRunning {
     return this.#options.isLeading() && !this.#task.signal.aborted;
   }
 
-  /** Each delivery is looked at once, when no lease of its birth can be left. */
+  /** Each delivery is looked at once, when its lease on insert has run out. */
   async #adopt(): Promise<void> {
     const { pool, scheduler, leaseMs, onScheduled } = this.#options;
     let isMore = true;

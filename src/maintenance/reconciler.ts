@@ -21,8 +21,8 @@ const PAGE_TRIES = 3;
 const PAGE_RETRY_DELAY_MS = 200;
 /** The part of its interval that a sweep may spend on what is overdue, and again on going through all rows; a million of them are seen in a few sweeps. */
 const SWEEP_SHARE = 0.1;
-/** In leases: a Redis that loses its keys again and again (it evicts) must not hold everything back for ever. */
-const HOLD_AGAIN_AFTER = 1.5;
+/** In leases. A Redis that loses its keys again and again, because it evicts, must not delay deliveries for ever. */
+const DELAY_AGAIN_AFTER = 1.5;
 /** What becomes due about now is on its way: whoever committed it is about to schedule it. */
 const MIN_OVERDUE_MS = 1000;
 /** Of each webhook in a page, so that one with a large backlog does not make up what is put in. */
@@ -57,8 +57,8 @@ export class Reconciler implements LongRunning {
   #wasAway = false;
   /** When Redis was first seen to be away or not complete, by the database's clock. */
   #incompleteSinceMs: number | null = null;
-  /** When what is due was last held back for one lease. */
-  #heldSinceMs = Number.NEGATIVE_INFINITY;
+  /** When the due deliveries were last delayed for one lease. */
+  #delayedSinceMs = Number.NEGATIVE_INFINITY;
   /** Put back by the rebuild or the sweep that is going on. */
   #requeued = 0;
 
@@ -121,13 +121,13 @@ export class Reconciler implements LongRunning {
    * Puts in every delivery that is owed. Measured with 1,000,000 rows of 1000 webhooks: 2.6 s of this process's time, 2.8 s of Redis',
    * 3.5 s of PostgreSQL's, side by side; 22 s by the clock on two cores that others kept busy (load 12).
    * @param hasKeys Redis lacks only what was scheduled while it was away, and goes on giving out. Otherwise it gives nothing out until it
-   * is filled, and whoever holds a delivery is forgotten too, so what is due waits until no lease can be left
+   * is filled. Its leases are lost too, so what is due waits until none can be left
    */
   async rebuild(hasKeys = false): Promise<void> {
     const { index, leaseMs, now } = this.#options;
     this.#incompleteSinceMs = hasKeys ? null : (this.#incompleteSinceMs ?? now());
-    if (this.#incompleteSinceMs !== null && this.#incompleteSinceMs > this.#heldSinceMs + leaseMs * HOLD_AGAIN_AFTER) {
-      this.#heldSinceMs = this.#incompleteSinceMs;
+    if (this.#incompleteSinceMs !== null && this.#incompleteSinceMs > this.#delayedSinceMs + leaseMs * DELAY_AGAIN_AFTER) {
+      this.#delayedSinceMs = this.#incompleteSinceMs;
     }
     const mark = randomUUID();
     await (hasKeys ? index.beginRefill(mark) : index.beginBuild(mark));
@@ -219,8 +219,8 @@ export class Reconciler implements LongRunning {
   }
 
   /**
-   * What is held in its row is put in for when that lease ends, and what came to its end since it was read is added as well. Neither is
-   * missing: they are taken off the count, rather too many of them than too few. Under load a page takes up to half a second to put in,
+   * What is leased in its row is enqueued for the end of that lease, and what has ended since it was read is added as well. Neither is
+   * missing: both are taken off the count, rather too many of them than too few. Under load a page takes up to half a second to enqueue,
    * and hundreds of a backlog are sent meanwhile.
    */
   async #putBackMissing(rows: SchedulePage['rows']): Promise<void> {
@@ -238,11 +238,11 @@ export class Reconciler implements LongRunning {
   async #putBack(rows: SchedulePage['rows'], triesLeft = PAGE_TRIES - 1): Promise<number> {
     if (rows.length === 0) return 0;
     const { index, leaseMs, now } = this.#options;
-    const heldUntilMs = this.#heldSinceMs + leaseMs;
+    const delayedUntilMs = this.#delayedSinceMs + leaseMs;
     try {
       return await index.enqueue(
-        // Sweeps too, or the next one would undo what a rebuild has held back.
-        heldUntilMs < now() ? rows : rows.map((row) => ({ ...row, dueAtMs: Math.max(row.dueAtMs, heldUntilMs) })),
+        // Sweeps too, or the next one would undo the delay of a rebuild.
+        delayedUntilMs < now() ? rows : rows.map((row) => ({ ...row, dueAtMs: Math.max(row.dueAtMs, delayedUntilMs) })),
       );
     } catch (error) {
       if (triesLeft === 0 || this.#task.signal.aborted) throw error;

@@ -1,9 +1,9 @@
-// The rescue: what a process held that has died is due at once, instead of when its leases run out.
+// The rescue: what a dead process had leased is due at once, instead of when its leases run out.
 import type { Pool } from 'pg';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 import { deleteHolder, endHolder, listMissing, type MissingHolder } from '../persistence/queries/holders.ts';
-import { listOwed, rescueDeliveries } from '../persistence/queries/rescue-deliveries.ts';
+import { listUnfinished, rescueDeliveries } from '../persistence/queries/rescue-deliveries.ts';
 import type { RedisScheduler } from '../schedule/redis-scheduler.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
 
@@ -90,7 +90,7 @@ export class Rescue implements LongRunning {
   async #rescueFromRedis(number: number): Promise<number> {
     const { pool, index } = this.#options;
     if (index === null) return 0;
-    const held = await index.heldBy(number);
-    return held.length === 0 ? 0 : index.rescue(number, await listOwed(pool, held));
+    const leased = await index.leasedBy(number);
+    return leased.length === 0 ? 0 : index.rescue(number, await listUnfinished(pool, leased));
   }
 }

@@ -1,4 +1,5 @@
-// The holder: this process as the one that its leases name. Others see from its session that it lives, and take over when that is gone.
+// The holder: this process as the one that its leases name. While its session lives, so do its leases; when that ends, the leader ends
+// them.
 import { randomUUID } from 'node:crypto';
 import { Client, type ClientConfig } from 'pg';
 import { pause } from '../lifecycle/pause.ts';
@@ -20,8 +21,8 @@ export interface HolderOptions {
 }
 
 /**
- * A frozen process keeps its session, as its kernel answers for it, and so keeps what it holds until the leases end; a dead one loses it at once, and
- * one whose machine is gone in some ten seconds. One without a session has no number: its new leases simply run out.
+ * A frozen process keeps its session, since its kernel answers for it, and so its leases until they run out. A dead one loses the session
+ * at once, or in some ten seconds when its machine is gone. Without a session it has no number, and its new leases can only run out.
  */
 export class Holder {
   readonly name = 'holder';
@@ -50,12 +51,14 @@ export class Holder {
     return this.#hasLock ? (this.#taken?.number ?? 0) : 0;
   }
 
-  /** Under which a failed attempt is recorded: refused once others may have what this process held. Null: it never had a number. */
+  /**
+   * Failed attempts are recorded under it, and refused once others may attempt what this process had leased. Null: it never had a number.
+   */
   get id(): string | null {
     return this.#taken?.id ?? null;
   }
 
-  /** Whether others may have this delivery, though the lease has not run out: this process was thought dead after it took it. */
+  /** Whether others may attempt this delivery before its lease runs out: this process was declared dead after it leased it. */
   isLost(lease: { readonly expiresAt: number }): boolean {
     return lease.expiresAt <= this.#lostUntil;
   }
@@ -66,7 +69,7 @@ export class Holder {
     this.#loop = this.#run();
   }
 
-  /** To be called when nothing is held any more. */
+  /** To be called when this process has no lease left. */
   async drain(): Promise<void> {
     this.#stopping.abort();
     await this.#loop;

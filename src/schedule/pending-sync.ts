@@ -11,7 +11,7 @@ export class PendingSync {
   readonly #redis: RedisScheduler;
   readonly #onFailure: (error: unknown) => void;
   readonly #due = new Map<string, Scheduled>();
-  /** By delivery and token: the same delivery may have been held in Redis and then in its row. */
+  /** By delivery and token: the same delivery may have been leased in Redis and then in its row. */
   readonly #settlements = new Map<string, Settlement>();
   #isTelling = false;
 

@@ -197,8 +197,8 @@ export class RedisScheduler implements ScheduleIndex {
     return this.release(settlements);
   }
 
-  /** The deliveries that a process holds here. */
-  async heldBy(holder: number): Promise<string[]> {
+  /** The deliveries that a process has leased here. */
+  async leasedBy(holder: number): Promise<string[]> {
     const ending = `:${holder}`;
     const found = new Set<string>();
     for (const { keys } of this.#shards) {
@@ -214,9 +214,9 @@ export class RedisScheduler implements ScheduleIndex {
     return [...found];
   }
 
-  /** Makes due at once what a dead process holds of these. Returns how many. */
-  rescue(holder: number, held: readonly Pick<Leased, 'deliveryId' | 'webhookId'>[]): Promise<number> {
-    return this.#runGrouped(rescueScript, held, ({ deliveryId }) => [deliveryKey(deliveryId), holder]);
+  /** Makes due at once those of these that a dead process has leased. Returns how many. */
+  rescue(holder: number, leased: readonly Pick<Leased, 'deliveryId' | 'webhookId'>[]): Promise<number> {
+    return this.#runGrouped(rescueScript, leased, ({ deliveryId }) => [deliveryKey(deliveryId), holder]);
   }
 
   /** Rejects while the schedule cannot do all it may have to: Redis is away, full, a replica, or forbids a command. */

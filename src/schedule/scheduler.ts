@@ -1,4 +1,4 @@
-// The schedule: when each delivery may next be taken, and by whom it is held.
+// The schedule: when each delivery may next be claimed, and its lease.
 import type { LongRunning } from '../lifecycle/long-running.ts';
 
 /** A delivery and the moment it may next be taken. */
@@ -16,20 +16,17 @@ export interface Scheduled {
  */
 export type LeftAloneUntilMs = number | undefined;
 
-/**
- * Where a hold is written: in the delivery's own row, as for all that was committed to be tried at once or claimed from PostgreSQL, or in
- * the index, as for what was claimed from Redis.
- */
+/** Where a lease is written: in the delivery's own row, by an insert or a claim from PostgreSQL; or in the index, by a claim from Redis. */
 export type LeaseStore = 'row' | 'index';
 
-/** A delivery held by this process until the lease ends. Nobody else gets it before. */
+/** A delivery leased by this process. No other process gets it before the lease ends. */
 export interface Leased {
   readonly deliveryId: string;
   readonly webhookId: string;
   readonly leasedIn: LeaseStore;
-  /** Proves the hold: a settlement counts only with the token of the present lease. */
+  /** Proves the lease: a settlement counts only with the token of the present one. */
   readonly token: number;
-  /** How often the delivery was held before by a process that never came back. */
+  /** How many leases of this delivery ran out without an outcome. */
   readonly expirations: number;
   /** When this process must regard the lease as lost, on its own monotonic clock (`performance.now()`). */
   readonly expiresAt: number;
@@ -37,7 +34,7 @@ export interface Leased {
   readonly isProbe?: boolean;
 }
 
-/** What to do with a held delivery. */
+/** What to do with a leased delivery. */
 export interface Settlement {
   readonly deliveryId: string;
   readonly webhookId: string;
@@ -73,18 +70,18 @@ export interface Claim {
 }
 
 /**
- * A visibility queue: an item has one score, the moment it may next be taken. Enqueueing, holding (now + lease), retrying and
- * recovering from a crash all set that score; nothing is promoted, nothing copied. PostgreSQL stays the truth: a schedule may
- * lose items (the reconciler puts them back) and may hold items that are over (the loader drops them).
+ * A visibility queue: an item has one score, the moment it may next be claimed. Enqueueing, leasing (now + lease), retrying and recovering
+ * from a crash all set that score; nothing is promoted, nothing copied. PostgreSQL stays the truth: a schedule may lose items (the
+ * reconciler puts them back) and may have items that are over (the loader drops them).
  */
 export interface Scheduler extends LongRunning {
-  /** Adds items; those already known keep the earlier of both moments unless they are held. Returns how many were new. */
+  /** Adds items; those already known keep the earlier of both moments unless they are leased. Returns how many were new. */
   enqueue(items: readonly Scheduled[]): Promise<number>;
   /** Takes due items, a few of each webhook: the longest-waiting webhooks first (Redis), or webhook after webhook (PostgreSQL). */
   claim(request: ClaimRequest): Promise<Claim>;
-  /** Ends holds of items that were not tried; those whose token is not the present one are left alone. */
+  /** Ends leases without an attempt; those whose token is not the present one are left alone. */
   release(settlements: readonly Settlement[]): Promise<void>;
-  /** The same after an outcome is on record: by then the row says already that nobody holds it, and when it is due. */
+  /** The same after an outcome is on record: the row already has no lease, and says when it is due. */
   settle(settlements: readonly Settlement[]): Promise<void>;
   /** Calls back when something became due in any process, so that a sleeping dispatcher wakes. */
   onWake(callback: () => void): void;

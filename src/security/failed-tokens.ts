@@ -46,12 +46,12 @@ export class GuardedTokens {
     try {
       return await this.#tokens.verify(authorization);
     } catch (error) {
-      if (error instanceof ForgedToken) await this.#hold(this.#count(address));
+      if (error instanceof ForgedToken) await this.#delay(this.#count(address));
       throw error;
     }
   }
 
-  async #hold(failures: Failures): Promise<void> {
+  async #delay(failures: Failures): Promise<void> {
     if (failures.count <= MAX_FAILURES || failures.late >= MAX_LATE_PER_ADDRESS || this.#late >= MAX_LATE) return;
     failures.late += 1;
     this.#late += 1;

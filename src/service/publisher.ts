@@ -44,8 +44,8 @@ export interface Commit {
   readonly events: readonly { readonly event: EventRow; readonly owed: readonly OwedDelivery[] }[];
   /** By PostgreSQL's clock, in milliseconds since 1970. */
   readonly createdAtMs: number;
-  /** The hold of those deliveries that are held: until when by PostgreSQL's clock, and by this process's own. */
-  readonly hold: { readonly untilMs: number; readonly expiresAt: number } | null;
+  /** The lease of the deliveries that are leased on insert: its end by PostgreSQL's clock, and by this process's own. */
+  readonly lease: { readonly untilMs: number; readonly expiresAt: number } | null;
 }
 
 export interface Published {
@@ -152,10 +152,10 @@ export class Publisher {
   async #write(events: readonly EventRow[]): Promise<(Published | ServiceError)[]> {
     const startedAtMs = Date.now();
     const { firsts, repeats } = splitRepeats(events);
-    const hold = this.#options.insertLeaseFor(firsts);
+    const lease = this.#options.insertLeaseFor(firsts);
     // Before the server looks at its clock: this side must never believe in a lease longer than the row does.
-    const expiresAt = performance.now() + (hold?.leaseMs ?? 0);
-    const written = await insertEvents(this.#options.pool, firsts, hold);
+    const expiresAt = performance.now() + (lease?.leaseMs ?? 0);
+    const written = await insertEvents(this.#options.pool, firsts, lease);
     this.#announce(firsts, written, expiresAt, startedAtMs);
     const answers = new Map<EventRow, Published | ServiceError>();
     for (const event of firsts) {
@@ -193,8 +193,8 @@ export class Publisher {
     );
     if (deliveries === 0) return;
     const { createdAtMs, leasedUntilMs } = written;
-    const hold = leasedUntilMs === null ? null : { untilMs: leasedUntilMs, expiresAt };
-    this.#options.onCommitted({ events: committed, createdAtMs, hold });
+    const lease = leasedUntilMs === null ? null : { untilMs: leasedUntilMs, expiresAt };
+    this.#options.onCommitted({ events: committed, createdAtMs, lease });
   }
 
   async #answerRepeats(repeats: readonly EventRow[], answers: Map<EventRow, Published | ServiceError>): Promise<void> {

@@ -65,7 +65,7 @@ test('however many leases run out while they wait, they are ended a few hundred 
   await dispatcher.accept({
     events: [{ event, owed }],
     createdAtMs: 0,
-    hold: { untilMs: 0, expiresAt: performance.now() + 5000 },
+    lease: { untilMs: 0, expiresAt: performance.now() + 5000 },
   });
   await eventually(() => released.flat().length === WAITING);
   expect(new Set(released.flat().map(({ deliveryId }) => deliveryId)).size).toBe(WAITING);
@@ -125,8 +125,8 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
     isLeased: true,
     isHeld: false,
   }));
-  const hold = { untilMs: 0, expiresAt: performance.now() + 45_000 };
-  await dispatcher.accept({ events: [{ event, owed }], createdAtMs: 0, hold });
+  const lease = { untilMs: 0, expiresAt: performance.now() + 45_000 };
+  await dispatcher.accept({ events: [{ event, owed }], createdAtMs: 0, lease });
   await eventually(() => sent.length === 6);
   await dispatcher.drain();
   expect(new Set(sent).size).toBe(6);

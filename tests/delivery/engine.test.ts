@@ -128,7 +128,7 @@ describe.each([
     expect(body.health.failing_since).toBeUndefined();
   });
 
-  test('a try whose process died while it held the row is on record, from whichever schedule the next one comes', async () => {
+  test('a try whose process died while it leased the row is on record, from whichever schedule the next one comes', async () => {
     receiver.script('/died', 500, 200);
     const { id, user } = await webhookOf('/died', { retry_policy: { max_retries: 3, retry_delay: 2 } });
     await publishTo(user);
@@ -149,7 +149,7 @@ describe.each([
     expect(receiver.at('/died').at(-1)?.headers).toMatchObject({ 'x-homechef-attempt': '3' });
   });
 
-  test('what is committed where it is sent is held in its row from birth, for nobody else to take', async () => {
+  test('what is committed where it is sent is leased on insert, so that no other process claims it', async () => {
     receiver.script('/slow', { status: 200, delayMs: 1000 });
     const { id, user } = await webhookOf('/slow');
     await publishTo(user);

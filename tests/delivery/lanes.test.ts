@@ -382,10 +382,10 @@ describe('a flood for one webhook', () => {
   test('is brought by commits as far as it has room twice over, and no further than usual for a receiver that is not known to be fast', () => {
     const lanes = lanesOf(512);
     makeFast(lanes, ['u.a', 'v.a']);
-    expect(lanes.maxHeldOf('u', UNKNOWN, NOW)).toBeGreaterThan(1000);
+    expect(lanes.maxInsertLeasesOf('u', UNKNOWN, NOW)).toBeGreaterThan(1000);
     pushAll(lanes, many(1, 'v.slow'));
-    expect(lanes.maxHeldOf('v', UNKNOWN, NOW)).toBe(UNKNOWN);
-    expect(lanes.maxHeldOf('nobody', UNKNOWN, NOW)).toBe(UNKNOWN);
+    expect(lanes.maxInsertLeasesOf('v', UNKNOWN, NOW)).toBe(UNKNOWN);
+    expect(lanes.maxInsertLeasesOf('nobody', UNKNOWN, NOW)).toBe(UNKNOWN);
   });
 
   test('goes back once its receiver has become so slow that its leases would end before its turn', () => {

@@ -1,4 +1,4 @@
-// InsertLeaseExpiry: what a process held from birth and never finished comes back, from whichever store has the schedule.
+// InsertLeaseExpiry: what a process leased on insert and never finished comes back, from whichever store has the schedule.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newId } from '../../src/domain/ids.ts';
 import { InsertLeaseExpiry } from '../../src/maintenance/insert-lease-expiry.ts';

@@ -94,14 +94,14 @@ async function startRescue(): Promise<void> {
 
 async function publish(count: number, holder: Holder): Promise<string[]> {
   const events = Array.from({ length: count }, () => eventRow({ id: newId('event', Date.now()), userIds: ['alice'] }));
-  const hold = {
+  const lease = {
     leaseMs: LEASE_MS,
     holder: holder.number,
     events: events.map(() => true),
     fullWebhookIds: [],
     exceptUserIds: [],
   };
-  const { owed } = await insertEvents(pool, events, hold);
+  const { owed } = await insertEvents(pool, events, lease);
   return [...owed.values()].flat().map(({ deliveryId }) => deliveryId);
 }
 
@@ -122,7 +122,7 @@ async function cutSession(holder: Holder): Promise<void> {
 const claimRows = async (): Promise<string[]> =>
   (await new PostgresScheduler(pool, { leaseMs: LEASE_MS }).claim(request)).leased.map(({ deliveryId }) => deliveryId);
 
-test('what a dead process held from birth, from PostgreSQL and from Redis is due at once, and each counts as a lost try', async () => {
+test('what a dead process leased on insert, from PostgreSQL and from Redis is due at once, and each counts as a lost try', async () => {
   const dying = await startHolder();
   const living = await startHolder();
   const due = (): ReturnType<typeof newDue> => newDue(webhookId, Date.now() - 60_000);

@@ -1,4 +1,4 @@
-// Deliveries held from birth: in no schedule and in no index that their first try would have to enter, and yet never lost or unseen.
+// Deliveries leased on insert: in no schedule and in no index that their first try would have to enter, and yet never lost or unseen.
 import type { Pool, PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { idFloor, newId, timeOfId } from '../../src/domain/ids.ts';
@@ -38,8 +38,8 @@ beforeEach(async () => {
 /** Publishes as a process that sends what it commits. `ageMs`: how long before now the event's id was made. */
 async function publish(count = 1, ageMs = 0, client: Pool | PoolClient = pool): Promise<OwedDelivery[]> {
   const events = Array.from({ length: count }, () => eventRow({ id: newId('event', Date.now() - ageMs), userIds: ['alice'] }));
-  const hold = { leaseMs: LEASE_MS, holder: 17, events: events.map(() => true), fullWebhookIds: [], exceptUserIds: [] };
-  const { owed } = await insertEvents(client as Pool, events, hold);
+  const lease = { leaseMs: LEASE_MS, holder: 17, events: events.map(() => true), fullWebhookIds: [], exceptUserIds: [] };
+  const { owed } = await insertEvents(client as Pool, events, lease);
   return [...owed.values()].flat();
 }
 
@@ -89,7 +89,7 @@ test('a first try that succeeds at once is written beside its row, with no entry
 test.each([
   ['older than a commit may wait', MAX_ID_AGE_MS + 100],
   ['ahead of the database’s clock', -MAX_ID_LEAD_MS - 2000],
-])('nothing is held of a commit with an event whose id is %s', async (_name, ageMs) => {
+])('nothing is leased of a commit with an event whose id is %s', async (_name, ageMs) => {
   const [delivery] = await publish(1, ageMs);
   expect(delivery?.isLeased).toBe(false);
   expect(await scheduled()).toEqual([delivery?.deliveryId]);
@@ -114,7 +114,7 @@ test('one that is handed back untried is scheduled', async () => {
   expect(await scheduled()).toEqual([deliveryId]);
 });
 
-test('of a process that died, what it held and did not finish is scheduled once no lease is left, and nothing else', async () => {
+test('of a process that died, what it leased and did not finish is scheduled once no lease is left, and nothing else', async () => {
   const owed = await publish(4);
   const [stranded, done, waiting, young] = owed.map(({ deliveryId }) => deliveryId) as [string, string, string, string];
   await recordOutcomes(pool, [outcome(done), outcome(waiting, failedOnce)]);
@@ -164,7 +164,7 @@ test('what a transaction has written that is still open is not passed over', asy
   }
 });
 
-test('what is held is pending for its owner to see, and is cancelled with its webhook', async () => {
+test('what is leased on insert is pending for its owner to see, and is cancelled with its webhook', async () => {
   const [delivery] = await publish();
   const filter = {
     userId: 'alice',
@@ -247,7 +247,7 @@ test('every change is found in its order, page by page, whether an index has it 
   const owed = await publish(60);
   const changed: string[] = [];
   for (const [n, { deliveryId }] of owed.entries()) {
-    // Every third fails first; every fifth is written too late to count as a first try of its birth.
+    // Every third fails first; every fifth is written too late to count as a first try soon after the insert.
     if (n % 5 === 0)
       await pool.query(
         `update deliveries set created_at = created_at - interval '${DELIVERED_AT_ONCE_MS} milliseconds' where id = $1`,

@@ -113,7 +113,7 @@ test('what was there before first tries entered no index is found as before, and
         const { rows } = await listScheduled(pool, { after: null, limit: 10 });
         expect(new Set(rows.map(({ deliveryId }) => deliveryId))).toEqual(scheduledIds);
         if (times > 0) continue;
-        // Held from birth by the new version, it must not be lost to the old one.
+        // Leased on insert by the new version, it must not be lost to the old one.
         await pool.query(`update deliveries set next_attempt_at = null, leased_until = now() where id = $1`, [ids['pending']]);
         await orm.migrator.down({ to: 'Migration20261127000000_untried_deliveries_have_not_changed' });
         const due = await pool.query(

@@ -101,7 +101,7 @@ test('the user of docs/operations.md may do all that the service does, and no mo
   await index.enqueue([item]);
   const [lease] = (await index.claim({ max: 10, perWebhook: 10, room: new Map() })).leased;
   expect(lease?.deliveryId).toBe(item.deliveryId);
-  expect(await index.heldBy(17)).toEqual([]);
+  expect(await index.leasedBy(17)).toEqual([]);
   expect(await index.rescue(17, [item])).toBe(0);
   if (lease !== undefined) await index.settle([{ ...lease, dueAtMs: null }]);
   await index.suspendClaims();

@@ -118,7 +118,7 @@ test('settling nothing says nothing of Redis: a process that only publishes noti
   await eventually(() => schedule.isDegraded, { what: 'PostgreSQL serving' });
 });
 
-test('what was due while Redis still served is given out by PostgreSQL only after a lease: somebody may hold it', async () => {
+test('what was due while Redis still served is given out by PostgreSQL only after a lease: another process may have leased it', async () => {
   const item = newDue(newWebhookId(), Date.now() - 1);
   await commit(item);
   await schedule.enqueue([item]);

@@ -123,7 +123,7 @@ test('when Redis is gone for all, what became due since is given out at once, an
   expect([...one.taken, ...other.taken].toSorted()).toEqual(items.map(({ deliveryId }) => deliveryId).toSorted());
 });
 
-test('what another process may hold from Redis is left alone for a lease, whoever noticed first that Redis is gone', async () => {
+test('what another process may have leased in Redis is left alone for a lease, whichever process noticed first that Redis is gone', async () => {
   const [one, other] = [await start(), await start()];
   const held = await newlyDue(one);
   await eventually(async () => (await other.claim()).includes(held.deliveryId));

@@ -158,7 +158,7 @@ test('a lease ends here no later than it ends in Redis', async () => {
   expect(leftHereMs).toBeGreaterThanOrEqual(LEASE_MS);
 });
 
-test('junk members and keys are removed and counted, and hold up nobody', async () => {
+test('unknown members and keys are removed and counted, and delay no delivery', async () => {
   const scheduler = createScheduler();
   const item = newDue(newWebhookId(), Date.now() - 1);
   await scheduler.enqueue([item]);
@@ -190,7 +190,7 @@ test.each(['-inf', '+inf', '1e18', '-1e300'])(
   },
 );
 
-test('a hold that no live process can have is no hold', async () => {
+test('a lease that no live process can have is no lease', async () => {
   const scheduler = createScheduler();
   const item = newDue(newWebhookId(), Date.now() - 1);
   await scheduler.enqueue([item]);

@@ -1,4 +1,4 @@
-// The claim statement: takes due deliveries from PostgreSQL, a few of each webhook, and holds them for one lease.
+// The claim statement: takes due deliveries from PostgreSQL, a few of each webhook, and leases them.
 import type { Pool, PoolClient } from 'pg';
 import { plainArray, textArray } from '../array-parameter.ts';
 import { leaseEnd } from './holders.ts';
@@ -23,7 +23,7 @@ export const FIRST_TURN: Turn = { dayFrom: '', webhookId: '' };
 
 export interface ClaimDueRequest {
   readonly leaseMs: number;
-  /** The number of the process that claims; without one the leases simply run out. */
+  /** The number of the process that claims. Without one no other process can end its leases early. */
   readonly holder?: number;
   readonly max: number;
   readonly perWebhook: number;

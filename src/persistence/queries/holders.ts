@@ -1,4 +1,4 @@
-// The statements on processes that hold deliveries: each has a number, and a session that holds an advisory lock under it.
+// The statements on holders, the processes that lease deliveries. Each has a number, and a session with an advisory lock under it.
 import type { ClientBase, Pool } from 'pg';
 
 /** Any number, as long as nothing else in this database locks by it and a second one. */
@@ -29,8 +29,8 @@ export async function takeNumber(session: ClientBase, id: string): Promise<numbe
 }
 
 /**
- * Takes the number of an earlier session of this process again. `busy`: the server still has that session. `ended`: the process was
- * thought dead, and others may have what it held.
+ * Takes the number of an earlier session of this process again. `busy`: the server still has that session. `ended`: another process has
+ * declared it dead, and others may attempt what it had leased.
  */
 export async function retakeNumber(session: ClientBase, id: string, number: number): Promise<'taken' | 'busy' | 'ended'> {
   const { rows } = await session.query<{ locked: boolean }>('select pg_try_advisory_lock($1, $2) as locked', [
@@ -55,7 +55,7 @@ export interface MissingHolder {
   readonly number: number;
   /** Whether its end is on record already. */
   readonly hasEnded: boolean;
-  /** Whether a lease has passed since, so that nothing is left of what it held. */
+  /** Whether a lease has passed since, so that none of its leases is left. */
   readonly isOver: boolean;
 }
 
@@ -89,7 +89,7 @@ where (h.ended_at is not null or h.locked_at > interruption.at or interruption.a
 /** Puts the end of a holder on record. False: it has come back, or is gone. */
 export async function endHolder(pool: Pool, id: string): Promise<boolean> {
   const { rowCount } = await pool.query(
-    // The lock is held until this is committed, so that the process cannot take its number again meanwhile.
+    // The lock stays until this is committed, so that the process cannot take its number again meanwhile.
     `update holders set ended_at = coalesce(ended_at, now()) where id = $1 and pg_try_advisory_xact_lock(${LOCK_CLASS}, number)`,
     [id],
   );

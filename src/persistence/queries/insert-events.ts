@@ -33,14 +33,14 @@ export interface OwedDelivery {
   readonly isHeld: boolean;
 }
 
-/** Which deliveries are written as held by the caller's process, which tries them at once. */
+/** Which deliveries are leased on insert, for the caller's process, which attempts them at once. */
 export interface InsertLeaseRequest {
   readonly leaseMs: number;
-  /** The number of the process that holds them; without one the leases simply run out. */
+  /** The number of that process. Without one no other process can end its leases early. */
   readonly holder?: number;
-  /** For each event, whether its deliveries are held. */
+  /** For each event, whether its deliveries are leased. */
   readonly events: readonly boolean[];
-  /** Those of these webhooks are not, nor those of these users. */
+  /** Deliveries of these webhooks and users are scheduled instead. */
   readonly fullWebhookIds: readonly string[];
   readonly exceptUserIds: readonly string[];
 }
@@ -50,23 +50,15 @@ export interface InsertedEvents {
   readonly owed: Map<string, OwedDelivery[]>;
   /** When all of them were created, in milliseconds since 1970. */
   readonly createdAtMs: number;
-  /** `leased_until` of those that are held, in whole milliseconds since 1970, without its holder; null when nothing was to be held. */
+  /** `leased_until` of the leased ones in whole milliseconds since 1970, without its holder; null without a request for leases. */
   readonly leasedUntilMs: number | null;
 }
 
-/**
- * Writes the events that are new and the deliveries they are owed. The same (publisher, key) must not stand twice in one batch.
- *
- * The fan-out is a join in the same statement, so a webhook committed a moment ago gets the event. A delivery's id is the time
- * of its event followed by a hash of (event, webhook): unique, in the event's partition, and found again without an index.
- *
- * Nothing is held when the time in one of the ids is not about now: what is held is found by that time (see held-from-birth.ts). Nor is it
- * below `adopted_below`, where nobody looks for it any more: a database whose clock was set back gets there.
- */
+/** Writes the events that are new and the deliveries they are owed. The same (publisher, key) must not stand twice in one batch. */
 export async function insertEvents(
   pool: Pool,
   events: readonly EventRow[],
-  hold: InsertLeaseRequest | null,
+  lease: InsertLeaseRequest | null,
 ): Promise<InsertedEvents> {
   const [oldestId, newestId] = boundsOf(events);
   const column = <Value>(of: (event: EventRow) => Value): Value[] => events.map(of);
@@ -101,14 +93,14 @@ export async function insertEvents(
         null,
         textArray,
       ),
-      hold?.leaseMs ?? null,
-      nullIfAllDefault(hold?.events ?? column(() => false), true, plainArray),
-      textArray(hold?.fullWebhookIds ?? []),
+      lease?.leaseMs ?? null,
+      nullIfAllDefault(lease?.events ?? column(() => false), true, plainArray),
+      textArray(lease?.fullWebhookIds ?? []),
       timeOfId(oldestId),
       timeOfId(newestId),
       idFloor('delivery', timeOfId(oldestId)),
-      textArray(hold?.exceptUserIds ?? []),
-      hold?.holder ?? 0,
+      textArray(lease?.exceptUserIds ?? []),
+      lease?.holder ?? 0,
     ],
   });
   const owed = new Map<string, OwedDelivery[]>();
@@ -169,10 +161,10 @@ type InsertedRow = [
 const statement = `
 with incoming as materialized (
   select id, event_type, data, to_timestamp(occurred_ms / 1000.0) as occurred_at, publisher, user_ids::text[] as user_ids,
-    coalesce(broadcast, false) as broadcast, traceparent, key, request_hash, coalesce(hold, true) as hold, number::integer as number
+    coalesce(broadcast, false) as broadcast, traceparent, key, request_hash, coalesce(may_lease, true) as may_lease, number::integer as number
   from unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::text[],
     $10::text[], $12::boolean[]) with ordinality
-    as i(id, event_type, data, occurred_ms, publisher, user_ids, broadcast, traceparent, key, request_hash, hold, number)
+    as i(id, event_type, data, occurred_ms, publisher, user_ids, broadcast, traceparent, key, request_hash, may_lease, number)
 ), taken as (
   insert into idempotency_keys as k (publisher, key, request_hash, event_id, expires_at)
   select publisher, key, request_hash, id, now() + interval '24 hours' from incoming where key is not null order by publisher, key
@@ -186,7 +178,7 @@ with incoming as materialized (
   select $14::float8 > now_ms - ${MAX_ID_AGE_MS} and $15::float8 < now_ms + ${MAX_ID_LEAD_MS} and $16::text >= adopted_below as is_now
   from (select date_part('epoch', now()) * 1000 as now_ms) n cross join adoption
 ), targets as (
-  select f.number, f.id as event_id, f.event_type, f.hold, f.user_ids[1] as first_user_id, w.*
+  select f.number, f.id as event_id, f.event_type, f.may_lease, f.user_ids[1] as first_user_id, w.*
   from fresh f cross join lateral (
     select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until from webhook_endpoints
     where user_id = any (f.user_ids) and is_active and deleted_at is null and scope = 'user' and f.event_type = any (event_types)
@@ -194,7 +186,7 @@ with incoming as materialized (
   ) w
   where not f.broadcast
   union all
-  select f.number, f.id, f.event_type, f.hold, f.user_ids[1], w.*
+  select f.number, f.id, f.event_type, f.may_lease, f.user_ids[1], w.*
   from fresh f cross join lateral (
     select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until from webhook_endpoints
     where event_types @> array[f.event_type] and is_active and deleted_at is null and scope = 'user'
@@ -202,7 +194,7 @@ with incoming as materialized (
   ) w
   where f.broadcast
   union all
-  select f.number, f.id, f.event_type, f.hold, f.user_ids[1], w.*
+  select f.number, f.id, f.event_type, f.may_lease, f.user_ids[1], w.*
   from fresh f cross join lateral (
     select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until from webhook_endpoints
     where f.event_type = any (event_types) and is_active and deleted_at is null and scope = 'platform'
@@ -212,7 +204,7 @@ with incoming as materialized (
   select 'delivery_' || substr(event_id, 7, 10)
       || encode(substr(sha256(convert_to(event_id || webhook_id, 'UTF8')), 1, 8), 'hex') as id,
     number, event_id, event_type, webhook_id, user_id, revision, ${holdsNew('webhook_hold')} as is_held,
-    hold and is_now and webhook_hold = ${Hold.none} and webhook_id <> all ($13::text[]) and user_id <> all ($17::text[]) as is_leased,
+    may_lease and is_now and webhook_hold = ${Hold.none} and webhook_id <> all ($13::text[]) and user_id <> all ($17::text[]) as is_leased,
     case when webhook_hold = ${Hold.tail} then greatest(now(), tail_until) else now() end as due_at,
     nullif(user_id, first_user_id) as other_user_id
   from targets cross join clock

@@ -15,7 +15,7 @@ export interface ScheduledRow {
   readonly webhookId: string;
   /** When it may be taken, rounded up: never before the row allows. */
   readonly dueAtMs: number;
-  /** Whether a process holds the row now: Redis need not know of it before that lease has run out. */
+  /** Whether the row is leased now. Redis needs the delivery only when that lease has run out. */
   readonly isLeased: boolean;
 }
 

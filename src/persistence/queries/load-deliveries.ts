@@ -22,18 +22,18 @@ export interface LoadedDelivery {
   readonly trigger: AttemptTrigger;
   /** Milliseconds until it may be attempted by this process; null once it has come to an end, and while it is held. */
   readonly waitMs: number | null;
-  /** How often it was held in its row in vain, by processes that never came back; 0 for whoever holds it there, who knows. */
+  /** How many leases in the row ran out without an outcome. 0 when the caller holds the lease in the row: its claim has counted them. */
   readonly rowExpirations: number;
 }
 
 /**
- * Loads deliveries by id; unknown ids are left out. The schedule is only an index, so the row itself says whether its time has
- * come: `waitMs` above zero means the schedule was early, or that another process holds the row (schedule in PostgreSQL).
- * A lease in the row is no obstacle when it is the caller's own: its end in milliseconds is then the token.
+ * Loads deliveries by id; unknown ids are left out. The schedule is only an index, so the row itself says whether its time has come:
+ * `waitMs` above zero means that the schedule was early, or that another process has leased the row. The caller's own lease in the row is
+ * no obstacle: its end in milliseconds is the token.
  */
 export async function loadDeliveries(
   pool: Pool,
-  held: readonly { readonly deliveryId: string; readonly token: number }[],
+  leases: readonly { readonly deliveryId: string; readonly token: number }[],
 ): Promise<LoadedDelivery[]> {
   const result = await pool.query<
     [
@@ -57,7 +57,7 @@ export async function loadDeliveries(
     name: 'load-deliveries',
     text: statement,
     rowMode: 'array',
-    values: [textArray(held.map((lease) => lease.deliveryId)), plainArray(held.map((lease) => lease.token))],
+    values: [textArray(leases.map((lease) => lease.deliveryId)), plainArray(leases.map((lease) => lease.token))],
   });
   return result.rows.map(
     ([

@@ -172,7 +172,7 @@ type RecordedRow = [
   updatedAtMs: number,
 ];
 
-/** A first try of what is held from birth: then nothing changes that an index holds. */
+/** A first success of a delivery that was leased on insert, soon after it: no indexed column changes. */
 const isQuick = `(o.status = 'delivered' and d.attempt_count + o.expirations = 0 and d.next_attempt_at is null and d.changed_at is null
       and d.created_at > clock_timestamp() - interval '${DELIVERED_AT_ONCE_MS} milliseconds')`;
 

@@ -1,4 +1,4 @@
-// The statement that ends holds written in the rows.
+// The statement that ends leases in rows.
 import type { Pool, PoolClient } from 'pg';
 import { plainArray, textArray } from '../array-parameter.ts';
 import { isHeld, isUnfinished } from '../delivery-state.ts';
@@ -12,8 +12,8 @@ export interface Release {
 }
 
 /**
- * Ends leases. A moment later than the row's own puts the next attempt off; what was held from birth is scheduled by it; what has come to
- * an end stays so.
+ * Ends leases. A due time later than the row's own puts the next attempt off. It also schedules what was leased on insert. What has ended
+ * stays ended.
  */
 export async function releaseLeases(client: Pool | PoolClient, releases: readonly Release[]): Promise<void> {
   const rows = releases.toSorted((a, b) => (a.deliveryId < b.deliveryId ? -1 : 1));

@@ -1,4 +1,4 @@
-// The statements that make due at once what a dead process held.
+// The statements that make due at once what a dead process had leased.
 import type { Pool } from 'pg';
 import { textArray } from '../array-parameter.ts';
 import { isLeased, isLeasedOnInsert, isScheduled, isUnfinished } from '../delivery-state.ts';
@@ -10,16 +10,16 @@ export interface Rescued {
   readonly dueAtMs: number;
 }
 
-/** What it held in rows: from birth, or claimed from PostgreSQL. Their leases end now, and count as leases that ran out. */
+/** Ends the leases that the process has in rows, by an insert or by a claim. They count as leases that ran out. */
 export async function rescueDeliveries(pool: Pool, number: number): Promise<Rescued[]> {
   const { rows } = await pool.query<Rescued>({ name: 'rescue-deliveries', text: statement, values: [number] });
   return rows;
 }
 
-/** To which webhooks these are owed, where they still are: what is held in Redis says only which delivery it is. */
-export async function listOwed(pool: Pool, deliveryIds: readonly string[]): Promise<Omit<Rescued, 'dueAtMs'>[]> {
+/** The webhooks of those that are unfinished. A lease in Redis names the delivery alone. */
+export async function listUnfinished(pool: Pool, deliveryIds: readonly string[]): Promise<Omit<Rescued, 'dueAtMs'>[]> {
   const { rows } = await pool.query<Omit<Rescued, 'dueAtMs'>>({
-    name: 'list-owed',
+    name: 'list-unfinished',
     text: `select d.id as "deliveryId", d.webhook_id as "webhookId" from unnest($1::text[]) as i(id) join deliveries d on d.id = i.id
       where ${isUnfinished}`,
     values: [textArray(deliveryIds)],
@@ -29,15 +29,15 @@ export async function listOwed(pool: Pool, deliveryIds: readonly string[]): Prom
 
 const isLeasedByIt = `${isLeased} and ${holderOf('d.leased_until')} = $1::integer`;
 
-// What is held from birth is young: a range of ids. What was claimed is due: that part of the schedule is read. A row that another session
-// has locked keeps its lease.
+// What was leased on insert is a range of young ids. What was claimed is due, so that part of the schedule is read. A row that another
+// session has locked keeps its lease.
 const statement = `
-with held as materialized (
+with leased as materialized (
   select d.id from deliveries d where ${isLeasedOnInsert} and ${isLeasedByIt}
   union all
   select d.id from deliveries d where ${isScheduled} and d.next_attempt_at <= now() and ${isLeasedByIt}
 ), free as materialized (
-  select d.id from deliveries d where d.id = any (array(select id from held)) and ${isLeasedByIt}
+  select d.id from deliveries d where d.id = any (array(select id from leased)) and ${isLeasedByIt}
   order by d.id for no key update skip locked
 )
 update deliveries d set

@@ -1,4 +1,4 @@
-// The statement that schedules what a process held from birth and never finished.
+// The statement that schedules what a process leased on insert and never finished.
 import type { Pool, PoolClient } from 'pg';
 import { MAX_ID_AGE_MS } from '../delivery-state.ts';
 import { horizonWithin } from './horizon.ts';
@@ -7,7 +7,7 @@ import { horizonWithin } from './horizon.ts';
 const MAX_TRANSACTION = '10 minutes';
 
 export interface AdoptionRequest {
-  /** No hold lasts longer, in milliseconds. */
+  /** ms. No lease on insert lasts longer. */
   readonly leaseMs: number;
   /** So many deliveries are looked at, finished or not. */
   readonly max: number;
@@ -20,9 +20,9 @@ export interface Adopted {
 }
 
 /**
- * Goes on from where the last one ended, up to what may still be held. Whoever holds a delivery that is scheduled all the same loses
- * nothing: it says in its row until when, and nobody takes it before. When the database's clock was set back, the
- * place goes back with it; until then nothing is leased on insert (see insert-events.ts).
+ * Goes on from where the last call ended, up to the first delivery that may still be leased. A process whose delivery is scheduled too
+ * early loses nothing: the lease stands in its row, and no claim takes it before that ends. When the database's clock was set back, the
+ * place goes back with it. Until then nothing is leased on insert (insert-events.ts).
  */
 export async function scheduleExpired(client: Pool | PoolClient, request: AdoptionRequest): Promise<Adopted> {
   const result = await client.query<[string | null, string | null, number, boolean]>({

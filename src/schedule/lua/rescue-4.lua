@@ -1,4 +1,4 @@
--- Makes due at once what a dead process holds. A delivery that somebody else holds by now, or nobody, is left alone.
+-- Makes due at once what a dead process has leased. A delivery without a lease, or with another holder, is left alone.
 --
 -- ARGV[3…] groups of one webhook: webhook, count, '', then count times: delivery, number of the holder
 -- Returns  { how many are due, 1 when a sleeper should wake else 0 }
@@ -23,24 +23,24 @@ while at <= #ARGV do
     deliveries[i] = ARGV[at + 1 + 2 * i]
   end
   local scores = redis.call('ZMSCORE', key, unpack(deliveries))
-  local holds = redis.call('HMGET', held, unpack(deliveries))
-  local due, holding = {}, {}
+  local found = redis.call('HMGET', leases, unpack(deliveries))
+  local due, changed = {}, {}
   for i = 1, count do
-    local expirations, holder = read_hold(holds[i])
+    local expirations, holder = read_lease(found[i])
     local token = scores[i] and tonumber(scores[i]) or 0
     if token > now and holder == ARGV[at + 2 + 2 * i] then
       due[#due + 1] = now
       due[#due + 1] = deliveries[i]
-      -- It stays in `held`: the next claim must find and count it.
-      holding[#holding + 1] = deliveries[i]
-      holding[#holding + 1] = expirations
+      -- It stays in `leases`: the next claim must find and count it.
+      changed[#changed + 1] = deliveries[i]
+      changed[#changed + 1] = expirations
       -- It was a probe, whose outcome nobody tells any more.
       if left_alone_until == token then left_alone_until = suspect(webhook, now) end
     end
   end
   if #due > 0 then
     redis.call('ZADD', key, unpack(due))
-    redis.call('HSET', held, unpack(holding))
+    redis.call('HSET', leases, unpack(changed))
     repair(webhook, left_alone_until)
     rescued = rescued + #due / 2
   end

@@ -1,4 +1,4 @@
--- Ends or reschedules held deliveries. One whose score is not the given token is held by somebody else, or gone: left alone.
+-- Ends or reschedules leased deliveries. One whose score is not the given token has another lease or none, and is left alone.
 --
 -- ARGV[2]  now by the database's clock, in ms
 -- ARGV[3…] groups of one webhook: webhook, count, until when it is left alone (ms by the database's clock; 0: its receiver answers;
@@ -51,7 +51,7 @@ while at <= #ARGV do
       end
     end
   end
-  if #freed > 0 then redis.call('HDEL', held, unpack(freed)) end
+  if #freed > 0 then redis.call('HDEL', leases, unpack(freed)) end
   if #over > 0 then redis.call('ZREM', key, unpack(over)) end
   if #again > 0 then redis.call('ZADD', key, unpack(again)) end
   if #freed > 0 or told ~= '' then

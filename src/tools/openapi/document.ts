@@ -225,7 +225,7 @@ function webhookRequest(type: (typeof eventTypes)[number]): Schema {
     tags: [RECEIVED],
     summary: type.description,
     description:
-      'Answer with any 2xx within the timeout; the answer’s body is kept for the log but means nothing. 410 disables the webhook, 429 and 503 may name a `Retry-After`. The same delivery may come twice: `delivery_id` tells.',
+      'Answer with any 2xx within the timeout; the answer’s body is kept for the log but means nothing. 410 disables the webhook, 429 and 503 may name a `Retry-After`. The same delivery may come twice, with the same `delivery_id`.',
     security: [],
     parameters: [
       header(

@@ -133,7 +133,7 @@ export class Schemas {
     this.#directions.set(message.name, direction);
     if (claimed === undefined || claimed === direction) return;
     if (message.fields.some((field) => mustBeGiven(field) || isAlwaysThere(field))) {
-      throw new Error(`${message.typeName} is sent and answered: its schema cannot tell what is required`);
+      throw new Error(`${message.typeName} is sent and answered: its schema cannot say what is required`);
     }
   }
 }

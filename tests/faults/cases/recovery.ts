@@ -1,4 +1,4 @@
-// `recovery`: processes that die, freeze or lose the database under load; what they held is tried within ten seconds, with the leases of production.
+// `recovery`: processes that die, freeze or lose the database under load; what they had leased is tried within ten seconds, with the leases of production.
 import { setTimeout as wait } from 'node:timers/promises';
 import type { ServiceProcess } from '../../fixtures/process.ts';
 import { eventually } from '../../fixtures/eventually.ts';
@@ -15,7 +15,7 @@ const WEBHOOKS = 10;
 const SLOW_MS = 250;
 /** Longer than the lease and the sweep. */
 const FROZEN_MS = 60_000;
-/** As in production: without the rescue, what a dead process held waits for 45 to 75 seconds. */
+/** As in production: without the rescue, what a dead process had leased waits for 45 to 75 seconds. */
 const env = { WEBHOOK_TIMEOUT: '30', WEBHOOK_LEASE: '45', WEBHOOK_RECONCILE_INTERVAL: '30' };
 
 export const cases: readonly FaultCase[] = [

@@ -220,7 +220,7 @@ export const cases: readonly FaultCase[] = [
         deadlineMs: 60_000,
       });
       const redis = world.redis.client;
-      // Those in flight at this moment are known to nobody but the workers that hold them.
+      // Those in flight at this moment are known only to the workers that leased them.
       await eventually(async () => ((await world.metric('inflight')) >= 32 ? true : undefined), { what: 'requests in flight' });
       await redis.flushall();
       await eventually(async () => (await redis.get('{wh:0}:epoch'))?.startsWith('complete'), { what: 'the rebuilt schedule' });
