@@ -68,6 +68,8 @@ export interface DatabaseConfig {
   readonly user: string;
   readonly password: string;
   readonly name: string;
+  /** Set: a pooler is at `host` and `port`, and PostgreSQL itself here. Absent: `host` and `port` are PostgreSQL's own. */
+  readonly direct?: { readonly host: string; readonly port: number };
   readonly ssl: 'disable' | 'require' | 'verify-full';
   /** Absent: the authorities of the system, and no certificate of ours. */
   readonly certificates?: CertificateFiles;
@@ -195,6 +197,7 @@ export function readEnv(): Env {
 /** setTimeout's longest delay, 2^31 - 1 ms: anything above fires at once. */
 const MAX_TIMER_MS = 2_147_483_647;
 const MAX_PORT = 65_535;
+const POSTGRES_PORT = 5432;
 /** Where a sentinel listens unless it is told otherwise. */
 const SENTINEL_PORT = 26_379;
 /** How much longer than an attempt a lease must be, so that a live worker never loses one. */
@@ -246,10 +249,11 @@ export function toConfig(env: Env): Config {
         ? null
         : {
             host: databaseHost,
-            port: read.port('DB_PORT', 5432),
+            port: read.port('DB_PORT', POSTGRES_PORT),
             user: read.text('DB_USER') ?? 'postgres',
             password: read.secret('DB_PASSWORD') ?? '',
             name: read.text('DB_NAME') ?? 'webhook_service',
+            ...directAddress(read),
             ...databaseTls(read),
           },
     redis:
@@ -330,6 +334,12 @@ function listenerTls(read: ReturnType<typeof reader>): ListenerTls | null {
   if (httpsAsksClients && clientCaFile === null)
     throw new ConfigError('TLS_CLIENT_CA_HTTPS needs TLS_CLIENT_CA_FILE: it says whose certificates are good');
   return certFile === null || keyFile === null ? null : { certFile, keyFile, clientCaFile, httpsAsksClients };
+}
+
+function directAddress(read: ReturnType<typeof reader>): Pick<DatabaseConfig, 'direct'> {
+  const host = read.text('DB_DIRECT_HOST');
+  const port = read.port('DB_DIRECT_PORT', POSTGRES_PORT);
+  return host === null ? {} : { direct: { host, port } };
 }
 
 // `require` checks nobody, so an authority beside it would protect less than its operator believes.

@@ -8,7 +8,7 @@ import { Leader } from '../maintenance/leader.ts';
 import { Reconciler } from '../maintenance/reconciler.ts';
 import { Rescue } from '../maintenance/rescue.ts';
 import { Summing } from '../maintenance/summing.ts';
-import { connectionOptions } from '../persistence/pool.ts';
+import { connectionOptions, directly } from '../persistence/pool.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Stores } from './stores.ts';
 import type { Engine } from './engine.ts';
@@ -16,7 +16,7 @@ import type { Engine } from './engine.ts';
 export type Maintenance = ReturnType<typeof createMaintenance>;
 
 export function createMaintenance(config: Config, stores: Stores, engine: Engine, { log, events }: Telemetry) {
-  const leader = new Leader(connectionOptions(stores.database), (error) =>
+  const leader = new Leader(connectionOptions(directly(stores.database)), (error) =>
     log.warn({ err: error }, 'leadership was lost or not decided'),
   );
   const housekeeper = new Housekeeper({

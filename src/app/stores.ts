@@ -5,7 +5,8 @@ import { DatabaseClock } from '../persistence/database-clock.ts';
 import { Holder } from '../persistence/holder.ts';
 import { prepareDatabase } from '../persistence/prepare-database.ts';
 import type { Orm } from '../persistence/orm.ts';
-import { connectionOptions, createPool } from '../persistence/pool.ts';
+import { connectionOptions, createPool, directly } from '../persistence/pool.ts';
+import { requirePooledSessions } from '../persistence/pooled-sessions.ts';
 import { createReports } from '../persistence/reports.ts';
 import { RedisConnection } from '../persistence/redis.ts';
 import { batchSettings, outcomeSettings } from '../persistence/session.ts';
@@ -23,12 +24,13 @@ export type Stores = Awaited<ReturnType<typeof openStores>>;
 
 export async function openStores(config: Config, database: DatabaseConfig, { log, events }: Telemetry) {
   await prepareDatabase(database);
+  await requirePooledSessions(database);
   const onError = (error: Error): void => events.storeFailed('database', error);
   const orm = config.role === 'worker' ? null : await openOrm(database, onError);
   const pool: Pool = createPool(database, onError);
   const reports = createReports(database, onError);
-  const batchPool = createPool(database, onError, { max: BATCH_CONNECTIONS, settings: batchSettings });
-  const outcomePool = createPool(database, onError, { max: OUTCOME_CONNECTIONS, settings: outcomeSettings });
+  const batchPool = createPool(database, onError, { kind: 'batch', max: BATCH_CONNECTIONS, settings: batchSettings });
+  const outcomePool = createPool(database, onError, { kind: 'outcome', max: OUTCOME_CONNECTIONS, settings: outcomeSettings });
   let skewMs = 0;
   const clock = new DatabaseClock({
     pool: batchPool,
@@ -41,7 +43,7 @@ export async function openStores(config: Config, database: DatabaseConfig, { log
   const redis =
     config.redis === null ? null : new RedisConnection(config.redis, (message) => log.warn({ store: 'redis' }, message));
   const holder = new Holder({
-    connection: connectionOptions(database),
+    connection: connectionOptions(directly(database)),
     leaseMs: config.delivery.leaseMs,
     onError: (error) => log.warn({ err: error }, 'the session that says that this process lives was lost or not opened'),
   });

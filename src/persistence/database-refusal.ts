@@ -1,7 +1,7 @@
 // What keeps the service from starting on a database, each in one sentence that says what to do.
 import type { Client } from 'pg';
 import { ConfigError, type DatabaseConfig } from '../config.ts';
-import { lostSettings, sessionSettingNames, type ServerSettings } from './session.ts';
+import { lostSettings, sessionSettings, type ServerSettings } from './session.ts';
 import { sqlState } from './store-errors.ts';
 
 /** The oldest PostgreSQL that has every setting of session.ts. */
@@ -32,7 +32,7 @@ interface Found {
 
 /** Throws a ConfigError when the service cannot work in this database. */
 export async function requireUsableDatabase(client: Client, database: DatabaseConfig): Promise<void> {
-  const { rows } = await client.query<Found>(statement, [sessionSettingNames]);
+  const { rows } = await client.query<Found>(statement, [Object.keys(sessionSettings())]);
   const found = rows[0];
   if (found === undefined) throw new Error('PostgreSQL says nothing about itself');
   const sentence = problemOf(found, database);
@@ -49,7 +49,7 @@ function problemOf(found: Found, { host, port, name }: DatabaseConfig): string |
   if (found.isReadOnly)
     return `sessions of the role "${role}" in the database "${name}" are read-only: reset default_transaction_read_only of the role, the database or the server`;
   if (lost.length > 0)
-    return `settings of the session do not reach PostgreSQL at ${host}:${port} (${lost.join(', ')}): a pooler in between drops the start-up parameter "options"`;
+    return `settings of the session do not reach PostgreSQL at ${host}:${port} (${lost.join(', ')}): a pooler in between drops the start-up parameter "options": name PostgreSQL itself in DB_DIRECT_HOST, see docs/operations.md`;
   if (
     found.transactionTimeoutMs !== null &&
     found.transactionTimeoutMs > 0 &&
@@ -116,7 +116,7 @@ export function connectionRefusal(error: unknown, { host, port, user, name }: Da
       );
     case PROTOCOL_VIOLATION:
       return new ConfigError(
-        `a pooler at ${host}:${port} refuses what a session sets (${message}): connect to PostgreSQL itself, or see docs/operations.md`,
+        `a pooler at ${host}:${port} refuses what a session sets (${message}): name PostgreSQL itself in DB_HOST, or in DB_DIRECT_HOST beside a PgBouncer of 1.21 or newer, see docs/operations.md`,
       );
     default:
       return new ConfigError(`PostgreSQL at ${host}:${port} cannot be used: ${message}`);

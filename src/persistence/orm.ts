@@ -36,7 +36,7 @@ export async function createOrm(database: DatabaseConfig, onError: OnPoolError):
       connectionTimeoutMillis,
       keepAlive,
       ...boundedOptions(),
-      onPoolCreated: replaceReadOnly,
+      ...(database.direct === undefined ? { onPoolCreated: replaceReadOnly } : {}),
     },
     logger: (message) => onError(new Error(message)),
     debug: false,

@@ -3,7 +3,7 @@ import { Client, type ClientConfig, Pool } from 'pg';
 import type { DatabaseConfig } from '../config.ts';
 import { APPLICATION_NAME } from './queries/horizon.ts';
 import { readCertificates } from './server-certificates.ts';
-import { sessionOptions, type ServerSettings } from './session.ts';
+import { sessionOptions, sessionSettings, type ServerSettings } from './session.ts';
 
 /** Connections of one process for short statements by hand: the live feed, cancelling, housekeeping. Whatever can be slow has its own. */
 const MAX_CONNECTIONS = 6;
@@ -24,22 +24,46 @@ export interface ConnectionLimits {
   readonly queryTimeoutMs: number;
 }
 
+/**
+ * What the sessions of a pool are for, and so which settings they have. A pooler gives out its own sessions, to which the start-up
+ * parameters of ours mean nothing: it knows each kind as a database of its own, `short` as DB_NAME itself.
+ */
+export type SessionKind = 'short' | 'report' | 'batch' | 'outcome';
+
 const defaultLimits: ConnectionLimits = { statementTimeoutMs: STATEMENT_TIMEOUT_MS, queryTimeoutMs: QUERY_TIMEOUT_MS };
 
 /** A pool for hand-written statements. `onError` hears of idle connections that broke; without a listener they end the process. */
 export function createPool(
   database: DatabaseConfig,
   onError: OnPoolError,
-  options: { readonly max?: number; readonly limits?: ConnectionLimits; readonly settings?: ServerSettings } = {},
+  options: {
+    readonly max?: number;
+    readonly limits?: ConnectionLimits;
+    readonly settings?: ServerSettings;
+    readonly kind?: SessionKind;
+  } = {},
 ): Pool {
   const pool = new Pool({
     ...connectionOptions(database),
+    database: databaseNameOf(database, options.kind),
     ...boundedOptions(options.limits, options.settings),
     max: options.max ?? MAX_CONNECTIONS,
   });
   pool.on('error', onError);
-  replaceReadOnly(pool);
+  // What a pooler says of its sessions at the start is not of the one that a statement gets.
+  if (database.direct === undefined) replaceReadOnly(pool);
   return pool;
+}
+
+/** What to connect to for sessions of this kind: behind a pooler, a database of its own for each. */
+export function databaseNameOf({ name, direct }: DatabaseConfig, kind: SessionKind = 'short'): string {
+  return direct === undefined || kind === 'short' ? name : `${name}_${kind}`;
+}
+
+/** PostgreSQL itself, for what belongs to one session: locks, and what ends with it. */
+export function directly(database: DatabaseConfig): DatabaseConfig {
+  const { direct, ...same } = database;
+  return { ...same, ...direct };
 }
 
 /**
@@ -52,7 +76,7 @@ export function replaceReadOnly(pool: Pool): void {
   });
 }
 
-/** How to reach the database: for connections of their own (migration, advisory locks, listening). */
+/** How to reach the database; directly() for connections that are more than the way of their statements. */
 export function connectionOptions(database: DatabaseConfig): ClientConfig {
   return {
     host: database.host,
@@ -74,15 +98,20 @@ export function connectionOptions(database: DatabaseConfig): ClientConfig {
 /** What bounds the statements of a pool, and what its sessions set beside. */
 export function boundedOptions(limits: ConnectionLimits = defaultLimits, settings: ServerSettings = {}) {
   return {
-    options: sessionOptions({
-      ...settings,
-      statement_timeout: String(limits.statementTimeoutMs),
-      idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_MS),
-    }),
+    options: sessionOptions(boundedSettings(limits, settings)),
     query_timeout: limits.queryTimeoutMs,
     idleTimeoutMillis: IDLE_TIMEOUT_MS,
     Client: BoundedClient,
   };
+}
+
+/** All that the sessions of a pool set. */
+export function boundedSettings(limits: ConnectionLimits = defaultLimits, settings: ServerSettings = {}): ServerSettings {
+  return sessionSettings({
+    ...settings,
+    statement_timeout: String(limits.statementTimeoutMs),
+    idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_MS),
+  });
 }
 
 /** The server tells a client of these at once, and again when they change. */

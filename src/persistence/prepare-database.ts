@@ -3,7 +3,8 @@ import { readdir } from 'node:fs/promises';
 import { Client, escapeIdentifier } from 'pg';
 import type { DatabaseConfig } from '../config.ts';
 import { connectionRefusal, databaseRefusal, requireUsableDatabase } from './database-refusal.ts';
-import { connectionOptions } from './pool.ts';
+import { connectionOptions, directly } from './pool.ts';
+import { createSessionFunction } from './pooled-sessions.ts';
 import { sqlState } from './store-errors.ts';
 
 /** One file a migration, named like it. */
@@ -22,12 +23,14 @@ const DUPLICATE_DATABASE = new Set(['42P04', '23505']);
  * each other on a session lock; if the one that holds it dies, the server frees it. Returns the names of the migrations run.
  * @throws ConfigError, in one sentence, when the service cannot work in this database
  */
-export async function prepareDatabase(database: DatabaseConfig): Promise<string[]> {
+export async function prepareDatabase(behindPooler: DatabaseConfig): Promise<string[]> {
+  const database = directly(behindPooler);
   try {
     const lock = await connect(database);
     try {
       await requireUsableDatabase(lock, database);
       await lock.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
+      if (behindPooler.direct !== undefined) await createSessionFunction(lock);
       if (await isUpToDate(lock)) return [];
       const { runMissing } = await import('./migrate.ts');
       return await runMissing(database);

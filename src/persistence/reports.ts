@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import type { DatabaseConfig } from '../config.ts';
 import { ServiceError } from '../domain/errors.ts';
 import { FairQueue } from './fair-queue.ts';
-import { createPool, type OnPoolError } from './pool.ts';
+import { createPool, type ConnectionLimits, type OnPoolError } from './pool.ts';
 import { sqlState } from './store-errors.ts';
 
 /** Reports at once, each on a connection of its own: more would take the cores of the server from deliveries. */
@@ -19,6 +19,7 @@ const MAX_WAIT_MS = 10_000;
 /** The server ends a report that takes longer: statistics of a million deliveries take 0.6 to 0.9 s. */
 const STATEMENT_TIMEOUT_MS = 5000;
 const QUERY_TIMEOUT_MS = 6000;
+export const REPORT_LIMITS: ConnectionLimits = { statementTimeoutMs: STATEMENT_TIMEOUT_MS, queryTimeoutMs: QUERY_TIMEOUT_MS };
 /** SQLSTATE query_canceled: the statement timeout, as nothing else here cancels statements. */
 const QUERY_CANCELED = '57014';
 
@@ -64,8 +65,7 @@ export class Reports {
 
 /** Reports on a pool of their own. `onError` hears of idle connections that broke. */
 export function createReports(database: DatabaseConfig, onError: OnPoolError): Reports {
-  const limits = { statementTimeoutMs: STATEMENT_TIMEOUT_MS, queryTimeoutMs: QUERY_TIMEOUT_MS };
-  return new Reports(createPool(database, onError, { max: MAX_REPORTS, limits }));
+  return new Reports(createPool(database, onError, { kind: 'report', max: MAX_REPORTS, limits: REPORT_LIMITS }));
 }
 
 function tooLarge(cause: unknown): ServiceError {

@@ -72,18 +72,21 @@ export const KEEPALIVE = '-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 
  * they are stronger than those of role, database and server.
  */
 export function sessionOptions(settings: ServerSettings = {}): string {
-  return Object.entries({ ...everySession, ...settings })
+  return Object.entries(sessionSettings(settings))
     .map(([name, value]) => `-c ${name}=${value.replaceAll(/[\\ ]/g, String.raw`\$&`)}`)
     .join(' ');
 }
 
-export const sessionSettingNames: readonly string[] = Object.keys(everySession);
+/** What every session sets, with these. */
+export function sessionSettings(settings: ServerSettings = {}): ServerSettings {
+  return { ...everySession, ...settings };
+}
 
-/** Which settings of every session are reported otherwise than they were sent: a pooler has dropped them on the way. */
-export function lostSettings(reported: ServerSettings): string[] {
-  return sessionSettingNames.filter((name) => {
+/** Which settings are reported otherwise than they are meant to be: a pooler has dropped them on the way. */
+export function lostSettings(reported: ServerSettings, meant: ServerSettings = everySession): string[] {
+  return Object.keys(meant).filter((name) => {
     const value = reported[name];
     // DateStyle says the order of day and month as well.
-    return value !== everySession[name] && value?.split(',')[0] !== everySession[name];
+    return value !== meant[name] && value?.split(',')[0] !== meant[name];
   });
 }

@@ -146,6 +146,9 @@ describe.skipIf(!hasHelm())('the chart', () => {
     const ports = policy?.spec.egress.map(({ ports: open }: { ports: { port: number }[] }) => open.map(({ port }) => port));
     expect(ports).toContainEqual([6379, 7000, 7001]);
     expect(ports).toContainEqual([8088, 443]);
+    const behindPooler = await render('config.DB_PORT="6432"', 'config.DB_DIRECT_HOST="postgres"');
+    for (const { spec } of ofKind([...behindPooler.owned, ...behindPooler.hooks], 'NetworkPolicy'))
+      expect(JSON.stringify(spec.egress)).toContain('[{"port":6432},{"port":5432}]');
     const behindSentinel = await render('config.REDIS_SENTINELS="sentinel-a:7000, sentinel-b"');
     const [other] = ofKind(behindSentinel.owned, 'NetworkPolicy');
     expect(JSON.stringify(other?.spec.egress)).toContain('[{"port":6379},{"port":7000},{"port":26379}]');

@@ -136,9 +136,14 @@ volumes:
   ports: [{ port: 53, protocol: UDP }, { port: 53, protocol: TCP }]
 {{- end -}}
 
+{{/* DB_PORT, and with a pooler there the port of PostgreSQL itself. */}}
 {{- define "webhooks.databaseEgress" -}}
+{{- $ports := list (dict "port" (index .Values.config "DB_PORT" | default "5432" | int)) -}}
+{{- if index .Values.config "DB_DIRECT_HOST" -}}
+{{- $ports = append $ports (dict "port" (index .Values.config "DB_DIRECT_PORT" | default "5432" | int)) -}}
+{{- end -}}
 - to: {{ toJson .Values.networkPolicy.database }}
-  ports: [{ port: {{ index .Values.config "DB_PORT" | default "5432" | int }} }]
+  ports: {{ toJson (uniq $ports) }}
 {{- end -}}
 
 {{/* REDIS_PORT, and the port of each node of a cluster and of each sentinel. */}}
