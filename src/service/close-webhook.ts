@@ -7,6 +7,8 @@ import type { StatusUpdate } from '../realtime/status-update.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { toStatusUpdates } from './delivery-view.ts';
 
+/** Deliveries that a call waits for: all of them, for most webhooks. The first pages of a large log may have to be read from the disk. */
+export const FIRST_BATCH = 100;
 /** Webhooks whose waiting deliveries are still being cancelled by this process. What does not fit is left to housekeeping. */
 const MAX_WEBHOOKS = 10_000;
 
@@ -46,8 +48,8 @@ export class CloseWebhook implements LongRunning {
 
   /** Resolves after the first batch. */
   async endWaiting(webhookId: string): Promise<void> {
-    const count = await this.#cancelBatch(webhookId);
-    if (count < MAX_CANCELLED_AT_ONCE || this.#unfinished.size >= MAX_WEBHOOKS) return;
+    const count = await this.#cancelBatch(webhookId, FIRST_BATCH);
+    if (count < FIRST_BATCH || this.#unfinished.size >= MAX_WEBHOOKS) return;
     this.#unfinished.add(webhookId);
     this.#loop ??= this.#run();
   }
@@ -63,7 +65,7 @@ export class CloseWebhook implements LongRunning {
   async #run(): Promise<void> {
     for (const webhookId of this.#unfinished) {
       if (this.#isStopping) break;
-      const count = await this.#cancelBatch(webhookId);
+      const count = await this.#cancelBatch(webhookId, MAX_CANCELLED_AT_ONCE);
       this.#unfinished.delete(webhookId);
       // Behind the others: a set goes on with what is added while it is gone through.
       if (count === MAX_CANCELLED_AT_ONCE) this.#unfinished.add(webhookId);
@@ -71,10 +73,10 @@ export class CloseWebhook implements LongRunning {
     this.#loop = undefined;
   }
 
-  async #cancelBatch(webhookId: string): Promise<number> {
+  async #cancelBatch(webhookId: string, max: number): Promise<number> {
     const { pool, isWatched, publish, onCancelled, log } = this.#options;
     try {
-      const { count, rows } = await cancelDeliveries(pool, webhookId, isWatched());
+      const { count, rows } = await cancelDeliveries(pool, webhookId, max, isWatched());
       onCancelled(count);
       if (rows.length > 0) publish(toStatusUpdates(rows));
       return count;

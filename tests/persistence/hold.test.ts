@@ -168,7 +168,7 @@ test('closing a webhook cancels what is held, and housekeeping finds what was le
   const id = await publishOne();
   await pool.query(`update webhook_endpoints set is_active = false, updated_at = now() at time zone 'utc'`);
   expect(await findClosedWebhooks(pool, { closedWithinMs: 60_000, max: 10 })).toEqual([WEBHOOK]);
-  expect(await cancelDeliveries(pool, WEBHOOK, true)).toMatchObject({ count: 1, rows: [{ id, status: 'cancelled' }] });
+  expect(await cancelDeliveries(pool, WEBHOOK, 100, true)).toMatchObject({ count: 1, rows: [{ id, status: 'cancelled' }] });
   expect(await row(id)).toMatchObject({ status: 'cancelled', isHeld: false });
   expect(await findClosedWebhooks(pool, { closedWithinMs: 60_000, max: 10 })).toEqual([]);
 });

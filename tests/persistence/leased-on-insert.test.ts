@@ -180,7 +180,7 @@ test('what is leased on insert is pending for its owner to see, and is cancelled
   const page = await listDeliveries(pool, filter, { limit: 10, offset: 0, order: 'desc' });
   expect(page.map(({ id }) => id)).toEqual([delivery?.deliveryId]);
   await pool.query('update webhook_endpoints set is_active = false');
-  expect(await cancelDeliveries(pool, WEBHOOK, false)).toEqual({ count: 1, rows: [] });
+  expect(await cancelDeliveries(pool, WEBHOOK, 100, false)).toEqual({ count: 1, rows: [] });
   const { rows } = await pool.query('select status, leased_until, lease_expirations from deliveries');
   expect(rows).toEqual([{ status: 'cancelled', leased_until: null, lease_expirations: 0 }]);
 });

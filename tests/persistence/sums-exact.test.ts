@@ -82,7 +82,7 @@ test('sums equal the log after writers and processes that sum up were killed, ro
       if (random(6) === 0) {
         const webhookId = `webhook_${1 + random(WEBHOOKS)}`;
         await batch.query('update webhook_endpoints set is_active = false where id = $1', [webhookId]);
-        wrote.cancelled += (await cancelDeliveries(batch, webhookId, false)).count;
+        wrote.cancelled += (await cancelDeliveries(batch, webhookId, 1000, false)).count;
         await batch.query('update webhook_endpoints set is_active = true where id = $1', [webhookId]);
       }
     }

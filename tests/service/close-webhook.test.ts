@@ -4,7 +4,7 @@ import { idFloor, newId } from '../../src/domain/ids.ts';
 import { findClosedWebhooks } from '../../src/persistence/queries/find-closed-webhooks.ts';
 import { MAX_CANCELLED_AT_ONCE } from '../../src/persistence/queries/cancel-deliveries.ts';
 import type { StatusUpdate } from '../../src/realtime/status-update.ts';
-import { CloseWebhook } from '../../src/service/close-webhook.ts';
+import { CloseWebhook, FIRST_BATCH } from '../../src/service/close-webhook.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
@@ -63,7 +63,7 @@ async function waiting(): Promise<number> {
 test('a caller waits for one batch, and the rest of a backlog is cancelled behind it, each counted and announced', async () => {
   await addWaiting(2 * MAX_CANCELLED_AT_ONCE + 500);
   await closing.endWaiting(WEBHOOK);
-  expect(counted).toBe(MAX_CANCELLED_AT_ONCE);
+  expect(counted).toBe(FIRST_BATCH);
   await eventually(async () => (await waiting()) === 0);
   await closing.drain();
   expect(counted).toBe(2 * MAX_CANCELLED_AT_ONCE + 500);

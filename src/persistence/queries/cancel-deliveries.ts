@@ -5,7 +5,7 @@ import { endCancelled, isHeld, isLeasedOnInsert, isScheduled } from '../delivery
 import { noteReleased } from './release-notes.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
-/** Deliveries of one statement: some 30 ms, and at most 16 MB of responses to return. */
+/** Deliveries of one statement: some 30 ms on a quiet machine, and at most 16 MB of responses to return. */
 export const MAX_CANCELLED_AT_ONCE = 1000;
 
 export interface CancelledBatch {
@@ -17,13 +17,13 @@ export interface CancelledBatch {
 /**
  * Cancels one batch, in a commit of its own, unless the webhook is active. Rows that another statement is writing are passed over: an outcome
  * being recorded decides for itself, and the attempt's own check cancels whatever is still pending when its turn comes. Waiting for rows
- * here would wait against the recorder, which locks in the other order. Less than a full batch means that no more is left.
+ * here would wait against the recorder, which locks in the other order. Fewer than `max` means that no more is left.
  */
-export async function cancelDeliveries(pool: Pool, webhookId: string, withRows: boolean): Promise<CancelledBatch> {
+export async function cancelDeliveries(pool: Pool, webhookId: string, max: number, withRows: boolean): Promise<CancelledBatch> {
   const { rows } = await pool.query<DeliveryRow & { readonly count: number }>({
     name: 'cancel-deliveries',
     text: statement,
-    values: [webhookId, MAX_CANCELLED_AT_ONCE, withRows],
+    values: [webhookId, max, withRows],
   });
   const count = rows[0]?.count ?? 0;
   return { count, rows: withRows && count > 0 ? rows.map(({ count: _count, ...row }) => row) : [] };
