@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 /** What has been rewritten. */
-const folders = ['lifecycle', 'tools'];
+const folders = ['lifecycle', 'persistence', 'tools'];
 
 const retired = new RegExp(
   `\\b(${[
@@ -18,8 +18,8 @@ const retired = new RegExp(
 /** Stored, or seen from outside: these names stay. */
 const names = [
   // A table and its column.
+  /\badoption(?=\.adopted_below| set| where| for update|[')`]|$)/g,
   /\badopted_below\b/g,
-  /\badoption(?= for update|\.adopted| where| set|\)|$|`|')/g,
   // A key in Redis, a metric, and a user of the operating system.
   /\bwh-pace\b/g,
   /\bqueue_junk_total\b/g,

@@ -174,8 +174,8 @@ export class Dispatcher implements LongRunning {
     const later: Scheduled[] = [];
     const unwanted: Leased[] = [];
     const insertLease = lease === null ? null : { createdAtMs, ...lease };
-    for (const { event, owed } of events) {
-      for (const delivery of owed) {
+    for (const { event, deliveries } of events) {
+      for (const delivery of deliveries) {
         const { deliveryId, webhookId } = delivery;
         if (delivery.isHeld) continue;
         if (insertLease === null || !delivery.isLeased) later.push({ deliveryId, webhookId, dueAtMs });

@@ -1,5 +1,5 @@
 // One delivery in the hands of this process, with everything an attempt needs except the webhook itself.
-import type { EventRow, OwedDelivery } from '../persistence/queries/insert-events.ts';
+import type { EventRow, InsertedDelivery } from '../persistence/queries/insert-events.ts';
 import type { LoadedDelivery } from '../persistence/queries/load-deliveries.ts';
 import type { Leased } from '../schedule/scheduler.ts';
 
@@ -32,10 +32,10 @@ export class InsertedTask implements Task, Leased {
   readonly #event: EventRow;
   readonly #lease: InsertLease;
 
-  constructor(owed: OwedDelivery, event: EventRow, lease: InsertLease) {
-    this.deliveryId = owed.deliveryId;
-    this.webhookId = owed.webhookId;
-    this.revision = owed.revision;
+  constructor(delivery: InsertedDelivery, event: EventRow, lease: InsertLease) {
+    this.deliveryId = delivery.deliveryId;
+    this.webhookId = delivery.webhookId;
+    this.revision = delivery.revision;
     this.#event = event;
     this.#lease = lease;
   }

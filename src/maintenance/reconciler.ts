@@ -227,11 +227,11 @@ export class Reconciler implements LongRunning {
     const added = await this.#putBack(rows);
     if (added === 0) return;
     const free = rows.filter(({ isLeased }) => !isLeased);
-    const owed = await countUnfinished(
+    const unfinished = await countUnfinished(
       this.#options.pool,
       free.map(({ deliveryId }) => deliveryId),
     );
-    this.#requeued += Math.max(0, added - (rows.length - owed));
+    this.#requeued += Math.max(0, added - (rows.length - unfinished));
   }
 
   /** Answers how many Redis did not know. A page is tried again, so that one slow moment does not make a rebuild begin anew. */

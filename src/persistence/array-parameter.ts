@@ -35,8 +35,8 @@ export function plainArray(values: readonly (number | boolean | null)[]): string
 }
 
 /**
- * A column of which most batches have nothing but the usual value: null then, which `unnest` beside other arrays fills up with nulls. To be
- * read with `coalesce`.
+ * A column of a batch, or null when it holds only its default: `unnest` beside other arrays fills it up with nulls. The statement reads it
+ * with `coalesce`.
  */
 export function nullIfAllDefault<Value>(
   values: readonly Value[],

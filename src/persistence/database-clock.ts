@@ -4,11 +4,11 @@ import type { LongRunning } from '../lifecycle/long-running.ts';
 import { pause } from '../lifecycle/pause.ts';
 import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 
-/** A clock that is stepped is noticed within so long; receivers refuse signatures five minutes off. */
+/** ms. A clock that is stepped is noticed within this time. Receivers refuse signatures that are five minutes off. */
 const MEASURE_INTERVAL_MS = 5000;
-/** At start, more often until the first answer. */
+/** ms. Between measurements at start, until the first succeeds. */
 const FIRST_RETRY_MS = 200;
-/** A slow answer says little about the clock: beyond this round trip it is measured again instead. */
+/** ms. A measurement with a longer round trip says little about the clock, and is repeated. */
 const MAX_ROUND_TRIP_MS = 500;
 
 export interface DatabaseClockOptions {

@@ -1,4 +1,4 @@
-// What keeps the service from starting on a database, each in one sentence that says what to do.
+// Why the service cannot start on a database: one sentence each, which says what to do.
 import type { Client } from 'pg';
 import { ConfigError, type DatabaseConfig } from '../config.ts';
 import { lostSettings, sessionSettings, type ServerSettings } from './session.ts';
@@ -23,7 +23,7 @@ interface Found {
   readonly role: string;
   readonly mayUse: boolean;
   readonly mayCreate: boolean;
-  /** Whoever owns tables of ours that this role may not change. */
+  /** The role that owns tables of ours which this role may not change. */
   readonly otherOwner: string | null;
   /** Where our tables are, when they are not where this session looks for them. */
   readonly otherSchema: string | null;
@@ -81,7 +81,7 @@ select current_setting('server_encoding') as encoding,
    where c.relname in ${ours} group by n.nspname having count(*) > 5 order by n.nspname = 'public' desc limit 1), 'public') as "otherSchema",
   (select json_object_agg(name, setting) from pg_settings where name = any ($1::text[])) as settings`;
 
-/** What to say of an error of connecting, of making the database, or of migrating it; the error itself where that says it best. */
+/** The sentence for an error of connecting, of making the database, or of migrating it; the error itself where that says it best. */
 export function databaseRefusal(error: unknown, database: DatabaseConfig): unknown {
   if (error instanceof ConfigError) return error;
   const { user, name } = database;
@@ -101,7 +101,7 @@ export function databaseRefusal(error: unknown, database: DatabaseConfig): unkno
   }
 }
 
-/** What to say of a connection that did not come about. */
+/** The sentence for a connection that failed. */
 export function connectionRefusal(error: unknown, { host, port, user, name }: DatabaseConfig): unknown {
   const message = messageOf(error);
   switch (sqlState(error)) {
@@ -123,7 +123,7 @@ export function connectionRefusal(error: unknown, { host, port, user, name }: Da
   }
 }
 
-// Node tries the addresses of a name one by one, and keeps what each said.
+// Node tries the addresses of a name one by one, and keeps the error of each.
 function messageOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ');
   return error instanceof Error ? error.message : String(error);

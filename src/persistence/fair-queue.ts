@@ -1,7 +1,7 @@
-// A few tasks at once, shared fairly by user: one who asks for much waits behind himself, and everybody else for one turn.
+// A few tasks at once, shared fairly by user: tasks of one user wait behind each other, and those of others for one turn.
 import { ServiceError } from '../domain/errors.ts';
 
-/** What callers are told to wait when the queue is full, in milliseconds: by then some of it has run. */
+/** ms. Sent to callers as the time to wait when the queue is full: by then some of it has run. */
 const RETRY_AFTER_MS = 1000;
 
 export interface FairQueueOptions {
@@ -21,7 +21,7 @@ export interface FairQueueOptions {
 
 interface Waiter {
   start(): void;
-  /** Patient ones are bounded by whoever makes them, and count towards no limit here. */
+  /** Patient tasks count towards no limit here. Their maker bounds them. */
   readonly isPatient: boolean;
 }
 
@@ -32,7 +32,7 @@ interface Share {
 
 export class FairQueue {
   readonly #options: FairQueueOptions;
-  /** By user, whose turn is next first; only users with something running or waiting. */
+  /** By user, the next turn first; only users with something running or waiting. */
   readonly #shares = new Map<string, Share>();
   #running = 0;
   #waiting = 0;
@@ -105,7 +105,7 @@ export class FairQueue {
     });
   }
 
-  // Whoever gets a turn goes to the end of the line.
+  // The user that gets a turn goes to the end of the line.
   #startNext(): void {
     if (this.#running >= this.#options.maxRunning) return;
     for (const [userId, share] of this.#shares) {

@@ -1,4 +1,4 @@
-// Group commit: whatever arrives while one batch is being written makes up the next. No timers: an idle writer writes at once.
+// Group commit: what arrives while one batch is being written makes up the next. No timers: an idle writer writes at once.
 
 /** Two, so that the database works on one batch while the next is being encoded; more only makes batches smaller. */
 const MAX_FLUSHES_IN_FLIGHT = 2;
@@ -16,7 +16,7 @@ export interface GroupCommitLimits {
 
 export interface GroupCommitOptions<Item, Result> {
   readonly limits: GroupCommitLimits;
-  /** Writes a batch in one transaction; answers one result an item, in order. */
+  /** Writes a batch in one transaction. Returns one result an item, in order. */
   readonly write: (items: readonly Item[]) => Promise<readonly Result[]>;
   /** Whether a failure is about some item of the batch (then it is bisected out) rather than about the store. */
   readonly isItemFault: (error: unknown) => boolean;

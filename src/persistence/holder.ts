@@ -7,7 +7,7 @@ import { APPLICATION_NAME } from './queries/horizon.ts';
 import { deleteHolder, retakeNumber, takeNumber } from './queries/holders.ts';
 import { KEEPALIVE } from './session.ts';
 
-/** How often the session is asked whether it is alive, and a new one tried, in milliseconds: others give up a process after two seconds. */
+/** ms. Between two checks of the session, or tries to get a new one. Other processes give this one up after two seconds. */
 const CHECK_INTERVAL_MS = 500;
 /** A check that takes longer counts as a lost session. */
 const CHECK_TIMEOUT_MS = 5000;

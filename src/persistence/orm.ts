@@ -57,7 +57,7 @@ export function entityManagerOf(orm: Orm, owner: Owner): EntityManager {
   return manager;
 }
 
-// A publish is answered because it is committed; with synchronous_commit off, a commit may still be lost with the machine.
+// The reply to a publish means that it is committed. With synchronous_commit off, a crash of the machine may lose the commit.
 async function requireSynchronousCommit(orm: Orm): Promise<void> {
   const [row] = await orm.em.getConnection().execute<{ synchronous_commit: string }[]>('show synchronous_commit');
   if (row?.synchronous_commit === 'off') {

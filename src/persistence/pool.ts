@@ -7,13 +7,13 @@ import { sessionOptions, sessionSettings, type ServerSettings } from './session.
 
 /** Connections of one process for short statements by hand: the live feed, cancelling, housekeeping. Whatever can be slow has its own. */
 const MAX_CONNECTIONS = 6;
-/** A server that does not take a connection in this time is down: callers get `unavailable` rather than a long wait. */
+/** ms. A server that takes no connection in this time is down: callers get `unavailable` instead of a long wait. */
 const CONNECT_TIMEOUT_MS = 5000;
-/** The server ends a statement that runs longer: no statement here needs a tenth of it. */
+/** ms. The server ends a statement that runs longer. No statement here needs a tenth of it. */
 const STATEMENT_TIMEOUT_MS = 10_000;
-/** When the server does not even end it (a stopped backend), this side gives up: without it the query would pend for ever. */
+/** ms. After this the client gives up a statement that the server did not end (a stopped backend). */
 const QUERY_TIMEOUT_MS = 12_000;
-/** A transaction that this process leaves open for longer is of a process that hangs, and its locks hold others up: the server ends it. */
+/** ms. The server ends a transaction that is idle for longer: its process hangs, and its locks delay others. */
 const IDLE_IN_TRANSACTION_MS = 30_000;
 const IDLE_TIMEOUT_MS = 30_000;
 
@@ -32,7 +32,7 @@ export type SessionKind = 'short' | 'report' | 'batch' | 'outcome';
 
 const defaultLimits: ConnectionLimits = { statementTimeoutMs: STATEMENT_TIMEOUT_MS, queryTimeoutMs: QUERY_TIMEOUT_MS };
 
-/** A pool for hand-written statements. `onError` hears of idle connections that broke; without a listener they end the process. */
+/** A pool for hand-written statements. `onError` gets idle connections that broke; without a listener they end the process. */
 export function createPool(
   database: DatabaseConfig,
   onError: OnPoolError,
@@ -67,8 +67,8 @@ export function directly(database: DatabaseConfig): DatabaseConfig {
 }
 
 /**
- * Closes sessions that can write nothing as they come back: opened while their database was closed to writes, or on a server that became
- * a standby, they would stay so.
+ * Closes read-only sessions when they come back to the pool: opened while their database was closed to writes, or on a server that became a
+ * standby, they would stay so.
  */
 export function replaceReadOnly(pool: Pool): void {
   pool.on('release', (_error, client) => {
@@ -114,7 +114,7 @@ export function boundedSettings(limits: ConnectionLimits = defaultLimits, settin
   });
 }
 
-/** The server tells a client of these at once, and again when they change. */
+/** The server reports these when a session begins, and when they change. */
 const READ_ONLY_REPORTS = new Set(['default_transaction_read_only', 'in_hot_standby']);
 
 /**
@@ -126,8 +126,8 @@ class BoundedClient extends Client {
 
   constructor(options?: ClientConfig) {
     super(options);
-    // While a caller holds the connection the pool does not listen, and an error without a listener ends the process. The
-    // caller hears of it from its queries; idle ones report to the pool.
+    // While a caller uses the connection the pool does not listen, and an error without a listener ends the process. The caller gets the
+    // error from its queries; idle connections report to the pool.
     this.on('error', () => {});
     this.connection.on('parameterStatus', ({ parameterName: name, parameterValue: value }: ParameterStatus) => {
       if (!READ_ONLY_REPORTS.has(name)) return;

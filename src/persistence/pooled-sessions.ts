@@ -52,7 +52,7 @@ async function problemOf(database: DatabaseConfig, kind: SessionKind): Promise<s
   const at = `the pooler at ${database.host}:${database.port}`;
   const { options } = boundedOptions(undefined, settingsOf[kind]);
   const client = new Client({ ...connectionOptions(database), database: name, options });
-  // One that breaks while it is idle tells the next query.
+  // One that breaks while it is idle fails the next query.
   client.on('error', () => {});
   try {
     await client.connect();

@@ -1,4 +1,5 @@
-// Makes the database ready at start: created where it is missing, checked, and its schema brought up to date once, however many processes start together.
+// Makes the database ready at start: creates it where it is missing, checks it, and migrates it once, however many processes start
+// together.
 import { readdir } from 'node:fs/promises';
 import { Client, escapeIdentifier } from 'pg';
 import type { DatabaseConfig } from '../config.ts';
@@ -14,7 +15,7 @@ const MIGRATIONS = new URL('../../migrations/', import.meta.url);
 const MIGRATION_LOCK = 7_241_963_001;
 
 const UNDEFINED_DATABASE = '3D000';
-/** What PostgreSQL answers when the locale of the cluster goes with another encoding than UTF-8 (invalid_parameter_value). */
+/** SQLSTATE invalid_parameter_value: the locale of the cluster goes with another encoding than UTF-8. */
 const ENCODING_OF_LOCALE = '22023';
 const DUPLICATE_DATABASE = new Set(['42P04', '23505']);
 
@@ -43,7 +44,7 @@ export async function prepareDatabase(behindPooler: DatabaseConfig): Promise<str
   }
 }
 
-// Asked by hand: a start has nothing to migrate but once in a release, and loading what does it takes half a second and 15 MB.
+// A query by hand: a start has nothing to migrate but once in a release, and loading the migrations takes half a second and 15 MB.
 async function isUpToDate(client: Client): Promise<boolean> {
   const { rows } = await client.query<{ exists: boolean }>(`select to_regclass('mikro_orm_migrations') is not null as exists`);
   if (rows[0]?.exists !== true) return false;
@@ -82,7 +83,7 @@ async function createDatabase(database: DatabaseConfig): Promise<void> {
 
 async function open(database: DatabaseConfig): Promise<Client> {
   const client = new Client(connectionOptions(database));
-  // A connection that breaks while idle must not end the process; whoever uses it next gets the error.
+  // A connection that breaks while idle must not end the process. Its next query gets the error.
   client.on('error', () => {});
   try {
     await client.connect();

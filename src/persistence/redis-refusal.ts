@@ -1,4 +1,4 @@
-// What is wrong with Redis, as a sentence for an operator: what the server said, and what to change.
+// What is wrong with Redis, as a sentence for an operator: the server's error, and what to change.
 
 /** By what the server's error begins with; the first one that fits. */
 const REFUSALS: readonly (readonly [pattern: RegExp, sentence: string])[] = [
@@ -22,7 +22,7 @@ const REFUSALS: readonly (readonly [pattern: RegExp, sentence: string])[] = [
   [/^Stream isn't writeable|^Connection is closed|connection close$|max retries per request/, 'Redis cannot be reached'],
 ];
 
-/** By what the last sentinel that was asked answered; the first one that fits. */
+/** By the beginning of the last sentinel's reply; the first one that fits. */
 const SENTINEL_REFUSALS: readonly (readonly [pattern: RegExp, sentence: string])[] = [
   [/^WRONGPASS/, 'The sentinels of REDIS_SENTINELS refuse REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD (WRONGPASS)'],
   [/^NOAUTH/, 'The sentinels of REDIS_SENTINELS want a password: set REDIS_SENTINEL_PASSWORD (NOAUTH)'],
@@ -31,9 +31,9 @@ const SENTINEL_REFUSALS: readonly (readonly [pattern: RegExp, sentence: string])
   [/^$/, 'The sentinels of REDIS_SENTINELS know no master of the name in REDIS_SENTINEL_NAME'],
 ];
 
-/** A server that answers with an error; anything else is the connection's matter. */
+/** A server that replies with an error; anything else is the connection's matter. */
 export function isRefusal(error: unknown): boolean {
-  // WRONGTYPE says that somebody broke one key by hand; the rest of the schedule works.
+  // WRONGTYPE: one key was broken by hand, and the rest of the schedule works.
   return error instanceof Error && error.name === 'ReplyError' && !error.message.startsWith('WRONGTYPE');
 }
 
@@ -45,7 +45,7 @@ export function isForbidden(error: unknown): boolean {
 export function explainRedisError(error: unknown): string {
   if (!(error instanceof Error)) return `Redis failed: ${String(error)}`;
   const { message } = error;
-  // The client's words; without a last error all of them answered, and none named a master.
+  // The client's words. Without a last error all sentinels replied, and none named a master.
   const sentinels = /^All sentinels are unreachable.*?(?: Last error: (.*))?$/.exec(message);
   if (sentinels !== null) return explainSentinelError(sentinels[1] ?? '');
   for (const [pattern, sentence] of REFUSALS) if (pattern.test(message)) return sentence;

@@ -7,12 +7,12 @@ import { pause } from '../lifecycle/pause.ts';
 import { explainRedisError, isForbidden, isRefusal } from './redis-refusal.ts';
 import { readCertificates } from './server-certificates.ts';
 
-/** A command that takes longer has failed: Redis answers in a millisecond, and PostgreSQL can stand in for it. */
+/** ms. A command that takes longer has failed: Redis replies in a millisecond, and PostgreSQL can stand in for it. */
 const COMMAND_TIMEOUT_MS = 500;
 const CONNECT_TIMEOUT_MS = 2000;
 const FIRST_RECONNECT_DELAY_MS = 50;
 const MAX_RECONNECT_DELAY_MS = 1000;
-/** Between two tries to subscribe on one connection: by then a server that stopped for a moment answers again. */
+/** ms. Between two tries to subscribe on one connection: a server that stopped for a moment serves again by then. */
 const SUBSCRIBE_RETRY_MS = 1000;
 /** What the keys of the limits of callers and of webhooks begin with, behind the prefix. */
 const LIMITERS = ['wh-rate', 'wh-pace'] as const;
@@ -30,7 +30,7 @@ export type OnRedisWarning = (message: string) => void;
 /** What is reported apart, each as one sentence until it works again. */
 type Topic = 'connection' | 'policy' | 'publish' | 'limits' | 'rescue' | `subscribe ${string}`;
 
-/** Who hears the broadcasts of a channel in this process. */
+/** The listener of a channel's broadcasts in this process. */
 export interface BroadcastListener {
   onMessage(message: string): void;
   /** The server has taken the subscription, on this connection and on each new one: broadcasts reach it and count it. */
@@ -45,14 +45,14 @@ export interface Script {
 }
 
 export class RedisConnection {
-  /** For commands. They reject at once while the server is away, and after half a second when it does not answer. */
+  /** For commands. They reject at once while the server is away, and after half a second when it sends no reply. */
   readonly commands: Redis | Cluster;
   readonly #subscriber: Redis | Cluster;
   readonly #onWarning: OnRedisWarning;
   readonly #keyPrefix: string;
   /** Whose present connection the server did not accept: the user, or the database. */
   readonly #refused = new Set<Redis | Cluster>();
-  /** Whether another server may have taken the place of one that hangs; only sentinels tell which. */
+  /** Whether another server may have taken the place of one that hangs. Only sentinels have that information. */
   readonly #hasSentinels: boolean;
   #mayLeaveServerAt = 0;
   readonly #reported = new Map<Topic, string>();
@@ -100,23 +100,23 @@ export class RedisConnection {
     });
   }
 
-  /** Connects, or rejects when the server does not answer in time; either way it goes on trying. */
+  /** Connects, or rejects when the server sends no reply in time; either way it goes on trying. */
   async connect(): Promise<void> {
     await Promise.all([this.commands, this.#subscriber].map(becomesReady));
   }
 
-  /** What the connection itself knows. A stopped server keeps its connections: only commands that time out tell of it. */
+  /** The state of the connection. A stopped server keeps its connections, and shows only in commands that time out. */
   health(): RedisHealth {
     return this.#downSinceMs === null ? { state: 'up' } : { state: 'down', sinceMs: this.#downSinceMs };
   }
 
-  /** Runs a script by its hash; the text travels only when the server does not know it (a restart, a node that joined). */
+  /** Runs a script by its hash; the text is sent only when the server lacks it (a restart, a node that joined). */
   async run(script: Script, keys: readonly string[], parameters: readonly (string | number)[]): Promise<unknown> {
     try {
       return await this.commands.evalsha(script.sha, keys.length, ...keys, ...parameters);
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      // A master that hangs keeps its connections as well, and sends nothing that would tell of it.
+      // A master that hangs keeps its connections as well, and sends nothing.
       if (this.#hasSentinels && error.message === 'Command timed out' && this.#mayLeaveServer()) leave(this.commands);
       if (!error.message.startsWith('NOSCRIPT')) throw error;
       return this.commands.eval(script.text, keys.length, ...keys, ...parameters);
@@ -141,7 +141,7 @@ export class RedisConnection {
     );
   }
 
-  /** Hears every broadcast on a channel until the returned function is called. One listener a channel. */
+  /** Receives every broadcast on a channel until the returned function is called. One listener a channel. */
   listen(channel: string, listener: BroadcastListener): () => void {
     this.#listeners.set(channel, listener);
     void this.#take(channel, true);
@@ -190,7 +190,7 @@ export class RedisConnection {
     }
   }
 
-  /** Asks until the server has taken the subscription, the connection is another, or nobody wants it any more. */
+  /** Repeats until the server has taken the subscription, the connection is another, or the channel has no listener left. */
   async #take(channel: string, isBroadcast: boolean): Promise<void> {
     const subscriber = this.#subscriber;
     const isWanted = (): boolean => (isBroadcast ? this.#listeners : this.#callbacks).has(channel);
@@ -211,7 +211,7 @@ export class RedisConnection {
     }
   }
 
-  // Deliveries go on without any of these, so only a line tells that they are missing.
+  // Deliveries go on without any of these, so only a line of the log shows that they are missing.
   async #checkExtras(): Promise<void> {
     const { commands } = this;
     const channel = `${this.#keyPrefix}wh:probe`;
@@ -230,7 +230,7 @@ export class RedisConnection {
       await call();
       this.#report(topic, null);
     } catch (error) {
-      // Anything else than a refusal is told of by whoever needs Redis; this is asked again with the next connection.
+      // A caller of Redis reports anything but a refusal. This check is repeated with the next connection.
       if (isForbidden(error)) this.#report(topic, `${explainRedisError(error)}. ${without}`);
     }
   }
@@ -256,7 +256,7 @@ export class RedisConnection {
   }
 }
 
-// Only what is connected: a client that is told to leave while it asks the sentinels gives up.
+// Only what is connected: a client that must leave while it queries the sentinels gives up.
 function leave(client: Redis | Cluster): void {
   if (client instanceof Redis && client.status === 'ready') client.disconnect(true);
 }
@@ -264,7 +264,7 @@ function leave(client: Redis | Cluster): void {
 interface ClientOptions {
   /** Sharded channels need connections of their own in a cluster. */
   readonly subscribes: boolean;
-  /** Whether to leave a server that answers that it is a replica. */
+  /** Whether to leave a server that replies that it is a replica. */
   readonly leavesReplica: () => boolean;
   /** Whether the connection that just ended was one that the server did not accept. */
   readonly wasRefused: () => boolean;
@@ -281,7 +281,7 @@ function createClient(config: RedisConfig, { subscribes, leavesReplica, wasRefus
     ...(config.tls ? { tls: tlsOptions(config) } : {}),
     connectTimeout: CONNECT_TIMEOUT_MS,
     commandTimeout: COMMAND_TIMEOUT_MS,
-    // What is sent must be answered by this connection or fail: a command that waits for the next one is of no use to its caller.
+    // The reply to a command must come over this connection, or the command fails: a later reply is of no use to its caller.
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     autoResubscribe: false,

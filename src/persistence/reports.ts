@@ -63,7 +63,7 @@ export class Reports {
   }
 }
 
-/** Reports on a pool of their own. `onError` hears of idle connections that broke. */
+/** Reports on a pool of their own. `onError` gets idle connections that broke. */
 export function createReports(database: DatabaseConfig, onError: OnPoolError): Reports {
   return new Reports(createPool(database, onError, { kind: 'report', max: MAX_REPORTS, limits: REPORT_LIMITS }));
 }

@@ -1,4 +1,4 @@
-// Whom to believe of PostgreSQL and Redis, and what to show them, from PEM files.
+// The authorities to trust for PostgreSQL and Redis, and the certificates to present to them, from PEM files.
 import { readFileSync } from 'node:fs';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { ConfigError, type CertificateFile, type CertificateFiles } from '../config.ts';

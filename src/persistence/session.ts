@@ -4,8 +4,8 @@
 export type ServerSettings = Readonly<Record<string, string>>;
 
 /**
- * All that our statements, or the driver that reads their results, rely on. Not `default_transaction_read_only`: an operator closes a
- * server for a failover with it. Not `lc_messages`, which only a superuser sets: errors are told apart by their codes.
+ * All settings that our statements, or the driver that reads their results, rely on. Not `default_transaction_read_only`: with it an
+ * operator closes a server for a failover. Not `lc_messages`, which only a superuser sets: errors are recognised by their codes.
  */
 const everySession: ServerSettings = {
   array_nulls: 'on',
@@ -55,8 +55,8 @@ export const batchSettings: ServerSettings = {
 const OUTCOME_LOCK_TIMEOUT_MS = 400;
 
 /**
- * For outcomes. On disk like publishes: a delivered row that a crash of the server made pending again would be sent again, with no
- * lease to tell of it.
+ * For outcomes. On disk like publishes: after a crash of the server, a delivered row that is pending again would be sent again, and no
+ * lease would show it.
  */
 export const outcomeSettings: ServerSettings = {
   ...batchSettings,
@@ -64,7 +64,10 @@ export const outcomeSettings: ServerSettings = {
   lock_timeout: String(OUTCOME_LOCK_TIMEOUT_MS),
 };
 
-/** For sessions whose end tells of a death: the server notices within some eleven seconds that the machine is gone, instead of after two hours. */
+/**
+ * For sessions whose end means the death of a process: the server notices within some eleven seconds that the machine is gone, instead of
+ * after two hours.
+ */
 export const KEEPALIVE = '-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3';
 
 /**

@@ -11,7 +11,7 @@ import {
   type InsertLeaseRequest,
   type EventRow,
   type InsertedEvents,
-  type OwedDelivery,
+  type InsertedDelivery,
 } from '../persistence/queries/insert-events.ts';
 import { isDataError, storeUnavailable } from '../persistence/store-errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -41,7 +41,7 @@ const MAX_WAIT_MS = 10_000;
 
 /** What one statement committed. */
 export interface Commit {
-  readonly events: readonly { readonly event: EventRow; readonly owed: readonly OwedDelivery[] }[];
+  readonly events: readonly { readonly event: EventRow; readonly deliveries: readonly InsertedDelivery[] }[];
   /** By PostgreSQL's clock, in milliseconds since 1970. */
   readonly createdAtMs: number;
   /** The lease of the deliveries that are leased on insert: its end by PostgreSQL's clock, and by this process's own. */
@@ -159,8 +159,8 @@ export class Publisher {
     this.#announce(firsts, written, expiresAt, startedAtMs);
     const answers = new Map<EventRow, Published | ServiceError>();
     for (const event of firsts) {
-      const owed = written.owed.get(event.id);
-      if (owed !== undefined) answers.set(event, { eventId: event.id, deliveries: owed.length, duplicate: false });
+      const created = written.deliveries.get(event.id);
+      if (created !== undefined) answers.set(event, { eventId: event.id, deliveries: created.length, duplicate: false });
       else repeats.push(event);
     }
     // What is committed is committed, whatever becomes of the question about the others: those without an answer are asked to retry.
@@ -172,10 +172,10 @@ export class Publisher {
     const committed = [];
     let deliveries = 0;
     for (const event of events) {
-      const owed = written.owed.get(event.id);
-      if (owed === undefined) continue;
-      deliveries += owed.length;
-      committed.push({ event, owed });
+      const created = written.deliveries.get(event.id);
+      if (created === undefined) continue;
+      deliveries += created.length;
+      committed.push({ event, deliveries: created });
     }
     const { events: telemetryEvents, tracing } = this.#options.telemetry;
     const endedAtMs = Date.now();

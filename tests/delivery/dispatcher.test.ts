@@ -54,7 +54,7 @@ test('however many leases run out while they wait, they are ended a few hundred 
     telemetry: createTelemetry(toConfig({ ENVIRONMENT: 'test', LOG_LEVEL: 'silent' })),
   } as unknown as DispatcherOptions);
   await dispatcher.start();
-  const owed = Array.from({ length: WAITING }, (_, n) => ({
+  const deliveries = Array.from({ length: WAITING }, (_, n) => ({
     deliveryId: `delivery_${n}`,
     webhookId: `webhook_${n % WEBHOOKS}`,
     userId: 'alice',
@@ -63,7 +63,7 @@ test('however many leases run out while they wait, they are ended a few hundred 
     isHeld: false,
   }));
   await dispatcher.accept({
-    events: [{ event, owed }],
+    events: [{ event, deliveries }],
     createdAtMs: 0,
     lease: { untilMs: 0, expiresAt: performance.now() + 5000 },
   });
@@ -117,7 +117,7 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
     telemetry: createTelemetry(toConfig({ ENVIRONMENT: 'test', LOG_LEVEL: 'silent' })),
   } as unknown as DispatcherOptions);
   await dispatcher.start();
-  const owed = Array.from({ length: 6 }, (_, n) => ({
+  const deliveries = Array.from({ length: 6 }, (_, n) => ({
     deliveryId: `delivery_${n}`,
     webhookId: 'webhook_1',
     userId: 'alice',
@@ -126,7 +126,7 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
     isHeld: false,
   }));
   const lease = { untilMs: 0, expiresAt: performance.now() + 45_000 };
-  await dispatcher.accept({ events: [{ event, owed }], createdAtMs: 0, lease });
+  await dispatcher.accept({ events: [{ event, deliveries }], createdAtMs: 0, lease });
   await eventually(() => sent.length === 6);
   await dispatcher.drain();
   expect(new Set(sent).size).toBe(6);

@@ -101,8 +101,8 @@ async function publish(count: number, holder: Holder): Promise<string[]> {
     fullWebhookIds: [],
     exceptUserIds: [],
   };
-  const { owed } = await insertEvents(pool, events, lease);
-  return [...owed.values()].flat().map(({ deliveryId }) => deliveryId);
+  const { deliveries } = await insertEvents(pool, events, lease);
+  return [...deliveries.values()].flat().map(({ deliveryId }) => deliveryId);
 }
 
 /** What a kill -9 leaves: a row of `holders` whose session is gone. `drain` would take the row away. */
@@ -135,9 +135,9 @@ test('what a dead process leased on insert, from PostgreSQL and from Redis is du
   await index.enqueue([othersInRedis]);
   const ofLiving = await redisSchedule(living).claim(request);
   expect([ofDying.leased.length, ofLiving.leased.length]).toEqual([1, 1]);
-  const born = await publish(3, dying);
+  const leased = await publish(3, dying);
   const others = await publish(2, living);
-  await recordOutcomes(pool, [outcomeRow(born[0] ?? '', { webhookId })]);
+  await recordOutcomes(pool, [outcomeRow(leased[0] ?? '', { webhookId })]);
   await startRescue();
   expect(await claimRows()).not.toContain(inRow.deliveryId);
   await die(dying);
@@ -147,7 +147,7 @@ test('what a dead process leased on insert, from PostgreSQL and from Redis is du
   const { rows } = await pool.query<{ id: string }>(
     `select id from deliveries where next_attempt_at <= now() and leased_until <= now()`,
   );
-  expect(rows.map(({ id }) => id).toSorted()).toEqual([...born.slice(1), inRow.deliveryId].toSorted());
+  expect(rows.map(({ id }) => id).toSorted()).toEqual([...leased.slice(1), inRow.deliveryId].toSorted());
   expect((await index.claim(request)).leased).toMatchObject([{ deliveryId: inRedis.deliveryId, expirations: 1 }]);
   const claimed = (await new PostgresScheduler(pool, { leaseMs: LEASE_MS }).claim(request)).leased;
   expect(claimed.map(({ expirations }) => expirations)).toEqual([1, 1, 1]);
@@ -158,7 +158,7 @@ test('what a dead process leased on insert, from PostgreSQL and from Redis is du
 test('a process whose session is cut takes its number again, and keeps what it holds', async () => {
   const holder = await startHolder();
   const { number, id } = holder;
-  const born = await publish(2, holder);
+  const leased = await publish(2, holder);
   await startRescue();
   await cutSession(holder);
   await eventually(() => holder.number === 0, { what: 'the loss of the session' });
@@ -167,7 +167,7 @@ test('a process whose session is cut takes its number again, and keeps what it h
   expect(holder.id).toBe(id);
   expect(rescued).toEqual([]);
   expect(holder.isLost({ expiresAt: performance.now() })).toBe(false);
-  expect(await claimRows()).not.toEqual(expect.arrayContaining(born));
+  expect(await claimRows()).not.toEqual(expect.arrayContaining(leased));
 });
 
 test('one that was thought dead brings no bad news any more, only good, and knows that what it held is lost', async () => {
@@ -197,7 +197,7 @@ test('one that was thought dead brings no bad news any more, only good, and know
 
 test('after all sessions have ended, one that has not come back yet is not taken for dead before a lease has passed', async () => {
   const holder = await startHolder();
-  const born = await publish(1, holder);
+  const leased = await publish(1, holder);
   await die(holder);
   sessionLostAgoMs = -1000;
   await startRescue();
@@ -206,5 +206,5 @@ test('after all sessions have ended, one that has not come back yet is not taken
   expect({ rows, rescued }).toEqual({ rows: [{ ended_at: null }], rescued: [] });
   sessionLostAgoMs = LEASE_MS + 1000;
   await eventually(() => rescued.length > 0, { what: 'the rescue' });
-  expect(await claimRows()).toEqual(born);
+  expect(await claimRows()).toEqual(leased);
 });

@@ -101,9 +101,9 @@ test('a delivery that is made late in the counted part of an hour is in the row 
     `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint) values ('new', 'bob', 'https://x', '["order.created"]', 's', 'h')`,
   );
   const event = (ms: number) => eventRow({ id: newId('event', firstDayMs + ms), userIds: ['bob'] });
-  const { owed } = await insertEvents(database.pool, [event(1), event(HOUR_MS - 1)], null);
-  const [born] = [...owed.values()].flat();
-  await recordOutcomes(database.pool, [outcomeRow(born!.deliveryId)]);
+  const { deliveries } = await insertEvents(database.pool, [event(1), event(HOUR_MS - 1)], null);
+  const [early] = [...deliveries.values()].flat();
+  await recordOutcomes(database.pool, [outcomeRow(early!.deliveryId)]);
   await sumUp();
   expect(await hours()).toContainEqual(['', 'bob', 0, 2]);
   expect(await wrongSums(database.pool)).toEqual([]);
@@ -136,13 +136,13 @@ test('what changes after it was counted changes the sums, and an hour that comes
   await database.pool.query(
     `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint) values ('new', 'bob', 'https://x', '["order.created"]', 's', 'h')`,
   );
-  const { owed } = await insertEvents(
+  const { deliveries } = await insertEvents(
     database.pool,
     [eventRow({ id: newId('event', firstDayMs + 1), userIds: ['bob'] })],
     null,
   );
-  const [born] = [...owed.values()].flat();
-  await cancelDelivery(database.pool, born!.deliveryId);
+  const [early] = [...deliveries.values()].flat();
+  await cancelDelivery(database.pool, early!.deliveryId);
   await sumUp();
   expect(await hours()).toContainEqual(['new', 'bob', 0, 1]);
   expect(await wrongSums(database.pool)).toEqual([]);
@@ -156,7 +156,7 @@ test('the platform names the deliveries of a type that an hour has few of, late 
     `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint) values ('new', 'bob', 'https://x', '["tip.received"]', 's', 'h')`,
   );
   await sumUp(17);
-  const { owed } = await insertEvents(
+  const { deliveries } = await insertEvents(
     database.pool,
     [eventRow({ id: newId('event', firstDayMs + 1), userIds: ['bob'], eventType: 'tip.received' })],
     null,
@@ -165,7 +165,7 @@ test('the platform names the deliveries of a type that an hour has few of, late 
   const { rows } = await database.pool.query<{ rare: unknown }>(
     `select rare from hour_sums where webhook_id = '' and user_id = ''`,
   );
-  const late = [...owed.values()].flat().map(({ deliveryId }) => deliveryId);
+  const late = [...deliveries.values()].flat().map(({ deliveryId }) => deliveryId);
   expect(rows).toEqual([{ rare: { 'tip.received': [...few, ...late].toSorted() } }]);
 });
 

@@ -140,13 +140,13 @@ test('the place of the insertLeaseExpiry goes back with the clock, and nothing i
   await placeAt(50_000);
   const publish = async (): Promise<boolean | undefined> => {
     const events = [eventRow({ id: newId('event', Date.now()), userIds: ['alice'] })];
-    const { owed } = await insertEvents(pool, events, {
+    const { deliveries } = await insertEvents(pool, events, {
       leaseMs: LEASE_MS,
       events: [true],
       fullWebhookIds: [],
       exceptUserIds: [],
     });
-    return [...owed.values()][0]?.[0]?.isLeased;
+    return [...deliveries.values()][0]?.[0]?.isLeased;
   };
   expect(await publish()).toBe(false);
   await scheduleExpired(pool, { leaseMs: LEASE_MS, max: 10 });

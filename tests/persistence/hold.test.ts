@@ -7,7 +7,7 @@ import { cancelDeliveries } from '../../src/persistence/queries/cancel-deliverie
 import { countHeld } from '../../src/persistence/queries/count-held.ts';
 import { findClosedWebhooks } from '../../src/persistence/queries/find-closed-webhooks.ts';
 import { gatherScheduled, holdDeliveries } from '../../src/persistence/queries/hold-deliveries.ts';
-import { insertEvents, type OwedDelivery } from '../../src/persistence/queries/insert-events.ts';
+import { insertEvents, type InsertedDelivery } from '../../src/persistence/queries/insert-events.ts';
 import { listDeliveries } from '../../src/persistence/queries/list-deliveries.ts';
 import { loadDeliveries } from '../../src/persistence/queries/load-deliveries.ts';
 import { recordOutcomes } from '../../src/persistence/queries/record-outcomes.ts';
@@ -40,16 +40,16 @@ beforeEach(async () => {
 
 const setHold = (hold: number): Promise<unknown> => pool.query('update webhook_endpoints set hold = $1', [hold]);
 
-async function publish(count = 1): Promise<OwedDelivery[]> {
+async function publish(count = 1): Promise<InsertedDelivery[]> {
   const events = Array.from({ length: count }, () => eventRow({ userIds: ['alice'] }));
   const lease = { leaseMs: LEASE_MS, holder: 17, events: events.map(() => true), fullWebhookIds: [], exceptUserIds: [] };
-  const { owed } = await insertEvents(pool, events, lease);
-  return [...owed.values()].flat();
+  const { deliveries } = await insertEvents(pool, events, lease);
+  return [...deliveries.values()].flat();
 }
 
 async function publishOne(): Promise<string> {
-  const [owed] = await publish();
-  return owed?.deliveryId ?? '';
+  const [made] = await publish();
+  return made?.deliveryId ?? '';
 }
 
 interface Row {
@@ -73,9 +73,9 @@ const held = { status: 'pending', isScheduled: false, isLeased: false, isHeld: t
 
 test('an event for a paused webhook makes a delivery that is held, neither leased nor scheduled', async () => {
   await setHold(PAUSED);
-  const [owed] = await publish();
-  expect(owed).toMatchObject({ isHeld: true, isLeased: false });
-  expect(await row(owed?.deliveryId ?? '')).toEqual(held);
+  const [made] = await publish();
+  expect(made).toMatchObject({ isHeld: true, isLeased: false });
+  expect(await row(made?.deliveryId ?? '')).toEqual(held);
 });
 
 test('while a release drains the hold, new deliveries are held behind it', async () => {

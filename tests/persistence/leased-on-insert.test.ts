@@ -6,7 +6,7 @@ import { scheduleExpired } from '../../src/persistence/queries/schedule-expired.
 import { cancelDeliveries } from '../../src/persistence/queries/cancel-deliveries.ts';
 import { MAX_ID_AGE_MS, MAX_ID_LEAD_MS, DELIVERED_AT_ONCE_MS } from '../../src/persistence/delivery-state.ts';
 import { listOldTransactions } from '../../src/persistence/queries/horizon.ts';
-import { insertEvents, type OwedDelivery } from '../../src/persistence/queries/insert-events.ts';
+import { insertEvents, type InsertedDelivery } from '../../src/persistence/queries/insert-events.ts';
 import { listChanges, readChangesPage, readHorizon } from '../../src/persistence/queries/list-changes.ts';
 import { listDeliveries } from '../../src/persistence/queries/list-deliveries.ts';
 import { loadDeliveries } from '../../src/persistence/queries/load-deliveries.ts';
@@ -36,11 +36,11 @@ beforeEach(async () => {
 });
 
 /** Publishes as a process that sends what it commits. `ageMs`: how long before now the event's id was made. */
-async function publish(count = 1, ageMs = 0, client: Pool | PoolClient = pool): Promise<OwedDelivery[]> {
+async function publish(count = 1, ageMs = 0, client: Pool | PoolClient = pool): Promise<InsertedDelivery[]> {
   const events = Array.from({ length: count }, () => eventRow({ id: newId('event', Date.now() - ageMs), userIds: ['alice'] }));
   const lease = { leaseMs: LEASE_MS, holder: 17, events: events.map(() => true), fullWebhookIds: [], exceptUserIds: [] };
-  const { owed } = await insertEvents(client as Pool, events, lease);
-  return [...owed.values()].flat();
+  const { deliveries } = await insertEvents(client as Pool, events, lease);
+  return [...deliveries.values()].flat();
 }
 
 function outcome(deliveryId: string, differing: Partial<OutcomeRow> = {}): OutcomeRow {
@@ -67,13 +67,13 @@ async function scheduled(): Promise<string[]> {
 }
 
 test('a first try that succeeds at once is written beside its row, with no entry into any index', async () => {
-  const owed = await publish(100);
+  const published = await publish(100);
   const client = await pool.connect();
   try {
     await client.query('begin');
     await recordOutcomes(
       client,
-      owed.map(({ deliveryId }) => outcome(deliveryId)),
+      published.map(({ deliveryId }) => outcome(deliveryId)),
     );
     const { rows } = await client.query<{ written: string; beside: string }>(
       `select sum(n_tup_upd) as written, sum(n_tup_hot_upd) as beside from pg_stat_xact_user_tables where relname like 'deliveries_%'`,
@@ -115,8 +115,8 @@ test('one that is handed back untried is scheduled', async () => {
 });
 
 test('of a process that died, what it leased and did not finish is scheduled once no lease is left, and nothing else', async () => {
-  const owed = await publish(4);
-  const [stranded, done, waiting, young] = owed.map(({ deliveryId }) => deliveryId) as [string, string, string, string];
+  const published = await publish(4);
+  const [stranded, done, waiting, young] = published.map(({ deliveryId }) => deliveryId) as [string, string, string, string];
   await recordOutcomes(pool, [outcome(done), outcome(waiting, failedOnce)]);
   const old = await age(stranded, LEASE_MS + MAX_ID_AGE_MS + 1000);
   const oldWaiting = await age(waiting, LEASE_MS + MAX_ID_AGE_MS + 1000);
@@ -244,9 +244,9 @@ test('a row that another session has locked keeps no other lease from being give
 });
 
 test('every change is found in its order, page by page, whether an index has it or not', async () => {
-  const owed = await publish(60);
+  const published = await publish(60);
   const changed: string[] = [];
-  for (const [n, { deliveryId }] of owed.entries()) {
+  for (const [n, { deliveryId }] of published.entries()) {
     // Every third fails first; every fifth is written too late to count as a first try soon after the insert.
     if (n % 5 === 0)
       await pool.query(
@@ -258,7 +258,7 @@ test('every change is found in its order, page by page, whether an index has it 
   }
   await publish(5);
   const indexed = await pool.query<{ n: number }>('select count(changed_at)::integer as n from deliveries');
-  expect(indexed.rows[0]?.n).toBe(owed.filter((_, n) => n % 3 === 0 || n % 5 === 0).length);
+  expect(indexed.rows[0]?.n).toBe(published.filter((_, n) => n % 3 === 0 || n % 5 === 0).length);
 
   const sinceMicros = (Date.now() - 60_000) * 1000;
   const listed = await listChanges(pool, { micros: sinceMicros, userIds: null, max: 1000 });
@@ -289,8 +289,8 @@ test('every change is found in its order, page by page, whether an index has it 
 });
 
 test('first tries that succeed at once share an answer when nobody watches; every other outcome has its own', async () => {
-  const owed = await publish(6);
-  const [quick, fenced, retried, late, failing, alsoQuick] = owed.map(({ deliveryId }) => deliveryId) as [
+  const published = await publish(6);
+  const [quick, fenced, retried, late, failing, alsoQuick] = published.map(({ deliveryId }) => deliveryId) as [
     string,
     string,
     string,

@@ -59,8 +59,8 @@ test('sums equal the log after writers and processes that sum up were killed, ro
           eventType: random(30) === 0 ? 'tip.received' : 'order.created',
         }),
       );
-      const { owed } = await insertEvents(batch, events, null);
-      ids.push(...[...owed.values()].flat().map(({ deliveryId }) => deliveryId));
+      const { deliveries } = await insertEvents(batch, events, null);
+      ids.push(...[...deliveries.values()].flat().map(({ deliveryId }) => deliveryId));
       const client = await batch.connect();
       await client.query('begin');
       const chosen = new Set(

@@ -1,4 +1,4 @@
-// One event owed to one webhook, with what came of the last attempt.
+// One event for one webhook, with the outcome of the last attempt.
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 import type { AttemptTrigger, DeliveryStatus } from '../../domain/delivery.ts';
 import { ownerFilter } from './owner.ts';

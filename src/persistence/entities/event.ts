@@ -1,4 +1,4 @@
-// What has happened, as published; it belongs to no one user, so it is reached only through a delivery that does.
+// What has happened, as published. It belongs to no single user, so it is reached only through a delivery.
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 
 export const Event = defineEntity({

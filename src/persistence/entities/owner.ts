@@ -1,11 +1,11 @@
-// Who sees a row: the filter that stands on every entity that belongs to a user.
+// Which rows a caller sees: the filter on every entity that belongs to a user.
 
 /** Whose rows a caller may see. There is no default: leaving it out is an error, not everything. */
 export type Owner = { readonly userId: string } | { readonly everyone: true };
 
 /**
- * On by default. MikroORM throws when a query runs without the parameter, so a forgotten owner fails loudly instead of leaking;
- * whoever may see everything says so with `{ everyone: true }`.
+ * On by default. MikroORM throws when a query runs without the parameter, so a forgotten owner fails instead of leaking. A caller that may
+ * see everything passes `{ everyone: true }`.
  */
 export const ownerFilter = {
   name: 'owner',

@@ -1,4 +1,4 @@
-// A webhook: an endpoint that somebody registered.
+// A webhook: an endpoint that a user registered.
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core';
 import type { StoredRetryPolicy } from '../../domain/retry-policy.ts';
 import { JsonText } from './json-text.ts';
@@ -22,7 +22,7 @@ export const WebhookEndpoint = defineEntity({
     userId: p.string().length(255),
     url: p.text(),
     events: p.type(JsonText).$type<string[]>(),
-    /** Sealed; the plain text exists only in the answers of create and rotate. */
+    /** Sealed; the plain text exists only in the replies of create and rotate. */
     secret: p.string().length(255),
     description: p.text().default(''),
     isActive: p.boolean().default(true),

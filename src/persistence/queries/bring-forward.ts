@@ -1,13 +1,13 @@
-// The statements that bring forward what a clock that was ahead has put off: deliveries, retries and leases of a time to come.
+// The statements that bring forward deliveries, retries and leases that a clock which was ahead put off.
 import type { Pool, PoolClient } from 'pg';
 import { textArray } from '../array-parameter.ts';
 import { MAX_DELAY_MS } from '../../domain/retry-policy.ts';
 
-/** A time so far ahead was set by a clock that has been set back since, in milliseconds: of processes and database alike, none is so far off. */
+/** ms. A time further ahead than this was set by a clock that has been set back since. No process and no database is so far off. */
 const MAX_LEAD_MS = 10_000;
 /**
- * Once it is known that the clock went back: a lease that ends later was given by that clock, unless a process leases for longer than twice as
- * long as this one. A first try that waits for longer, for its webhook's rate limit or circuit breaker, was put off by it. In milliseconds.
+ * ms. Used once a clock is known to have gone back. A lease that ends later was given by that clock, unless a process leases for longer
+ * than twice this process's lease. A first try that waits longer, for a rate limit or a circuit breaker, was put off by that clock.
  */
 export const FAR_AHEAD_MS = 600_000;
 
@@ -18,9 +18,9 @@ export interface BroughtForward {
 }
 
 /**
- * What was made or changed in a time to come: two ranges of indexes, both empty as long as no clock steps back. A delivery is due now, a retry
- * after the delay that was meant, and a lease ends within `leaseMs`. Rows that others are writing are left for the next call.
- * Returns at most 2 * `max`; with fewer than `max` there are no more.
+ * Deliveries made or changed in the future: two ranges of indexes, both empty as long as no clock steps back. A delivery becomes due now, a
+ * retry after its own delay, and a lease ends within `leaseMs`. Rows that other sessions are writing are left for the next call. Returns at
+ * most 2 * `max`; fewer than `max` are the last.
  */
 export async function bringForward(
   client: Pool | PoolClient,
@@ -30,8 +30,7 @@ export async function bringForward(
 }
 
 /**
- * The same for given deliveries, once it is known that the clock went back: of their leases and waits nothing but the distance tells that they
- * are wrong.
+ * The same for given deliveries, once a clock is known to have gone back. Only the distance shows that their leases and waits are wrong.
  */
 export async function bringForwardThese(
   client: Pool | PoolClient,
@@ -41,7 +40,7 @@ export async function bringForwardThese(
   return run(client, 'bring-forward-these', tooFarAhead, [leaseMs, textArray(deliveryIds)]);
 }
 
-/** Whether the adoption has come further than the present: the clock has been ahead, by more than a lease. */
+/** Whether insert leases have expired beyond the present: a clock has been ahead, by more than a lease. */
 export async function hasClockGoneBack(client: Pool | PoolClient): Promise<boolean> {
   const { rowCount } = await client.query(
     `select 1 from adoption where adopted_below > id_floor('delivery', now()) collate "C"`,

@@ -1,4 +1,4 @@
-// Cancels what is still to be tried of a webhook that was disabled or deleted.
+// Cancels the unfinished deliveries of a webhook that was disabled or deleted.
 import type { Pool } from 'pg';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 import { endCancelled, isHeld, isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
@@ -15,9 +15,10 @@ export interface CancelledBatch {
 }
 
 /**
- * Cancels one batch, in a commit of its own, unless the webhook is active. Rows that another statement is writing are passed over: an outcome
- * being recorded decides for itself, and the attempt's own check cancels whatever is still pending when its turn comes. Waiting for rows
- * here would wait against the recorder, which locks in the other order. Fewer than `max` means that no more is left.
+ * Cancels one batch in a commit of its own, unless the webhook is active. Fewer than `max` are the last.
+ *
+ * Rows that another statement is writing are passed over. Waiting for them could deadlock with the recorder, which locks in the other
+ * order. An outcome that is being recorded decides for itself; what stays pending is cancelled by the check before its attempt.
  */
 export async function cancelDeliveries(pool: Pool, webhookId: string, max: number, withRows: boolean): Promise<CancelledBatch> {
   const { rows } = await pool.query<DeliveryRow & { readonly count: number }>({

@@ -5,7 +5,7 @@ import { noteReleased } from './release-notes.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 import { endCancelled, isUnfinished } from '../delivery-state.ts';
 
-/** Returns it as it stands now; undefined when it had come to its end before. */
+/** Returns it as it stands now; undefined when it had ended before. */
 export async function cancelDelivery(pool: Pool, deliveryId: string): Promise<DeliveryRow | undefined> {
   const { rows } = await pool.query<DeliveryRow>({ name: 'cancel-delivery', text: statement, values: [deliveryId] });
   return rows[0];

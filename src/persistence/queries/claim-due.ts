@@ -5,14 +5,14 @@ import { leaseEnd } from './holders.ts';
 import { isScheduled } from '../delivery-state.ts';
 
 /**
- * What is due is looked at by time first, up to so many rows: twice a full claim, and a millisecond. When these are all, only their
- * webhooks are asked, however many others have something scheduled for later.
+ * Rows that are looked at by time first: twice a full claim, and a millisecond. When these are all that is due, only their webhooks are
+ * read, however many others have something scheduled for later.
  */
 export const MAX_LOOK = 1000;
 
 /**
- * How far the turns have come: first by the day of the deliveries, named by the smallest id it can have, then by webhook. Empty texts are
- * the beginning.
+ * How far the turns have come: first by the day of the deliveries, named by its smallest id, then by webhook. Empty texts are the
+ * beginning.
  */
 export interface Turn {
   readonly dayFrom: string;
@@ -27,7 +27,7 @@ export interface ClaimDueRequest {
   readonly holder?: number;
   readonly max: number;
   readonly perWebhook: number;
-  /** Other limits for single webhooks; what is wider than usual takes only what the others leave. */
+  /** Other limits for single webhooks; a wider one takes only what the others leave. */
   readonly room: ReadonlyMap<string, number>;
   /** What is behind this has its turn first. */
   readonly after: Turn;
@@ -46,7 +46,7 @@ export interface ClaimedRow {
 
 export interface ClaimedDue {
   readonly claimed: readonly ClaimedRow[];
-  /** Whether every webhook with something due was asked: there was no need to walk. */
+  /** Whether every webhook with something due was read, without a walk. */
   readonly isWhole: boolean;
   /** Whether the usual of each webhook filled the claim before the end of the walk. */
   readonly isFull: boolean;

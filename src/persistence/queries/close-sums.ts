@@ -1,13 +1,13 @@
-// Moves the id below which every change of a delivery is written down, and tells when all have heard of it.
+// Moves the id below which every change of a delivery is written down, and finds out when all writers see it.
 import type { Pool } from 'pg';
 import { idFloor } from '../../domain/ids.ts';
 import { horizonWithin } from './horizon.ts';
 import { DAY_MS, HOUR_MS } from '../../domain/time-units.ts';
 import { inPlace, PAGE_DELIVERIES, type Place } from './sum-log.ts';
 
-/** So far back it stays at least, in milliseconds: most first tries end before, and write nothing. */
+/** ms. It stays at least so far back: most first tries end before, and write nothing. */
 const CLOSING_LAG_MS = 60_000;
-/** Ahead of the database's clock by more than this it was moved by a clock that has been set back since, in milliseconds. */
+/** ms. Further ahead of the database's clock it was moved by a clock that has been set back since. */
 const MAX_LEAD_MS = 10_000;
 const MAX_TRANSACTION = '10 minutes';
 
@@ -28,8 +28,8 @@ export async function readPlace(pool: Pool): Promise<DatedPlace> {
 }
 
 /**
- * Closes the hours that are over, and what is older than a minute where that is more than a page: whoever reads the open rest
- * never has to read more than that. Answers whether anything moved.
+ * Closes the hours that are over, and what is older than a minute where that is more than a page. So a reader never reads more than that of
+ * the open rest. Returns whether anything moved.
  */
 export async function closeSums(pool: Pool, { hoursBelow, closingBelow, nowMs }: DatedPlace): Promise<boolean> {
   // One at a time: what is closed twice would be waited for twice.
@@ -48,7 +48,7 @@ export async function closeSums(pool: Pool, { hoursBelow, closingBelow, nowMs }:
   return true;
 }
 
-/** Whether every transaction has ended that began before a moment. To be asked in a statement of its own, before the page is counted. */
+/** Whether every transaction that began before a moment has ended. Run it in a statement of its own, before the page is counted. */
 export async function haveAllEnded(pool: Pool, at: string): Promise<boolean> {
   const { rows } = await pool.query<{ past: boolean }>(
     `select horizon > $1::timestamptz as past from (${horizonWithin(MAX_TRANSACTION)}) h`,
@@ -58,15 +58,15 @@ export async function haveAllEnded(pool: Pool, at: string): Promise<boolean> {
 }
 
 /**
- * After a clock that was ahead has been set back: what was counted of hours that are yet to come is counted anew when they are over.
- * Until then nobody who writes there has to write it down. Answers whether there was such a clock.
+ * Used when a clock that was ahead has been set back. Sums of future hours are deleted, and counted anew when those hours are over. Until
+ * then writers there write nothing down. Returns whether there was such a clock.
  */
 export async function takeBackSums(pool: Pool, { closingBelow, nowMs }: DatedPlace): Promise<boolean> {
   if (closingBelow <= idFloor('delivery', nowMs + MAX_LEAD_MS)) return false;
   const hourMs = Math.floor((nowMs - CLOSING_LAG_MS) / HOUR_MS) * HOUR_MS;
   const dayMs = Math.floor(hourMs / DAY_MS) * DAY_MS;
   await inPlace(pool, async (client, { hoursBelow, daysBelow }) => {
-    // What is deleted is what the place no longer says to be counted; a day that is over in part is counted again as a whole.
+    // The sums above the new place are deleted. A day that is over in part is counted again as a whole.
     await client.query('delete from hour_sums where hour >= to_timestamp($1::float8 / 1000)', [hourMs]);
     await client.query(`delete from day_sums where day >= (to_timestamp($1::float8 / 1000) at time zone 'utc')::date`, [dayMs]);
     const hour = idFloor('delivery', hourMs);

@@ -1,8 +1,8 @@
-// How many webhooks each broadcast is owed to, before anything of it is written.
+// How many webhooks match each broadcast, before anything of it is written.
 import type { Pool } from 'pg';
 import { textArray } from '../array-parameter.ts';
 
-/** Answers a number for each event type, in order: how many webhooks would get it, counted up to `max`. */
+/** Returns a number for each event type, in order: how many webhooks would get it, counted up to `max`. */
 export async function countSubscribers(pool: Pool, eventTypes: readonly string[], max: number): Promise<number[]> {
   const result = await pool.query<{ webhooks: number }>({
     name: 'count-subscribers',

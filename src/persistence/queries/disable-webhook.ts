@@ -3,7 +3,7 @@ import type { Pool, PoolClient } from 'pg';
 
 export type DisabledReason = 'gone' | 'failing';
 
-/** Null when it was not active any more. */
+/** Null when it was not active. */
 export async function disableWebhook(
   client: Pool | PoolClient,
   webhookId: string,

@@ -1,4 +1,4 @@
-// The statement that finds closed webhooks for which something still waits.
+// The statement that finds closed webhooks with unfinished deliveries.
 import type { Pool } from 'pg';
 import { isHeld, isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
 
@@ -15,7 +15,7 @@ export async function findClosedWebhooks(
   return rows.map(({ id }) => id);
 }
 
-// Along the indexes of what is scheduled and of the youngest deliveries of a webhook: what has come to its end costs nothing.
+// Along the indexes of what is scheduled and of the youngest deliveries of a webhook: ended deliveries cost nothing.
 const statement = `
 select w.id from webhook_endpoints w
 where (not w.is_active or w.deleted_at is not null)

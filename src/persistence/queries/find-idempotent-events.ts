@@ -8,7 +8,7 @@ export interface PublishedBefore {
   readonly deliveries: number;
 }
 
-/** Looks up (publisher, key) pairs; answers in their order, undefined where there is none. */
+/** Looks up (publisher, key) pairs. Returns one result a pair, in their order; undefined where there is none. */
 export async function findIdempotentEvents(
   pool: Pool,
   keys: readonly { readonly publisher: string; readonly key: string }[],

@@ -1,4 +1,4 @@
-// Folds late changes into the sums: what a delivery was is taken off, what it is comes on.
+// Folds late changes into the sums: takes off what a delivery was, and adds what it is.
 import { HOUR_MS } from '../../domain/time-units.ts';
 import type { PoolClient } from 'pg';
 import { idFloor, timeOfId } from '../../domain/ids.ts';
@@ -6,8 +6,8 @@ import { textArray } from '../array-parameter.ts';
 import { added, addedWithRare, bucketOfDuration, causeOf, countColumns, counted } from './sum-columns.ts';
 
 /**
- * Takes late changes away, `max` at most, and folds those of deliveries that are counted: ids below `hoursBelow` in hours, those below
- * `daysBelow` in days. The others only go: the page that counts their delivery finds it changed. Answers how many there were.
+ * Deletes late changes, `max` at most, and folds those of deliveries that are counted: ids below `hoursBelow` in hours, ids below
+ * `daysBelow` in days. The others need no folding: the page that counts their delivery finds it changed. Returns how many there were.
  *
  * To be run in the snapshot and under the lock of sum-log.ts.
  */
@@ -21,7 +21,7 @@ export async function foldLateChanges(
     values: [max, place.hoursBelow, place.daysBelow, hourInParts(place.hoursBelow)],
   });
   const [folded] = rows;
-  // In the log these hours stand with the change already: they are counted there, not added up.
+  // In the log these hours include the change already: they are counted there, not added up.
   if (folded?.missing?.length) await countHours(client, folded.missing, place.hoursBelow);
   return folded?.count ?? 0;
 }
@@ -76,9 +76,10 @@ const joined = (unit: 'hour' | 'day'): string =>
 const isInParts = `coalesce(c.hour = to_timestamp($4::float8 / 1000), false)`;
 const hasRow = `exists (select 1 from hour_sums h where h.webhook_id = c.webhook_id and h.user_id = c.user_id and h.hour = c.hour offset 0)`;
 
-// A day without a row had no delivery, nor had an hour of the platform or a part of an hour: there the change is all there is. An hour of a webhook or a user
-// without a row has deliveries that were not counted. Only `insert … on conflict` changes rows, which goes by the key whatever the planner
-// knows of these tables.
+// A day without a row had no delivery, nor had an hour of the platform or a part of an hour: there the change is the whole sum. An hour of
+// a webhook or a user without a row has deliveries that were not counted.
+//
+// Only `insert … on conflict` changes rows: it uses the key, even when the planner has no statistics of these tables.
 const fold = `
 with taken as (
   delete from late_changes where ctid = any (array(select ctid from late_changes limit $1)) returning *

@@ -86,7 +86,7 @@ where (h.ended_at is not null or h.locked_at > interruption.at or interruption.a
       and l.database = (select oid from pg_database where datname = current_database())
   )`;
 
-/** Puts the end of a holder on record. False: it has come back, or is gone. */
+/** Records the end of a holder. False: it has a session again, or is gone. */
 export async function endHolder(pool: Pool, id: string): Promise<boolean> {
   const { rowCount } = await pool.query(
     // The lock stays until this is committed, so that the process cannot take its number again meanwhile.

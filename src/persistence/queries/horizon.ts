@@ -5,8 +5,8 @@ import type { Pool } from 'pg';
 export const APPLICATION_NAME = 'homechef-webhooks';
 
 /**
- * A transaction of another program is waited for no longer: it writes none of our rows, however long a backup or a forgotten session
- * keeps it open.
+ * The longest wait for a transaction of another program: it writes none of our rows, however long a backup or a forgotten session keeps it
+ * open.
  */
 const MAX_FOREIGN_AGE = '1 minute';
 
@@ -30,7 +30,7 @@ export interface OldTransaction {
   readonly openForMs: number;
 }
 
-/** Transactions that have been open for so long, oldest first: somebody has forgotten them, or a backup runs. */
+/** Transactions that have been open for so long, oldest first: forgotten ones, or a backup. */
 export async function listOldTransactions(pool: Pool, minAgeMs: number): Promise<OldTransaction[]> {
   const { rows } = await pool.query<OldTransaction>({
     name: 'list-old-transactions',

@@ -1,4 +1,4 @@
-// Calls that were made with an idempotency key: who takes a key first, and what a repeated call finds.
+// Calls with an idempotency key: which call takes a key first, and what a repeated call finds.
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Pool } from 'pg';
 
@@ -10,7 +10,7 @@ export interface CallId {
 }
 
 export interface FirstCall {
-  /** Null once there is an answer, which holds it. */
+  /** Null once there is a reply, which contains it. */
   readonly requestHash: string | null;
   /** Sealed; null while the call is under way, and of a batch. */
   readonly answer: string | null;
@@ -32,7 +32,7 @@ export async function takeKey(
   return taken.length > 0;
 }
 
-/** The same for a batch, in a statement of its own. Answers the hash of the batch that has the key. */
+/** The same for a batch, in a statement of its own. Returns the hash of the batch that has the key. */
 export async function takeBatchKey(pool: Pool, { caller, method, key }: CallId, requestHash: string, keptMs: number) {
   const id = [caller, method, key];
   const taken = await pool.query<{ requestHash: string }>(
@@ -52,7 +52,7 @@ export async function findFirstCall(manager: EntityManager, { caller, method, ke
   return first;
 }
 
-/** Leaves the sealed answer for those who repeat the call. */
+/** Keeps the sealed reply for repeated calls. */
 export async function keepAnswer(
   manager: EntityManager,
   { caller, method, key }: CallId,
@@ -66,7 +66,7 @@ export async function keepAnswer(
   );
 }
 
-/** Gives a key back whose call came to nothing. */
+/** Gives back the key of a call that changed nothing. */
 export async function releaseKey(manager: EntityManager, { caller, method, key }: CallId): Promise<void> {
   await manager.execute('delete from idempotent_calls where caller = ? and method = ? and key = ? and answer is null', [
     caller,

@@ -1,4 +1,4 @@
-// The publish statement: events, their idempotency keys and the deliveries they are owed, for a whole batch in one commit.
+// The publish statement: events, their idempotency keys and their deliveries, for a whole batch in one commit.
 import type { Pool } from 'pg';
 import { idFloor, timeOfId } from '../../domain/ids.ts';
 import { arrayLiteral, plainArray, textArray, nullIfAllDefault } from '../array-parameter.ts';
@@ -20,14 +20,14 @@ export interface EventRow {
   readonly requestHash: string | null;
 }
 
-export interface OwedDelivery {
+export interface InsertedDelivery {
   readonly deliveryId: string;
   readonly webhookId: string;
   /** Whose webhook it is. */
   readonly userId: string;
   /** The webhook's revision at that moment. */
   readonly revision: number;
-  /** Whether its row says that the caller's process is about to try it. */
+  /** Whether it is leased on insert, so that the caller's process attempts it. */
   readonly isLeased: boolean;
   /** Whether it is held, because its webhook is paused: then nothing is to schedule it. */
   readonly isHeld: boolean;
@@ -47,14 +47,23 @@ export interface InsertLeaseRequest {
 
 export interface InsertedEvents {
   /** By the event's id. An event with an idempotency key that is missing had its key taken. */
-  readonly owed: Map<string, OwedDelivery[]>;
-  /** When all of them were created, in milliseconds since 1970. */
+  readonly deliveries: Map<string, InsertedDelivery[]>;
+  /** ms since 1970. When all of them were created. */
   readonly createdAtMs: number;
   /** `leased_until` of the leased ones in whole milliseconds since 1970, without its holder; null without a request for leases. */
   readonly leasedUntilMs: number | null;
 }
 
-/** Writes the events that are new and the deliveries they are owed. The same (publisher, key) must not stand twice in one batch. */
+/**
+ * Writes the events that are new, and a delivery for each webhook that matches. The same (publisher, key) must not stand twice in one
+ * batch.
+ *
+ * The fan-out is a join in the same statement, so a webhook committed a moment ago gets the event. A delivery's id is the time of its event
+ * followed by a hash of (event, webhook): unique, in the event's partition, and found again without an index.
+ *
+ * Nothing is leased when the time in one of the ids is not about now: a lease on insert is found by that time (delivery-state.ts). Nor is
+ * anything leased below `adopted_below`, where no statement looks for such leases any more. A database whose clock was set back gets there.
+ */
 export async function insertEvents(
   pool: Pool,
   events: readonly EventRow[],
@@ -103,11 +112,11 @@ export async function insertEvents(
       lease?.holder ?? 0,
     ],
   });
-  const owed = new Map<string, OwedDelivery[]>();
+  const deliveries = new Map<string, InsertedDelivery[]>();
   let createdAtMs = 0;
   let leasedUntilMs: number | null = null;
-  // What has no key cannot be refused, so it need not be told of: an answer a delivery is all there is to send.
-  for (const event of events) if (event.idempotencyKey === null) owed.set(event.id, []);
+  // Without a key an event cannot be a repeat, so the statement returns no row for the event itself.
+  for (const event of events) if (event.idempotencyKey === null) deliveries.set(event.id, []);
   for (const [number, deliveryId, webhookId, otherUserId, revision, isLeased, createdMs, leasedMs] of result.rows) {
     if (number === null) {
       createdAtMs = createdMs;
@@ -116,8 +125,8 @@ export async function insertEvents(
     }
     const event = events[number - 1];
     const eventId = event?.id ?? '';
-    let list = owed.get(eventId);
-    if (list === undefined) owed.set(eventId, (list = []));
+    let list = deliveries.get(eventId);
+    if (list === undefined) deliveries.set(eventId, (list = []));
     if (deliveryId !== null)
       list.push({
         deliveryId,
@@ -128,7 +137,7 @@ export async function insertEvents(
         isHeld: isLeased === null,
       });
   }
-  return { owed, createdAtMs, leasedUntilMs };
+  return { deliveries, createdAtMs, leasedUntilMs };
 }
 
 /** The smallest and the largest id: ids sort by the time in them. */
@@ -200,7 +209,7 @@ with incoming as materialized (
     where f.event_type = any (event_types) and is_active and deleted_at is null and scope = 'platform'
     offset 0
   ) w
-), owed as materialized (
+), matched as materialized (
   select 'delivery_' || substr(event_id, 7, 10)
       || encode(substr(sha256(convert_to(event_id || webhook_id, 'UTF8')), 1, 8), 'hex') as id,
     number, event_id, event_type, webhook_id, user_id, revision, ${holdsNew('webhook_hold')} as is_held,
@@ -215,11 +224,11 @@ with incoming as materialized (
   insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, leased_until, held_at)
   select id, event_id, webhook_id, user_id, event_type, case when not (is_leased or is_held) then due_at end,
     case when is_leased then ${leaseEnd('$11::float8', '$18::integer')} end, case when is_held then now() end
-  from owed
+  from matched
 ), noted as (
-  ${noteInserts('from owed')}
+  ${noteInserts('from matched')}
 )
-select number, id, webhook_id, other_user_id, revision, case when not is_held then is_leased end, null::float8, null::float8 from owed
+select number, id, webhook_id, other_user_id, revision, case when not is_held then is_leased end, null::float8, null::float8 from matched
 union all
 select number, null, null, null, null, null, null, null from fresh where key is not null
 union all

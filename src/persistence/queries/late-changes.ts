@@ -1,4 +1,4 @@
-// Late changes: whoever changes a delivery that is counted, or about to be, says in the same statement what it was and what it is.
+// Late changes: a statement that changes a delivery that is counted, or about to be, writes down what it was and what it is.
 import { causeOf } from './sum-columns.ts';
 
 /** Below this id of deliveries each change is written down. Read by the statement itself: its snapshot decides (see sum-log.ts). */

@@ -1,11 +1,11 @@
-// What the live feed reads: which deliveries changed, and up to when that is known for sure.
+// What the live feed reads: which deliveries changed, and until when no other change can appear.
 import type { Pool } from 'pg';
 import { textArray } from '../array-parameter.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 import { MAX_ID_LEAD_MS, MAX_UNINDEXED_CHANGE_MS } from '../delivery-state.ts';
 import { horizonWithin } from './horizon.ts';
 
-/** Of a receiver's answer: a watcher wants to recognise it, not to read it. */
+/** Characters of a response: a watcher wants to recognise it, not to read it. */
 export const MAX_WATCHED_RESPONSE_CHARACTERS = 1024;
 
 /**
@@ -27,8 +27,8 @@ export interface Change {
 }
 
 /**
- * The deliveries changed since a moment, oldest change first, of a few users or of everyone (null). A few, because PostgreSQL compares
- * each row with one after the other: beyond some twenty it is cheaper to be told of all.
+ * The deliveries changed since a moment, oldest change first, of a few users or of everyone (null). A few, because PostgreSQL compares each
+ * row with one after the other: beyond some twenty it is cheaper to read all changes.
  */
 export async function listChanges(
   pool: Pool,
@@ -56,8 +56,8 @@ export interface ChangesPage {
 }
 
 /**
- * A page of a watcher's past: looks at the next `max` changes of everyone's and returns those of `userId` (null: all). Bounded by
- * what it looks at and not by what it finds, so that someone with few deliveries cannot make it read for minutes.
+ * A page of a watcher's past: looks at the next `max` changes of everyone and returns those of `userId` (null: all). The bound is on what
+ * it looks at, not on what it finds, so a user with few deliveries cannot make it read for minutes.
  */
 export async function readChangesPage(
   pool: Pool,
@@ -99,11 +99,11 @@ const moment = (parameter: string): string => `(timestamptz 'epoch' + ${paramete
 const micros = (time: string): string => `(extract(epoch from ${time}) * 1000000)::float8`;
 const columns = deliveryColumns.replace('d.response,', `left(d.response, ${MAX_WATCHED_RESPONSE_CHARACTERS}) as response,`);
 
-/** The first id of those that may have changed since without being in the index of changes. */
-const youngSince = (time: string): string =>
+/** The first id of those that may have changed since without an entry in the index of changes. */
+const unindexedSince = (time: string): string =>
   `id_floor('delivery', greatest(timestamptz 'epoch', ${time} - interval '${MAX_UNINDEXED_CHANGE_MS} milliseconds'))`;
-/** First tries that succeeded soon: tried, and not in that index. */
-const isYoung = 'changed_at is null and attempt_count > 0';
+/** Delivered at once: attempted, and not in that index. */
+const isDeliveredAtOnce = 'changed_at is null and attempt_count > 0';
 
 // The index of changes, and the youngest ids. Measured with 10,000 deliveries a second, 2026-11-27: 65 to 85 ms for a second of changes, most
 // of it for the 120,000 ids of the time before.
@@ -114,15 +114,15 @@ select id, user_id, ${micros('at')} from (
    order by changed_at limit $3)
   union all
   (select id, user_id, updated_at from deliveries
-   where id >= ${youngSince(moment('$1'))} and updated_at >= ${moment('$1')} and ${isYoung}
+   where id >= ${unindexedSince(moment('$1'))} and updated_at >= ${moment('$1')} and ${isDeliveredAtOnce}
      and ($2::text[] is null or user_id = any ($2::text[])))
 ) c
 order by at limit $3`;
 
 const loadStatement = `select ${columns} from deliveries d where id = any ($1::text[])`;
 
-// A page is a stretch of time: until so many ids were made, or so many changes are in the index, and a millisecond at least, for one
-// event may be owed to thousands. An id may be from a clock that is ahead.
+// A page is a range of time. It ends after so many ids, or so many changes in the index; it has a millisecond at least, for one event may
+// have thousands of deliveries. An id may be from a clock that is ahead.
 const pageStatement = `
 with stretch as materialized (
   select least(${moment('$3')}, case when enough_at is not null then greatest(enough_at, ${moment('$1')} + interval '1 millisecond') end) as ends_at
@@ -138,9 +138,9 @@ with stretch as materialized (
     where changed_at >= ${moment('$1')} and changed_at < (select coalesce(ends_at, 'infinity') from stretch)
     union all
     select id, user_id, updated_at from deliveries
-    where id >= ${youngSince(moment('$1'))}
+    where id >= ${unindexedSince(moment('$1'))}
       and id < (select coalesce(id_floor('delivery', ends_at + interval '${MAX_ID_LEAD_MS} milliseconds'), '~') from stretch)
-      and updated_at >= ${moment('$1')} and updated_at < (select coalesce(ends_at, 'infinity') from stretch) and ${isYoung}
+      and updated_at >= ${moment('$1')} and updated_at < (select coalesce(ends_at, 'infinity') from stretch) and ${isDeliveredAtOnce}
   ) c
   where (at, id) > (${moment('$1')}, $2)
   order by at, id limit $5

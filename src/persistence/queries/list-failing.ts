@@ -1,4 +1,4 @@
-// The statement that reads page by page which webhooks have failed several times in a row, for telling an emptied Redis.
+// The statement that reads the webhooks that failed several times in a row, page by page, to fill a Redis that was emptied.
 import type { Pool, PoolClient } from 'pg';
 
 /** Webhooks in the order of their ids; fewer than `limit` are the last. */

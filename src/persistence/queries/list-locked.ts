@@ -1,4 +1,4 @@
-// Which rows another session has locked right now. Asked only after a statement has waited for one in vain.
+// Which rows another session has locked right now. Run only after a statement has waited for a lock too long.
 import type { Pool } from 'pg';
 import { textArray } from '../array-parameter.ts';
 

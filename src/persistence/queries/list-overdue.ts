@@ -1,4 +1,4 @@
-// The statement that finds what became due lately and was not finished: what a schedule most likely lost.
+// The statement that finds what became due lately and is unfinished: a schedule has most likely lost it.
 import type { Pool, PoolClient } from 'pg';
 import type { ScheduledRow } from './list-scheduled.ts';
 import { isScheduled } from '../delivery-state.ts';

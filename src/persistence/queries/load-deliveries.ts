@@ -1,4 +1,4 @@
-// Everything an attempt needs to know of claimed deliveries, in one select.
+// All of a claimed delivery that an attempt uses, in one select.
 import type { Pool } from 'pg';
 import type { AttemptTrigger } from '../../domain/delivery.ts';
 import { plainArray, textArray } from '../array-parameter.ts';

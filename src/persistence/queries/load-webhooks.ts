@@ -1,4 +1,4 @@
-// What an attempt needs to know of webhooks, secrets still sealed.
+// All of a webhook that an attempt uses, secrets still sealed.
 import type { Pool } from 'pg';
 import type { StoredRetryPolicy } from '../../domain/retry-policy.ts';
 import { textArray } from '../array-parameter.ts';

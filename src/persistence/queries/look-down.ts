@@ -20,7 +20,7 @@ export async function lookDown(pool: Pool, filter: DeliveryFilter, max: number, 
   if (indexes !== null) {
     if (await isRare(pool, filter, indexes, max)) {
       if (!statuses.includes('pending')) return null;
-      // Beside those that are scheduled or held, pending are some of those that were made after all that was adopted.
+      // Pending are also those of the deliveries above this id that were leased on insert.
       looked = 'd.id >= (select adopted_below from adoption)';
     } else if (!isOfEveryone(filter) && indexes.length === 1 && indexes[0] !== undefined && indexes[0] !== isScheduled) {
       [looked] = indexes;

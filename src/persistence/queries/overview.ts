@@ -8,7 +8,7 @@ const WORST_CANDIDATES = 100;
 /** Causes of one overview. */
 const MAX_CAUSES = 50;
 
-/** Null for everybody. */
+/** Null for all users. */
 type User = string | null;
 
 export async function readCauses(client: PoolClient, userId: User, fromMs: number, toMs: number): Promise<Map<string, number>> {
@@ -76,7 +76,7 @@ export async function countWebhooks(client: PoolClient, userId: User): Promise<W
   return rows[0] ?? { total: 0, active: 0, failing: 0, disabled: 0 };
 }
 
-/** The hours in which anybody had a delivery, in milliseconds since 1970. */
+/** ms since 1970. The hours with a delivery of any user. */
 export async function readUsedHours(client: PoolClient, fromMs: number, toMs: number): Promise<Set<number>> {
   const { rows } = await client.query<{ ms: number }>(
     `select (extract(epoch from hour) * 1000)::float8 as ms from hour_sums

@@ -1,4 +1,4 @@
-// What processes say of themselves: whether Redis serves them, and when it last gave them something.
+// What each process reports of itself: whether Redis serves it, and when Redis last served it.
 import type { Pool } from 'pg';
 
 /** Rows of processes that ended without taking theirs away are deleted after so long, by the next one that starts. */
@@ -9,7 +9,7 @@ export interface Presence {
   /** Whether this process sends deliveries. */
   readonly claims: boolean;
   readonly isServed: boolean;
-  /** Since Redis last answered a claim of this process. */
+  /** ms since Redis last replied to a claim of this process. */
   readonly claimedAgoMs: number;
 }
 
@@ -39,7 +39,7 @@ export async function deletePresence(pool: Pool, id: string): Promise<void> {
   );
 }
 
-/** @param deadAfterMs a process that has not written for so long has ended, or does nothing; what it says is not believed any more */
+/** @param deadAfterMs a process that has not written for so long has ended or hangs; its report counts no more */
 export async function readOthers(pool: Pool, id: string, deadAfterMs: number): Promise<OthersPresence> {
   const { rows } = await pool.query<{ served: boolean; cut_off: boolean; claimed_ago_ms: number | null }>({
     name: 'read-others-presence',
@@ -65,7 +65,7 @@ export async function readOthers(pool: Pool, id: string, deadAfterMs: number): P
   };
 }
 
-/** Whether Redis does not serve some process that is alive, whatever it does: what that one schedules, Redis does not know. */
+/** Whether Redis does not serve some process that is alive, of whatever role: Redis misses what that process schedules. */
 export async function isAnyCutOff(pool: Pool, deadAfterMs: number): Promise<boolean> {
   const { rows } = await pool.query<{ cut_off: boolean }>({
     name: 'is-any-cut-off',

@@ -37,7 +37,7 @@ export async function rareDeliveries(client: PoolClient, filter: DeliveryFilter,
   return rows.map(({ id }) => id);
 }
 
-/** Of everybody or of a user by the primary key; of one webhook by its own index. */
+/** Of all users or of one by the primary key; of one webhook by its own index. */
 function ofCaller(filter: DeliveryFilter, values: Parameters): string[] {
   const { userId, webhookIds, statuses } = filter;
   const conditions: string[] = [];

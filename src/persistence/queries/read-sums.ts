@@ -1,4 +1,4 @@
-// Reads the sums of the delivery log, and the log where they do not tell. All of it in one snapshot: see transaction.ts.
+// Reads the sums of the delivery log, and the log where there are none. All of it in one snapshot: see transaction.ts.
 import type { PoolClient } from 'pg';
 import type { DeliveryStatus } from '../../domain/delivery.ts';
 import { BUCKETS } from '../../domain/latency-histogram.ts';
@@ -38,7 +38,7 @@ export async function readSumsPlace(client: PoolClient): Promise<SumsPlace> {
 interface SumsRange {
   readonly fromMs: number;
   readonly toMs: number;
-  /** Left out, where days answer. */
+  /** Left out: days have the counts there. */
   readonly exceptFromMs: number;
   readonly exceptToMs: number;
   readonly firstBarMs: number;
@@ -145,7 +145,7 @@ const arraysOf = (ranges: readonly LogRange[]): [number[], Buffer, Buffer] => [
   textArray(ranges.map(({ below }) => below)),
 ];
 
-/** What the log has of a user or of all, where the sums do not tell. */
+/** The counts of the log, of a user or of all, where there are no sums. */
 export interface OpenCounts {
   readonly counts: readonly LogCount[];
   readonly troubled: readonly TroubledWebhook[];

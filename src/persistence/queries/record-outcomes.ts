@@ -1,4 +1,4 @@
-// The settle statement: what came of a batch of attempts, in one commit.
+// The settle statement: the outcomes of a batch of attempts, in one commit.
 import type { Pool, PoolClient } from 'pg';
 import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/delivery.ts';
 import type { ResponseOddity } from '../../domain/response-oddity.ts';
@@ -12,7 +12,7 @@ export interface OutcomeRow {
   readonly webhookId: string;
   /** The attempt count that the delivery had when it was taken: the fence. */
   readonly attemptCount: number;
-  /** Earlier tries whose process died; each becomes an attempt of its own. */
+  /** Leases that ran out; each becomes an attempt of its own. */
   readonly leaseExpirations: number;
   readonly trigger: AttemptTrigger;
   readonly status: 'delivered' | 'retrying' | 'failed';
@@ -46,20 +46,23 @@ export interface FailingWebhook {
 }
 
 export interface RecordedBatch {
-  /** One an outcome, in order; undefined: it was fenced off, for somebody else has recorded that attempt. */
+  /** One an outcome, in order; undefined: fenced off, since another process has recorded that attempt. */
   readonly states: readonly (RecordedState | undefined)[];
   /** The webhooks that failed in this batch, with how they stand now. */
   readonly failing: readonly FailingWebhook[];
 }
 
 /**
- * Writes outcomes. The fence is `attempt_count`: it must still be what it was when the delivery was taken. A delivery that was
- * cancelled meanwhile keeps its status unless the receiver took it after all, and one that was delivered before stays delivered
- * whatever comes of sending it again. One that was asked for by hand meanwhile is due at once, unless it was delivered.
- * One that was held meanwhile stays held unless it came to an end.
- * One that failed is written only while its process is not thought dead: others may be trying it.
- * @param returnsEachTime else first tries that succeeded at once share one answer, with the time of the last of them: nobody watches
- * @param holderId the process that brings them; null when it never had a number, so that its leases only run out
+ * Writes outcomes. The fence is `attempt_count`: it must be what it was when the delivery was claimed.
+ *
+ * - A delivery that was cancelled meanwhile keeps its status, unless this attempt delivered it. One that was delivered before stays
+ *   delivered.
+ * - One that a caller has retried by hand meanwhile is due at once, unless it was delivered.
+ * - One that was held meanwhile stays held, unless it has ended.
+ * - A failure is written only while its process counts as alive: otherwise another process may be attempting the delivery.
+ * @param returnsEachTime false: deliveries that were delivered at once share one row of the reply, with the time of the last; for no
+ *   watcher
+ * @param holderId the process of these attempts; null when it never had a number, so that its leases can only run out
  */
 export async function recordOutcomes(
   client: Pool | PoolClient,
@@ -161,8 +164,8 @@ export async function recordOutcomes(
 
 /**
  * One a delivery: its number in the batch, its status, when it was delivered, when it was given up or is tried next, and when the row was
- * written. One for all that share an answer: 0, their numbers, when they were delivered, null, and when the last of them was written.
- * One a failing webhook: null, its id, null, for how many ms it has failed, and how often.
+ * written. One for all that share a row: 0, their numbers, when they were delivered, null, and when the last of them was written. One a
+ * failing webhook: null, its id, null, for how many ms it has failed, and how often.
  */
 type RecordedRow = [
   number: number | null,
@@ -176,7 +179,7 @@ type RecordedRow = [
 const isQuick = `(o.status = 'delivered' and d.attempt_count + o.expirations = 0 and d.next_attempt_at is null and d.changed_at is null
       and d.created_at > clock_timestamp() - interval '${DELIVERED_AT_ONCE_MS} milliseconds')`;
 
-/** Somebody asked for another attempt by hand while this one was under way, and it did not deliver: what was asked for follows. */
+/** A caller asked for an attempt by hand while this one was under way, and this one did not deliver: the one by hand follows. */
 const isAskedFor = `(d.next_trigger = 'manual' and o.trigger = 'automatic' and o.status <> 'delivered' and d.delivered_at is null
       and ${isUnfinished})`;
 
@@ -190,9 +193,9 @@ const staysHeld = `(${isHeld} and o.status <> 'delivered' and (d.delivered_at is
 /** Asked once a statement, and only when an attempt of the batch failed. */
 const isAlive = `(select $17::text is null or exists (select 1 from holders where id = $17 and ended_at is null))`;
 
-// A first-try success is told by its delivery row alone; every other attempt gets a row of its own.
-// Health: one success resets it; a webhook that neither failed nor was failing is not written at all.
-// What `late` was is read before `settled` changes it, because that condition needs it; nothing else promises the order.
+// A first try that succeeded stands in its delivery row alone; every other attempt gets a row of its own. Health: one success resets it; a
+// webhook that neither failed nor was failing is not written. `late` reads what a row was before `settled` changes it; it is a condition of
+// `settled`, because nothing else promises that order.
 const statement = `
 with outcome as materialized (
   select id, coalesce(attempt_count, 0) as attempt_count, coalesce(expirations, 0) as expirations,

@@ -1,4 +1,4 @@
-// Release notes: whoever ends a delivery that a release made due says so in the same statement. Only the leader counts them, so that nobody
+// Release notes: a statement that ends a delivery which a release made due notes it. Only the leader counts the notes, so no statement
 // waits for the one row of a release.
 
 /** Notes how rows of `from` ended that a release had made due. */

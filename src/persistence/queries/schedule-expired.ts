@@ -6,14 +6,14 @@ import { horizonWithin } from './horizon.ts';
 /** PostgreSQL ends a publish after ten seconds, but its commit may wait for a replica. */
 const MAX_TRANSACTION = '10 minutes';
 
-export interface AdoptionRequest {
+export interface ExpiryRequest {
   /** ms. No lease on insert lasts longer. */
   readonly leaseMs: number;
   /** So many deliveries are looked at, finished or not. */
   readonly max: number;
 }
 
-export interface Adopted {
+export interface Expired {
   readonly deliveries: readonly { readonly deliveryId: string; readonly webhookId: string; readonly dueAtMs: number }[];
   /** Whether more is to be looked at now. */
   readonly isMore: boolean;
@@ -24,9 +24,9 @@ export interface Adopted {
  * early loses nothing: the lease stands in its row, and no claim takes it before that ends. When the database's clock was set back, the
  * place goes back with it. Until then nothing is leased on insert (insert-events.ts).
  */
-export async function scheduleExpired(client: Pool | PoolClient, request: AdoptionRequest): Promise<Adopted> {
+export async function scheduleExpired(client: Pool | PoolClient, request: ExpiryRequest): Promise<Expired> {
   const result = await client.query<[string | null, string | null, number, boolean]>({
-    name: 'adopt-deliveries',
+    name: 'schedule-expired',
     text: statement,
     rowMode: 'array',
     values: [request.leaseMs, request.max],
@@ -41,9 +41,9 @@ export async function scheduleExpired(client: Pool | PoolClient, request: Adopti
 }
 
 // Below the horizon every commit is visible: a row is made at most MAX_ID_AGE_MS after the time in its id, and no transaction that began
-// before is open any more. The place is locked, so that of two who believe to lead one waits. A row that another session has locked is
-// passed over, and the place stays before it.
-// Measured with 200,000 deliveries, 2026-11-27: 0.9 µs each, 47 ms a statement of 50,000.
+// before is open any more. The place is locked, so of two processes that both lead for a moment, one waits. A row that another session has
+// locked is passed over, and the place stays before it. Measured with 200,000 deliveries, 2026-11-27: 0.9 µs each, 47 ms a statement of
+// 50,000.
 const statement = `
 with place as materialized (
   select adopted_below as start from adoption for update
@@ -67,7 +67,7 @@ with place as materialized (
   where d.id = any (array(select id from unfinished)) and d.status = 'pending' and d.next_attempt_at is null
     and d.held_at is null
   order by d.id for no key update skip locked
-), adopted as (
+), scheduled as (
   update deliveries d set next_attempt_at = now() where d.id = any (array(select id from free))
   returning d.id, d.webhook_id, d.next_attempt_at, d.leased_until
 ), reached as materialized (
@@ -75,6 +75,6 @@ with place as materialized (
 ), moved as (
   update adoption set adopted_below = reached.stop from reached where adoption.adopted_below <> reached.stop
 )
-select id, webhook_id, ceil(extract(epoch from greatest(next_attempt_at, leased_until)) * 1000)::float8, false from adopted
+select id, webhook_id, ceil(extract(epoch from greatest(next_attempt_at, leased_until)) * 1000)::float8, false from scheduled
 union all
 select null, null, 0, is_full and reached.stop = bound.stop from reached cross join (select stop from bound) bound`;

@@ -20,7 +20,7 @@ import {
 export const PAGE_DELIVERIES = 50_000;
 /** Late changes folded by one transaction. */
 const MAX_FOLDED = 10_000;
-/** A user with more webhooks has a row for every hour, so that nobody has to look them through for an hour in which nothing happened. */
+/** A user with more webhooks has a row for every hour, so that an hour without deliveries is never looked up webhook by webhook. */
 export const MANY_WEBHOOKS = 100;
 
 /** How far the sums have come; ids of deliveries. */
@@ -46,7 +46,7 @@ export type Step = { readonly counted: number; readonly folded: number; readonly
  */
 export function sumPage(pool: Pool, below: string, pageDeliveries = PAGE_DELIVERIES): Promise<Step> {
   return inPlace(pool, async (client, found) => {
-    // Another process may have closed more by now, of which this one does not know who has heard.
+    // Another process may have closed more by now; for that part it is not known whether all writers see it.
     const place = { ...found, closingBelow: found.closingBelow < below ? found.closingBelow : below };
     const hour = await nextHourPage(client, place, pageDeliveries);
     const day = hour === null ? await nextDayPage(client, place, pageDeliveries) : null;
@@ -132,18 +132,21 @@ async function idAt(client: PoolClient, from: string, below: string, offset: num
 /** SQLSTATE serialization_failure. */
 const MOVED_MEANWHILE = '40001';
 
-/** A transaction in one snapshot. Whoever took his before another one changed something is refused: the snapshot comes before the lock. */
+/**
+ * A transaction in one snapshot. PostgreSQL refuses it when another transaction changed something after its snapshot: the snapshot comes
+ * before the lock.
+ */
 export async function inPlace(pool: Pool, work: (client: PoolClient, place: Place) => Promise<Step>): Promise<Step> {
   try {
     return await inTransaction(pool, 'begin isolation level repeatable read', async (client) => {
-      // Losing this commit in a crash loses all of it: the same deliveries are counted again. And the planner knows nothing of tables
+      // Losing this commit in a crash loses all of it, and the same deliveries are counted again. The planner has no statistics of tables
       // that were empty a moment ago.
       await client.query('set local synchronous_commit = off; set local enable_seqscan = off');
       const { rows } = await client.query<Place>(
         `select hours_below as "hoursBelow", days_below as "daysBelow", closing_below as "closingBelow" from summing for update`,
       );
       const step = rows[0] === undefined ? null : await work(client, rows[0]);
-      // Taking late changes away changes what an older snapshot may count, so whoever waits here with one is refused as well.
+      // Deleting late changes changes what an older snapshot may count, so a transaction that waits here with one is refused as well.
       if (step !== null && step.folded > 0) await client.query('update summing set hours_below = hours_below');
       return step;
     });
