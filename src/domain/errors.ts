@@ -166,6 +166,6 @@ export function invalid(reason: Reason, field: string, message: string): Service
 }
 
 /** The one answer for what does not exist and for what is somebody else's: they must not differ. */
-export function notFound(kind: 'webhook' | 'delivery'): ServiceError {
+export function notFound(kind: 'webhook' | 'delivery' | 'event'): ServiceError {
   return new ServiceError('not_found', `There is no such ${kind}.`);
 }

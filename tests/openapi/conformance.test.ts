@@ -154,7 +154,10 @@ test('every operation succeeds as the document says', async () => {
   await call('updateWebhook', 200);
   await call('patchWebhook', 200);
   await call('listEventTypes', 200);
-  await call('publishEvent', 202, { token: publisher });
+  const published = await call('publishEvent', 202, { token: publisher });
+  known['event_id'] = String(published['event_id']);
+  await call('listEvents', 200, { token: publisher, query: '?event_type=order.created&limit=10' });
+  await call('getEvent', 200, { token: publisher });
   const batch = await call('publishEvents', 202, { token: publisher });
   // The example shows one of each, and the service agrees.
   expect(batch).toMatchObject({ accepted: 1, rejected: 1 });
@@ -206,9 +209,10 @@ test.each(guarded.map(({ id }) => id))('%s without a token, or with a bad one, i
 test.each(operations.filter(({ path }) => path.includes('{')).map(({ id }) => id))(
   '%s of what is not there, or of what is no id, is the documented 404',
   async (id) => {
-    const kind = operationOf(id).path.includes('{webhook_id}') ? 'webhook' : 'delivery';
-    await call(id, 404, { id: `${kind}_01hm5w0qs8f4e2b6d9c1a7g3h5` });
-    await call(id, 404, { id: 'no-id' });
+    const [, kind = ''] = /\{(\w+)_id\}/.exec(operationOf(id).path) ?? [];
+    const token = kind === 'event' ? { token: publisher } : {};
+    await call(id, 404, { id: `${kind}_01hm5w0qs8f4e2b6d9c1a7g3h5`, ...token });
+    await call(id, 404, { id: 'no-id', ...token });
   },
 );
 

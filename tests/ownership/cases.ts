@@ -12,6 +12,7 @@ export interface Things {
   /** Of lists in which these things come next. */
   readonly webhookPage: string;
   readonly deliveryPage: string;
+  readonly eventPage: string;
   /** From before the delivery was made. */
   readonly cursor: string;
   /** Of the event, chosen by its publisher. */
@@ -37,6 +38,9 @@ export interface Case {
 
 const everyone: readonly CallerRole[] = ['developer', 'service', 'admin'];
 const publishers: readonly CallerRole[] = ['service', 'admin'];
+
+/** Who publishes the events of somebody's things. */
+export const PUBLISHER = 'order-service';
 
 export const eventData = { order_id: 'o1' };
 /** The very event that its publisher has already published; from any other publisher it is a new one. */
@@ -128,6 +132,19 @@ export const cases: Readonly<Record<string, Case>> = {
     asks: [(of) => ({ events: [event(of)] })],
     roles: publishers,
     stranger: 'ok',
+    shows: 'eventId',
+  },
+  'homechef.webhook.v1.EventService/ListEvents': {
+    asks: [(of) => ({ page_token: of.eventPage }), (of) => ({ user_id: of.userId })],
+    named: [() => ({ publisher: PUBLISHER })],
+    roles: publishers,
+    stranger: 'ok',
+    shows: 'eventId',
+  },
+  'homechef.webhook.v1.EventService/GetEvent': {
+    asks: [(of) => ({ event_id: of.eventId })],
+    roles: publishers,
+    stranger: 'not_found not_found',
     shows: 'eventId',
   },
   'homechef.webhook.v1.EventService/PublishStream': {

@@ -6,9 +6,9 @@ import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { callerRoles, type CallerRole } from '../../src/security/tokens.ts';
 import { allowedRoles } from '../../src/transport/call/interceptors/authenticate.ts';
-import { cases, plainRoutes, type Case, type Things } from './cases.ts';
+import { cases, plainRoutes, PUBLISHER, type Case, type Things } from './cases.ts';
 import { openProtocols, type ProtocolClient, type Reply } from './protocols.ts';
-import { openWorld, PUBLISHER, type World } from './world.ts';
+import { openWorld, type World } from './world.ts';
 
 const PATIENCE_MS = 120_000;
 const refusedRole = 'permission_denied role_not_allowed';

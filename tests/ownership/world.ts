@@ -5,7 +5,7 @@ import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
 import { restClient } from '../fixtures/rest.ts';
-import { eventData, type Things } from './cases.ts';
+import { eventData, PUBLISHER, type Things } from './cases.ts';
 
 export interface World {
   readonly service: TestApp;
@@ -18,8 +18,6 @@ export interface World {
   rows(of: Things): Promise<string>;
   close(): Promise<void>;
 }
-
-export const PUBLISHER = 'order-service';
 
 export async function openWorld(env: Readonly<Record<string, string>> = {}): Promise<World> {
   const receiver = await startReceiver();
@@ -92,5 +90,9 @@ export async function openWorld(env: Readonly<Record<string, string>> = {}): Pro
 function pages() {
   const before = (id: string): string => Buffer.from(`v1:${id}`).toString('base64url');
   const ahead = Date.now() + 60_000;
-  return { webhookPage: before(newId('webhook', ahead)), deliveryPage: before(newId('delivery', ahead)) };
+  return {
+    webhookPage: before(newId('webhook', ahead)),
+    deliveryPage: before(newId('delivery', ahead)),
+    eventPage: before(newId('event', ahead)),
+  };
 }

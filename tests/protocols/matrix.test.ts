@@ -7,7 +7,7 @@ import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { restClient } from '../fixtures/rest.ts';
 import { bearer, openSocket } from '../realtime/watching.ts';
-import { everyProtocol, type Ask, type Protocol } from './protocols.ts';
+import { everyProtocol, isOfEvents, type Ask, type Protocol } from './protocols.ts';
 import type { Told } from './told.ts';
 import { elsewhere, MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES, rows, type Row, type Scene } from './refusals.ts';
 
@@ -91,7 +91,7 @@ async function askedBy(row: Row, protocol: Protocol, app: TestApp) {
   if (typeof row.text === 'string' && protocol.format === 'query') return null;
 
   users += 1;
-  const role = row.role ?? (name.startsWith('Publish') ? 'service' : 'developer');
+  const role = row.role ?? (isOfEvents(name) ? 'service' : 'developer');
   const user = `${role}-${users}`;
   const token = await app.token(user, role);
   const after: (() => Promise<void> | void)[] = [];

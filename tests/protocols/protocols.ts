@@ -67,6 +67,8 @@ const pathOf = ({ parent, name }: DescMethod): string => `/${parent.typeName}/${
 const isUnary = (rpc: string): boolean => methodOf(rpc).methodKind === 'unary';
 const isRead = (rpc: string): boolean => methodOf(rpc).idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
 const isEvent = (rpc: string): boolean => rpc === 'PublishEvent';
+/** Of publishers: developers may not. */
+export const isOfEvents = (rpc: string): boolean => methodOf(rpc).parent === EventService;
 const isWatch = (rpc: string): boolean => rpc === 'WatchDeliveries';
 
 /** How an event is asked: by itself, or within something. */

@@ -30,7 +30,7 @@ export interface Row {
   readonly reason: Reason;
   /** Null: any that the protocol can ask, to do it wrong in the headers. */
   readonly rpc: string | null;
-  /** `service` for those that publish and `developer` for all others, unless it is said. */
+  /** `service` for what is about events and `developer` for all else, unless it is said. */
   readonly role?: CallerRole;
   /** Protocols that do not have it cannot do this wrong. */
   readonly needs?: Feature;
@@ -352,6 +352,21 @@ const lists: readonly Row[] = [
     field: 'user_id',
     message: { user_id: 'somebody-else' },
   })),
+  {
+    name: 'another’s events',
+    reason: 'role_not_allowed',
+    rpc: 'ListEvents',
+    field: 'publisher',
+    message: { publisher: 'somebody-else' },
+  },
+  {
+    name: 'a page token of another list',
+    reason: 'page_token_invalid',
+    rpc: 'ListEvents',
+    field: 'page_token',
+    message: { page_token: Buffer.from(`v1:webhook_${'0'.repeat(26)}`).toString('base64url') },
+  },
+  { name: 'to look at events as a developer', reason: 'role_not_allowed', rpc: 'ListEvents', role: 'developer', message: {} },
   {
     name: 'to watch a status there is not',
     reason: 'field_invalid',

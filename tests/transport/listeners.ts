@@ -108,6 +108,8 @@ export function memoryServices(world: World): ServiceEntry[] {
       publishEvent: publishEvent(world.context),
       publishEvents: publishEvents(world.context),
       publishStream: publishStream(world.context),
+      listEvents: unused,
+      getEvent: unused,
     }),
     serve(WebhookService, {
       listWebhooks: async (request) => ({

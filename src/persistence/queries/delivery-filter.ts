@@ -73,10 +73,10 @@ export function contentOf({ eventType, httpStatus, errorCode }: DeliveryFilter, 
 }
 
 /** The range of ids alone. */
-export function rangeOf(filter: Pick<DeliveryFilter, 'fromId' | 'belowId'>, values: Parameters): string[] {
+export function rangeOf(filter: Range, values: Parameters, column = 'd.id'): string[] {
   const conditions: string[] = [];
-  if (filter.fromId !== null) conditions.push(`d.id >= ${values.add(filter.fromId)}`);
-  if (filter.belowId !== null) conditions.push(`d.id < ${values.add(filter.belowId)}`);
+  if (filter.fromId !== null) conditions.push(`${column} >= ${values.add(filter.fromId)}`);
+  if (filter.belowId !== null) conditions.push(`${column} < ${values.add(filter.belowId)}`);
   return conditions;
 }
 
@@ -90,14 +90,16 @@ export function isOneOf(column: string, ids: readonly string[], values: Paramete
   return more.length === 0 ? `${column} = ${values.add(first)}` : `${column} = any (${values.add([...ids])}::text[])`;
 }
 
+type Range = Pick<DeliveryFilter, 'fromId' | 'belowId'>;
+
 /** The part of the filter's range that a list in this order has up to an id, with it; null: all. */
-export function upTo(filter: DeliveryFilter, id: string | null, order: Order): DeliveryFilter {
+export function upTo<Filter extends Range>(filter: Filter, id: string | null, order: Order): Filter {
   if (id === null) return filter;
   return order === 'desc' ? { ...filter, fromId: id } : { ...filter, belowId: justAfter(id) };
 }
 
 /** The part of the filter's range that a list in this order has behind an id. */
-export function behind(filter: DeliveryFilter, id: string, order: Order): DeliveryFilter {
+export function behind<Filter extends Range>(filter: Filter, id: string, order: Order): Filter {
   if (order === 'desc') return { ...filter, belowId: filter.belowId !== null && filter.belowId < id ? filter.belowId : id };
   const from = justAfter(id);
   return { ...filter, fromId: filter.fromId !== null && filter.fromId > from ? filter.fromId : from };

@@ -67,7 +67,16 @@ const delivery = {
   error_message: 'The receiver answered with a status other than 2xx.',
   created_at: '2024-01-15T10:30:00.000Z',
   updated_at: SENT_AT,
-  attempts: [],
+};
+
+const publishedEvent = {
+  id: EVENT_ID,
+  event_type: 'order.created',
+  publisher: 'order-service',
+  occurred_at: '2024-01-15T10:30:00.000Z',
+  created_at: '2024-01-15T10:30:00.000Z',
+  deliveries: 1,
+  broadcast: false,
 };
 
 const published = { event_id: EVENT_ID, deliveries: 2, duplicate: false };
@@ -171,6 +180,16 @@ export const examples: Readonly<Record<string, Example>> = {
     },
   },
   ListEventTypes: { answer: { events: [{ ...orderCreated }] } },
+  ListEvents: { answer: { events: [publishedEvent], limit: 20, next_page_token: '' } },
+  GetEvent: {
+    answer: {
+      ...publishedEvent,
+      data_json: JSON.stringify(orderCreated.sample),
+      counts: { total: 1, pending: 0, retrying: 1, delivered: 0, failed: 0, cancelled: 0 },
+      sent_to: [{ delivery_id: DELIVERY_ID, webhook_id: WEBHOOK_ID, user_id: 'user123', status: 'retrying' }],
+      user_ids: ['user123'],
+    },
+  },
   ListDeliveries: {
     answer: { deliveries: [delivery], page: 1, limit: 10, total: 1, total_is_exact: true, next_page_token: '' },
   },

@@ -33,6 +33,10 @@ export function statusOf(status: DeliveryStatus): Status | null {
   return deliveryStatuses.find((name) => STATUSES[name] === status) ?? null;
 }
 
+export function statusNamed(status: Status): DeliveryStatus {
+  return STATUSES[status];
+}
+
 export function deliveryMessage(delivery: Omit<DeliveryRow, 'userId'>): Delivery {
   return create(DeliverySchema, {
     id: delivery.id,

@@ -65,7 +65,7 @@ function handler(route: RestRoute, options: GatewayOptions) {
       .code(statusOf(route, answer))
       .headers(thingHeaders(route, answer))
       .type('application/json; charset=utf-8')
-      .send(JSON.stringify(messageToJson(route.method.output, answer)));
+      .send(JSON.stringify(messageToJson(route.method.output, answer, route.method.name)));
   };
 }
 

@@ -1,23 +1,30 @@
 // From a message to REST's JSON: field names as in the .proto, short enum names, implicit fields always there.
-import { toJson } from '@bufbuild/protobuf';
+import { getOption, hasOption, toJson } from '@bufbuild/protobuf';
 import type { DescEnum, DescField, DescMessage, JsonObject, JsonValue, Message } from '@bufbuild/protobuf';
+import { only_in as onlyInRpc } from '../../../gen/homechef/webhook/v1/policy_pb.ts';
 import { enumValueNamed, shortEnumName } from '../body/enum-names.ts';
 
-export function messageToJson(schema: DescMessage, message: Message): JsonValue {
+/** @param rpc whose answer it is: fields that another one alone has are left out, see `only_in` */
+export function messageToJson(schema: DescMessage, message: Message, rpc: string): JsonValue {
   const json = toJson(schema, message, { useProtoFieldName: true, alwaysEmitImplicit: true });
-  if (holdsEnums(schema)) shortenEnums(schema, json as JsonObject);
+  if (isRewritten(schema)) rewrite(schema, json as JsonObject, rpc);
   return json;
 }
 
 // In place: the value was made a line ago and nobody else holds it.
-function shortenEnums(schema: DescMessage, json: JsonObject): void {
+function rewrite(schema: DescMessage, json: JsonObject, rpc: string): void {
   for (const field of schema.fields) {
     const value = json[field.name];
     if (value === undefined || value === null) continue;
+    const only = onlyIn(field);
+    if (only !== null && only !== rpc) {
+      delete json[field.name];
+      continue;
+    }
     if (field.enum !== undefined) json[field.name] = mapValue(value, shortened(field.enum));
-    else if (field.message !== undefined && holdsEnums(field.message)) {
+    else if (field.message !== undefined && isRewritten(field.message)) {
       const { message } = field;
-      mapValue(value, (item) => (shortenEnums(message, item as JsonObject), item), field);
+      mapValue(value, (item) => (rewrite(message, item as JsonObject, rpc), item), field);
     }
   }
 }
@@ -35,17 +42,28 @@ function mapValue(value: JsonValue, change: (item: JsonValue) => JsonValue, fiel
   return isMap ? Object.fromEntries(Object.entries(value).map(([key, item]) => [key, change(item)])) : change(value);
 }
 
-const enumHolders = new WeakMap<DescMessage, boolean>();
+const onlyInOf = new WeakMap<DescField, string | null>();
 
-/** Whether a message has an enum anywhere inside; most do not, and are not walked. */
-function holdsEnums(schema: DescMessage): boolean {
-  const known = enumHolders.get(schema);
+function onlyIn(field: DescField): string | null {
+  let rpc = onlyInOf.get(field);
+  if (rpc === undefined) onlyInOf.set(field, (rpc = hasOption(field, onlyInRpc) ? getOption(field, onlyInRpc) : null));
+  return rpc;
+}
+
+const rewritten = new WeakMap<DescMessage, boolean>();
+
+/** Whether a message has an enum or a field of some RPCs anywhere inside; most do not, and are not walked. */
+function isRewritten(schema: DescMessage): boolean {
+  const known = rewritten.get(schema);
   if (known !== undefined) return known;
   // Set before the fields are looked at, so that a message that contains itself comes to an end.
-  enumHolders.set(schema, false);
+  rewritten.set(schema, false);
   const holds =
     schema.file.proto.package !== 'google.protobuf' &&
-    schema.fields.some((field) => field.enum !== undefined || (field.message !== undefined && holdsEnums(field.message)));
-  enumHolders.set(schema, holds);
+    schema.fields.some(
+      (field) =>
+        field.enum !== undefined || onlyIn(field) !== null || (field.message !== undefined && isRewritten(field.message)),
+    );
+  rewritten.set(schema, holds);
   return holds;
 }

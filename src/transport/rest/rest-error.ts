@@ -55,7 +55,9 @@ export function restErrorBody(error: ServiceError, requestId: string): object {
       message: error.message,
       request_id: requestId,
       details: error.violations.map(({ field, message }) => ({ field, message })),
-      ...(error instanceof WebhookChanged ? { current: messageToJson(WebhookSchema, currentWebhook(error)) } : {}),
+      ...(error instanceof WebhookChanged
+        ? { current: messageToJson(WebhookSchema, currentWebhook(error), 'GetWebhook') }
+        : {}),
     },
   };
 }

@@ -19,11 +19,13 @@ import { deleteWebhook } from './delete-webhook.ts';
 import { diagnoseUrl } from './diagnose-url.ts';
 import { diagnoseWebhook } from './diagnose-webhook.ts';
 import { getDelivery } from './get-delivery.ts';
+import { getEvent } from './get-event.ts';
 import { getOverview } from './get-overview.ts';
 import { getSecret } from './get-secret.ts';
 import { getWebhook } from './get-webhook.ts';
 import { getWebhookStats } from './get-webhook-stats.ts';
 import { listDeliveries } from './list-deliveries.ts';
+import { listEvents } from './list-events.ts';
 import { listEventTypes } from './list-event-types.ts';
 import { listWebhooks } from './list-webhooks.ts';
 import { retryDelivery } from './retry-delivery.ts';
@@ -64,6 +66,8 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
     serve(EventService, {
       publishEvent: publishEvent(context),
       publishEvents: publishEvents(context),
+      listEvents: listEvents(context),
+      getEvent: getEvent(context),
       publishStream: publishStream(context),
     }),
   ];

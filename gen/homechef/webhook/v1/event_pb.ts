@@ -4,20 +4,24 @@
 // @generated from file homechef/webhook/v1/event.proto (package homechef.webhook.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../../buf/validate/validate_pb.ts";
 import { file_google_api_annotations } from "../../../google/api/annotations_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { DeliveryStatus } from "./delivery_pb.ts";
+import { file_homechef_webhook_v1_delivery } from "./delivery_pb.ts";
 import { file_homechef_webhook_v1_policy } from "./policy_pb.ts";
-import type { JsonObject, Message } from "@bufbuild/protobuf";
+import type { StatusCounts } from "./webhook_pb.ts";
+import { file_homechef_webhook_v1_webhook } from "./webhook_pb.ts";
+import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file homechef/webhook/v1/event.proto.
  */
 export const file_homechef_webhook_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Ch9ob21lY2hlZi93ZWJob29rL3YxL2V2ZW50LnByb3RvEhNob21lY2hlZi53ZWJob29rLnYxIkUKCEF1ZGllbmNlEiYKCHVzZXJfaWRzGAEgAygJQhS6SBGSAQ4Q6AcYASIHcgUQARj/ARIRCglicm9hZGNhc3QYAiABKAgikQIKE1B1Ymxpc2hFdmVudFJlcXVlc3QSHQoKZXZlbnRfdHlwZRgBIAEoCUIJukgGcgQQARhkEicKBGRhdGEYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0SAASEwoJZGF0YV9qc29uGAMgASgMSAASNwoIYXVkaWVuY2UYBCABKAsyHS5ob21lY2hlZi53ZWJob29rLnYxLkF1ZGllbmNlQga6SAPIAQESIQoPaWRlbXBvdGVuY3lfa2V5GAUgASgJQgi6SAVyAxj/ARIvCgtvY2N1cnJlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEAoHcGF5bG9hZBIFukgCCAEiTwoUUHVibGlzaEV2ZW50UmVzcG9uc2USEAoIZXZlbnRfaWQYASABKAkSEgoKZGVsaXZlcmllcxgCIAEoBRIRCglkdXBsaWNhdGUYAyABKAgihQEKFFB1Ymxpc2hFdmVudHNSZXF1ZXN0EkoKBmV2ZW50cxgBIAMoCzIoLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaEV2ZW50UmVxdWVzdEIQukgNkgEKCAEQ6AciA9gBAxIhCg9pZGVtcG90ZW5jeV9rZXkYAiABKAlCCLpIBXIDGP8BInAKFVB1Ymxpc2hFdmVudHNSZXNwb25zZRIzCgdyZXN1bHRzGAEgAygLMiIuaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoUmVzdWx0EhAKCGFjY2VwdGVkGAIgASgFEhAKCHJlamVjdGVkGAMgASgFIo0BCg1QdWJsaXNoUmVzdWx0Ej4KCXB1Ymxpc2hlZBgBIAEoCzIpLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaEV2ZW50UmVzcG9uc2VIABIyCgVlcnJvchgCIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaEVycm9ySABCCAoGcmVzdWx0IkwKDFB1Ymxpc2hFcnJvchIMCgRjb2RlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg0KBWZpZWxkGAQgASgJIk8KFFB1Ymxpc2hTdHJlYW1SZXF1ZXN0EjcKBWV2ZW50GAEgASgLMiguaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoRXZlbnRSZXF1ZXN0IloKFVB1Ymxpc2hTdHJlYW1SZXNwb25zZRINCgVpbmRleBgBIAEoAxIyCgZyZXN1bHQYAiABKAsyIi5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hSZXN1bHQyqAMKDEV2ZW50U2VydmljZRKJAQoMUHVibGlzaEV2ZW50EiguaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoRXZlbnRSZXF1ZXN0GikuaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoRXZlbnRSZXNwb25zZSIkiucYBwoCAgMQygGC0+STAhM6ASoiDi9hcGkvdjEvZXZlbnRzEpUBCg1QdWJsaXNoRXZlbnRzEikuaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoRXZlbnRzUmVxdWVzdBoqLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaEV2ZW50c1Jlc3BvbnNlIi2K5xgKCgICAxDKARimA4LT5JMCGToBKiIUL2FwaS92MS9ldmVudHMvYmF0Y2gSdAoNUHVibGlzaFN0cmVhbRIpLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaFN0cmVhbVJlcXVlc3QaKi5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hTdHJlYW1SZXNwb25zZSIIiucYBAoCAgMoATABQngKF2NvbS5ob21lY2hlZi53ZWJob29rLnYxUAFaRWdpdGh1Yi5jb20vaG9tZWNoZWYvd2ViaG9vay1zZXJ2aWNlL2dlbi9ob21lY2hlZi93ZWJob29rL3YxO3dlYmhvb2t2MaoCE0hvbWVDaGVmLldlYmhvb2suVjFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_homechef_webhook_v1_policy]);
+  fileDesc("Ch9ob21lY2hlZi93ZWJob29rL3YxL2V2ZW50LnByb3RvEhNob21lY2hlZi53ZWJob29rLnYxIkUKCEF1ZGllbmNlEiYKCHVzZXJfaWRzGAEgAygJQhS6SBGSAQ4Q6AcYASIHcgUQARj/ARIRCglicm9hZGNhc3QYAiABKAgikQIKE1B1Ymxpc2hFdmVudFJlcXVlc3QSHQoKZXZlbnRfdHlwZRgBIAEoCUIJukgGcgQQARhkEicKBGRhdGEYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0SAASEwoJZGF0YV9qc29uGAMgASgMSAASNwoIYXVkaWVuY2UYBCABKAsyHS5ob21lY2hlZi53ZWJob29rLnYxLkF1ZGllbmNlQga6SAPIAQESIQoPaWRlbXBvdGVuY3lfa2V5GAUgASgJQgi6SAVyAxj/ARIvCgtvY2N1cnJlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEAoHcGF5bG9hZBIFukgCCAEiTwoUUHVibGlzaEV2ZW50UmVzcG9uc2USEAoIZXZlbnRfaWQYASABKAkSEgoKZGVsaXZlcmllcxgCIAEoBRIRCglkdXBsaWNhdGUYAyABKAgihQEKFFB1Ymxpc2hFdmVudHNSZXF1ZXN0EkoKBmV2ZW50cxgBIAMoCzIoLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaEV2ZW50UmVxdWVzdEIQukgNkgEKCAEQ6AciA9gBAxIhCg9pZGVtcG90ZW5jeV9rZXkYAiABKAlCCLpIBXIDGP8BInAKFVB1Ymxpc2hFdmVudHNSZXNwb25zZRIzCgdyZXN1bHRzGAEgAygLMiIuaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoUmVzdWx0EhAKCGFjY2VwdGVkGAIgASgFEhAKCHJlamVjdGVkGAMgASgFIo0BCg1QdWJsaXNoUmVzdWx0Ej4KCXB1Ymxpc2hlZBgBIAEoCzIpLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaEV2ZW50UmVzcG9uc2VIABIyCgVlcnJvchgCIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaEVycm9ySABCCAoGcmVzdWx0IkwKDFB1Ymxpc2hFcnJvchIMCgRjb2RlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg0KBWZpZWxkGAQgASgJIk8KFFB1Ymxpc2hTdHJlYW1SZXF1ZXN0EjcKBWV2ZW50GAEgASgLMiguaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoRXZlbnRSZXF1ZXN0IloKFVB1Ymxpc2hTdHJlYW1SZXNwb25zZRINCgVpbmRleBgBIAEoAxIyCgZyZXN1bHQYAiABKAsyIi5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hSZXN1bHQi9gEKEUxpc3RFdmVudHNSZXF1ZXN0EhsKCmV2ZW50X3R5cGUYASABKAlCB7pIBHICGGQSGwoJcHVibGlzaGVyGAIgASgJQgi6SAVyAxj/ARIZCgd1c2VyX2lkGAMgASgJQgi6SAVyAxj/ARIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhgKBWxpbWl0GAYgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYyAEicQoSTGlzdEV2ZW50c1Jlc3BvbnNlEjMKBmV2ZW50cxgBIAMoCzIjLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaGVkRXZlbnQSDQoFbGltaXQYAiABKAUSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIkoKD0dldEV2ZW50UmVxdWVzdBI3CghldmVudF9pZBgBIAEoCUIlukgiciAyHl5ldmVudF9bMC05YS1oamttbnAtdHYtel17MjZ9JCLmAwoOUHVibGlzaGVkRXZlbnQSCgoCaWQYASABKAkSEgoKZXZlbnRfdHlwZRgCIAEoCRIRCglwdWJsaXNoZXIYAyABKAkSLwoLb2NjdXJyZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmRlbGl2ZXJpZXMYBiABKAUSEQoJYnJvYWRjYXN0GAcgASgIEhYKCWRhdGFfanNvbhgIIAEoCUgAiAEBEjEKBmNvdW50cxgJIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuU3RhdHVzQ291bnRzEkEKB3NlbnRfdG8YCiADKAsyIi5ob21lY2hlZi53ZWJob29rLnYxLkV2ZW50RGVsaXZlcnlCDJLnGAhHZXRFdmVudBJGChJub19kZWxpdmVyeV9yZWFzb24YCyABKA4yJS5ob21lY2hlZi53ZWJob29rLnYxLk5vRGVsaXZlcnlSZWFzb25IAYgBARIeCgh1c2VyX2lkcxgMIAMoCUIMkucYCEdldEV2ZW50QgwKCl9kYXRhX2pzb25CFQoTX25vX2RlbGl2ZXJ5X3JlYXNvbiJ+Cg1FdmVudERlbGl2ZXJ5EhMKC2RlbGl2ZXJ5X2lkGAEgASgJEhIKCndlYmhvb2tfaWQYAiABKAkSDwoHdXNlcl9pZBgDIAEoCRIzCgZzdGF0dXMYBCABKA4yIy5ob21lY2hlZi53ZWJob29rLnYxLkRlbGl2ZXJ5U3RhdHVzKscBChBOb0RlbGl2ZXJ5UmVhc29uEiIKHk5PX0RFTElWRVJZX1JFQVNPTl9VTlNQRUNJRklFRBAAEiEKHU5PX0RFTElWRVJZX1JFQVNPTl9OT19XRUJIT09LEAESJQohTk9fREVMSVZFUllfUkVBU09OX05PVF9TVUJTQ1JJQkVEEAISHwobTk9fREVMSVZFUllfUkVBU09OX0lOQUNUSVZFEAMSJAogTk9fREVMSVZFUllfUkVBU09OX0NIQU5HRURfU0lOQ0UQBDKxBQoMRXZlbnRTZXJ2aWNlEokBCgxQdWJsaXNoRXZlbnQSKC5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hFdmVudFJlcXVlc3QaKS5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hFdmVudFJlc3BvbnNlIiSK5xgHCgICAxDKAYLT5JMCEzoBKiIOL2FwaS92MS9ldmVudHMSlQEKDVB1Ymxpc2hFdmVudHMSKS5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hFdmVudHNSZXF1ZXN0GiouaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoRXZlbnRzUmVzcG9uc2UiLYrnGAoKAgIDEMoBGKYDgtPkkwIZOgEqIhQvYXBpL3YxL2V2ZW50cy9iYXRjaBKAAQoKTGlzdEV2ZW50cxImLmhvbWVjaGVmLndlYmhvb2sudjEuTGlzdEV2ZW50c1JlcXVlc3QaJy5ob21lY2hlZi53ZWJob29rLnYxLkxpc3RFdmVudHNSZXNwb25zZSIhkAIBiucYBAoCAgOC0+STAhASDi9hcGkvdjEvZXZlbnRzEoMBCghHZXRFdmVudBIkLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0RXZlbnRSZXF1ZXN0GiMuaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoZWRFdmVudCIskAIBiucYBAoCAgOC0+STAhsSGS9hcGkvdjEvZXZlbnRzL3tldmVudF9pZH0SdAoNUHVibGlzaFN0cmVhbRIpLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaFN0cmVhbVJlcXVlc3QaKi5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hTdHJlYW1SZXNwb25zZSIIiucYBAoCAgMoATABQngKF2NvbS5ob21lY2hlZi53ZWJob29rLnYxUAFaRWdpdGh1Yi5jb20vaG9tZWNoZWYvd2ViaG9vay1zZXJ2aWNlL2dlbi9ob21lY2hlZi93ZWJob29rL3YxO3dlYmhvb2t2MaoCE0hvbWVDaGVmLldlYmhvb2suVjFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_homechef_webhook_v1_delivery, file_homechef_webhook_v1_policy, file_homechef_webhook_v1_webhook]);
 
 /**
  * Who an event concerns. Naming neither is refused, so that nothing leaks by a forgotten field.
@@ -314,6 +318,299 @@ export const PublishStreamResponseSchema: GenMessage<PublishStreamResponse> = /*
   messageDesc(file_homechef_webhook_v1_event, 8);
 
 /**
+ * @generated from message homechef.webhook.v1.ListEventsRequest
+ */
+export type ListEventsRequest = Message<"homechef.webhook.v1.ListEventsRequest"> & {
+  /**
+   * Only this type.
+   *
+   * @generated from field: string event_type = 1;
+   */
+  eventType: string;
+
+  /**
+   * Admins: only those that this service has published. Services always get their own.
+   *
+   * @generated from field: string publisher = 2;
+   */
+  publisher: string;
+
+  /**
+   * Only those whose audience names this user.
+   *
+   * @generated from field: string user_id = 3;
+   */
+  userId: string;
+
+  /**
+   * Published at or after this moment.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 4;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * Published before this moment.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 5;
+   */
+  until?: Timestamp | undefined;
+
+  /**
+   * Events a page; 0 means 20.
+   *
+   * @generated from field: int32 limit = 6;
+   */
+  limit: number;
+
+  /**
+   * The `next_page_token` of the answer before.
+   *
+   * @generated from field: string page_token = 7;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.ListEventsRequest.
+ * Use `create(ListEventsRequestSchema)` to create a new message.
+ */
+export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_event, 9);
+
+/**
+ * @generated from message homechef.webhook.v1.ListEventsResponse
+ */
+export type ListEventsResponse = Message<"homechef.webhook.v1.ListEventsResponse"> & {
+  /**
+   * @generated from field: repeated homechef.webhook.v1.PublishedEvent events = 1;
+   */
+  events: PublishedEvent[];
+
+  /**
+   * @generated from field: int32 limit = 2;
+   */
+  limit: number;
+
+  /**
+   * Give it back to read on; empty on the last page. A page looks at 50,000 events at most: one that finds few among them, or none, has a token all
+   * the same.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.ListEventsResponse.
+ * Use `create(ListEventsResponseSchema)` to create a new message.
+ */
+export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_event, 10);
+
+/**
+ * @generated from message homechef.webhook.v1.GetEventRequest
+ */
+export type GetEventRequest = Message<"homechef.webhook.v1.GetEventRequest"> & {
+  /**
+   * @generated from field: string event_id = 1;
+   */
+  eventId: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.GetEventRequest.
+ * Use `create(GetEventRequestSchema)` to create a new message.
+ */
+export const GetEventRequestSchema: GenMessage<GetEventRequest> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_event, 11);
+
+/**
+ * An event and what became of it.
+ *
+ * @generated from message homechef.webhook.v1.PublishedEvent
+ */
+export type PublishedEvent = Message<"homechef.webhook.v1.PublishedEvent"> & {
+  /**
+   * `event_` and 26 characters that sort by time of publishing.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string event_type = 2;
+   */
+  eventType: string;
+
+  /**
+   * Who published it.
+   *
+   * @generated from field: string publisher = 3;
+   */
+  publisher: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp occurred_at = 4;
+   */
+  occurredAt?: Timestamp | undefined;
+
+  /**
+   * When it was published.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 5;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * How many deliveries it made: how many webhooks it is owed to. A list counts up to 1,000.
+   *
+   * @generated from field: int32 deliveries = 6;
+   */
+  deliveries: number;
+
+  /**
+   * Whether it concerns everybody.
+   *
+   * @generated from field: bool broadcast = 7;
+   */
+  broadcast: boolean;
+
+  /**
+   * GetEvent only: its payload, the JSON text as it is delivered in `data`.
+   *
+   * @generated from field: optional string data_json = 8;
+   */
+  dataJson?: string | undefined;
+
+  /**
+   * GetEvent only: its deliveries by their status now.
+   *
+   * @generated from field: homechef.webhook.v1.StatusCounts counts = 9;
+   */
+  counts?: StatusCounts | undefined;
+
+  /**
+   * GetEvent only: the first 100 deliveries. ListDeliveries with its `event_id` has all.
+   *
+   * @generated from field: repeated homechef.webhook.v1.EventDelivery sent_to = 10;
+   */
+  sentTo: EventDelivery[];
+
+  /**
+   * GetEvent only, where it made no delivery.
+   *
+   * @generated from field: optional homechef.webhook.v1.NoDeliveryReason no_delivery_reason = 11;
+   */
+  noDeliveryReason?: NoDeliveryReason | undefined;
+
+  /**
+   * GetEvent only: whom it concerns.
+   *
+   * @generated from field: repeated string user_ids = 12;
+   */
+  userIds: string[];
+};
+
+/**
+ * Describes the message homechef.webhook.v1.PublishedEvent.
+ * Use `create(PublishedEventSchema)` to create a new message.
+ */
+export const PublishedEventSchema: GenMessage<PublishedEvent> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_event, 12);
+
+/**
+ * To whom an event went.
+ *
+ * @generated from message homechef.webhook.v1.EventDelivery
+ */
+export type EventDelivery = Message<"homechef.webhook.v1.EventDelivery"> & {
+  /**
+   * @generated from field: string delivery_id = 1;
+   */
+  deliveryId: string;
+
+  /**
+   * @generated from field: string webhook_id = 2;
+   */
+  webhookId: string;
+
+  /**
+   * Whose webhook it is.
+   *
+   * @generated from field: string user_id = 3;
+   */
+  userId: string;
+
+  /**
+   * @generated from field: homechef.webhook.v1.DeliveryStatus status = 4;
+   */
+  status: DeliveryStatus;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.EventDelivery.
+ * Use `create(EventDeliverySchema)` to create a new message.
+ */
+export const EventDeliverySchema: GenMessage<EventDelivery> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_event, 13);
+
+/**
+ * Why an event made no delivery, by the webhooks as they are now.
+ *
+ * @generated from enum homechef.webhook.v1.NoDeliveryReason
+ */
+export const NoDeliveryReason = {
+  /**
+   * It made some.
+   *
+   * @generated from enum value: NO_DELIVERY_REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Nobody of its audience has a webhook.
+   *
+   * @generated from enum value: NO_DELIVERY_REASON_NO_WEBHOOK = 1;
+   */
+  NO_WEBHOOK: 1,
+
+  /**
+   * They have webhooks, and none is subscribed to its type.
+   *
+   * @generated from enum value: NO_DELIVERY_REASON_NOT_SUBSCRIBED = 2;
+   */
+  NOT_SUBSCRIBED: 2,
+
+  /**
+   * Those that are subscribed to its type are switched off.
+   *
+   * @generated from enum value: NO_DELIVERY_REASON_INACTIVE = 3;
+   */
+  INACTIVE: 3,
+
+  /**
+   * A webhook would get it now; it was registered or changed after the event was published.
+   *
+   * @generated from enum value: NO_DELIVERY_REASON_CHANGED_SINCE = 4;
+   */
+  CHANGED_SINCE: 4,
+} as const;
+
+/**
+ * Why an event made no delivery, by the webhooks as they are now.
+ *
+ * @generated from enum homechef.webhook.v1.NoDeliveryReason
+ */
+export type NoDeliveryReason = (typeof NoDeliveryReason)[keyof typeof NoDeliveryReason] | UnknownEnum;
+
+/**
+ * Describes the enum homechef.webhook.v1.NoDeliveryReason.
+ */
+export const NoDeliveryReasonSchema: GenEnum<NoDeliveryReason> = /*@__PURE__*/
+  enumDesc(file_homechef_webhook_v1_event, 0);
+
+/**
  * The way in. An answer means that the event and every delivery it is owed are committed: nothing that was answered is lost.
  *
  * @generated from service homechef.webhook.v1.EventService
@@ -340,6 +637,26 @@ export const EventService: GenService<{
     methodKind: "unary";
     input: typeof PublishEventsRequestSchema;
     output: typeof PublishEventsResponseSchema;
+  },
+  /**
+   * Lists events, newest first: those that a service has published itself, and everybody's for an admin.
+   *
+   * @generated from rpc homechef.webhook.v1.EventService.ListEvents
+   */
+  listEvents: {
+    methodKind: "unary";
+    input: typeof ListEventsRequestSchema;
+    output: typeof ListEventsResponseSchema;
+  },
+  /**
+   * Reads one event: what was published, to whom it went, and why to nobody. An event of another service is `not_found`.
+   *
+   * @generated from rpc homechef.webhook.v1.EventService.GetEvent
+   */
+  getEvent: {
+    methodKind: "unary";
+    input: typeof GetEventRequestSchema;
+    output: typeof PublishedEventSchema;
   },
   /**
    * Publishes without end: one result an event, in the order of the events. An event that is refused is a result with an `error`, not the end
