@@ -40,7 +40,7 @@ export async function createApp(config: Config): Promise<App> {
   const engine = createEngine(config, stores, telemetry, budget);
   const listeners = await createListeners(config, stores, engine, telemetry, budget);
   const maintenance = createMaintenance(config, stores, engine, telemetry);
-  reportGauges(config, telemetry, maintenance.backlog, engine, listeners);
+  reportGauges(config, telemetry, maintenance, engine, listeners);
   const addresses: Addresses = { http: '', grpc: '', metrics: '' };
   const stages = orderParts(config, telemetry, { embedded, stores, engine, maintenance, listeners }, addresses);
   return {

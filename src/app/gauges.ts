@@ -1,15 +1,15 @@
 // What operators see of the state of each part.
 import type { Config } from '../config.ts';
-import { Backlog } from '../maintenance/backlog.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Engine } from './engine.ts';
 import type { Listeners } from './listeners.ts';
+import type { Maintenance } from './maintenance.ts';
 
 /** What operators see of each part's state; all of it is answered from memory. */
 export function reportGauges(
   config: Config,
   { metrics }: Telemetry,
-  backlog: Backlog,
+  { backlog, releases }: Maintenance,
   engine: Engine,
   listeners: Listeners,
 ): void {
@@ -21,6 +21,7 @@ export function reportGauges(
   }
   metrics.gauge('queue_depth', () => backlog.deliveries);
   metrics.gauge('oldest_due_age_seconds', () => backlog.oldestDueSeconds);
+  metrics.gauge('releases_running', () => releases.running);
   metrics.gauge('commit_queue_events', () => engine.publisher.waitingEvents);
   metrics.gauge('outbound_sockets', () => engine.client.sockets);
   metrics.gauge('outbound_waiting', () => engine.client.waiting);

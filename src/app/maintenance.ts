@@ -6,6 +6,7 @@ import { Backlog } from '../maintenance/backlog.ts';
 import { Housekeeper } from '../maintenance/housekeeper.ts';
 import { Leader } from '../maintenance/leader.ts';
 import { Reconciler } from '../maintenance/reconciler.ts';
+import { Releases } from '../maintenance/releases.ts';
 import { Rescue } from '../maintenance/rescue.ts';
 import { Summing } from '../maintenance/summing.ts';
 import { connectionOptions, directly } from '../persistence/pool.ts';
@@ -79,6 +80,15 @@ export function createMaintenance(config: Config, stores: Stores, engine: Engine
     onRescued: (holder, count) => log.warn({ holder, count }, 'what a dead process had leased is due'),
     onError: (store, error) => events.storeFailed(store, error),
   });
+  const releases = new Releases({
+    pool: stores.batchPool,
+    scheduler: engine.scheduler,
+    isLeading: () => leader.isLeading,
+    onWebhookChanged: (webhookId) => engine.bus.announceWebhook(webhookId),
+    onHeld: (count) => events.deliveriesHeld(count),
+    onReleased: (count) => events.heldReleased(count),
+    onError: (error) => events.storeFailed('database', error),
+  });
   const parts: LongRunning[] = [
     leader,
     housekeeper,
@@ -86,7 +96,8 @@ export function createMaintenance(config: Config, stores: Stores, engine: Engine
     insertLeaseExpiry,
     rescue,
     summing,
+    releases,
     ...(reconciler === null ? [] : [reconciler]),
   ];
-  return { parts, backlog };
+  return { parts, backlog, releases };
 }

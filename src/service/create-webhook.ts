@@ -1,6 +1,7 @@
 // Registers a webhook.
 import { ServiceError } from '../domain/errors.ts';
 import { newId } from '../domain/ids.ts';
+import { Hold } from '../persistence/delivery-state.ts';
 import { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
@@ -22,6 +23,8 @@ export interface CreateWebhookInput {
   readonly scope: 'user' | 'platform';
   readonly customHeaders: Readonly<Record<string, string>>;
   readonly rateLimit: number;
+  /** Whether its deliveries are held from the start. */
+  readonly isPaused: boolean;
 }
 
 /**
@@ -72,6 +75,7 @@ export async function createWebhook(
         scope: input.scope,
         ...headers,
         rateLimit: input.rateLimit,
+        hold: input.isPaused ? Hold.paused : Hold.none,
         createdAt: now,
         updatedAt: now,
       });

@@ -9,7 +9,7 @@ import type { ManagementContext } from './context.ts';
 import { unknownEventType } from './find-webhook.ts';
 import { listedOwner } from './owner.ts';
 import { MAX_COUNTED, pageBounds, type PageOf, type PageRequest, toPage } from './page.ts';
-import { type WebhookView, webhookView } from './webhook-view.ts';
+import { type WebhookView, webhookViews } from './webhook-view.ts';
 
 /** Empty strings and null do not narrow. */
 export interface ListWebhooksInput extends PageRequest {
@@ -39,7 +39,7 @@ export async function listWebhooks(
   const [total, ids] = await (filter.userId === null ? context.reports.run(principal.userId, read) : read(context.pool));
   const manager = entityManagerOf(context.orm, owner);
   const webhooks = await manager.find(WebhookEndpoint, { id: { $in: ids }, deletedAt: null }, { orderBy: { id: 'desc' } });
-  const views = new Map(webhooks.map((webhook) => [webhook.id, webhookView(webhook, context.config.delivery.retry)]));
+  const views = new Map((await webhookViews(context, webhooks)).map((view) => [view.id, view]));
   const page = toPage(
     bounds,
     ids.map((id) => ({ id })),

@@ -10,7 +10,7 @@ import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts
 import { checkResets, resetWebhook } from './reset-webhook.ts';
 import { checkEtag } from './webhook-etag.ts';
 import { sealHeaders } from './webhook-secrets.ts';
-import { type WebhookView, webhookView } from './webhook-view.ts';
+import { type WebhookView, webhookView, webhookViewWithHeld } from './webhook-view.ts';
 
 export interface UpdateWebhookInput {
   readonly webhookId: string;
@@ -37,6 +37,7 @@ export interface ReadOnly {
   readonly userId?: string | undefined;
   readonly scope?: 'user' | 'platform' | undefined;
   readonly secretHint?: string | undefined;
+  readonly isPaused?: boolean | undefined;
   readonly createdAt?: Date | undefined;
   readonly updatedAt?: Date | undefined;
   readonly rotationEndsAt?: Date | undefined;
@@ -77,7 +78,7 @@ export async function updateWebhook(
   // Takes its turn like a change; patient, because each is part of one call.
   if (input.isActive === false)
     await context.changes.run(principal.userId, () => context.endWaiting(webhook.id), { isPatient: true });
-  return webhookView(webhook, defaults);
+  return webhookViewWithHeld(context, webhook);
 }
 
 function changeHeaders(context: ManagementContext, webhook: WebhookEndpoint, input: UpdateWebhookInput): void {
@@ -104,6 +105,12 @@ function checkReadOnly(webhook: WebhookView, given: ReadOnly): void {
   same('user_id', webhook.userId, given.userId);
   same('scope', webhook.scope, given.scope);
   same('secret_hint', webhook.secretHint, given.secretHint);
+  if (given.isPaused !== undefined && given.isPaused !== webhook.isPaused)
+    throw invalid(
+      'field_invalid',
+      'paused',
+      `cannot be changed here; ${given.isPaused ? 'pause' : 'resume'} the webhook instead`,
+    );
   sameMoment('created_at', webhook.createdAt, given.createdAt);
   sameMoment('updated_at', webhook.updatedAt, given.updatedAt);
   sameMoment('rotation_ends_at', webhook.rotationEndsAt, given.rotationEndsAt);

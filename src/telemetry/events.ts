@@ -134,6 +134,11 @@ export function createEvents(log: Logger, metrics: Metrics) {
       metrics.count('deliveries_held_total', n);
     },
 
+    /** A release made them due. */
+    heldReleased(n: number): void {
+      metrics.count('held_released_total', n);
+    },
+
     /** Leases ran out under somebody: each of these deliveries may be sent twice. */
     leaseExpired(n: number): void {
       if (n === 0) return;

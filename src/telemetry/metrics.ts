@@ -18,6 +18,7 @@ const counters = {
   deliveries_cancelled_total: 'Deliveries cancelled because their webhook was disabled or deleted.',
   deliveries_held_total:
     'Deliveries taken out of the schedule for a paused webhook. New ones are held at once and do not count.',
+  held_released_total: 'Held deliveries that the release of a resumed webhook made due.',
   deliveries_released_total: 'Attempts broken off by a shutdown; they do not count against the receiver.',
   lease_expired_total: 'Leases that ran out because their process died or stalled: each may cost one repeated request.',
   reconcile_requeued_total: 'Due deliveries that the schedule did not know and the reconciler put back.',
@@ -70,6 +71,7 @@ const gauges = {
   queue_depth: 'Deliveries in the schedule, due or not.',
   commit_queue_events: 'Published events waiting for a group commit.',
   result_queue_rows: 'Outcomes waiting for a group commit.',
+  releases_running: 'Releases of held deliveries that have not ended.',
   watchers: 'Open streams and WebSockets.',
   clock_skew_seconds: 'How far this process’s clock is from the database’s; positive when ahead.',
   scheduler_degraded:

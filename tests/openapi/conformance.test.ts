@@ -186,6 +186,8 @@ test('every operation succeeds as the document says', async () => {
   await call('getSecret', 200);
   await call('cancelRotation', 200);
   await call('completeRotation', 200);
+  await call('pauseWebhook', 200);
+  await call('resumeWebhook', 200);
   await call('isLive', 200, { token: null });
   await call('isReady', 200, { token: null });
   await call('getHealth', 200, { token: null });

@@ -93,6 +93,8 @@ export const cases: Readonly<Record<string, Case>> = {
     ...aboutWebhook(),
     owner: 'failed_precondition rotation_not_running',
   },
+  'homechef.webhook.v1.WebhookService/PauseWebhook': { ...aboutWebhook(), shows: 'webhookId' },
+  'homechef.webhook.v1.WebhookService/ResumeWebhook': { ...aboutWebhook(), shows: 'webhookId' },
   'homechef.webhook.v1.WebhookService/GetSecret': { ...aboutWebhook(), roles: ['developer'] },
   'homechef.webhook.v1.WebhookService/GetWebhookStats': { ...aboutWebhook(), shows: 'webhookId' },
   'homechef.webhook.v1.WebhookService/GetOverview': {

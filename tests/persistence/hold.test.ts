@@ -193,11 +193,11 @@ test('held deliveries are among the pending ones of the log, each once', async (
 });
 
 test('what is held is counted, with the time of the oldest', async () => {
-  expect(await countHeld(pool, [WEBHOOK])).toEqual([{ webhookId: WEBHOOK, count: 0, oldestAt: null }]);
+  expect(await countHeld(pool, [WEBHOOK])).toEqual([{ webhookId: WEBHOOK, held: 0, oldestHeldAt: null }]);
   await setHold(PAUSED);
   await publish(3);
   const { rows } = await pool.query<{ oldest: Date }>('select min(created_at) as oldest from deliveries');
-  expect(await countHeld(pool, [WEBHOOK])).toEqual([{ webhookId: WEBHOOK, count: 3, oldestAt: rows[0]?.oldest }]);
+  expect(await countHeld(pool, [WEBHOOK])).toEqual([{ webhookId: WEBHOOK, held: 3, oldestHeldAt: rows[0]?.oldest }]);
 });
 
 test('a retry that becomes held is written down for the sums of its hour', async () => {

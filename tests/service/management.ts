@@ -126,6 +126,7 @@ export const aWebhook: CreateWebhookInput = {
   scope: 'user',
   customHeaders: {},
   rateLimit: 0,
+  isPaused: false,
 };
 
 export async function someWebhook(management: Management, principal: Principal, input: Partial<CreateWebhookInput> = {}) {

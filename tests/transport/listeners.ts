@@ -136,6 +136,8 @@ export function memoryServices(world: World): ServiceEntry[] {
       rotateSecret: async () => webhook,
       completeRotation: unused,
       cancelRotation: unused,
+      pauseWebhook: unused,
+      resumeWebhook: unused,
       getSecret: unused,
       getWebhookStats: unused,
       getOverview: unused,

@@ -33,11 +33,15 @@ const webhook = {
   secret_hint: 'Zm8=',
   custom_headers: {},
   rate_limit: 0,
-  health: { consecutive_failures: 0, disabled_reason: '' },
+  health: { consecutive_failures: 0, disabled_reason: '', held: 0 },
   created_at: CREATED_AT,
   updated_at: CREATED_AT,
   etag: 'r1',
+  paused: false,
+  release_id: '',
 };
+const RELEASE_ID = 'release_01hm6rk2w8a1b2c3d4e5f6g7h8';
+const holding = { ...webhook.health, held: 4000, oldest_held_at: CREATED_AT };
 const EARLIER_SECRET = 'whsec_Qm9n8y1sZ0s2y6cT5oJd4m3kq1fV7xH9bL0wRtYuIoE=';
 const withSecret = { ...webhook, secret: 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD3kfWqZlKZm8=' };
 
@@ -150,6 +154,8 @@ export const examples: Readonly<Record<string, Example>> = {
   RotateSecret: { request: { overlap_hours: 24 }, answer: { ...withSecret, rotation_ends_at: '2024-01-16T10:30:00.000Z' } },
   CompleteRotation: { request: {}, answer: webhook },
   CancelRotation: { request: {}, answer: webhook },
+  PauseWebhook: { request: {}, answer: { ...webhook, paused: true, health: holding } },
+  ResumeWebhook: { request: { rate: 50 }, answer: { ...webhook, release_id: RELEASE_ID, health: holding } },
   GetSecret: {
     answer: { secret: withSecret.secret, previous: [{ secret: EARLIER_SECRET, expires_at: '2024-01-16T10:30:00.000Z' }] },
   },

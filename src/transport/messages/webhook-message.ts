@@ -29,12 +29,16 @@ export function webhookMessage(webhook: WebhookView): MessageInitShape<typeof We
     health: {
       consecutiveFailures: webhook.consecutiveFailures,
       disabledReason: webhook.disabledReason,
+      held: webhook.held,
+      ...(webhook.oldestHeldAt === null ? {} : { oldestHeldAt: timestampFromDate(webhook.oldestHeldAt) }),
       ...(webhook.failingSince === null ? {} : { failingSince: timestampFromDate(webhook.failingSince) }),
       ...(webhook.disabledAt === null ? {} : { disabledAt: timestampFromDate(webhook.disabledAt) }),
     },
     createdAt: timestampFromDate(webhook.createdAt),
     updatedAt: timestampFromDate(webhook.updatedAt),
     etag: webhook.etag,
+    paused: webhook.isPaused,
+    releaseId: webhook.releaseId,
   };
 }
 

@@ -39,5 +39,6 @@ function inputOf(request: CreateWebhookRequest): CreateWebhookInput {
     scope: request.scope === WebhookScope.PLATFORM ? 'platform' : 'user',
     customHeaders: request.customHeaders,
     rateLimit: request.rateLimit,
+    isPaused: request.paused,
   };
 }

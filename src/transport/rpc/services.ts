@@ -28,10 +28,12 @@ import { listDeliveries } from './list-deliveries.ts';
 import { listEvents } from './list-events.ts';
 import { listEventTypes } from './list-event-types.ts';
 import { listWebhooks } from './list-webhooks.ts';
+import { resumeWebhook } from './resume-webhook.ts';
 import { retryDelivery } from './retry-delivery.ts';
 import { rotateSecret } from './rotate-secret.ts';
 import { testWebhook } from './test-webhook.ts';
 import { updateWebhook } from './update-webhook.ts';
+import { pauseWebhook } from './pause-webhook.ts';
 import { publishEvent } from './publish-event.ts';
 import { publishEvents } from './publish-events.ts';
 import { publishStream } from './publish-stream.ts';
@@ -52,6 +54,8 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       rotateSecret: rotateSecret(context),
       completeRotation: completeRotation(context),
       cancelRotation: cancelRotation(context),
+      pauseWebhook: pauseWebhook(context),
+      resumeWebhook: resumeWebhook(context),
       getSecret: getSecret(context),
       getWebhookStats: getWebhookStats(context),
       getOverview: getOverview(context),

@@ -26,6 +26,7 @@ export function updateWebhook(context: ManagementContext): ServiceImpl<typeof We
         userId: request.userId,
         scope: request.scope === undefined ? undefined : request.scope === WebhookScope.PLATFORM ? 'platform' : 'user',
         secretHint: request.secretHint,
+        isPaused: request.paused,
         createdAt: dateOf(request.createdAt),
         updatedAt: dateOf(request.updatedAt),
         rotationEndsAt: dateOf(request.rotationEndsAt),

@@ -1,0 +1,97 @@
+// The step of a release: makes the next deliveries of a set due, as many as its pace allows.
+import type { Pool } from 'pg';
+import { isHeld } from '../delivery-state.ts';
+import { inTransaction } from '../transaction.ts';
+import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
+
+/** Deliveries of one step: 30 ms. Ten steps a second are more than the fastest release may do. */
+const MAX_STEP = 500;
+/** A release starts at a tenth of its pace, which grows to the whole within so many seconds: its receiver has been away. */
+const SLOW_START_SECONDS = 10;
+
+export interface StepRequest {
+  readonly releaseNo: string;
+  /** No more than so many, whatever its pace allows. */
+  readonly max?: number;
+  /** The last pass: looks at all that is held once more, also behind the cursor. */
+  readonly isLastPass?: boolean;
+}
+
+export interface Step {
+  readonly due: readonly { readonly deliveryId: string; readonly webhookId: string; readonly dueAtMs: number }[];
+  /** Whether its pace allowed more than there was. */
+  readonly isExhausted: boolean;
+}
+
+const NOTHING: Step = { due: [], isExhausted: false };
+
+/**
+ * Makes deliveries due in the order of their ids. The rows, the cursor, the count and what is left of the pace are one commit, so a process that
+ * is killed neither skips nor repeats. Two processes that believe to lead take turns: one that finds the release locked does nothing.
+ */
+export function stepRelease(pool: Pool, { releaseNo, max = MAX_STEP, isLastPass = false }: StepRequest): Promise<Step> {
+  return inTransaction(pool, 'begin', async (client) => {
+    // In a statement of its own: the step's snapshot must be younger than what the last one committed.
+    const { rowCount } = await client.query({ name: 'lock-release', text: lock, values: [releaseNo] });
+    if (rowCount === 0) return NOTHING;
+    const { rows } = await client.query<[string | null, string, number]>({
+      name: 'step-release',
+      text: statement,
+      rowMode: 'array',
+      values: [releaseNo, Math.min(max, MAX_STEP), isLastPass],
+    });
+    const due = [];
+    let allowed = 0;
+    for (const [deliveryId, webhookId, number] of rows) {
+      if (deliveryId === null) allowed = number;
+      else due.push({ deliveryId, webhookId, dueAtMs: number });
+    }
+    return { due, isExhausted: due.length < allowed };
+  });
+}
+
+const lock = `select 1 from releases where no = $1 and ended_at is null and state in ('running', 'waiting') for update skip locked`;
+
+// The clock is the database's, so that leaders share one pace. The bucket holds one second at the most: a leader that was away makes no burst.
+// Without the cursor the look would pass the index entries of all that was released before: 155 ms behind 220,000 of them.
+// Measured with 1,000,000 held: 123 us a delivery in steps of 50, 72 in steps of 500.
+const statement = `
+with place as materialized (
+  select r.no, r.webhook_id, case when $3::boolean then '' else r.cursor end as cursor, r.tokens, t.at,
+    least(r.rate, coalesce(nullif(w.rate_limit, 0), r.rate))::float8 as pace,
+    greatest(0, extract(epoch from t.at - coalesce(r.filled_at, t.at)))::float8 as since_fill,
+    greatest(0, extract(epoch from t.at - coalesce(r.begun_at, t.at)))::float8 as since_begin
+  from releases r join webhook_endpoints w on w.id = r.webhook_id cross join (select clock_timestamp() as at) t
+  where r.no = $1
+), bucket as materialized (
+  select at, least(greatest(1, pace), tokens + since_fill * pace * least(1, 0.1 + 0.9 * since_begin / ${SLOW_START_SECONDS})) as tokens
+  from place
+), allowed as materialized (
+  select least($2::integer, floor(tokens)::integer) as n from bucket
+), picked as materialized (
+  select d.id, ${wasOf('d')} as was from deliveries d
+  where d.webhook_id = (select webhook_id from place) and ${isHeld} and d.id > (select cursor from place)
+  order by d.id limit (select n from allowed) for update of d
+), d as (
+  update deliveries t set
+    status = case when t.attempt_count = 0 then 'pending' else 'retrying' end,
+    next_attempt_at = now(),
+    held_at = null,
+    release_no = $1,
+    changed_at = clock_timestamp()
+  where t.id = any (array(select id from picked))
+  returning t.*
+), noted as (
+  ${noteChanges('d', 'picked.was', `from picked join d on d.id = picked.id where d.id < ${closingBelow}`)}
+), moved as (
+  update releases r set
+    cursor = greatest(r.cursor, (select max(id) from picked)),
+    released = r.released + (select count(*) from picked),
+    tokens = bucket.tokens - (select count(*) from picked),
+    filled_at = bucket.at,
+    begun_at = coalesce(r.begun_at, bucket.at)
+  from bucket where r.no = $1
+)
+select id, webhook_id, (extract(epoch from next_attempt_at) * 1000)::float8 from d
+union all
+select null, null, n from allowed`;

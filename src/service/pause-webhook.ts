@@ -1,0 +1,99 @@
+// Pauses and resumes a webhook: what it would get is held meanwhile, and then sent at a pace.
+import type { EntityManager } from '@mikro-orm/postgresql';
+import { newId } from '../domain/ids.ts';
+import { Hold } from '../persistence/delivery-state.ts';
+import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
+import { entityManagerOf } from '../persistence/orm.ts';
+import { countHeldIn } from '../persistence/queries/count-held.ts';
+import { cancelResume, insertResume, setReleaseRate } from '../persistence/queries/resume-release.ts';
+import type { Principal } from '../security/tokens.ts';
+import type { ManagementContext } from './context.ts';
+import { findWebhook } from './find-webhook.ts';
+import type { Once } from './idempotent-call.ts';
+import { ownerOf } from './owner.ts';
+import { type WebhookView, webhookView } from './webhook-view.ts';
+
+/** Deliveries a second when neither the call nor the webhook names a rate: a small receiver that was away is not to be flooded. */
+const USUAL_RATE = 50;
+
+/**
+ * From its commit on new deliveries are held; what is scheduled the leader moves into the hold. Calling it again changes nothing. A release that
+ * drains the hold ends: what it has not made due stays held.
+ */
+export function pauseWebhook(
+  context: ManagementContext,
+  principal: Principal,
+  webhookId: string,
+  once: Once<WebhookView> | null = null,
+): Promise<WebhookView> {
+  return changeHold(context, principal, webhookId, once, async (transaction, webhook) => {
+    if (webhook.hold === Hold.paused) return false;
+    if (webhook.releaseId != null) await cancelResume(transaction, webhook.releaseId, 'webhook_paused');
+    webhook.hold = Hold.paused;
+    webhook.isGathering = true;
+    webhook.releaseId = null;
+    return true;
+  });
+}
+
+/**
+ * Makes a release of what is held. Called while one runs, it sets that one's rate; of a webhook that is not paused it changes nothing.
+ * @param rate deliveries a second; null for the webhook's own, or the usual
+ */
+export function resumeWebhook(
+  context: ManagementContext,
+  principal: Principal,
+  webhookId: string,
+  rate: number | null,
+  once: Once<WebhookView> | null = null,
+): Promise<WebhookView> {
+  return changeHold(context, principal, webhookId, once, async (transaction, webhook) => {
+    if (webhook.releaseId != null && rate !== null) await setReleaseRate(transaction, webhook.releaseId, rate);
+    if (webhook.hold !== Hold.paused) return false;
+    // Of a disabled webhook nothing is held: what it had was cancelled.
+    if (!webhook.isActive) {
+      webhook.hold = Hold.none;
+      webhook.isGathering = false;
+      return true;
+    }
+    const id = newId('release', Date.now());
+    const ownRate = webhook.rateLimit > 0 ? webhook.rateLimit : USUAL_RATE;
+    await insertResume(transaction, { id, webhookId, userId: webhook.userId, rate: rate ?? ownRate });
+    webhook.hold = Hold.releasing;
+    // Once more, for what was under way when it was paused and is to be tried again since.
+    webhook.isGathering = true;
+    webhook.releaseId = id;
+    return true;
+  });
+}
+
+async function changeHold(
+  context: ManagementContext,
+  principal: Principal,
+  webhookId: string,
+  once: Once<WebhookView> | null,
+  change: (transaction: EntityManager, webhook: WebhookEndpoint) => Promise<boolean>,
+): Promise<WebhookView> {
+  const manager = entityManagerOf(context.orm, ownerOf(principal));
+  const { view, isChanged } = await context.changes.run(principal.userId, () =>
+    manager.transactional(async (transaction) => {
+      await once?.take(transaction);
+      // The webhook is locked before its release, here and by the leader.
+      const webhook = await findWebhook(transaction, webhookId, { lock: true });
+      const hasChanged = await change(transaction, webhook);
+      if (hasChanged) {
+        webhook.revision += 1;
+        webhook.updatedAt = new Date();
+        await transaction.flush();
+      }
+      const changed = {
+        ...webhookView(webhook, context.config.delivery.retry),
+        ...(webhook.hold === Hold.none ? {} : await countHeldIn(transaction, webhookId)),
+      };
+      await once?.keep(transaction, changed);
+      return { view: changed, isChanged: hasChanged };
+    }),
+  );
+  if (isChanged) context.onWebhookChanged(webhookId);
+  return view;
+}
