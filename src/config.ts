@@ -198,7 +198,7 @@ export function readEnv(): Env {
 const MAX_TIMER_MS = 2_147_483_647;
 const MAX_PORT = 65_535;
 const POSTGRES_PORT = 5432;
-/** Where a sentinel listens unless it is told otherwise. */
+/** Where a sentinel listens by default. */
 const SENTINEL_PORT = 26_379;
 /** How much longer than an attempt a lease must be, so that a live worker never loses one. */
 const MIN_LEASE_SLACK_MS = 2000;
@@ -238,7 +238,7 @@ export function toConfig(env: Env): Config {
     environment,
     version: packageVersion(),
     role: read.oneOf('ROLE', ['all', 'api', 'worker'], 'all'),
-    // Development trusts whoever reaches it, so only this machine does.
+    // Development trusts every caller, so it listens on this machine alone.
     host: read.text('SERVER_HOST') ?? (environment === 'development' ? '127.0.0.1' : '0.0.0.0'),
     httpPort: read.port('SERVER_PORT', 8080),
     grpcPort: read.port('GRPC_PORT', 9090),
@@ -330,7 +330,7 @@ function listenerTls(read: ReturnType<typeof reader>): ListenerTls | null {
   const httpsAsksClients = read.flag('TLS_CLIENT_CA_HTTPS', false);
   if ((certFile === null) !== (keyFile === null)) throw new ConfigError('TLS_CERT_FILE and TLS_KEY_FILE must be set together');
   if (clientCaFile !== null && certFile === null)
-    throw new ConfigError('TLS_CLIENT_CA_FILE needs TLS_CERT_FILE and TLS_KEY_FILE: without TLS nobody shows a certificate');
+    throw new ConfigError('TLS_CLIENT_CA_FILE needs TLS_CERT_FILE and TLS_KEY_FILE: without TLS no client shows a certificate');
   if (httpsAsksClients && clientCaFile === null)
     throw new ConfigError('TLS_CLIENT_CA_HTTPS needs TLS_CLIENT_CA_FILE: it says whose certificates are good');
   return certFile === null || keyFile === null ? null : { certFile, keyFile, clientCaFile, httpsAsksClients };
@@ -342,7 +342,7 @@ function directAddress(read: ReturnType<typeof reader>): Pick<DatabaseConfig, 'd
   return host === null ? {} : { direct: { host, port } };
 }
 
-// `require` checks nobody, so an authority beside it would protect less than its operator believes.
+// `require` checks no certificate, so an authority beside it would protect less than its operator believes.
 function databaseTls(read: ReturnType<typeof reader>): Pick<DatabaseConfig, 'ssl' | 'certificates'> {
   const ssl = read.oneOf('DB_SSLMODE', ['disable', 'require', 'verify-full'], 'disable');
   const ca = read.file('DB_SSLROOTCERT');
@@ -413,7 +413,7 @@ function longestMessage(payloadBytes: number): number {
   return LONGEST_ENCODING * payloadBytes + ENVELOPE_BYTES;
 }
 
-/** More proxies than anybody puts in a row. */
+/** More proxies than stand in a row anywhere. */
 const MAX_HOPS = 16;
 
 // `true` stood for "some proxy", so it is one.

@@ -1,4 +1,4 @@
-// The service as a process: configure, build, serve, and stop in good order when told to.
+// The service as a process: configure, build, serve, and stop in good order on a signal.
 import { format } from 'node:util';
 import { createApp, type App } from './app/create-app.ts';
 import { welcome, WELCOME_SERVICE, WELCOME_USER } from './cli/welcome.ts';
@@ -45,7 +45,7 @@ function printIntoLog({ log }: App): void {
   console.warn = write;
 }
 
-// What nobody expected leaves the process in a state that nobody knows: it says so and ends, and its leases run out.
+// An unexpected error leaves the process in an unknown state: it logs that and ends, and its leases run out.
 function stopOnFatalErrors(app: App): void {
   for (const kind of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(kind, (error: unknown) => {

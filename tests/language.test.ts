@@ -4,7 +4,17 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 /** What has been rewritten. */
-const folders = ['lifecycle', 'persistence', 'tools'];
+const folders = [
+  'domain',
+  'embedded',
+  'lifecycle',
+  'maintenance',
+  'persistence',
+  'security',
+  'telemetry',
+  'tools',
+  'transport',
+];
 
 const retired = new RegExp(
   `\\b(${[
@@ -23,7 +33,7 @@ const names = [
   // A key in Redis, a metric, and a user of the operating system.
   /\bwh-pace\b/g,
   /\bqueue_junk_total\b/g,
-  /'nobody'|\bnobody user\b/g,
+  /['`]nobody['`]|\bnobody user\b/g,
 ];
 
 const root = fileURLToPath(new URL('../src/', import.meta.url));

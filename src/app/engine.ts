@@ -1,4 +1,4 @@
-// The engine: from a committed event to an outcome, and whoever watches.
+// The engine: from a committed event to an outcome, and to those who watch.
 import type { Config } from '../config.ts';
 import { createAttempt } from '../delivery/attempt.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';

@@ -81,7 +81,7 @@ export function orderParts(config: Config, telemetry: Telemetry, parts: Parts, a
   });
   stages.add('secret keys', { start: () => reportUnknownKeys(stores.pool, engine.secretBox, log) });
   for (const part of parts.maintenance.parts) stages.add(part.name, part);
-  // The listeners stay open while it stops, so that probes hear that this process is not ready; what is published goes to the schedule.
+  // The listeners stay open while it stops, so that probes learn that this process is not ready; what is published goes to the schedule.
   if (config.role !== 'api') stages.add(engine.dispatcher.name, engine.dispatcher);
   stages.add('feed', { drain: () => engine.feed.drain() });
   stages.add('ready', {
@@ -100,7 +100,7 @@ export function orderParts(config: Config, telemetry: Telemetry, parts: Parts, a
   return stages;
 }
 
-/** What the line of the start tells of this process beside its addresses. */
+/** What the line of the start says of this process beside its addresses. */
 function describe({ version, role, environment, redis, ...config }: Config, { host, port, name }: DatabaseConfig) {
   const isEmbedded = config.database === null;
   return {

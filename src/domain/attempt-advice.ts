@@ -1,7 +1,7 @@
 // What the owner of a receiver can do about an attempt that went wrong. The diagnosis and the console give the same advice.
 import type { AttemptError } from './delivery.ts';
 
-const OURS = 'Nothing is wrong with the receiver. Tell the operators of this service.';
+const OURS = 'Nothing is wrong with the receiver. Write to the operators of this service.';
 
 const advice: Readonly<Record<Exclude<AttemptError, 'http_status'>, string>> = {
   dns_error: 'Check the host name in the URL and its DNS records.',

@@ -13,7 +13,7 @@ export const attemptErrors = {
   connection_refused: 'The connection was refused or could not be made.',
   connection_reset: 'The connection was closed before the answer was complete.',
   timeout: 'The answer did not come in time.',
-  // Whoever does not know one of these can go by its beginning.
+  // A program that does not know one of these can go by its beginning.
   tls_certificate_expired: 'The certificate has expired.',
   tls_certificate_not_yet_valid: 'The certificate is not valid yet.',
   tls_certificate_wrong_name: 'The certificate is for another host name.',

@@ -36,7 +36,7 @@ const catalogue = {
   audience_missing: { code: 'invalid_argument', meaning: 'The event names neither users nor a broadcast.' },
   broadcast_too_large: {
     code: 'failed_precondition',
-    meaning: 'The broadcast is owed to more webhooks than one event may be.',
+    meaning: 'The broadcast has more webhooks than one event may have.',
   },
   payload_not_object: { code: 'invalid_argument', meaning: 'The payload is not a JSON object.' },
   payload_malformed: { code: 'invalid_argument', meaning: 'The payload is not well-formed UTF-8 JSON.' },
@@ -165,7 +165,7 @@ export function invalid(reason: Reason, field: string, message: string): Service
   return new ServiceError(reason, `${field}: ${message}`, { violations: [{ field, message }] });
 }
 
-/** The one answer for what does not exist and for what is somebody else's: they must not differ. */
+/** The one reply for what does not exist and for what belongs to another user: they must not differ. */
 export function notFound(kind: 'webhook' | 'delivery' | 'event'): ServiceError {
   return new ServiceError('not_found', `There is no such ${kind}.`);
 }

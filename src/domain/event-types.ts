@@ -116,7 +116,7 @@ export const eventTypes: readonly EventType[] = [
         chef_id: id('Who was to cook.'),
         status: { const: 'cancelled' },
         cancelled_by: { enum: ['customer', 'chef', 'platform'], description: 'Who called it off.' },
-        reason: text('In the words of whoever did.'),
+        reason: text('In the words of the person who did.'),
         refund_amount: money('What goes back to the customer.'),
         currency,
         cancelled_at: moment('When it was called off.'),

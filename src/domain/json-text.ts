@@ -5,7 +5,7 @@ import type { Reason } from './errors.ts';
 /** Every integer of fewer digits survives a double. */
 const LONG_INTEGER_DIGITS = 16;
 
-/** What one pass over the bytes tells; enough to know that most texts are in order. */
+/** What one pass over the bytes finds; enough to know that most texts are in order. */
 export interface JsonShape {
   readonly depth: number;
   /** Keys of all objects, repeated ones included. */
@@ -102,7 +102,7 @@ export function inspectJson(text: string, shape: JsonShape | null, onFault: (fau
   return value;
 }
 
-/** Stands where something was cut: a number that nobody writes. */
+/** Stands where something was cut: a number that no text has. */
 const CUT = '0.000000000000000000000e-0064';
 
 /** The same text without what lies deeper than `maxDepth`. JSON.parse would take 0.3 s for half a megabyte of brackets. */

@@ -92,7 +92,7 @@ async function findRunning(cluster: string): Promise<Running | null> {
   const port = Number(lines[3]);
   if (!(pid > 0) || !isAlive(pid)) return null;
   if (!isServerOf(cluster, pid)) {
-    // The number went to somebody else, as happens in containers; the server would take that for a living sibling.
+    // Another process has the number, as happens in containers; the server would take that for a living sibling.
     await rm(file, { force: true });
     return null;
   }

@@ -8,7 +8,7 @@ const FIRST_PORT = 20_000;
 const LAST_PORT = 32_000;
 const TRIES = 100;
 
-/** A port that was free a moment ago: for servers that cannot be told to listen on 0. Rejects when a hundred are taken. */
+/** A port that was free a moment ago: for servers that cannot listen on 0. Rejects when a hundred are taken. */
 export async function freePort(triesLeft = TRIES): Promise<number> {
   const port = randomInt(FIRST_PORT, LAST_PORT);
   const server = createServer();

@@ -19,7 +19,7 @@ export interface Command {
   readonly options: SpawnOptions;
 }
 
-/** Who owns the data; null: whoever we are. */
+/** Who owns the data; null: the user of this process. */
 export interface Owner {
   readonly uid: number;
   readonly gid: number;
@@ -38,7 +38,7 @@ export async function embeddedPrograms(): Promise<PostgresPrograms> {
   return { initdb, postgres };
 }
 
-/** Root has to hand the data to somebody else: to whom it already belongs, else to `postgres` where there is one, else to `nobody`. */
+/** Root has to give the data to another user: its present owner, else `postgres` where there is one, else `nobody`. */
 export function ownerOf(directory: string): Owner | null {
   if (process.getuid?.() !== 0) return null;
   const existing = statSync(directory, { throwIfNoEntry: false });
@@ -74,7 +74,7 @@ export async function initialise(
     await rename(unfinished, directory);
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true });
-    // Somebody else was faster: theirs is as good.
+    // Another process was faster: its copy is as good.
     if (!existsSync(`${directory}/PG_VERSION`)) throw error;
   }
 }

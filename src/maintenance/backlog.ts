@@ -6,7 +6,7 @@ import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 
 /** The statement reads the index of everything that is scheduled, 0.2 s for a million, so it is not asked at every scrape. */
 const INTERVAL_MS = 10_000;
-/** A measurement is not worth holding up anything: the next one tells the same. */
+/** A measurement is not worth a delay: the next one shows the same. */
 const STATEMENT_TIMEOUT_MS = 2000;
 
 export interface BacklogOptions {

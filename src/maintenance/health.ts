@@ -25,7 +25,7 @@ export interface HealthReport {
   readonly checks: Readonly<Record<string, CheckState>>;
 }
 
-/** What probes are told. It answers from memory: a probe must get its answer while every store hangs. */
+/** What probes get. It answers from memory: a probe must get its answer while every store hangs. */
 export interface HealthView {
   report(): HealthReport;
   /** The state of the services this one reports beside its own; for operators, not for probes. */
@@ -118,7 +118,7 @@ export class Health implements LongRunning, HealthView {
   }
 }
 
-// Any answer shows that somebody is there; what it says is that service's own matter.
+// Any response shows that the service is there; what it says is its own matter.
 async function reach(url: string): Promise<CheckState> {
   try {
     // Most processes have no dependencies to ask after.

@@ -27,7 +27,7 @@ export interface HousekeeperOptions {
   readonly retentionDays: number;
   /** Days for which statistics are kept. */
   readonly statsDays: number;
-  /** Hears of a day whose statistics are not what the log has. */
+  /** Called with a day whose statistics differ from the log. */
   readonly onWrongSums: (day: RecountedDay) => void;
   /** Milliseconds since 1970 by the database's clock. */
   readonly now: () => number;

@@ -22,30 +22,30 @@ const PAGE_SCHEDULED = 10_000;
 /** Nothing of ours takes as long, in milliseconds. */
 const OLD_TRANSACTION_MS = 60_000;
 
-export interface AdoptionOptions {
+export interface InsertLeaseExpiryOptions {
   readonly pool: Pool;
   readonly scheduler: Scheduler;
   readonly isLeading: () => boolean;
   readonly intervalMs: number;
   readonly leaseMs: number;
-  /** Hears how many were adopted, when any were: so many tries were lost with the processes that made them. */
+  /** Called with how many were scheduled, when any were: so many attempts were lost with the processes that made them. */
   readonly onScheduled: (count: number) => void;
-  /** Hears how many deliveries were put off by a clock that was ahead, when any were. */
+  /** Called with how many deliveries a clock that was ahead had put off, when any were. */
   readonly onBroughtForward: (count: number) => void;
   /** Milliseconds since 1970 by the database's clock. */
   readonly now: () => number;
-  /** Hears of a transaction that is open for so long that it holds others up. */
+  /** Called with a transaction that is open for so long that it delays others. */
   readonly onOldTransaction: (transaction: OldTransaction) => void;
   readonly onError: (error: unknown) => void;
 }
 
 export class InsertLeaseExpiry implements LongRunning {
   readonly name = 'adoption';
-  readonly #options: AdoptionOptions;
+  readonly #options: InsertLeaseExpiryOptions;
   readonly #task: PeriodicTask;
   #oldPids: ReadonlySet<number> = new Set();
 
-  constructor(options: AdoptionOptions) {
+  constructor(options: InsertLeaseExpiryOptions) {
     this.#options = options;
     const { intervalMs, isLeading, onError } = options;
     this.#task = new PeriodicTask(
@@ -72,12 +72,12 @@ export class InsertLeaseExpiry implements LongRunning {
     this.#oldPids = new Set(old.map(({ pid }) => pid));
   }
 
-  /** What a clock has put off comes first: the place of the adoption, which moves back then, is what tells of it. */
+  /** What a clock has put off comes first: `adopted_below`, which moves back then, shows it. */
   async run(): Promise<void> {
     try {
       await this.#bringForward();
     } finally {
-      await this.#adopt();
+      await this.#schedule();
     }
     await this.#reportOldTransactions();
   }
@@ -87,16 +87,16 @@ export class InsertLeaseExpiry implements LongRunning {
   }
 
   /** Each delivery is looked at once, when its lease on insert has run out. */
-  async #adopt(): Promise<void> {
+  async #schedule(): Promise<void> {
     const { pool, scheduler, leaseMs, onScheduled } = this.#options;
     let isMore = true;
     while (isMore && this.#mayGoOn()) {
-      const adopted = await scheduleExpired(pool, { leaseMs, max: PAGE_DELIVERIES });
-      isMore = adopted.isMore;
-      if (adopted.deliveries.length === 0) continue;
-      onScheduled(adopted.deliveries.length);
+      const expired = await scheduleExpired(pool, { leaseMs, max: PAGE_DELIVERIES });
+      isMore = expired.isMore;
+      if (expired.deliveries.length === 0) continue;
+      onScheduled(expired.deliveries.length);
       // They are due in their rows by now: what a schedule in Redis does not take, the reconciler puts there.
-      await scheduler.enqueue(adopted.deliveries);
+      await scheduler.enqueue(expired.deliveries);
     }
   }
 

@@ -10,7 +10,7 @@ const PARENTS = ['events', 'deliveries', 'attempts'] as const;
 
 /**
  * Makes the partitions of the coming days. Answers how many were missing. Rows in a default partition, from a clock that was far off, are moved to
- * the partition of their day; `onMoved` hears the server's sentence about it.
+ * the partition of their day; `onMoved` gets the server's sentence about it.
  *
  * Each in a transaction of its own: one with the locks of two tables would wait for statements that wait for it.
  */
@@ -28,12 +28,12 @@ export async function createPartitions(pool: Pool, nowMs: number, onMoved: (mess
 
 function createPartition(pool: Pool, parent: string, day: string, onMoved: (message: string) => void): Promise<void> {
   return inShortTransaction(pool, async (client) => {
-    const hear = (notice: { readonly message?: string | undefined }): void => onMoved(notice.message ?? '');
-    client.on('notice', hear);
+    const onNotice = (notice: { readonly message?: string | undefined }): void => onMoved(notice.message ?? '');
+    client.on('notice', onNotice);
     try {
       await client.query('select ensure_partition($1, $2::date)', [parent, day]);
     } finally {
-      client.off('notice', hear);
+      client.off('notice', onNotice);
     }
   });
 }
@@ -54,7 +54,7 @@ export function startOfDay(day: string): number {
   return Date.parse(`${day.slice(0, 4)}-${day.slice(4, 6)}-${day.slice(6)}T00:00:00Z`);
 }
 
-/** Statements that need a strong lock, given up soon when somebody is in their way. */
+/** Statements that need a strong lock, given up soon when another session is in their way. */
 export function inShortTransaction<Result>(pool: Pool, work: (client: PoolClient) => Promise<Result>): Promise<Result> {
   return inTransaction(pool, 'begin', async (client) => {
     await client.query(`set local lock_timeout = '${LOCK_TIMEOUT_MS}ms'`);

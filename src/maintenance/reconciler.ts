@@ -1,4 +1,4 @@
-// The reconciler: puts what PostgreSQL owes and Redis does not know back into the schedule.
+// The reconciler: puts what PostgreSQL has scheduled and Redis lacks back into Redis.
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { LongRunning } from '../lifecycle/long-running.ts';
@@ -23,7 +23,7 @@ const PAGE_RETRY_DELAY_MS = 200;
 const SWEEP_SHARE = 0.1;
 /** In leases. A Redis that loses its keys again and again, because it evicts, must not delay deliveries for ever. */
 const DELAY_AGAIN_AFTER = 1.5;
-/** What becomes due about now is on its way: whoever committed it is about to schedule it. */
+/** What becomes due about now is on its way: the process that committed it is about to schedule it. */
 const MIN_OVERDUE_MS = 1000;
 /** Of each webhook in a page, so that one with a large backlog does not make up what is put in. */
 const OVERDUE_PER_WEBHOOK = 500;
@@ -38,13 +38,13 @@ export interface ReconcilerOptions {
   readonly leaseMs: number;
   /** Milliseconds since 1970 by the database's clock. */
   readonly now: () => number;
-  /** Hears how many deliveries Redis did not know, once a rebuild or a sweep. */
+  /** Called with how many deliveries Redis lacked, once a rebuild or a sweep. */
   readonly onRequeued: (count: number) => void;
   readonly onError: (error: unknown) => void;
 }
 
 /**
- * Adding what Redis knows already changes nothing, and a row that is read here and finished a moment later is dropped by whoever
+ * Adding what Redis knows already changes nothing, and a row that is read here and finished a moment later is dropped by the process that
  * takes it: so all of this may run at any time, and twice.
  */
 export class Reconciler implements LongRunning {
@@ -118,7 +118,7 @@ export class Reconciler implements LongRunning {
   }
 
   /**
-   * Puts in every delivery that is owed. Measured with 1,000,000 rows of 1000 webhooks: 2.6 s of this process's time, 2.8 s of Redis',
+   * Puts in every delivery that is scheduled. Measured with 1,000,000 rows of 1000 webhooks: 2.6 s of this process's time, 2.8 s of Redis',
    * 3.5 s of PostgreSQL's, side by side; 22 s by the clock on two cores that others kept busy (load 12).
    * @param hasKeys Redis lacks only what was scheduled while it was away, and goes on giving out. Otherwise it gives nothing out until it
    * is filled. Its leases are lost too, so what is due waits until none can be left
@@ -131,7 +131,7 @@ export class Reconciler implements LongRunning {
     }
     const mark = randomUUID();
     await (hasKeys ? index.beginRefill(mark) : index.beginBuild(mark));
-    if (!hasKeys) await this.#tellSuspects();
+    if (!hasKeys) await this.#sendSuspects();
     let page: SchedulePage | null = await this.#page(null);
     try {
       while (page !== null && this.#mayGoOn()) {
@@ -151,7 +151,7 @@ export class Reconciler implements LongRunning {
   }
 
   // Before the rest: else everything due of thousands of dead webhooks would be tried at once, by processes that know nothing of them.
-  async #tellSuspects(): Promise<void> {
+  async #sendSuspects(): Promise<void> {
     const { pool, index } = this.#options;
     let webhookIds: readonly string[] = [];
     do {

@@ -5,7 +5,7 @@ import { recountDay, type RecountedDay } from '../persistence/queries/recount-da
 
 export interface RecountOptions {
   readonly pool: Pool;
-  /** Hears of a day whose sums are not what the log has. */
+  /** Called with a day whose sums differ from the log. */
   readonly onWrong: (day: RecountedDay) => void;
 }
 

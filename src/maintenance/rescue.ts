@@ -21,7 +21,7 @@ export interface RescueOptions {
   readonly leaseMs: number;
   /** Since a session of this process was lost, in milliseconds. */
   readonly sessionLostAgoMs: () => number;
-  /** Hears of each death, and how many deliveries are due for it. */
+  /** Called for each dead process, with how many deliveries are due for it. */
   readonly onRescued: (holder: number, count: number) => void;
   readonly onError: (store: 'database' | 'redis', error: unknown) => void;
 }

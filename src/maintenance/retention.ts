@@ -122,7 +122,7 @@ async function isExpected(pool: Pool, day: Day): Promise<boolean> {
 /** False when it was left: something of the day was scheduled in the meantime. */
 function dropPartition(pool: Pool, parent: (typeof PARENTS)[number], day: Day): Promise<boolean> {
   return inShortTransaction(pool, async (client) => {
-    // From here on nobody inserts or retries by hand: they wait for this lock, which is held for milliseconds.
+    // From here on inserts and retries by hand wait for this lock, which lasts for milliseconds.
     await client.query(`lock table only ${parent} in access exclusive mode`);
     const { rowCount } = await client.query(anyScheduled, [day.firstId, day.endId]);
     if (rowCount !== 0) return false;

@@ -11,7 +11,7 @@ import type { Logger } from '../telemetry/log.ts';
 
 /** Rows in memory at once, some 300 kB of them. */
 const PAGE_ROWS = 500;
-/** A row that somebody changes is read again; a process that still seals under the old key would make this go on for ever. */
+/** A row that changes meanwhile is read again; a process that still seals under the old key would make this go on for ever. */
 const MAX_PASSES = 5;
 
 /** Says which webhooks cannot be sent to. Nothing else depends on it, so a service that lacks a key serves the others. */

@@ -44,7 +44,7 @@ export class Summing implements LongRunning {
     return this.#options.isLeading() && !this.#task.signal.aborted;
   }
 
-  // Ours end within milliseconds; somebody who takes longer is waited for in the next round.
+  // Transactions of ours end within milliseconds. Longer ones are waited for in the next round.
   async #waitForOthers(): Promise<boolean> {
     for (let asked = 0; asked < WAITS && this.#mayGoOn(); asked += 1) {
       if (await haveAllEnded(this.#options.pool, this.#closed.at)) return true;
@@ -53,14 +53,14 @@ export class Summing implements LongRunning {
     return false;
   }
 
-  /** One round: closes what is over, and counts it as soon as nobody is left who did not know. */
+  /** One round: closes what is over, and counts it as soon as every transaction has seen that. */
   async run(): Promise<void> {
     const { pool, pageDeliveries } = this.#options;
     if (!this.#mayGoOn()) return;
     let place = await readPlace(pool);
     if (!place.hasBegun || !this.#mayGoOn() || (await takeBackSums(pool, place))) return;
     if (this.#mayGoOn() && (await closeSums(pool, place))) place = await readPlace(pool);
-    // A moment that was read after the place: whoever begins later sees the place as it was read here.
+    // A time that was read after the place: a transaction that begins later sees the place as it was read here.
     if (place.closingBelow !== this.#closed.below) this.#closed = { below: place.closingBelow, at: place.at };
     while (this.#mayGoOn() && (await foldSome(pool))?.isMore === true);
     if (!(await this.#waitForOthers())) return;

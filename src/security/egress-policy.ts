@@ -82,7 +82,7 @@ export class EgressPolicy {
   }
 
   /**
-   * Checks a URL as text alone, so that the answer tells nothing about any network: what its name resolves to is checked when it is
+   * Checks a URL as text alone, so that the answer shows nothing about any network: what its name resolves to is checked when it is
    * dialled. Returns the parsed form, which is the one to store. Throws `endpoint_url_invalid` or `endpoint_url_forbidden`.
    */
   checkUrl(text: string): string {

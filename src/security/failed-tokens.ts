@@ -1,4 +1,4 @@
-// Who keeps coming with forged tokens hears of it late. A good token is never refused, nor held, for what others at its address did.
+// A caller that keeps sending forged tokens is answered late. A good token is never refused, nor delayed, for what others at its address did.
 import { BoundedMap } from '../bounded-map.ts';
 import { isIPv6 } from 'node:net';
 import ipaddr from 'ipaddr.js';
@@ -74,7 +74,7 @@ export class GuardedTokens {
   }
 }
 
-// Whoever has one address of IPv6 has the 2^64 around it.
+// A caller with one address of IPv6 has the 2^64 around it.
 function networkOf(address: string): string {
   if (!isIPv6(address)) return address;
   const parsed = ipaddr.IPv6.parse(address);

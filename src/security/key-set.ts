@@ -8,13 +8,13 @@ const MAX_BYTES = 1_048_576;
 const TIMEOUT_MS = 3000;
 /** So old a set is fetched again, beside the calls: they go on with the old one. */
 const MAX_AGE_MS = 600_000;
-/** A key that the set lacks has it fetched again, not more often than this: anybody can name keys that nobody has. */
+/** A key that the set lacks has it fetched again, not more often than this: any caller can name keys that do not exist. */
 const REFRESH_PAUSE_MS = 30_000;
 /** After a failure, doubled with each further one: 5, 10, 20, 30 s. */
 const MIN_COOL_DOWN_MS = 5000;
 const MAX_COOL_DOWN_MS = 30_000;
 
-/** Hears of each fetch that failed. */
+/** Called for each fetch that failed. */
 export type OnKeyServerFailure = (error: unknown) => void;
 
 export class RemoteKeySet {

@@ -45,7 +45,7 @@ const REFUSED_PARAMETERS = ['crit', 'jku', 'jwk', 'x5u', 'x5c', 'b64', 'zip'];
 const BEARER = /^Bearer +(.+)$/i;
 const COMPACT = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 
-/** A token that nobody who holds a key has made. One that was signed and has ended, or is for somebody else, is a mistake and no attack. */
+/** A token that was made without a key. One that was signed and has ended, or is for another audience, is a mistake and no attack. */
 export class ForgedToken extends ServiceError {}
 
 /** The usual spelling without a regular expression. One token has many spellings, so nothing is remembered by the header itself. */
@@ -66,7 +66,7 @@ export class TokenVerifier {
   /** By token, least recently used first. */
   readonly #verified = new BoundedMap<string, { readonly principal: Principal; readonly untilMs: number }>(MAX_VERIFIED);
 
-  /** `onKeyServerFailure` hears of each time that the keys of JWT_JWKS_URL could not be fetched. */
+  /** `onKeyServerFailure` is called each time that the keys of JWT_JWKS_URL could not be fetched. */
   constructor(config: TokenConfig, onKeyServerFailure?: OnKeyServerFailure) {
     this.#config = config;
     this.#secret = config.secret === '' ? null : createSecretKey(Buffer.from(config.secret));
@@ -94,7 +94,7 @@ export class TokenVerifier {
 
   /**
    * Takes an Authorization header as it came. Throws `token_missing`, `token_invalid` (a ForgedToken when no trusted key has signed it),
-   * or `keys_unavailable` when it cannot be told, because the key server does not answer.
+   * or `keys_unavailable` when it is not known, because the key server does not answer.
    */
   async verify(authorization: string | null): Promise<Principal> {
     const token = tokenIn(authorization);

@@ -1,4 +1,4 @@
-// One function for each thing that happens in the business: it counts, measures, and writes the one line that tells of it.
+// One function for each thing that happens in the business: it counts, measures, and writes the one line about it.
 import type { AttemptError, AttemptTrigger, Shortage } from '../domain/delivery.ts';
 import type { ErrorCode, Reason } from '../domain/errors.ts';
 import type { Logger } from './log.ts';
@@ -47,9 +47,9 @@ export interface FinishedRequest {
 
 /** Clocks further apart than this are worth a line; receivers refuse signatures 300 s off. */
 const CLOCK_SKEW_WARNING_MS = 5000;
-/** A store that is away fails thousands of calls a second: one line in so long tells as much. */
+/** A store that is away fails thousands of calls a second: one line in so long says as much. */
 const STORE_LINE_INTERVAL_MS = 5000;
-/** A machine that is short of something refuses thousands of sockets a second: one line a second tells how many. */
+/** A machine that is short of something refuses thousands of sockets a second: one line a second says how many. */
 const SHORTAGE_LINE_INTERVAL_MS = 1000;
 /** Deliveries wait a minute for a key before it is looked for again, in milliseconds. */
 const KEY_LINE_INTERVAL_MS = 60_000;
@@ -124,7 +124,7 @@ export function createEvents(log: Logger, metrics: Metrics) {
       metrics.record('result_commit_duration_seconds', durationMs / 1000);
     },
 
-    /** The webhook they are owed to was disabled or deleted. */
+    /** Their webhook was disabled or deleted. */
     deliveriesCancelled(n: number): void {
       metrics.count('deliveries_cancelled_total', n);
     },
@@ -139,7 +139,7 @@ export function createEvents(log: Logger, metrics: Metrics) {
       metrics.count('held_released_total', n);
     },
 
-    /** Leases ran out under somebody: each of these deliveries may be sent twice. */
+    /** Leases ran out during an attempt: each of these deliveries may be sent twice. */
     leaseExpired(n: number): void {
       if (n === 0) return;
       metrics.count('lease_expired_total', n);

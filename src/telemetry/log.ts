@@ -74,14 +74,14 @@ function timestamp(): string {
 // "16:20:31 INFO  delivered  webhook_id=webhook_…": one line, then the stack when there is one.
 function readable(line: string): string {
   const { level, time, message, err, ...fields } = JSON.parse(line) as Record<string, unknown>;
-  const told = Object.entries(fields).map(
+  const shown = Object.entries(fields).map(
     ([name, value]) => `${name}=${typeof value === 'string' && /^[\w.:/-]+$/.test(value) ? value : JSON.stringify(value)}`,
   );
   const error = err as { type?: string; message?: string; stack?: string } | undefined;
-  if (error !== undefined) told.push(`err=${JSON.stringify(`${error.type ?? 'error'}: ${error.message ?? ''}`)}`);
+  if (error !== undefined) shown.push(`err=${JSON.stringify(`${error.type ?? 'error'}: ${error.message ?? ''}`)}`);
   const clock = String(time).slice(11, 19);
   const head = `${clock} ${String(level).toUpperCase().padEnd(5)} ${typeof message === 'string' ? JSON.stringify(message).slice(1, -1) : ''}`;
-  const text = told.length > 0 ? `${head}  ${told.join(' ')}` : head;
+  const text = shown.length > 0 ? `${head}  ${shown.join(' ')}` : head;
   const stack = error?.stack !== undefined && (level === 'error' || level === 'fatal') ? `\n${error.stack}` : '';
   return `${text}${stack}\n`;
 }

@@ -4,13 +4,13 @@ import { attemptErrors, shortages } from '../domain/delivery.ts';
 import { errorCodes } from '../domain/errors.ts';
 
 /**
- * Counters. Each is a plain number until somebody looks: the API's own counters cost 90 to 380 ns a call, and a delivery passes
+ * Counters. Each is a plain number until a scrape: the API's own counters cost 90 to 380 ns a call, and a delivery passes
  * a dozen of them.
  */
 const counters = {
   events_published_total: 'Events committed and answered.',
   events_duplicate_total: 'Publishes answered with the event that an earlier call with the same idempotency key had made.',
-  deliveries_created_total: 'Deliveries that published events are owed.',
+  deliveries_created_total: 'Deliveries made for published events.',
   deliveries_leased_total: 'Deliveries taken from the schedule.',
   deliveries_delivered_total: 'Deliveries answered with 2xx.',
   deliveries_failed_total: 'Attempts that failed, whether they are tried again or not.',

@@ -5,7 +5,7 @@ import type { Meter } from '@opentelemetry/api';
 
 /** A timer each 20 ms costs nothing measurable and sees every stall that a caller could notice. */
 const LOOP_RESOLUTION_MS = 20;
-/** The lag is told over a window of at least so long, shorter than Prometheus usually waits between two scrapes. */
+/** ms. The lag is measured over a window of at least so long, shorter than Prometheus usually waits between two scrapes. */
 const LAG_WINDOW_MS = 10_000;
 
 export interface ProcessObserver {
@@ -65,7 +65,7 @@ function lagPercentiles(loop: ReturnType<typeof monitorEventLoopDelay>): [string
   ];
 }
 
-// Only Linux tells; elsewhere the series is absent.
+// Only Linux lists them; elsewhere the series is absent.
 function openFiles(): number | undefined {
   try {
     return readdirSync('/proc/self/fd').length;

@@ -78,7 +78,7 @@ export function redactFields(fields: Record<string, unknown>): Record<string, un
 }
 
 /**
- * What is told of an error: type, message, code, stack and causes. Other properties are left out, because libraries hang
+ * What is logged of an error: type, message, code, stack and causes. Other properties are left out, because libraries hang
  * requests, statements and parameters on their errors.
  */
 export function describeError(error: unknown, depth = 0): unknown {
@@ -89,14 +89,14 @@ export function describeError(error: unknown, depth = 0): unknown {
     const value = (error as unknown as Record<string, unknown>)[name];
     if (typeof value === 'string' || typeof value === 'number') described[name] = value;
   }
-  // The first lines of a stack repeat the message, which may be long and is told above.
+  // The first lines of a stack repeat the message, which may be long and stands above.
   const frames = error.stack?.split('\n').filter((line) => line.startsWith('    at '));
   if (frames !== undefined && frames.length > 0) described['stack'] = frames.join('\n');
   if (error.cause !== undefined && depth < MAX_CAUSES) described['cause'] = describeError(error.cause, depth + 1);
   return described;
 }
 
-// The ORM puts "<statement with its values> - <reason>" into messages: only the reason may be told.
+// The ORM puts "<statement with its values> - <reason>" into messages: only the reason may be logged.
 function errorMessage(error: Error): string {
   let message = error.message;
   if (/^\s*(?:select|insert|update|delete|with|begin|commit|alter|create)\b/i.test(message)) {
@@ -116,7 +116,7 @@ function redactValue(value: unknown, depth: number): unknown {
   if (Array.isArray(value)) return value.slice(0, MAX_ITEMS).map((item) => redactValue(item, depth + 1));
   const clean: Record<string, unknown> = {};
   for (const [name, item] of Object.entries(value)) {
-    // Names of custom headers are the customer's choice, so no header's value is told.
+    // Names of custom headers are the customer's choice, so no header's value is logged.
     const secret = isSecretName(name) || (typeof item === 'object' && item !== null && name.toLowerCase() === 'headers');
     clean[name] = secret
       ? name.toLowerCase() === 'headers'

@@ -1,4 +1,4 @@
-// The four things every other part gets to tell what it does: a log, metrics, events and tracing.
+// What every other part reports with: a log, metrics, events and tracing.
 import type { Config } from '../config.ts';
 import { createEvents, type Events } from './events.ts';
 import { createLogger, silentLogger, type Logger } from './log.ts';

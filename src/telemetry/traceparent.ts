@@ -24,7 +24,7 @@ export function traceIdOf(traceparent: string): string {
   return traceparent.slice(3, 35);
 }
 
-/** A new trace that nobody records: it still ties log lines and receivers together. */
+/** A new trace that is not recorded: it still ties log lines and receivers together. */
 export function newTraceparent(): string {
   if (offset === pool.length) {
     randomFillSync(pool);

@@ -31,7 +31,7 @@ export interface Tracing {
   streamed(name: string, stream: Traced): Traced;
   /** One HTTP request to a receiver, a child of what published the event however long ago. */
   attempt(publisher: string | null, attributes?: Attributes): Traced;
-  /** A step that served a whole batch, told in each of its traces. Times are milliseconds since 1970. */
+  /** A step that served a whole batch, recorded in each of its traces. Times are milliseconds since 1970. */
   step(name: string, traceparents: readonly (string | null)[], startedAtMs: number, endedAtMs: number): void;
 }
 

@@ -30,14 +30,14 @@ export class Body {
     this.#gathered = new GrowingBuffer(options.budget.strangers, options.address, this.#maxBytes);
     source.on('data', (piece: Buffer) => this.#take(piece));
     source.on('end', () => this.#finish());
-    // An empty body may have ended before anybody listened.
+    // An empty body may have ended before this code listened.
     if (source.readableEnded) this.#finish();
     source.on('close', () => this.stop(null));
     source.on('error', (cause) => this.stop(gone(cause)));
   }
 
   /**
-   * Resolves to the whole body. What is still to come counts for `caller`; null: nobody is known, and the address is charged. Not to be
+   * Resolves to the whole body. What is still to come counts for `caller`; null: the caller is not known yet, and the address is charged. Not to be
    * called twice. Rejects with the limit's refusal, `overloaded`, or the reason it was stopped for.
    */
   whole(caller: Principal | null): Promise<Buffer> {

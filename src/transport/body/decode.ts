@@ -12,7 +12,7 @@ import type { SizeLimit } from './size-limits.ts';
 
 /** protobuf messages per level of a Struct: the Struct, its map entry, its Value. */
 const RECURSION_PER_LEVEL = 3;
-/** Beyond the 32 levels a payload may have, so that one that is too deep is told so by us and not by the decoder. */
+/** Beyond the 32 levels a payload may have, so that this service refuses one that is too deep, and not the decoder. */
 const READABLE_DEPTH = 100;
 const READ_OPTIONS = { recursionLimit: READABLE_DEPTH * RECURSION_PER_LEVEL };
 

@@ -45,7 +45,7 @@ export class FrameBuffer {
     return this.size > 0 || this.#unwanted > 0;
   }
 
-  /** Whether `take` has a message or an error to tell. */
+  /** Whether `take` has a message or an error to return. */
   get isReady(): boolean {
     if (this.size < FRAME_HEADER_BYTES) return false;
     const length = this.#held.bytes.readUInt32BE(1);
@@ -65,7 +65,7 @@ export class FrameBuffer {
 
   /**
    * The next message; null when it is not complete yet. Throws `body_malformed` for unknown flags, and the limit's refusal as soon as the
-   * length of a message is told; the next call is about the one behind it.
+   * length of a message is known; the next call is about the one behind it.
    */
   take(): Buffer | null {
     if (this.size < FRAME_HEADER_BYTES) return null;

@@ -12,7 +12,7 @@ import { FRAME_HEADER_BYTES, FrameBuffer } from './grpc-frames.ts';
 /** Bytes held for a stream whose messages are not taken: what Node reads at once. A single message may be larger. */
 const MAX_BUFFERED_BYTES = 65_536;
 
-/** Reads one message; throws what its caller is told. */
+/** Reads one message; throws what its caller is sent. */
 export type Decode = (bytes: Buffer, isCompressed: boolean) => Message;
 
 export interface MessagesOptions extends BodyOptions {
@@ -40,7 +40,7 @@ export class GrpcMessages implements AsyncIterableIterator<Message, undefined> {
     this.#frames = new FrameBuffer(options.limit, this.#held);
     countPieces(stream, this.#held, (reason) => this.stop(reason));
     stream.on('data', (chunk: Buffer) => this.#add(chunk));
-    // A stream without a message may have ended before anybody listened.
+    // A stream without a message may have ended before this code listened.
     this.#isEnded = stream.readableEnded;
     stream.on('end', () => {
       this.#isEnded = true;
@@ -53,7 +53,7 @@ export class GrpcMessages implements AsyncIterableIterator<Message, undefined> {
     if (caller !== null) this.#held.charge(this.#options.budget.users, caller.userId);
   }
 
-  /** What is not taken by now never will be: whoever asks learns the reason, and what still comes is dropped. */
+  /** What is not taken by now never will be: a later read throws the reason, and what still comes is dropped. */
   stop(reason: unknown): void {
     if (this.#stopped !== null) return;
     this.#stopped = { reason };

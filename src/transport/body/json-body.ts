@@ -49,7 +49,7 @@ export function parseJson(bytes: Uint8Array): JsonBody {
   }
 }
 
-/** The fault as its caller is told. `within` is the path of the item that it is told of, whose fields it then names. */
+/** The fault as its caller is sent it. `within` is the path of the item at fault, whose fields it then names. */
 export function faultError({ path, reason, message }: JsonFault, within = ''): ServiceError {
   const inside = path.slice(within.length).replace(/^\./, '');
   // Sixty-four levels of keys say no more than the field that they stand in.

@@ -139,7 +139,7 @@ class Reading {
         return lone === null ? this.message(field.message, json, path) : this.#alone(field, lone, json, path, 0);
       case 'list':
         if (!Array.isArray(json)) return this.#refuse(path, 'must be an array');
-        // Protobuf could not tell it from a list that is not given, which is kept.
+        // Protobuf does not distinguish it from a list that is not given, which is kept.
         if (json.length === 0 && this.#resets !== null && field.name !== RESET) {
           return this.#refuse(path, 'must not be empty; leave it out to keep it as it is');
         }
@@ -169,7 +169,7 @@ class Reading {
     return this.#scalar(field, json, path);
   }
 
-  // What is wrong with it is told with its own field names, and goes no further.
+  // A fault in it names its own fields, and fails that item alone.
   #alone(field: DescField, schema: DescMessage, json: unknown, path: string, index: number): JsonValue {
     const fault = this.#faults.get(path);
     const reading = new Reading(this.#dialect, new Map(), false);

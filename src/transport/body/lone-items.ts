@@ -6,7 +6,7 @@ import type { ServiceError } from '../../domain/errors.ts';
 
 /**
  * Items that are read one by one: as many as the schema lets a request have. Of more one is read as well, so that the schema's rule refuses
- * them, and no caller is owed a complaint for each of a million.
+ * them, and no caller needs a complaint for each of a million.
  */
 export const MAX_LONE_ITEMS = 1000;
 

@@ -16,7 +16,7 @@ import { validate } from './interceptors/validate.ts';
 
 export interface CallChainOptions {
   readonly verifyToken: VerifyToken;
-  /** Without it nobody's calls are counted. */
+  /** Without it no calls are counted. */
   readonly countCall?: CountCall;
   readonly findCallsLeft?: FindCallsLeft;
   readonly onCall: CallObserver;

@@ -19,7 +19,7 @@ const readerKey = createContextKey<MessageReader | null>(null, { description: 'r
 const callsLeftKey = createContextKey<(() => CallsLeft) | null>(null, { description: 'what the caller may still call' });
 const principalKey = createContextKey<Principal | null>(null, { description: 'principal' });
 
-/** `address` is the caller's, as the listener or a trusted proxy tells it; `place` that of its connection. */
+/** `address` is the caller's, from the connection or a trusted proxy; `place` that of its connection. */
 export function newCallValues(requestId: string, protocol: Protocol, address: string, place?: Place): ContextValues {
   return new CallValues().set(requestIdKey, requestId).set(protocolKey, protocol).set(addressKey, address).set(placeKey, place);
 }
@@ -60,7 +60,7 @@ export function setPrincipal(values: ContextValues, principal: Principal): void 
   values.get(placeKey)?.recognize();
 }
 
-/** For protocols that tell their callers. Found out when it is asked for: most do not. */
+/** For protocols that send it to their callers. Read only when it is asked for: most do not. */
 export function setCallsLeft(values: ContextValues, find: () => CallsLeft): void {
   values.set(callsLeftKey, find);
 }

@@ -12,7 +12,7 @@ import { storeUnavailable } from '../../persistence/store-errors.ts';
 
 /** Whose reasons they are, as google.rpc.ErrorInfo wants to know. */
 export const ERROR_DOMAIN = 'webhook.homechef.com';
-/** What a caller is told to wait when this process stops: by then a balancer has found another one. */
+/** How long a caller should wait when this process stops: by then a balancer has found another one. */
 const SHUTDOWN_RETRY_AFTER_MS = 1000;
 
 const CODES: Record<ErrorCode, Code> = {
@@ -61,7 +61,7 @@ function wireDetails(error: ServiceError, requestId: string): OutgoingDetails {
   return details;
 }
 
-/** The expected failure behind anything thrown; what nobody expected is `internal`, with constant text and the cause kept for logs. */
+/** The expected failure behind anything thrown; an unexpected one is `internal`, with constant text and the cause kept for logs. */
 export function toServiceError(thrown: unknown): ServiceError {
   if (thrown instanceof ServiceError) return thrown;
   if (thrown instanceof ConnectError) return fromConnectError(thrown);

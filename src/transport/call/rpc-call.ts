@@ -1,4 +1,4 @@
-// What running a unary RPC and running a stream have in common: who answers it, what that code is told, and all that stands in front.
+// What running a unary RPC and running a stream have in common: which code answers it, what that code gets, and all that stands in front.
 import { create, isMessage } from '@bufbuild/protobuf';
 import type { DescMessage, DescMethod, Message, MessageInitShape } from '@bufbuild/protobuf';
 import type { ContextValues, HandlerContext, Interceptor, StreamRequest, UnaryRequest } from '@connectrpc/connect';
@@ -33,7 +33,7 @@ export function completed(schema: DescMessage, answer: object): Message {
   return isMessage(answer, schema) ? answer : create(schema, answer as MessageInitShape<DescMessage>);
 }
 
-/** What an implementation is told of its call. Headers are made when somebody asks: hardly anybody does, and each costs microseconds. */
+/** What an implementation gets of its call. Headers are made on demand: few implementations read them, and each costs microseconds. */
 export class Context<Method extends DescMethod = DescMethod> implements HandlerContext {
   readonly protocolName = '';
   readonly method: Method;

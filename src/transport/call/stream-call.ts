@@ -5,7 +5,7 @@ import type { ServiceEntry } from '../call/service-entry.ts';
 import { behind, completed, Context, implementationOf } from './rpc-call.ts';
 import type { CallInput } from './rpc-call.ts';
 
-/** Resolves before anything is read or answered; whoever then starts to read the answers must read them to their end or leave them. */
+/** Resolves before anything is read or answered; a caller that then starts to read the replies must read them to their end or leave them. */
 export type StreamCall = (messages: AsyncIterable<Message>, input: CallInput) => Promise<AsyncIterable<Message>>;
 
 type Implementation = (messages: AsyncIterable<Message>, context: HandlerContext) => AsyncIterable<object>;

@@ -116,11 +116,11 @@ function boundDeadline(
 ): void {
   const isGrpc = contentType.startsWith('application/grpc');
   const name = isGrpc ? 'grpc-timeout' : 'connect-timeout-ms';
-  const told = header.get(name);
+  const text = header.get(name);
   header.delete(name);
   const maxMs = method.methodKind === 'unary' ? maxCallMs : MAX_STREAM_MS;
   try {
-    const timeoutMs = isGrpc ? grpcTimeoutMs(told, maxMs) : connectTimeoutMs(told, maxMs);
+    const timeoutMs = isGrpc ? grpcTimeoutMs(text, maxMs) : connectTimeoutMs(text, maxMs);
     if (timeoutMs !== null) header.set(name, `${Math.ceil(timeoutMs)}${isGrpc ? 'm' : ''}`);
   } catch (thrown) {
     setProblem(values, toServiceError(thrown));

@@ -51,7 +51,7 @@ async function answer(
     if (value !== undefined) reply.raw.setHeader(name, value);
   }
   reply.hijack();
-  // What breaks on the way to the caller has ended the call, and was told to it.
+  // What breaks on the way to the caller has ended the call, which has recorded it.
   universalResponseToNodeResponse(endedLate(response, request.raw, leftoversMs), reply.raw).catch(() => reply.raw.destroy());
   return reply;
 }

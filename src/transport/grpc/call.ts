@@ -22,7 +22,7 @@ function isPlain(headers: IncomingHttpHeaders): boolean {
   );
 }
 
-/** Finds the call of ours that the headers of a new stream ask for; undefined leaves the stream to somebody else. */
+/** Finds the call of ours that the headers of a new stream ask for; undefined leaves the stream to another handler. */
 export function plainCalls<Method extends DescMethod, Call>(
   entries: readonly ServiceEntry[],
   kind: Method['methodKind'],
@@ -41,7 +41,7 @@ export function plainCalls<Method extends DescMethod, Call>(
   };
 }
 
-/** What the call behind every protocol is told of this one. */
+/** What the call behind every protocol learns of this one. */
 export function callInput(headers: IncomingHttpHeaders, contextValues: ContextValues, signal: AbortSignal): CallInput {
   return { url: `http://grpc${headers[':path']}`, requestMethod: 'POST', header: webHeaders(headers), contextValues, signal };
 }
@@ -73,7 +73,7 @@ export function addressOf({ session }: ServerHttp2Stream, headers: IncomingHttpH
   return forwardedFor === undefined ? peer : callers.of({ peer, forwardedFor });
 }
 
-/** Whether nobody is there any more to be answered. */
+/** Whether the caller is gone. */
 export function isGone(stream: ServerHttp2Stream): boolean {
   return stream.destroyed || stream.closed;
 }
@@ -86,7 +86,7 @@ export function refuse(stream: ServerHttp2Stream, requestId: string, thrown: unk
   stopSending(stream);
 }
 
-/** Tells a caller that is still sending to stop: it was answered. In the next turn, when the answer is on its way. */
+/** Asks a caller that is still sending to stop: the reply is complete. In the next turn, when the answer is on its way. */
 export function stopSending(stream: ServerHttp2Stream): void {
   if (!stream.readableEnded) setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
 }

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { pause } from '../../lifecycle/pause.ts';
 import type { ConnectionPlaces, Place } from '../listener/connection-places.ts';
 
-/** What a client gets to answer that it has heard of the end, in milliseconds; longer than a round trip around the earth. */
+/** How long a client has to confirm that the connection ends, in milliseconds; longer than a round trip around the earth. */
 const ANSWER_MS = 1000;
 /** Waits in a row, each so long at most, that the end of a connection is made of, and one to spare for the calls that are open. */
 const RETIRE_STEPS = 3;
@@ -15,14 +15,14 @@ export class GrpcConnections {
   /** Set once the end has begun: what a client gets to answer, in milliseconds. A connection may still arrive out of its handshake. */
   #answerMs: number | null = null;
   #isDestroyed = false;
-  /** By the address of the client: a session hands its socket out to nobody. */
+  /** By the address of the client: a session does not give its socket out. */
   readonly #sockets = new Map<string, Socket>();
 
   constructor(places: ConnectionPlaces) {
     this.#places = places;
   }
 
-  /** To be told of each socket of the listener. */
+  /** To be called for each socket of the listener. */
   addSocket(socket: Socket): void {
     if (this.#isDestroyed) return void socket.destroy();
     this.#places.add(socket);
@@ -35,7 +35,7 @@ export class GrpcConnections {
   /** Takes a connection in. */
   add(session: ServerHttp2Session): void {
     if (this.#isDestroyed) return session.destroy();
-    // Without TLS a session is there before its socket is told of.
+    // Without TLS a session exists before its socket is announced.
     process.nextTick(() => {
       if (!session.destroyed) this.#places.carry(session, session.socket, () => end(session));
     });
@@ -71,7 +71,7 @@ function peerOf({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'r
   return `${remoteAddress} ${remotePort}`;
 }
 
-// Without a call there is nothing to wait for but that the client hears of it, and who does not read is not waited for.
+// Without a call only the client's confirmation is left to wait for. One that does not read is not waited for.
 function end(session: ServerHttp2Session): void {
   session.close();
   setImmediate(() => session.destroy());

@@ -1,5 +1,5 @@
 // Rapid reset (CVE-2023-44487): streams that are opened and reset cost their client nothing and us a stream each. Calls that are
-// cancelled look the same on the wire; this is what tells the two apart.
+// cancelled look the same on the wire; this distinguishes the two.
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Place } from '../listener/connection-places.ts';
 import { isGone } from './call.ts';
@@ -11,7 +11,7 @@ const RESETS_PER_SECOND = 33;
 
 /**
  * Counts the resets of one connection and ends it when there are too many. A stream counts that was reset before it became a call, or
- * while nobody known had called over its connection. Deadlines that end together do not: whoever had 256 calls may cancel all of them.
+ * while no authenticated call had come over its connection. Deadlines that end together do not: a caller with 256 calls may cancel all of them.
  */
 export class Resets {
   readonly #session: ServerHttp2Session;

@@ -132,7 +132,7 @@ function onStreamsThatStay(server: Http2Server | Http2SecureServer, places: Conn
   });
   server.on('stream', (arrived, headers, flags, rawHeaders) => {
     const stream = arrived as ServerHttp2Stream;
-    // What breaks a stream is told by its close.
+    // A stream that breaks is reported by its close.
     stream.on('error', ignore);
     const resets = stream.session === undefined ? undefined : resetsOf.get(stream.session as ServerHttp2Session);
     if (resets?.opened(stream) !== true) return;
@@ -177,7 +177,7 @@ function compatibility(
     const handler = byPath.get(request.url);
     // Node does not repeat it to who begins to listen in the turn after.
     if (response.stream.readableEnded) request.push(null);
-    // One id for the call and for the trailers that tell of its failure.
+    // One id for the call and for the trailers of its failure.
     const requestId = requestIdFrom(request.headers['x-request-id']);
     if (handler === undefined) return refuse(request, response, noSuchCall(), requestId);
     const addTrailers = response.addTrailers.bind(response);
@@ -279,10 +279,10 @@ function refuse(request: Http2ServerRequest, response: Http2ServerResponse, erro
   if (isGone(stream)) return;
   if (!GRPC_TYPE.test(request.headers['content-type'] ?? '')) {
     const isUnread = error.reason === 'unimplemented';
-    const told = isUnread ? new ServiceError('media_type_unsupported', 'This port speaks gRPC alone.') : error;
-    const body = JSON.stringify(restErrorBody(told, requestId));
-    response.writeHead(restStatus(told), {
-      ...restHeaders(told),
+    const shown = isUnread ? new ServiceError('media_type_unsupported', 'This port speaks gRPC alone.') : error;
+    const body = JSON.stringify(restErrorBody(shown, requestId));
+    response.writeHead(restStatus(shown), {
+      ...restHeaders(shown),
       'content-type': 'application/json',
       'x-request-id': requestId,
     });

@@ -37,7 +37,7 @@ interface Route {
   readonly call: StreamCall;
 }
 
-/** Answers the stream if it is a plain gRPC call that streams both ways; false leaves it, untouched, to somebody else. */
+/** Answers the stream if it is a plain gRPC call that streams both ways; false leaves it, untouched, to another handler. */
 export function grpcStream(options: GrpcStreamOptions): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean {
   const find = plainCalls(options.entries, 'bidi_streaming', (entry, method: DescMethodBiDiStreaming): Route => ({
     method,

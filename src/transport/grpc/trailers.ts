@@ -1,10 +1,10 @@
-// How a gRPC call ends on the wire, where Connect's own way of telling it falls short.
+// How a gRPC call ends on the wire, where Connect's own trailers fall short.
 import type { OutgoingHttpHeaders } from 'node:http';
 import { type Code, ConnectError } from '@connectrpc/connect';
 import { setTrailerStatus } from '@connectrpc/connect/protocol-grpc';
 import { toConnectError } from '../call/errors.ts';
 
-/** The headers that tell an error. */
+/** The trailers of an error. */
 export function errorTrailers(error: ConnectError): OutgoingHttpHeaders {
   const headers = new Headers();
   setTrailerStatus(headers, error);

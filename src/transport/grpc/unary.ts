@@ -42,7 +42,7 @@ interface Route {
   readonly nothing: Message;
 }
 
-/** Answers the stream if it is a plain unary gRPC call; false leaves it, untouched, to somebody else. */
+/** Answers the stream if it is a plain unary gRPC call; false leaves it, untouched, to another handler. */
 export function grpcUnary(options: GrpcUnaryOptions): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean {
   const find = plainCalls(options.entries, 'unary', (entry, method: DescMethodUnary): Route => ({
     method,

@@ -1,4 +1,4 @@
-// What browsers are told on every answer: which origins may call, and what a page served from here may do.
+// The headers for browsers on every reply: which origins may call, and what a page served from here may do.
 import type { FastifyInstance } from 'fastify';
 
 /** How long a browser may remember a preflight: the longest Chromium honours. */

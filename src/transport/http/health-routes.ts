@@ -31,7 +31,7 @@ export function healthRoutes(
       version,
       timestamp: new Date().toISOString(),
     };
-    // What stands behind the service is nobody's business but its operators'.
+    // Only operators learn what stands behind the service.
     const { authorization } = request.headers;
     const isAdmin =
       authorization !== undefined &&

@@ -93,7 +93,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   app.addHook('onRequest', async (request) => {
     if (request.is404) throw nothingAt(request);
   });
-  // Without a parser of its own a body is of no use to anybody, so Fastify's lenient ones go.
+  // Every body has a parser of ours, so Fastify's lenient ones go.
   app.removeAllContentTypeParsers();
   void app.register(healthRoutes, { health: options.health, version: config.version, verifyToken: options.verifyToken });
   const { entries, interceptors } = options;

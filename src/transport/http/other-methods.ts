@@ -10,7 +10,7 @@ const NOT_ROUTED = 'CONNECT';
 export function knowPaths(app: FastifyInstance): () => void {
   const taken = new Map<string, Set<string>>();
   for (const method of METHODS) {
-    // Without a body: whoever sends one learns first that nothing here takes it. Fastify refuses a QUERY without a type before it routes.
+    // Without a body: a caller that sends one learns first that nothing here takes it. Fastify refuses a QUERY without a type before it routes.
     const isOurs = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].includes(method);
     if (!isOurs && method !== NOT_ROUTED) app.addHttpMethod(method, { hasBody: false, overrideExisting: true });
   }
@@ -21,7 +21,7 @@ export function knowPaths(app: FastifyInstance): () => void {
   });
   return () => {
     void app.register((routes, _options, done) => {
-      // Routes are told apart by their shape, so a static path must say itself what it lacks: else `PUT /webhooks/events` would fall
+      // Routes are distinguished by their shape, so a static path must say itself what it lacks: else `PUT /webhooks/events` would fall
       // through to `PUT /webhooks/{webhook_id}`.
       for (const [url, methods] of taken) refuseOthers(routes, url, [...methods]);
       done();

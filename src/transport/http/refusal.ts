@@ -16,7 +16,7 @@ export interface Refusal {
 const END_STREAM_FLAG = 2;
 const FRAME_HEADER_BYTES = 5;
 
-/** Which protocol of RPC the headers of a request speak; null: none that can be told from REST. */
+/** Which protocol of RPC the headers of a request speak; null: none that differs from REST. */
 export function rpcProtocolOf(headers: IncomingHttpHeaders): 'grpc-web' | 'connect' | 'connect stream' | null {
   const type = headers['content-type'] ?? '';
   if (type.startsWith('application/grpc-web')) return 'grpc-web';

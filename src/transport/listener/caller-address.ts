@@ -36,7 +36,7 @@ export class CallerAddress {
     for (let end = listed.length, hop = 1; end >= 0; hop += 1) {
       const comma = listed.lastIndexOf(',', end - 1);
       const next = plainAddress(listed.slice(comma + 1, end));
-      // Not an address: whoever is known to have sent it stands for it.
+      // Not an address: the sender that is known stands for it.
       if (next === null) return address;
       address = next;
       if (comma < 0 || !this.#trusts(address, hop)) return address;

@@ -1,8 +1,8 @@
-// The places that a listener has for connections: nobody takes all of them with connections that do nothing.
+// The places that a listener has for connections: no client takes all of them with connections that do nothing.
 import type { Socket } from 'node:net';
 import { SharedInterval } from '../../lifecycle/shared-interval.ts';
 
-/** An address may have that part of the places for connections over which nobody known has called yet … */
+/** An address may have that part of the places for connections over which no authenticated call has come yet … */
 const STRANGER_SHARE = 1 / 8;
 /** … and so many even where places are few: a browser opens six. */
 const MIN_STRANGER_PLACES = 16;
@@ -18,7 +18,7 @@ const LOOK_MS = 250;
 
 export interface PlacesOptions {
   readonly maxConnections: number;
-  /** A connection without a call is closed after so long, unless somebody known has called over it. */
+  /** A connection without a call is closed after so long, unless an authenticated call has come over it. */
   readonly strangerIdleMs: number;
   /** Whether many callers come from this address. */
   readonly isProxy: (address: string | undefined) => boolean;
@@ -28,7 +28,7 @@ export class ConnectionPlaces {
   readonly #options: PlacesOptions;
   readonly #maxPlaces: number;
   readonly #maxOfStranger: number;
-  /** Connections over which nobody known has called, by address. */
+  /** Connections over which no authenticated call has come, by address. */
   readonly #strangers = new Map<string, number>();
   /** Those without a call, the one idle for longest first. */
   readonly #idleStrangers = new Set<Place>();
@@ -168,7 +168,7 @@ interface Books {
 
 /** The place of one connection. */
 export class Place {
-  /** Empty: a proxy's, which is not counted for anybody. */
+  /** Empty: a proxy's, which counts for no client. */
   readonly address: string;
   close: () => void;
   hasLeft = false;

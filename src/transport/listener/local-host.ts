@@ -1,5 +1,5 @@
-// Development trusts whoever reaches it, and a page of any site reaches it by a name of its own that it points here (DNS rebinding).
-// What hands out trust is therefore given only under names that nobody else can point.
+// Development trusts every caller, and a page of any site can call it by a name of its own that it points here (DNS rebinding).
+// Tokens are therefore given only under names that no site can point.
 import { isIP } from 'node:net';
 import { ServiceError } from '../../domain/errors.ts';
 

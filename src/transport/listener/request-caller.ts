@@ -9,7 +9,7 @@ import type { ServerLimits } from './server-limits.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Of who called, as the connection or trusted proxies tell it. */
+    /** The address of the caller, from the connection or from trusted proxies. */
     readonly callerAddress: string;
     /** Whether the caller uses TLS, to us or to a trusted proxy. */
     readonly isSecure: boolean;

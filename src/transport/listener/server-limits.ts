@@ -11,7 +11,7 @@ export interface ServerLimits {
   readonly keepAliveTimeoutMs: number;
   /** Sockets of a listener: enough for 10,000 watching browsers. The descriptors of the process may allow fewer. */
   readonly maxConnections: number;
-  /** A connection without a call is closed after so long, unless somebody known has called over it. */
+  /** A connection without a call is closed after so long, unless an authenticated call has come over it. */
   readonly strangerIdleMs: number;
   /** How long the rest of a body that was refused is read and dropped, so that the refusal reaches a caller who is still sending. */
   readonly leftoversMs: number;

@@ -137,7 +137,7 @@ async function developmentToken(request: FastifyRequest, config: Pick<Config, 't
   if (site !== undefined && site !== 'same-origin' && site !== 'none') {
     throw new ServiceError('role_not_allowed', 'Only the console itself may ask for a token.');
   }
-  // The socket's own address: a service that listens everywhere and was left in development must not hand out tokens to everybody.
+  // The socket's own address: a service that listens everywhere and was left in development must not hand out tokens to the network.
   if (!LOOPBACK.test(request.socket.remoteAddress ?? '')) {
     throw new ServiceError('role_not_allowed', 'A token in one click is for this machine only; see npm run token.');
   }

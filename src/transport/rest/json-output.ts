@@ -11,7 +11,7 @@ export function messageToJson(schema: DescMessage, message: Message, rpc: string
   return json;
 }
 
-// In place: the value was made a line ago and nobody else holds it.
+// In place: the value was made a line ago, and nothing else refers to it.
 function rewrite(schema: DescMessage, json: JsonObject, rpc: string): void {
   for (const field of schema.fields) {
     const value = json[field.name];

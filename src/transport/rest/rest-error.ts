@@ -1,4 +1,4 @@
-// An error as REST tells it: one body shape, whatever failed.
+// An error in REST's form: one shape of body, whatever failed.
 import { WebhookSchema } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { WebhookChanged } from '../../service/webhook-etag.ts';
 import { currentWebhook } from '../messages/webhook-message.ts';

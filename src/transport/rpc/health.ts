@@ -23,11 +23,11 @@ export function health(view: HealthView, serviceNames: readonly string[]): Servi
       return { status };
     },
     async *watch({ service }, call) {
-      let told: Status | null = null;
+      let sent: Status | null = null;
       while (!call.signal.aborted) {
         const status = statusOf(service);
-        if (status !== told) yield { status };
-        told = status;
+        if (status !== sent) yield { status };
+        sent = status;
         await pause(WATCH_INTERVAL_MS, call.signal);
       }
     },

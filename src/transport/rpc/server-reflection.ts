@@ -1,4 +1,4 @@
-// grpc.reflection.v1 and v1alpha, ServerReflection: tells tools such as grpcurl what is served. Only behind GRPC_REFLECTION, which development has on.
+// grpc.reflection.v1 and v1alpha, ServerReflection: lists for tools such as grpcurl what is served. Only behind GRPC_REFLECTION, which development has on.
 import { create, toBinary } from '@bufbuild/protobuf';
 import type { DescExtension, DescFile, DescMessage, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { nestedTypes } from '@bufbuild/protobuf/reflect';
@@ -26,7 +26,7 @@ export function serverReflection<Schema extends DescMessage>(index: ReflectionIn
   };
 }
 
-/** What is told of: the services, and the details of errors, which stand in no message but are in every refusal. */
+/** What is listed: the services, and the details of errors, which no message names but every refusal carries. */
 export class ReflectionIndex {
   readonly #served: readonly string[];
   readonly #files = new Map<string, DescFile>();

@@ -11,7 +11,7 @@ import { parseJsonBody } from '../body/json-body.ts';
 import type { JsonBody } from '../body/json-body.ts';
 import { messageFromJson } from '../body/json-input.ts';
 
-/** A delivery that was given up or cancelled reaches nobody; one that waits for a try by hand is a retry like any other. */
+/** A delivery that was given up or cancelled reaches no receiver. One that waits for a retry by hand is a retry like any other. */
 const TYPES: Record<DeliveryStatus, string> = {
   pending: 'webhook_retry',
   retrying: 'webhook_retry',

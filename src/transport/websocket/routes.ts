@@ -57,7 +57,7 @@ const serverOptions = {
   handleProtocols: (protocols: Set<string>) => (protocols.has(PROTOCOL) ? PROTOCOL : false),
 };
 
-/** What stands ready for a socket before it is one; or why nothing does, which it will be told and closed for. */
+/** What is made for a socket before the upgrade; or the refusal that it is sent and closed with. */
 type Admission = { readonly principal: Principal; readonly watcher: Watcher } | { readonly refusal: ServiceError };
 
 export function webSocketRoutes(options: WebSocketOptions): FastifyPluginCallback {
@@ -145,7 +145,7 @@ function addRoutes(app: FastifyInstance, { sessions, admissions, context, log, .
 const CALLERS_MISTAKES: ReadonlySet<ErrorCode> = new Set(['invalid_argument', 'permission_denied']);
 
 /**
- * A stranger's page is refused before the upgrade, and so is whoever has no good token or no room, as plain HTTP: with a status, and seconds
+ * A stranger's page is refused before the upgrade, and so is a caller without a good token or without a place, as plain HTTP: with a status, and seconds
  * to wait. A page of ours is upgraded and closed instead, because browsers show a page neither status nor body of a refused upgrade, only
  * 1006. By then its token was checked; nothing is held for it but the closing handshake.
  */
@@ -196,7 +196,7 @@ async function watch(
 function checkOrigin(request: FastifyRequest, allowed: readonly string[]): void {
   const { origin, host } = request.headers;
   if (origin === undefined || allowed.includes(origin)) return;
-  // With its scheme: a page that came without TLS may be anybody's.
+  // With its scheme: a page that came without TLS may come from anywhere.
   if (URL.canParse(origin) && origin === new URL(`${request.isSecure ? 'https' : 'http'}://${host}`).origin) return;
   throw new ServiceError(
     'role_not_allowed',

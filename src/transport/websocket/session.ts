@@ -1,4 +1,4 @@
-// One WebSocket: what its watcher tells goes out as fast as the other side reads; what comes in changes the subscription.
+// One WebSocket: updates go out as fast as the other side reads; messages that come in change the subscription.
 import type { WebSocket } from 'ws';
 import type { OwnerNotice } from '../../realtime/status-bus.ts';
 import type { Watcher } from '../../realtime/watcher.ts';

@@ -1,4 +1,4 @@
-// Lets a call through only with a token whose role the RPC's policy names. An RPC without a policy can be called by nobody.
+// Lets a call through only with a token whose role the RPC's policy names. An RPC without a policy cannot be called.
 import { getOption, hasOption } from '@bufbuild/protobuf';
 import type { DescMethod } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
@@ -14,8 +14,8 @@ import { addressOf, setPrincipal } from '../call-context.ts';
 export type VerifyToken = (authorization: string | null, address: string) => Promise<Principal>;
 
 /**
- * Called by probes and tools, which hold no token. They tell nothing but whether the service serves, and (where reflection is switched
- * on) what `/openapi.json` tells everybody as well.
+ * Called by probes and tools, which hold no token. They show only whether the service serves, and (where reflection is switched
+ * on) what `/openapi.json` shows to every caller as well.
  */
 const PUBLIC_SERVICES = new Set([
   'grpc.health.v1.Health',

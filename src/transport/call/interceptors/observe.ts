@@ -1,4 +1,4 @@
-// Tells traces, logs and metrics about every call.
+// Traces, logs and counts every call.
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { Interceptor } from '@connectrpc/connect';
 import type { ErrorCode } from '../../../domain/errors.ts';
@@ -60,7 +60,7 @@ export function observe(onCall: CallObserver, tracing: Tracing = createTracing(n
 }
 
 async function* observed<T>(messages: AsyncIterable<T>, report: (thrown: unknown) => void): AsyncIterable<T> {
-  // A caller that goes away ends the loop without an exception: that must be told apart from a stream that ran to its end.
+  // A caller that goes away ends the loop without an exception: that must not count as a stream that ran to its end.
   let outcome: unknown = new ConnectError('The caller went away.', Code.Canceled);
   let isSending = false;
   try {
@@ -71,7 +71,7 @@ async function* observed<T>(messages: AsyncIterable<T>, report: (thrown: unknown
     }
     outcome = null;
   } catch (thrown) {
-    // What is thrown at the `yield` comes from whoever writes to the caller, and could not: nothing of ours went wrong.
+    // What is thrown at the `yield` comes from the code that writes to the caller, and could not: nothing of ours went wrong.
     if (!isSending) outcome = thrown;
     throw thrown;
   } finally {

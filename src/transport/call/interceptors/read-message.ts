@@ -1,4 +1,4 @@
-// Reads the message of a call once its caller is known and counted: before that nothing is decoded or unpacked for anybody.
+// Reads the message of a call once its caller is known and counted: before that nothing is decoded or unpacked.
 import type { Message } from '@bufbuild/protobuf';
 import type { Interceptor } from '@connectrpc/connect';
 import { findPrincipal, findProblem, findReader } from '../call-context.ts';

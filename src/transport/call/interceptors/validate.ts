@@ -8,7 +8,7 @@ import { field as fieldRules, Ignore } from '../../../../gen/buf/validate/valida
 import { ServiceError } from '../../../domain/errors.ts';
 import type { FieldViolation } from '../../../domain/errors.ts';
 
-/** More violations than this help nobody, and a request of a thousand bad items would answer with a megabyte. */
+/** More violations than this do not help, and a request of a thousand bad items would answer with a megabyte. */
 const MAX_VIOLATIONS = 20;
 
 // The patterns are ours and written for linear time, so the platform's RegExp serves instead of the default RE2 in JavaScript.
