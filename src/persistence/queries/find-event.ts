@@ -1,4 +1,4 @@
-// One event with what became of it, for whoever published it.
+// One event with what became of it, for its publisher.
 import type { Pool } from 'pg';
 import type { DeliveryStatus } from '../../domain/delivery.ts';
 import { ofEvent } from './list-events.ts';
@@ -22,7 +22,7 @@ export interface Recipient {
   readonly status: DeliveryStatus;
 }
 
-/** @param publisher null: whoever it was */
+/** @param publisher null: any publisher */
 export async function findEvent(pool: Pool, eventId: string, publisher: string | null): Promise<StoredEvent | undefined> {
   const { rows } = await pool.query<StoredEvent>(
     `select e.id, e.event_type as "eventType", e.publisher, e.data, e.user_ids as "userIds", e.broadcast,

@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import { Parameters, rangeOf, where } from './delivery-filter.ts';
 
 export interface EventFilter {
-  /** Null: everybody's. */
+  /** Null: of all publishers. */
   readonly publisher: string | null;
   readonly eventType: string | null;
   /** Named by the audience. */
