@@ -18,7 +18,7 @@ const folders = [
 
 const retired = new RegExp(
   `\\b(${[
-    'born|births?|untold|adopt\\w*|depart\\w*|crowded|doors?|paced?|paces|pacing|junk',
+    'born|births?|untold|adopt\\w*|depart\\w*|crowded|doors?|paced|pacing|junk',
     'tells?|telling|told|hears?|hearing|heard|owe[ds]?|owing',
     'who(m)?ever|somebody|someone|nobody|anybody|anyone|everybody',
   ].join('|')})\\b`,
