@@ -2,7 +2,6 @@
 // are committed or neither is.
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { ServiceError } from '../domain/errors.ts';
-import { DAY_MS } from '../domain/time-units.ts';
 import { entityManagerOf, type Orm } from '../persistence/orm.ts';
 import {
   type CallId,
@@ -14,9 +13,8 @@ import {
 } from '../persistence/queries/idempotent-calls.ts';
 import { type SecretBox, SecretUnreadable } from '../security/secret-box.ts';
 import type { Principal } from '../security/tokens.ts';
+import { KEY_KEPT_MS, keyRefused, keyReused } from './idempotency-key.ts';
 
-/** As long as those of published events (see insert-events.ts). */
-export const KEY_KEPT_MS = DAY_MS;
 /** Longer than any test send takes. Should its process die, the key is free again by then. */
 const UNDER_WAY_MS = 120_000;
 /** How long who repeats a call that is under way is asked to wait. */
@@ -115,7 +113,7 @@ export class IdempotentCall<Result> {
     } catch (cause) {
       if (!(cause instanceof SecretUnreadable)) throw cause;
       const message = 'was used before, and the answer of that time can no longer be read; use a new key for a new call';
-      throw refused(message, cause);
+      throw keyRefused(message, cause);
     }
   }
 
@@ -128,18 +126,6 @@ export class IdempotentCall<Result> {
   #manager(): EntityManager {
     return entityManagerOf(this.#context.orm, { everyone: true });
   }
-}
-
-/** Who uses a key for another request is told so, whatever the call. */
-export function keyReused(): ServiceError {
-  return refused('was used with another body in the last 24 hours; use a new key for a new call');
-}
-
-function refused(message: string, cause?: unknown): ServiceError {
-  return new ServiceError('idempotency_key_reused', `idempotency_key: ${message}`, {
-    violations: [{ field: 'idempotency_key', message }],
-    cause,
-  });
 }
 
 function underWay(): ServiceError {

@@ -16,7 +16,7 @@ import {
 import { isDataError, storeUnavailable } from '../persistence/store-errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { BroadcastWeight } from './broadcast-weight.ts';
-import { KEY_KEPT_MS, keyReused } from './idempotent-call.ts';
+import { KEY_KEPT_MS, keyReused } from './idempotency-key.ts';
 
 /** One statement takes so many events; measured throughput does not grow beyond, latency does. */
 const MAX_BATCH_EVENTS = 500;
