@@ -16,11 +16,10 @@ const { error: print } = console;
 
 try {
   const config = toConfig(readEnv());
-  const app = await createApp(config);
+  const app = await createApp(config, collectStartGarbage);
   printIntoLog(app);
   stopOnFatalErrors(app);
   stopOnSignals(app, config);
-  collectStartGarbage();
   await app.start();
   if (config.environment === 'development') console.log(await greeting(app, config));
 } catch (error) {

@@ -26,8 +26,11 @@ export interface App extends LongRunning {
   readonly log: Logger;
 }
 
-/** Builds the service and connects it to its stores; nothing is served before `start`. */
-export async function createApp(config: Config): Promise<App> {
+/**
+ * Builds the service and connects it to its stores; nothing is served before `start`.
+ * @param onLoaded called during `start`, once everything is loaded and connected and before anything is claimed
+ */
+export async function createApp(config: Config, onLoaded: () => void = () => {}): Promise<App> {
   const telemetry = createTelemetry(config);
   const { log } = telemetry;
   const relaxed = relaxedSettings(config);
@@ -42,7 +45,7 @@ export async function createApp(config: Config): Promise<App> {
   const maintenance = createMaintenance(config, stores, engine, telemetry);
   reportGauges(config, telemetry, maintenance, engine, listeners);
   const addresses: Addresses = { http: '', grpc: '', metrics: '' };
-  const stages = orderParts(config, telemetry, { embedded, stores, engine, maintenance, listeners }, addresses);
+  const stages = orderParts(config, telemetry, { embedded, stores, engine, maintenance, listeners, onLoaded }, addresses);
   return {
     name: 'homechef-webhooks',
     addresses,

@@ -19,6 +19,7 @@ export interface Parts {
   readonly engine: Engine;
   readonly maintenance: Maintenance;
   readonly listeners: Listeners;
+  readonly onLoaded: () => void;
 }
 
 /** Where a process listens, known once it does; `http://host:port` and `host:port`. */
@@ -81,6 +82,8 @@ export function orderParts(config: Config, telemetry: Telemetry, parts: Parts, a
   });
   stages.add('secret keys', { start: () => reportUnknownKeys(stores.pool, engine.secretBox, log) });
   for (const part of parts.maintenance.parts) stages.add(part.name, part);
+  // Now: it may stop the process for a tenth of a second, and no lease runs yet.
+  stages.add('loaded', { start: parts.onLoaded });
   // The listeners stay open while it stops, so that probes learn that this process is not ready; what is published goes to the schedule.
   if (config.role !== 'api') stages.add(engine.dispatcher.name, engine.dispatcher);
   stages.add('feed', { drain: () => engine.feed.drain() });

@@ -5,8 +5,8 @@ import { runInNewContext } from 'node:vm';
 type Collect = (options: { type: 'major'; flavor: 'last-resort'; execution: 'sync' }) => void;
 
 /**
- * Gives it back to the system: a third of the memory of a process that has nothing to do. Takes some 50 ms, so it belongs before the process is
- * ready. Only a collection of last resort returns pages; the flag that allows it is set back.
+ * Gives it back to the system: a third of the memory of a process that has nothing to do. Takes some 50 ms, so it belongs before the process
+ * claims anything, and behind all that loads and connects. Only a collection of last resort returns pages; the flag that allows it is set back.
  */
 export function collectStartGarbage(): void {
   setFlagsFromString('--expose-gc');
