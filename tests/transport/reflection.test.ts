@@ -19,13 +19,18 @@ afterAll(() => Promise.all([service.close(), silent.close()]));
 type Question = Readonly<Record<string, unknown>>;
 
 /** Asks all questions over one stream; answers or the error that ended it. */
-function ask(grpc: string, questions: readonly Question[], version: 'v1' | 'v1alpha' = 'v1'): Promise<any[]> {
+function ask(
+  grpc: string,
+  questions: readonly Question[],
+  version: 'v1' | 'v1alpha' = 'v1',
+  metadata = new Metadata(),
+): Promise<any[]> {
   const loaded = loadPackageDefinition(
     loadSync(`grpc/reflection/${version}/reflection.proto`, { includeDirs: [`${root}proto`], keepCase: true }),
   ) as unknown as { grpc: { reflection: Record<typeof version, { ServerReflection: ServiceClientConstructor }> } };
   const client = new loaded.grpc.reflection[version].ServerReflection(grpc, credentials.createInsecure());
   return new Promise((resolve, reject) => {
-    const stream = client['ServerReflectionInfo']?.();
+    const stream = client['ServerReflectionInfo']?.(metadata);
     const answers: unknown[] = [];
     stream.on('data', (answer: unknown) => answers.push(answer));
     stream.on('end', () => resolve(answers));
@@ -56,6 +61,13 @@ test('lists every service that is served', async () => {
     'homechef.webhook.v1.EventService',
     'homechef.webhook.v1.WebhookService',
   ]);
+});
+
+test('answers tools that send the headers of the call with their questions', async () => {
+  const metadata = new Metadata();
+  metadata.set('authorization', `Bearer ${await service.token('alice')}`);
+  metadata.set('idempotency-key', 'one');
+  expect(await ask(service.grpc, [{ list_services: '*' }], 'v1', metadata)).toHaveLength(1);
 });
 
 test('tells enough to call the service with nothing else in hand', async () => {
