@@ -10,6 +10,7 @@ import { Releases } from '../maintenance/releases.ts';
 import { Rescue } from '../maintenance/rescue.ts';
 import { Summing } from '../maintenance/summing.ts';
 import { connectionOptions, directly } from '../persistence/pool.ts';
+import { toStatusUpdates } from '../service/delivery-view.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Stores } from './stores.ts';
 import type { Engine } from './engine.ts';
@@ -26,6 +27,10 @@ export function createMaintenance(config: Config, stores: Stores, engine: Engine
     retentionDays: config.retentionDays,
     statsDays: config.statsDays,
     onWrongSums: (day) => events.sumsWrong(day),
+    onHeldExpired: (rows) => {
+      events.heldExpired(rows.length);
+      engine.publishUpdates(toStatusUpdates(rows));
+    },
     endWaiting: (webhookId) => engine.closing.endWaiting(webhookId),
     now: () => stores.clock.now(),
     log,

@@ -3,10 +3,12 @@ import type { Pool } from 'pg';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import type { RecountedDay } from '../persistence/queries/recount-day.ts';
 import { findClosedWebhooks } from '../persistence/queries/find-closed-webhooks.ts';
 import { readClocks } from './clock-difference.ts';
 import { buildLateIndex } from './late-index.ts';
+import { expireHeldDeliveries } from './held-retention.ts';
 import { createPartitions } from './partitions.ts';
 import { Recount } from './recount.ts';
 import { dropPastDays } from './retention.ts';
@@ -34,6 +36,8 @@ export interface HousekeeperOptions {
   /** This machine's own clock, in milliseconds since 1970. */
   readonly processNowMs?: () => number;
   readonly log: Logger;
+  /** Hears of held deliveries that were cancelled because they are past retention. */
+  readonly onHeldExpired: (deliveries: readonly DeliveryRow[]) => void;
   /** Ends what waits for a closed webhook. */
   readonly endWaiting: (webhookId: string) => Promise<void>;
 }
@@ -80,6 +84,8 @@ function jobs(options: HousekeeperOptions, recount: Recount, signal: AbortSignal
   const { pool, now, log } = options;
   return [
     ['partitions made', () => createPartitions(pool, now(), (message) => log.warn({ job: 'partitions made' }, message))],
+    // Before days are dropped: one with something held stays.
+    ['held deliveries past retention', () => expireHeldDeliveries(options)],
     ['partitions dropped', async () => (await dropPastDays(options)).length],
     ['idempotency keys expired', () => expireKeys(options, 'idempotency_keys')],
     ['answers of calls with a key expired', () => expireKeys(options, 'idempotent_calls')],

@@ -26,14 +26,21 @@ export const isHeld = `d.held_at is not null and d.status = 'pending'`;
 /** When it last changed. `changed_at` is null for a first success that came at once, and for what was never tried. */
 export const changedAt = 'coalesce(d.changed_at, d.updated_at)';
 
+/** Of a delivery whose webhook was closed, why it ends. In an update of deliveries. */
+export const closedReason = `(select case when w.deleted_at is null then 'webhook_disabled' else 'webhook_deleted' end
+    from webhook_endpoints w where w.id = webhook_id)`;
+/** Why it ends when it was held until it was past retention. */
+export const retentionReason = `'retention'`;
+
 /** The assignments that end it without another attempt. What was delivered before, and was only being sent again, stays delivered. */
-export const endCancelled = `
+export const endCancelled = (reason: string): string => `
   status = case when delivered_at is null then 'cancelled' else 'delivered' end,
   next_attempt_at = null,
   leased_until = null,
   lease_expirations = 0,
   held_at = null,
   cancelled_at = case when delivered_at is null then now() end,
+  cancel_reason = case when delivered_at is null then ${reason} end,
   changed_at = clock_timestamp()`;
 
 /** The assignments that put it into the hold. What a release made due before is not counted as that release's any more. */

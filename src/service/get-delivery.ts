@@ -37,6 +37,7 @@ export async function getDelivery(
     response: delivery.response ?? null,
     errorCode: delivery.errorCode ?? null,
     errorMessage: delivery.errorMessage ?? null,
+    cancelReason: delivery.status === 'cancelled' ? (delivery.cancelReason ?? null) : null,
     nextAttemptAtMs: delivery.nextAttemptAt?.getTime() ?? null,
     deliveredAtMs: delivery.deliveredAt?.getTime() ?? null,
     failedAtMs: delivery.failedAt?.getTime() ?? null,

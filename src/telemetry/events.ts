@@ -134,6 +134,12 @@ export function createEvents(log: Logger, metrics: Metrics) {
       metrics.count('deliveries_held_total', n);
     },
 
+    /** They were held for longer than deliveries are kept. */
+    heldExpired(n: number): void {
+      metrics.count('held_expired_total', n);
+      log.warn({ count: n }, 'deliveries held for paused webhooks are past retention and cancelled');
+    },
+
     /** A release made them due. */
     heldReleased(n: number): void {
       metrics.count('held_released_total', n);

@@ -18,6 +18,7 @@ const counters = {
   deliveries_cancelled_total: 'Deliveries cancelled because their webhook was disabled or deleted.',
   deliveries_held_total:
     'Deliveries taken out of the schedule for a paused webhook. New ones are held at once and do not count.',
+  held_expired_total: 'Held deliveries cancelled because they were past retention before their webhook was resumed.',
   held_released_total: 'Held deliveries that the release of a resumed webhook made due.',
   deliveries_released_total: 'Attempts broken off by a shutdown; they do not count against the receiver.',
   lease_expired_total: 'Leases that ran out because their process died or stalled: each may cost one repeated request.',

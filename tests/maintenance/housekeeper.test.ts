@@ -56,6 +56,7 @@ test('idempotency keys and old secrets that expired by a clock of the database a
       now: Date.now,
       processNowMs,
       log: silentLogger,
+      onHeldExpired: () => undefined,
       endWaiting: (webhookId) => Promise.resolve(void ended.push(webhookId)),
     });
     await housekeeper.start();

@@ -55,6 +55,7 @@ async function startLeader(counts: { adopted: number; cancelled: number; errors:
       onWrongSums: () => undefined,
       now: Date.now,
       log: silentLogger,
+      onHeldExpired: () => undefined,
       endWaiting: (webhookId) => closing.endWaiting(webhookId),
     }),
     new InsertLeaseExpiry({

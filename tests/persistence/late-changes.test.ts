@@ -11,7 +11,7 @@ const writers = globSync('**/*.ts', { cwd: src }).flatMap((path) => {
   const text = readFileSync(`${src}${path}`, 'utf8');
   const summed = [...text.matchAll(WRITERS)].filter(
     ([statement, assignments]) =>
-      statement.startsWith('insert') || SUMMED.test(assignments ?? '') || /\$\{(endCancelled|putOnHold)\}/.test(statement),
+      statement.startsWith('insert') || SUMMED.test(assignments ?? '') || /\$\{(endCancelled\(|putOnHold\})/.test(statement),
   );
   const made = text.includes('.create(Delivery,');
   return summed.length > 0 || made ? [{ path, text }] : [];
@@ -21,9 +21,11 @@ test('the statements that write a status are those that are known', () => {
   expect(writers.map(({ path }) => path.slice(path.lastIndexOf('/') + 1)).toSorted((a, b) => a.localeCompare(b))).toEqual([
     'cancel-deliveries.ts',
     'cancel-delivery.ts',
+    'expire-held.ts',
     'hold-deliveries.ts',
     'insert-events.ts',
     'record-outcomes.ts',
+    'release-step.ts',
     'retry-delivery.ts',
     'test-webhook.ts',
   ]);

@@ -34,6 +34,7 @@ export const Delivery = defineEntity({
     createdAt: p.datetime().columnType('timestamptz'),
     updatedAt: p.datetime().columnType('timestamptz'),
     changedAt: p.datetime().columnType('timestamptz').nullable(),
+    cancelReason: p.string().length(20).nullable(),
     cancelledAt: p.datetime().columnType('timestamptz').nullable(),
   },
 });

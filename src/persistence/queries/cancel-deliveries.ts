@@ -1,7 +1,7 @@
 // Cancels the unfinished deliveries of a webhook that was disabled or deleted.
 import type { Pool } from 'pg';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
-import { endCancelled, isHeld, isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
+import { closedReason, endCancelled, isHeld, isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
 import { noteReleased } from './release-notes.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
@@ -48,7 +48,7 @@ with found as materialized (
     order by o.id limit $2 for update of o skip locked
   ) o
 ), d as (
-  update deliveries set ${endCancelled}
+  update deliveries set ${endCancelled(closedReason)}
   where id = any (array(select unnest(ids) from locked))
   returning *
 ), noted as (

@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 import { noteReleased } from './release-notes.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
-import { endCancelled, isUnfinished } from '../delivery-state.ts';
+import { closedReason, endCancelled, isUnfinished } from '../delivery-state.ts';
 
 /** Returns it as it stands now; undefined when it had ended before. */
 export async function cancelDelivery(pool: Pool, deliveryId: string): Promise<DeliveryRow | undefined> {
@@ -15,7 +15,7 @@ const statement = `
 with present as materialized (
   select d.id, ${wasOf('d')} as was from deliveries d where d.id = $1 and ${isUnfinished} for update
 ), d as (
-  update deliveries t set ${endCancelled}
+  update deliveries t set ${endCancelled(closedReason)}
   from present where t.id = $1 and t.id = present.id
   returning t.*
 ), noted as (

@@ -51,6 +51,7 @@ export function deliveryMessage(delivery: Omit<DeliveryRow, 'userId'>): Delivery
     ...(delivery.response === null ? {} : { response: delivery.response }),
     ...(delivery.errorCode === null ? {} : { errorCode: delivery.errorCode }),
     ...(delivery.errorMessage === null ? {} : { errorMessage: delivery.errorMessage }),
+    ...(delivery.cancelReason == null ? {} : { cancelReason: delivery.cancelReason }),
     // The first attempt of a pending delivery is due as well, but is no retry.
     ...(delivery.status !== 'retrying' || delivery.nextAttemptAtMs === null
       ? {}

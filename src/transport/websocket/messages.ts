@@ -45,6 +45,7 @@ function updateText({ update, cursor }: FeedUpdate): string {
     attempt_count: update.attemptCount,
     error_code: update.errorCode,
     error_message: update.errorMessage,
+    cancel_reason: update.cancelReason ?? null,
     next_retry_at: update.status === 'retrying' ? time(update.nextAttemptAtMs) : null,
     delivered_at: time(update.deliveredAtMs),
     failed_at: time(update.failedAtMs),
