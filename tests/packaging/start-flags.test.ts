@@ -1,4 +1,5 @@
 // The flags that the process is started with: the same from npm, in the image and in the benchmark, whose figures they decide.
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 
@@ -14,4 +15,10 @@ test('npm start, the image, compose and the benchmark start the service with the
   expect(image?.match(/^CMD .*$/m)?.[0].match(FLAG)).toEqual(flags);
   expect(bench?.match(FLAG)).toEqual(flags);
   expect(compose?.match(FLAG)).toEqual(flags);
+});
+
+test('what the image compiles ahead of time is there', async () => {
+  const parts = /for \(const part of \[(.+)\]\) import/.exec(await readFile('Dockerfile', 'utf8'))?.[1]?.split(', ') ?? [];
+  expect(parts.length).toBeGreaterThan(0);
+  for (const part of parts) expect([part, existsSync(`src/${part.slice(1, -1)}.ts`)]).toEqual([part, true]);
 });
