@@ -8,6 +8,8 @@ const isUnitOnly = process.env['TESTS'] === 'unit';
 export default defineConfig({
   test: {
     include: isUnitOnly ? unitTests(import.meta.dirname) : ['tests/**/*.test.ts'],
+    // Fetches compilers' libraries, and takes minutes: `npm run test:clients`.
+    exclude: ['tests/clients/**'],
     globalSetup: isUnitOnly ? [] : ['tests/fixtures/global-setup.ts'],
     pool: 'forks',
     testTimeout: 30_000,

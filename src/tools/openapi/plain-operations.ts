@@ -6,11 +6,17 @@ const storeState = { $ref: '#/components/schemas/StoreState' };
 
 /** What these operations refer to by name: enums that stand in a place of their own get one type, not one for each use. */
 export const plainSchemas: Readonly<Record<string, Schema>> = {
-  CheckState: { type: 'string', description: 'How a part of the service is.', enum: ['ok', 'degraded', 'down'] },
+  CheckState: {
+    type: 'string',
+    description: 'How a part of the service is.',
+    enum: ['ok', 'degraded', 'down'],
+    'x-enum-varnames': ['CHECK_STATE_OK', 'CHECK_STATE_DEGRADED', 'CHECK_STATE_DOWN'],
+  },
   StoreState: {
     type: 'string',
     description: 'How a store is, which may refuse writes alone.',
     enum: ['ok', 'degraded', 'read_only', 'down'],
+    'x-enum-varnames': ['STORE_STATE_OK', 'STORE_STATE_DEGRADED', 'STORE_STATE_READ_ONLY', 'STORE_STATE_DOWN'],
   },
 };
 

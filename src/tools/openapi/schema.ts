@@ -114,6 +114,7 @@ export class Schemas {
     }
   }
 
+  // Go has one scope for the constants of all enums, so each is named as in the contract: `DELIVERY_STATUS_FAILED`.
   #enum(schema: DescEnum): Schema {
     const values = schema.values.filter((value) => value.number !== 0);
     const lines = values.map((value) => {
@@ -124,6 +125,7 @@ export class Schemas {
       type: 'string',
       description: [commentOf(schema), lines.join('\n')].filter((part) => part !== '').join('\n\n'),
       enum: values.map((value) => shortEnumName(schema, value)),
+      'x-enum-varnames': values.map((value) => value.name),
     };
     return { $ref: `#/components/schemas/${schema.name}` };
   }
