@@ -5,12 +5,15 @@ import { expect, test } from 'vitest';
 
 /** What has been rewritten. */
 const folders = [
+  'cli',
   'domain',
   'embedded',
   'lifecycle',
   'maintenance',
   'persistence',
+  'realtime',
   'security',
+  'service',
   'telemetry',
   'tools',
   'transport',

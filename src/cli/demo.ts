@@ -68,8 +68,8 @@ async function play(): Promise<boolean> {
       say(`${orderId} is ${what}: ${eventType} published over gRPC as ${event_id}`);
     }
     const deliveries = await untilSettled(webhook.id);
-    tellLog(deliveries);
-    return tellVerdict(receiver.arrivals, deliveries);
+    printLog(deliveries);
+    return printVerdict(receiver.arrivals, deliveries);
   } finally {
     if (webhook !== undefined) await rest('DELETE', `/api/v1/webhooks/${webhook.id}`);
     publisher.close();
@@ -95,7 +95,7 @@ async function untilSettled(webhookId: string): Promise<Delivery[]> {
   }
 }
 
-function tellLog(deliveries: readonly Delivery[]): void {
+function printLog(deliveries: readonly Delivery[]): void {
   console.log(`\nThe delivery log of ${userId}, over REST:\n`);
   const row = (...cells: string[]): void =>
     console.log(`  ${cells.map((cell, index) => cell.padEnd([38, 20, 12, 10][index] ?? 0)).join('')}`);
@@ -105,7 +105,7 @@ function tellLog(deliveries: readonly Delivery[]): void {
   }
 }
 
-function tellVerdict(arrivals: readonly Arrival[], deliveries: readonly Delivery[]): boolean {
+function printVerdict(arrivals: readonly Arrival[], deliveries: readonly Delivery[]): boolean {
   const delivered = deliveries.filter((delivery) => delivery.status === 'delivered').length;
   const verified = arrivals.filter((arrival) => arrival.homechefSignature && arrival.standardSignature).length;
   const refused = arrivals.filter((arrival) => arrival.status !== 200).length;

@@ -9,7 +9,7 @@ const FIRST_DELAY_MS = 250;
 const MAX_DELAY_MS = 10_000;
 /** Three heartbeats: a connection that says nothing for so long is dead, whatever the network thinks. */
 const SILENCE_MS = 45_000;
-/** Changes remembered so that none is told twice: those of a reconnect's overlap, at several hundred a second. */
+/** Changes remembered so that none is reported twice: those of a reconnect's overlap, at several hundred a second. */
 const MAX_REMEMBERED = 10_000;
 /** What a new attempt would not mend. */
 const FINAL = new Set([
@@ -69,7 +69,7 @@ function remember(seen: Set<string>, cursor: string): void {
   if (oldest !== undefined) seen.delete(oldest);
 }
 
-/** Aborts when nothing was heard for too long. */
+/** Aborts when nothing came for too long. */
 class Silence {
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout;

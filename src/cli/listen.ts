@@ -68,7 +68,7 @@ async function run(args: string[]): Promise<void> {
   );
 }
 
-/** Forwards one delivery and tells in a line what came of it. */
+/** Forwards one delivery and prints in a line what came of it. */
 async function forwardOne(
   connection: Connection,
   delivery: Delivery,
@@ -120,11 +120,11 @@ function keyOf(secret: string): SigningKey {
   }
 }
 
-// fetch tells the real reason only in its cause.
+// fetch has the real reason only in its cause.
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return printable(String(error));
   const { cause } = error as { cause?: { code?: string; message?: string } };
-  if (cause?.code === 'ECONNREFUSED') return 'nobody listens there';
+  if (cause?.code === 'ECONNREFUSED') return 'no program listens there';
   return printable(cause?.message ?? error.message);
 }
 

@@ -38,7 +38,7 @@ async function run(args: string[]): Promise<void> {
     idempotencyKey: values.key,
   });
   const duplicate = published.duplicate ? ', published before under this key' : '';
-  console.log(`${published.eventId}  owed to ${published.deliveries} webhooks${duplicate}`);
+  console.log(`${published.eventId}  goes to ${published.deliveries} webhooks${duplicate}`);
 }
 
 /** The bytes as they are: the service checks them, so that nothing here can differ from what it would say. */

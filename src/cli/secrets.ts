@@ -1,4 +1,4 @@
-// `secrets <file>`: what a service in production needs to be secret, made once and kept, for machines where nobody else keeps secrets.
+// `secrets <file>`: what a service in production needs to be secret, made once and kept, for machines without a store of secrets.
 import { randomBytes } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { parseArgs, parseEnv } from 'node:util';

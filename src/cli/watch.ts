@@ -60,8 +60,8 @@ async function run(args: string[]): Promise<void> {
       follow(connection, {
         request: { after: values.after, webhookIds: values.webhook, eventTypes: values.event, statuses },
         signal,
-        onConnected: () => view.tell('connected'),
-        onLost: (error, delayMs) => view.tell(`${explain(error, connection.url)}; trying again in ${delayMs / 1000} s`),
+        onConnected: () => view.say('connected'),
+        onLost: (error, delayMs) => view.say(`${explain(error, connection.url)}; trying again in ${delayMs / 1000} s`),
         onDelivery: (delivery) => view.show(delivery),
       }),
     );
@@ -75,7 +75,7 @@ class Lines {
     console.log(rowOf(delivery));
   }
 
-  tell(message: string): void {
+  say(message: string): void {
     console.error(message);
   }
 
@@ -107,7 +107,7 @@ class Table {
     this.#draw();
   }
 
-  tell(message: string): void {
+  say(message: string): void {
     this.#message = message;
     this.#draw();
   }

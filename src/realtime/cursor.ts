@@ -3,14 +3,14 @@ import { invalid } from '../domain/errors.ts';
 import type { StatusUpdate } from './status-update.ts';
 
 /**
- * The cursor of a change is the same whoever tells of it, however often: `<microseconds since 1970>-<the delivery's id>`. It grows
+ * The cursor of a change is the same from every process and every time: `<microseconds since 1970>-<the delivery's id>`. It grows
  * with every change of a delivery, and texts of cursors sort by time.
  */
 export function updateCursor(update: Pick<StatusUpdate, 'deliveryId' | 'updatedAtMs'>): string {
   return `${microsOf(update)}-${update.deliveryId.slice('delivery_'.length)}`;
 }
 
-/** The cursor of a moment of which it is known that every change before it was told. */
+/** The cursor of a moment before which every change has been sent. */
 export function positionCursor(micros: number): string {
   return String(micros);
 }
@@ -29,7 +29,7 @@ const OVERLAP_MICROS = 15_000_000;
 const CURSOR = /^(\d{16})(?:-[0-9a-hjkmnp-tv-z]{26})?$/;
 
 /**
- * From where to read on, in microseconds since 1970. After a position nothing is told twice; after a change, those of the fifteen
+ * From where to read on, in microseconds since 1970. After a position nothing is sent twice; after a change, those of the fifteen
  * seconds before it are, because one of them may have been committed later. Throws `cursor_invalid`.
  */
 export function resumeFrom(cursor: string): number {

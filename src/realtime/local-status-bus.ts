@@ -60,7 +60,7 @@ export class LocalStatusBus implements StatusBus {
     if (updates.length > 0) this.#call(this.#listeners, updates);
   }
 
-  // Whoever tells must not suffer from whoever listens.
+  // A listener that throws must not fail the sender.
   #call<T>(callbacks: ReadonlySet<(value: T) => void>, value: T): void {
     for (const callback of callbacks) {
       try {

@@ -10,7 +10,7 @@ import { forWatchers, type StatusUpdate } from './status-update.ts';
 const MAX_MESSAGE_UPDATES = 200;
 /** Updates that wait for Redis. What comes on top is left to PostgreSQL, which watchers read anyway. */
 const MAX_WAITING_UPDATES = 10_000;
-/** After a message that nobody took, or that Redis did not, nothing is sent for so long. New watchers say so themselves. */
+/** ms. After a message without a listener, or one that Redis refused, nothing is sent for so long. A new watcher announces itself. */
 const SILENCE_MS = 1000;
 
 type Control = { readonly webhook: string } | { readonly notice: OwnerNotice } | { readonly watching: true };
@@ -29,7 +29,7 @@ export class RedisStatusBus implements StatusBus {
   #silentUntil = 0;
   #stopListening: (() => void) | null = null;
   /**
-   * Whether Redis counts this process among the listeners of updates: it does so a little after the first watcher came. Not told of a
+   * Whether Redis counts this process among the listeners of updates: it does so a little after the first watcher came. Not announced to a
    * connection that broke: until the next one this process may be silent towards one other.
    */
   #isCounted = false;
@@ -78,7 +78,7 @@ export class RedisStatusBus implements StatusBus {
           const updates = this.#read(message) as StatusUpdate[] | undefined;
           if (updates !== undefined) this.#local.publish(updates);
         },
-        // Not before: whoever broke its silence earlier would find nobody, and be silent again.
+        // Only after Redis has counted the subscription. Otherwise a sender would count no listener and stop sending for another second.
         onCounted: () => {
           this.#isCounted = true;
           this.#send({ watching: true });

@@ -1,4 +1,4 @@
-// The status bus: what one part of the service tells the others at once, in this process and in every other.
+// The status bus: what one part of the service sends to the others at once, in this process and in every other.
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import type { StatusUpdate } from './status-update.ts';
 
@@ -12,17 +12,17 @@ export interface OwnerNotice {
 }
 
 /**
- * Fast, and allowed to lose: what must not be missed is read from PostgreSQL by whoever must not miss it. Nothing here throws or
+ * Fast, and allowed to lose: a part that must not miss anything reads PostgreSQL as well. Nothing here throws or
  * waits; listeners are called in a later turn of the event loop.
  */
 export interface StatusBus extends LongRunning {
-  /** Whether anybody may be watching, in whichever process: else there is nothing to put together for `publish`. */
+  /** Whether a watcher may be connected to any process. If not, nothing needs to be made for `publish`. */
   readonly hasListeners: boolean;
-  /** Tells watchers of committed changes. */
+  /** Sends committed changes to watchers. */
   publish(updates: readonly StatusUpdate[]): void;
-  /** Hears of changes committed by any process until the returned function is called. */
+  /** Calls back with changes committed by any process, until the returned function is called. */
   subscribe(listener: (updates: readonly StatusUpdate[]) => void): () => void;
-  /** Tells every process, this one included, to read a webhook anew. */
+  /** Has every process, this one included, read a webhook anew. */
   announceWebhook(webhookId: string): void;
   onWebhookChanged(callback: (webhookId: string) => void): void;
   notify(notice: OwnerNotice): void;

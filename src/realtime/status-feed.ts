@@ -1,4 +1,4 @@
-// The status feed: every committed change, told to this process's watchers by the bus at once and by PostgreSQL for certain.
+// The status feed: sends every committed change to the watchers of this process, from the bus at once and from PostgreSQL for certain.
 import type { Pool } from 'pg';
 import { ServiceError } from '../domain/errors.ts';
 import type { LongRunning } from '../lifecycle/long-running.ts';
@@ -20,7 +20,7 @@ import type { StatusUpdate } from './status-update.ts';
 import type { WatchFilter } from './watch-filter.ts';
 import { toFeedUpdate, toUpdate, Watcher, type PastRange, type FeedUpdate, type WatcherFeed } from './watcher.ts';
 
-/** How often PostgreSQL is asked what the bus has not told, while anybody watches. */
+/** ms. How often PostgreSQL is asked for what the bus has not sent, while a watcher is connected. */
 const FILL_INTERVAL_MS = 1000;
 /** Often enough that no proxy takes a quiet stream for a dead one. */
 const HEARTBEAT_INTERVAL_MS = 15_000;
@@ -54,7 +54,7 @@ export interface FeedStatus {
   readonly buffered: number;
   /** Updates that did not fit: of one user's open watchers, or of all since the process started. */
   readonly dropped: number;
-  /** How old what PostgreSQL has confirmed is; 0 while nobody watches. */
+  /** How old what PostgreSQL has confirmed is; 0 without a watcher. */
   readonly lagMs: number;
 }
 
@@ -66,8 +66,8 @@ export class StatusFeed implements LongRunning, WatcherFeed {
   readonly #perCaller = new Map<string, number>();
   #running: { readonly controller: AbortController; readonly unsubscribe: () => void; readonly ready: Promise<void> } | null =
     null;
-  /** The latest change told of each delivery, for as long as PostgreSQL may still show it as news. */
-  readonly #told = new Map<string, number>();
+  /** The latest change of each delivery that was sent, in microseconds, for as long as PostgreSQL may return it again. */
+  readonly #lastSentMicros = new Map<string, number>();
   #horizonMicros = 0;
   #horizonAgeMs = 0;
   #filledAt = 0;
@@ -142,7 +142,7 @@ export class StatusFeed implements LongRunning, WatcherFeed {
     }
   }
 
-  // Patient: there are no more of them than watchers, and each asks for its next page when it has told the last.
+  // Patient: there are no more of them than watchers, and each asks for its next page when it has sent the last.
   async #readPage(caller: string, range: Parameters<typeof readChangesPage>[1]): Promise<ChangesPage> {
     try {
       return await this.#options.reports.run(caller, (pool) => readChangesPage(pool, range), { isPatient: true });
@@ -193,11 +193,11 @@ export class StatusFeed implements LongRunning, WatcherFeed {
     for (const group of this.#byUser.values()) yield* group;
   }
 
-  // Works only while somebody watches.
+  // Works only while a watcher is connected.
   #run() {
     const controller = new AbortController();
     const { signal } = controller;
-    const unsubscribe = this.#options.bus.subscribe((updates) => this.#hear(updates));
+    const unsubscribe = this.#options.bus.subscribe((updates) => this.#sendAll(updates));
     return { controller, unsubscribe, ready: this.#begin(signal) };
   }
 
@@ -220,25 +220,25 @@ export class StatusFeed implements LongRunning, WatcherFeed {
     this.#running?.controller.abort();
     this.#running?.unsubscribe();
     this.#running = null;
-    this.#told.clear();
+    this.#lastSentMicros.clear();
     this.#filledAt = 0;
   }
 
-  #hear(updates: readonly StatusUpdate[]): void {
-    for (const update of updates) this.#tell(toFeedUpdate(update));
+  #sendAll(updates: readonly StatusUpdate[]): void {
+    for (const update of updates) this.#send(toFeedUpdate(update));
   }
 
-  // PostgreSQL has told everything before the horizon; a later change of the same delivery makes an earlier one stale.
-  #tell(told: FeedUpdate): void {
-    const { deliveryId, userId } = told.update;
-    if (told.micros < this.#horizonMicros || (this.#told.get(deliveryId) ?? 0) >= told.micros) return;
-    this.#told.set(deliveryId, told.micros);
-    for (const watcher of this.#everyone) watcher.offer(told);
+  // PostgreSQL has returned everything before the horizon; a later change of the same delivery makes an earlier one stale.
+  #send(update: FeedUpdate): void {
+    const { deliveryId, userId } = update.update;
+    if (update.micros < this.#horizonMicros || (this.#lastSentMicros.get(deliveryId) ?? 0) >= update.micros) return;
+    this.#lastSentMicros.set(deliveryId, update.micros);
+    for (const watcher of this.#everyone) watcher.offer(update);
     const group = this.#byUser.get(userId);
-    if (group !== undefined) for (const watcher of group) watcher.offer(told);
+    if (group !== undefined) for (const watcher of group) watcher.offer(update);
   }
 
-  /** Tells what the bus has not: all that changed since the horizon. Then the horizon moves on. */
+  /** Sends what the bus has not: all that changed since the horizon. Then the horizon moves on. */
   async #fill(signal: AbortSignal): Promise<void> {
     const { pool } = this.#options;
     const startedAt = performance.now();
@@ -246,12 +246,13 @@ export class StatusFeed implements LongRunning, WatcherFeed {
     const userIds = this.#everyone.size > 0 || this.#byUser.size > MAX_SELECTED_USERS ? null : [...this.#byUser.keys()];
     const changes = await listChanges(pool, { micros: this.#horizonMicros, userIds, max: MAX_CHANGES });
     const isWatched = (userId: string): boolean => this.#everyone.size > 0 || this.#byUser.has(userId);
-    const isNews = ({ id, userId, micros }: Change): boolean => (this.#told.get(id) ?? 0) < micros && isWatched(userId);
+    const isNews = ({ id, userId, micros }: Change): boolean =>
+      (this.#lastSentMicros.get(id) ?? 0) < micros && isWatched(userId);
     const news = changes.filter(isNews).map(({ id }) => id);
     while (news.length > 0) {
       const rows = await loadChanged(pool, news.splice(0, MAX_LOADED));
       if (signal.aborted) return;
-      for (const row of rows) this.#tell(toFeedUpdate(toUpdate(row)));
+      for (const row of rows) this.#send(toFeedUpdate(toUpdate(row)));
     }
     if (signal.aborted) return;
     const last = changes.at(-1);
@@ -263,7 +264,8 @@ export class StatusFeed implements LongRunning, WatcherFeed {
     this.#horizonMicros = Math.max(this.#horizonMicros, horizon.horizonMicros);
     this.#horizonAgeMs = horizon.ageMs;
     this.#filledAt = at;
-    for (const [deliveryId, micros] of this.#told) if (micros < this.#horizonMicros) this.#told.delete(deliveryId);
+    for (const [deliveryId, micros] of this.#lastSentMicros)
+      if (micros < this.#horizonMicros) this.#lastSentMicros.delete(deliveryId);
   }
 
   #beat(): void {

@@ -1,4 +1,4 @@
-// What watchers are told: one committed change of one delivery.
+// What watchers get: one committed change of one delivery.
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import { MAX_WATCHED_RESPONSE_CHARACTERS } from '../persistence/queries/list-changes.ts';
 

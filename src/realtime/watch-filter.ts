@@ -1,4 +1,4 @@
-// What a watcher wants to hear of.
+// Which changes a watcher wants.
 import type { DeliveryStatus } from '../domain/delivery.ts';
 import type { StatusUpdate } from './status-update.ts';
 

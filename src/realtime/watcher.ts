@@ -10,7 +10,7 @@ export const MAX_QUEUED_UPDATES = 500;
 /** A past that ends this shortly before now is read to its end while the present is already being queued. */
 const NEAR_MICROS = 3_000_000;
 
-/** An update as it is told: made once, for all who hear of it. */
+/** An update as watchers get it, made once for all of them. */
 export interface FeedUpdate {
   readonly kind: 'update';
   readonly cursor: string;
@@ -20,9 +20,9 @@ export interface FeedUpdate {
 
 export type FeedMessage =
   | FeedUpdate
-  /** Every change before the cursor was told. */
+  /** Every change before the cursor was sent. */
   | { readonly kind: 'heartbeat'; readonly cursor: string }
-  /** Updates were dropped; what they told follows, as it stands by then, and can also be read again from the cursor. */
+  /** Updates were dropped. Their deliveries follow as they stand by then, and can also be read again from the cursor. */
   | { readonly kind: 'gap'; readonly cursor: string; readonly dropped: number };
 
 /** What a watcher needs of the feed. */
@@ -52,7 +52,7 @@ export class Watcher {
   #queue: FeedUpdate[] = [];
   #isLive: boolean;
   #fromMicros: number | null;
-  /** Changes told while the end of the past was read, by delivery: they are in the queue as well. */
+  /** Changes sent while the end of the past was read, by delivery: they are in the queue as well. */
   #replayed = new Map<string, number>();
   #dropped = 0;
   #droppedInAll = 0;
@@ -85,17 +85,17 @@ export class Watcher {
   }
 
   /** Puts an update into the queue if it is of interest; never waits. */
-  offer(told: FeedUpdate): void {
-    if (!this.#isLive || this.#closed || !matches(this.filter, told.update)) return;
+  offer(update: FeedUpdate): void {
+    if (!this.#isLive || this.#closed || !matches(this.filter, update.update)) return;
     if (this.#dropped > 0 || this.#queue.length >= MAX_QUEUED_UPDATES) {
-      // Everything before the horizon is in the queue or told: what is dropped from here on can be read again from there.
+      // Everything before the horizon is in the queue or sent: what is dropped from here on can be read again from there.
       if (this.#dropped === 0) this.#fromMicros = this.#feed.horizonMicros;
       this.#dropped += 1;
       this.#droppedInAll += 1;
       this.#feed.onDropped();
       return;
     }
-    this.#queue.push(told);
+    this.#queue.push(update);
     this.#wakeUp();
   }
 
@@ -104,7 +104,7 @@ export class Watcher {
     this.#wakeUp();
   }
 
-  /** Ends it: next() tells what is queued no more, but null. */
+  /** Ends it: next() returns null, and what is queued is dropped. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -122,9 +122,9 @@ export class Watcher {
   async *#read(): AsyncGenerator<FeedMessage, void> {
     try {
       while (!this.#closed) {
-        const told = this.#queue.shift();
-        if (told !== undefined) {
-          if (!this.#wasReplayed(told)) yield told;
+        const next = this.#queue.shift();
+        if (next !== undefined) {
+          if (!this.#wasReplayed(next)) yield next;
         } else if (this.#fromMicros !== null) {
           if (this.#dropped > 0) yield this.#gap(this.#fromMicros);
           else yield* this.#readPast(this.#fromMicros);
@@ -148,7 +148,7 @@ export class Watcher {
 
   /**
    * Reads what lies before the horizon, where no change can appear any more, up to a horizon that is close to now. Then the queue is
-   * opened, and the rest is read to its end: what is committed later is told live, what was committed before is found.
+   * opened, and the rest is read to its end: what is committed later is sent live, what was committed before is found.
    */
   async *#readPast(fromMicros: number): AsyncGenerator<FeedMessage, void> {
     const { userId } = this.filter;
@@ -156,25 +156,25 @@ export class Watcher {
     let from = fromMicros;
     while (this.#feed.horizonMicros - from > NEAR_MICROS) {
       const until = this.#feed.horizonMicros;
-      yield* this.#tellPast({ fromMicros: from, untilMicros: until, userId, caller }, () => {});
+      yield* this.#sendPast({ fromMicros: from, untilMicros: until, userId, caller }, () => {});
       from = until;
     }
     this.#fromMicros = null;
     this.#isLive = true;
     this.#replayed = new Map();
-    yield* this.#tellPast({ fromMicros: from, untilMicros: null, userId, caller }, ({ update, micros }) =>
+    yield* this.#sendPast({ fromMicros: from, untilMicros: null, userId, caller }, ({ update, micros }) =>
       this.#replayed.set(update.deliveryId, micros),
     );
     this.#heartbeatDue = true;
   }
 
-  async *#tellPast(range: PastRange, onTold: (told: FeedUpdate) => void): AsyncGenerator<FeedMessage, void> {
+  async *#sendPast(range: PastRange, onSent: (update: FeedUpdate) => void): AsyncGenerator<FeedMessage, void> {
     for await (const rows of this.#feed.readPast(range)) {
       for (const row of rows) {
         if (this.#closed) return;
-        const told = toFeedUpdate(toUpdate(row));
-        onTold(told);
-        if (matches(this.filter, told.update)) yield told;
+        const update = toFeedUpdate(toUpdate(row));
+        onSent(update);
+        if (matches(this.filter, update.update)) yield update;
       }
     }
   }

@@ -14,7 +14,7 @@ const MAX_WEBHOOKS = 10_000;
 
 export interface CloseWebhookOptions {
   readonly pool: Pool;
-  /** Whether anybody may be watching: else only their number is read. */
+  /** Whether a watcher may be connected: else only their number is read. */
   readonly isWatched: () => boolean;
   readonly publish: (updates: readonly StatusUpdate[]) => void;
   readonly onCancelled: (count: number) => void;
@@ -22,7 +22,7 @@ export interface CloseWebhookOptions {
 }
 
 /**
- * To be told after the commit that closed a webhook: from then on nothing of it is sent anyway. A caller waits for the first batch alone; the
+ * To be called after the commit that closed a webhook: from then on nothing of it is sent anyway. A caller waits for the first batch alone; the
  * rest goes on behind it, a batch of each webhook in turn, one statement at a time. Each batch is counted and announced. Never rejects: what
  * is left over is cancelled by housekeeping, or by the attempt's own check.
  */

@@ -19,7 +19,7 @@ export interface ServiceContext extends ManagementContext {
   readonly publisher: Publisher;
   /** Milliseconds since 1970 by the database's clock. */
   readonly now: () => number;
-  /** What WatchDeliveries and WebSockets are told. */
+  /** What WatchDeliveries and WebSockets send. */
   readonly feed: StatusFeed;
 }
 
@@ -31,7 +31,7 @@ export interface ManagementContext {
   readonly pool: Pool;
   /** For those whose cost does. */
   readonly reports: Reports;
-  /** Whoever locks rows waits for a turn here before taking a connection. */
+  /** A call that locks rows waits for its turn here before it takes a connection. */
   readonly changes: FairQueue;
   readonly secretBox: SecretBox;
   readonly scheduler: Pick<Scheduler, 'enqueue'>;
@@ -43,7 +43,7 @@ export interface ManagementContext {
   readonly onWebhookChanged: (webhookId: string) => void;
   /** To be called after a commit that closed a webhook: ends what waits for it. Resolves after a part of a large backlog; never rejects. */
   readonly endWaiting: (webhookId: string) => Promise<void>;
-  /** Tells watchers of committed changes of deliveries. */
+  /** Sends committed changes of deliveries to watchers. */
   readonly publishUpdates: (updates: readonly StatusUpdate[]) => void;
   readonly log: Logger;
 }

@@ -10,6 +10,6 @@ export interface Diagnoser {
   admit(userId: string, subject: string): Promise<() => void>;
   /** Null when there is no such webhook; one that is disabled can be diagnosed. Rejects with `overloaded` for want of something of ours. */
   ofWebhook(webhookId: string): Promise<Diagnosis | null>;
-  /** The same for a URL without a webhook, with a secret that nobody knows. */
+  /** The same for a URL without a webhook, with a random secret. */
   ofUrl(url: string): Promise<Diagnosis>;
 }

@@ -73,7 +73,7 @@ function attemptView(attempt: Attempt): AttemptView {
   };
 }
 
-// A first try that succeeded has no row of its own: the delivery's row tells of it.
+// A first try that succeeded has no row of its own: the delivery's row has it.
 function withLast(delivery: Delivery, attempts: AttemptView[]): AttemptView[] {
   const startedAt = delivery.attemptedAt;
   if (delivery.attemptCount === 0 || !startedAt || attempts.at(-1)?.number === delivery.attemptCount) return attempts;

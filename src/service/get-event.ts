@@ -1,4 +1,4 @@
-// One event: what was published, to whom it went, and why to nobody.
+// One event: what was published, which webhooks got it, and why none did.
 import { type DeliveryStatus } from '../domain/delivery.ts';
 import { notFound } from '../domain/errors.ts';
 import { isId } from '../domain/ids.ts';

@@ -88,7 +88,7 @@ async function readAll(client: PoolClient, userId: string | null, sinceMs: numbe
   const place = await readSumsPlace(client);
   const webhooks = await countWebhooks(client, userId);
   const widthMs = HOUR_MS * (BAR_HOURS.find((hours) => (nowMs - sinceMs) / HOUR_MS / hours <= MAX_BARS) ?? 12);
-  // What is not summed up yet is read in the order of ids, of everybody; of a user with few webhooks, webhook by webhook.
+  // What is not summed up yet is read in the order of ids, of all users; of a user with few webhooks, webhook by webhook.
   const isByWebhook = userId !== null && webhooks.total <= MANY_WEBHOOKS;
   const isOpenTooLong =
     !isByWebhook && (await hasMoreInLog(client, openFrom(place.hoursBelow, sinceMs), idFloor('delivery', nowMs), MAX_OPEN));
@@ -135,19 +135,19 @@ async function readAll(client: PoolClient, userId: string | null, sinceMs: numbe
   };
 }
 
-/** Where the log goes on that no sums tell of. */
+/** Where the log goes on that no sums cover. */
 function openFrom(hoursBelow: string, sinceMs: number): string {
   const since = idFloor('delivery', sinceMs);
   return hoursBelow > since ? hoursBelow : since;
 }
 
-/** The hours of a user without a row, in which anybody had a delivery. */
+/** The hours of a user without a row, in which any user had a delivery. */
 async function hoursWithout(
   client: PoolClient,
   span: ReturnType<typeof summedSpan>,
-  told: readonly number[],
+  covered: readonly number[],
 ): Promise<[number, number][]> {
-  const missing = missingHours(span, new Set(told));
+  const missing = missingHours(span, new Set(covered));
   if (missing.length === 0) return [];
   const used = await readUsedHours(client, span.hoursFromMs, span.hoursToMs);
   return missing.filter(([hour]) => used.has(hour));

@@ -1,4 +1,4 @@
-// The signing secrets of a webhook, for its owner: whoever lost one need not rotate.
+// The signing secrets of a webhook, for its owner: one that was lost need not be rotated.
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';

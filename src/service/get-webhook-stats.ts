@@ -123,11 +123,11 @@ async function summedStats(
     firstBarMs,
     widthMs,
   });
-  const told = new Set(hours.flatMap(({ startsMs }) => startsMs));
+  const covered = new Set(hours.flatMap(({ startsMs }) => startsMs));
   const tally = new Tally(barStarts(bars).length);
   tally.addSums(days);
   tally.addSums(hours);
-  tally.addLog(await countWebhookLog(client, webhook.id, openRanges(summed, missingHours(summed, told), bars)));
+  tally.addLog(await countWebhookLog(client, webhook.id, openRanges(summed, missingHours(summed, covered), bars)));
   return toStats(webhook.id, bars, { bars: tally.bars, all: tally.counts, latency: tally.latency, latencyIsEstimated: true });
 }
 

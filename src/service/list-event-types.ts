@@ -1,4 +1,4 @@
-// The catalogue of event types, for whoever is signed in.
+// The catalogue of event types, for every caller with a token.
 import { type EventType, eventTypes } from '../domain/event-types.ts';
 
 export function listEventTypes(): readonly EventType[] {

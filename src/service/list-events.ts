@@ -1,4 +1,4 @@
-// What was published, newest first, for whoever published it.
+// What was published, newest first, for its publisher.
 import { invalid, ServiceError } from '../domain/errors.ts';
 import { idFloor } from '../domain/ids.ts';
 import {
@@ -50,7 +50,7 @@ export async function listEvents(
   });
 }
 
-/** Whose events a caller may see: null for everybody's. */
+/** Whose events a caller may see: null for those of all publishers. */
 export function publisherOf(principal: Principal): string | null {
   return principal.role === 'admin' ? null : principal.userId;
 }

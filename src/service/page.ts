@@ -4,7 +4,7 @@ import { type IdKind, isId } from '../domain/ids.ts';
 
 const DEFAULT_LIMIT = 20;
 const MAX_LIMIT = 100;
-/** Totals are counted up to here: an exact count of a million rows costs more than it tells. */
+/** Totals are counted up to here: an exact count of a million rows costs more than it is worth. */
 export const MAX_COUNTED = 10_000;
 const TOKEN_VERSION = 'v1';
 
@@ -68,7 +68,7 @@ export function toPage<T extends { readonly id: string }>(bounds: PageBounds, ro
   };
 }
 
-// A token only says where to read on; what may be read is decided anew by whoever brings it, so it needs no signature.
+// A token only says where to read on; what may be read is decided anew for the caller that brings it, so it needs no signature.
 function makeToken(id: string | null): string {
   if (id === null) return '';
   return Buffer.from(`${TOKEN_VERSION}:${id}`).toString('base64url');

@@ -1,4 +1,4 @@
-// The publisher: gathers the events of all doors into group commits and answers each once it is on disk.
+// The publisher: gathers the events of all protocols into group commits and replies to each once it is on disk.
 import type { Pool } from 'pg';
 import { ServiceError } from '../domain/errors.ts';
 import { TimeoutSet } from '../lifecycle/timeout-set.ts';
@@ -22,21 +22,21 @@ import { KEY_KEPT_MS, keyReused } from './idempotency-key.ts';
 const MAX_BATCH_EVENTS = 500;
 /** One statement takes so many bytes of payload: four of the largest payloads, a few milliseconds of work. */
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
-/** Payload waiting in memory for the database. Beyond it publishers are told to slow down instead of the process growing. */
+/** Payload waiting in memory for the database. Beyond it publishers are refused as `overloaded`, and the process does not grow. */
 const MAX_PENDING_BYTES = 64 * 1024 * 1024;
 /** With so much waiting, streams are read no further: there is room left for the calls that cannot be made to wait. */
 const BUSY_BYTES = MAX_PENDING_BYTES / 4;
 /** What a row costs beside its payload, in bytes. */
 const ROW_BYTES = 300;
 /**
- * One broadcast is owed to so many webhooks at most: some five seconds of one statement, which the server ends after ten. Whoever has more
+ * One broadcast has so many webhooks at most: some five seconds of one statement, which the server ends after ten. A platform with more
  * of them publishes to parts of the users.
  */
 export const MAX_BROADCAST_WEBHOOKS = 100_000;
 /** How long an overloaded service asks publishers to wait, in milliseconds. */
 const OVERLOADED_RETRY_MS = 1000;
 
-/** While the database hangs a batch waits for the one before it; callers are told so before their own patience ends. */
+/** While the database hangs a batch waits for the one before it; callers learn that before their own deadline. */
 const MAX_WAIT_MS = 10_000;
 
 /** What one statement committed. */
@@ -50,7 +50,7 @@ export interface Commit {
 
 export interface Published {
   readonly eventId: string;
-  /** How many webhooks it is owed to. */
+  /** How many webhooks get it. */
   readonly deliveries: number;
   /** Whether an earlier call with the same idempotency key had published it. */
   readonly duplicate: boolean;
@@ -71,7 +71,7 @@ export class Publisher {
     reject(storeUnavailable(new Error('the commit takes too long'))),
   );
   readonly #commits: GroupCommit<EventRow, Published | ServiceError>;
-  /** Apart from the others, which would wait for them: a broadcast may be owed to a hundred thousand. One statement at a time. */
+  /** Apart from the others, which would wait for them: a broadcast may have a hundred thousand webhooks. One statement at a time. */
   readonly #broadcasts: GroupCommit<EventRow, Published | ServiceError>;
   readonly #broadcastWeight = new BroadcastWeight(MAX_PENDING_BYTES);
 
@@ -228,7 +228,7 @@ function splitRepeats(events: readonly EventRow[]): { firsts: EventRow[]; repeat
 }
 
 function broadcastTooLarge(): ServiceError {
-  const message = `is owed to more than ${MAX_BROADCAST_WEBHOOKS} webhooks; publish to parts of the users with user_ids`;
+  const message = `has more than ${MAX_BROADCAST_WEBHOOKS} webhooks; publish to parts of the users with user_ids`;
   return new ServiceError('broadcast_too_large', `audience.broadcast: ${message}`, {
     violations: [{ field: 'audience.broadcast', message }],
   });

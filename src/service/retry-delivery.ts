@@ -43,7 +43,7 @@ export async function retryDelivery(
   return row;
 }
 
-// The row is due: should the schedule not hear of it now, the reconciler tells it.
+// The row is due. If the schedule does not get it now, the reconciler puts it in.
 async function schedule(context: ManagementContext, row: DeliveryRow): Promise<void> {
   if (row.nextAttemptAtMs === null) return;
   try {
@@ -51,7 +51,7 @@ async function schedule(context: ManagementContext, row: DeliveryRow): Promise<v
       { deliveryId: row.id, webhookId: row.webhookId, dueAtMs: Math.floor(row.nextAttemptAtMs) },
     ]);
   } catch (error) {
-    context.log.warn({ err: error, delivery_id: row.id }, 'the schedule was not told of a retry; the reconciler will');
+    context.log.warn({ err: error, delivery_id: row.id }, 'the schedule did not get a retry; the reconciler puts it in');
   }
 }
 

@@ -56,16 +56,16 @@ export function summedSpan({ sinceMs, untilMs, widthMs }: Bars, place: SumsPlace
   };
 }
 
-/** The hours of a span that no row of the sums tells of. */
-export function missingHours(span: SummedSpan, told: ReadonlySet<number>): [number, number][] {
+/** The hours of a span that no row of the sums covers. */
+export function missingHours(span: SummedSpan, covered: ReadonlySet<number>): [number, number][] {
   const missing: [number, number][] = [];
   for (let hour = span.hoursFromMs; hour < span.hoursToMs; hour += HOUR_MS) {
-    if (!told.has(hour) && !(hour >= span.daysFromMs && hour < span.daysToMs)) missing.push([hour, hour + HOUR_MS]);
+    if (!covered.has(hour) && !(hour >= span.daysFromMs && hour < span.daysToMs)) missing.push([hour, hour + HOUR_MS]);
   }
   return missing;
 }
 
-/** What the log tells: what comes before the first whole hour, hours without a row, and what is not summed up yet. */
+/** What is counted in the log: what comes before the first whole hour, hours without a row, and what is not summed up yet. */
 export function openRanges(span: SummedSpan, missing: readonly (readonly [number, number])[], bars: Bars): LogRange[] {
   const summed = logRanges([[bars.sinceMs, span.hoursFromMs], ...missing], bars);
   const [first, ...rest] = logRanges([[span.openFromMs, bars.untilMs]], bars);

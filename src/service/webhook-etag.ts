@@ -2,7 +2,7 @@
 import { ServiceError } from '../domain/errors.ts';
 import type { WebhookView } from './webhook-view.ts';
 
-/** Somebody changed the webhook since the caller read it. */
+/** The webhook has changed since the caller read it. */
 export class WebhookChanged extends ServiceError {
   readonly current: WebhookView;
 

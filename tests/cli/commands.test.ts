@@ -77,7 +77,7 @@ test('listen forwards each event with the original body, freshly signed with the
   await line(/^Listening/);
   expect(
     (await run('publish', 'order.created', '--to', USER, '--user', 'orders', '--data', '{"note":"größer als <€>"}')).output,
-  ).toMatch(/^event_\S+ {2}owed to 1 webhooks\n$/);
+  ).toMatch(/^event_\S+ {2}goes to 1 webhooks\n$/);
   await local.waitFor((requests) => requests.length === 1);
   const [original, forwarded] = [receiver.at('/public').at(-1), local.at('/hook').at(-1)];
   expect(forwarded?.body.equals(original?.body ?? Buffer.alloc(0))).toBe(true);
@@ -131,7 +131,7 @@ test('listen says so when nobody listens, and when the handler fails', async () 
   ];
   await Promise.all([nobody.line(/^Listening/), broken.line(/^Listening/)]);
   await run('publish', 'order.created', '--to', USER, '--user', 'orders');
-  await nobody.line(/→ nobody listens there$/);
+  await nobody.line(/→ no program listens there$/);
   await broken.line(/→ 500 /);
 });
 
