@@ -1,4 +1,4 @@
-// What is held for a paused webhook is kept as long as everything else: older than retention it is cancelled, and its owner is told.
+// What is held for a paused webhook is kept as long as everything else: older than retention it is cancelled, and announced.
 import type { Pool } from 'pg';
 import { idFloor } from '../domain/ids.ts';
 import { DAY_MS } from '../domain/time-units.ts';
@@ -11,7 +11,7 @@ export interface HeldRetentionOptions {
   readonly retentionDays: number;
   /** Asked before each batch. */
   readonly isLeading: () => boolean;
-  /** Hears of each batch after its commit. */
+  /** Called for each batch after its commit. */
   readonly onHeldExpired: (deliveries: readonly DeliveryRow[]) => void;
   /** This machine's own clock, in milliseconds since 1970. */
   readonly processNowMs?: () => number;

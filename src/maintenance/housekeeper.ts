@@ -36,7 +36,7 @@ export interface HousekeeperOptions {
   /** This machine's own clock, in milliseconds since 1970. */
   readonly processNowMs?: () => number;
   readonly log: Logger;
-  /** Hears of held deliveries that were cancelled because they are past retention. */
+  /** Called with held deliveries that were cancelled because they are past retention. */
   readonly onHeldExpired: (deliveries: readonly DeliveryRow[]) => void;
   /** Ends what waits for a closed webhook. */
   readonly endWaiting: (webhookId: string) => Promise<void>;
