@@ -146,6 +146,14 @@ describe.skipIf(!hasHelm())('the chart', () => {
     const ports = policy?.spec.egress.map(({ ports: open }: { ports: { port: number }[] }) => open.map(({ port }) => port));
     expect(ports).toContainEqual([6379, 7000, 7001]);
     expect(ports).toContainEqual([8088, 443]);
+    const observed = await render(
+      'config.OTEL_EXPORTER_OTLP_ENDPOINT="http://collector.tracing:5318"',
+      'config.OTEL_EXPORTER_OTLP_METRICS_ENDPOINT="https://metrics.tracing/v1/metrics"',
+      'networkPolicy.collector=[{"namespaceSelector":{}}]',
+    );
+    expect(JSON.stringify(ofKind(observed.owned, 'NetworkPolicy')[0]?.spec.egress)).toContain(
+      '[{"port":4318},{"port":5318},{"port":443}]',
+    );
     const behindPooler = await render('config.DB_PORT="6432"', 'config.DB_DIRECT_HOST="postgres"');
     for (const { spec } of ofKind([...behindPooler.owned, ...behindPooler.hooks], 'NetworkPolicy'))
       expect(JSON.stringify(spec.egress)).toContain('[{"port":6432},{"port":5432}]');
@@ -154,9 +162,15 @@ describe.skipIf(!hasHelm())('the chart', () => {
     expect(JSON.stringify(other?.spec.egress)).toContain('[{"port":6379},{"port":7000},{"port":26379}]');
   });
 
+  test('as many pods may be asked for as leave one to a drain, also by a share', async () => {
+    const { owned } = await render('api.minAvailable="50%"', 'worker.autoscaling.minReplicas=3', 'worker.minAvailable="66%"');
+    expect(ofKind(owned, 'PodDisruptionBudget').map(({ spec }) => spec.minAvailable)).toEqual(['50%', '66%']);
+  });
+
   test.each([
     ['api.minAvailable=2', 'api.minAvailable: 2 of 2 pods'],
     ['worker.minAvailable="100%"', 'worker.minAvailable: 100% of 2 pods'],
+    ['api.minAvailable="51%"', 'api.minAvailable: 51% of 2 pods'],
     ['api={"autoscaling":{"enabled":false},"replicas":1}', 'api.minAvailable: 1 of 1 pods'],
     ['api.resources={"limits":{"memory":"lots"}}', 'lots is not a quantity'],
     ['extraEnvironment=[]', 'extraEnvironment'],

@@ -162,15 +162,32 @@ volumes:
 {{- toJson $list -}}
 {{- end -}}
 
+{{/* The port of a URL. */}}
+{{- define "webhooks.portOf" -}}
+{{- $url := urlParse . -}}
+{{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) -}}
+{{- end -}}
+
 {{/* The ports of the services that the configuration names by URL: notices, keys of tokens, and those of the health answer. */}}
 {{- define "webhooks.dependencyPorts" -}}
 {{- $list := list -}}
 {{- range list "NOTIFICATION_SERVICE_URL" "USER_SERVICE_URL" "ORDER_SERVICE_URL" "PAYMENT_SERVICE_URL" "JWT_JWKS_URL" -}}
-{{- with index $.Values.config . -}}
-{{- $url := urlParse . -}}
-{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) -}}
-{{- $list = append $list (dict "port" ($port | int)) -}}
-{{- end -}}
+{{- with index $.Values.config . }}{{ $list = append $list (dict "port" (include "webhooks.portOf" . | int)) }}{{ end -}}
 {{- end -}}
 {{- toJson (uniq $list) -}}
+{{- end -}}
+
+{{/* networkPolicy.collectorPort, and the ports of the collectors that the configuration names. */}}
+{{- define "webhooks.collectorPorts" -}}
+{{- $list := list (dict "port" (int .Values.networkPolicy.collectorPort)) -}}
+{{- range list "OTEL_EXPORTER_OTLP_ENDPOINT" "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" -}}
+{{- with index $.Values.config . }}{{ $list = append $list (dict "port" (include "webhooks.portOf" . | int)) }}{{ end -}}
+{{- end -}}
+{{- toJson (uniq $list) -}}
+{{- end -}}
+
+{{/* How many pods a PodDisruptionBudget asks for: Kubernetes rounds a share of them up. Called with minAvailable and the pods there are. */}}
+{{- define "webhooks.podsKept" -}}
+{{- $asked := toString .minAvailable -}}
+{{- if hasSuffix "%" $asked -}}{{ div (add (mul (trimSuffix "%" $asked | int) .pods) 99) 100 }}{{- else -}}{{ int $asked }}{{- end -}}
 {{- end -}}
