@@ -1,4 +1,4 @@
-// The schedule in Redis while it answers, in PostgreSQL while it does not.
+// The schedule in Redis while Redis serves, in PostgreSQL while it does not.
 import { pause } from '../lifecycle/pause.ts';
 import { explainRedisError, isRefusal } from '../persistence/redis-refusal.ts';
 import type { PostgresScheduler } from './postgres-scheduler.ts';
@@ -99,7 +99,7 @@ export class FailoverScheduler implements Scheduler {
     if (this.#isServed) {
       const added = await this.#tryRedis(() => this.#options.redis.enqueue(items));
       if (added !== undefined) {
-        void this.#pendingSync.tell();
+        void this.#pendingSync.send();
         return added;
       }
     }
@@ -125,7 +125,7 @@ export class FailoverScheduler implements Scheduler {
     return window === null ? LEFT_TO_OTHERS : this.#claimRows(request, window);
   }
 
-  /** Never rejects: a lease that could not be ended runs out, and whoever takes the delivery then reads the row first. */
+  /** Never rejects: a lease that could not be ended runs out, and the process that claims the delivery then reads the row first. */
   async release(settlements: readonly Settlement[]): Promise<void> {
     const inRows = settlements.filter(({ leasedIn }) => leasedIn === 'row');
     if (inRows.length > 0) {
@@ -147,13 +147,13 @@ export class FailoverScheduler implements Scheduler {
     // Without a call there is no success of Redis to count.
     if (inIndex.length + dueAgain.length === 0) return;
     if (this.#isServed) {
-      const told = await this.#tryRedis(async () => {
+      const sent = await this.#tryRedis(async () => {
         if (inIndex.length > 0) await this.#options.redis.settle(inIndex);
         if (dueAgain.length > 0) await this.#options.redis.enqueue(dueAgain);
         return true;
       });
-      if (told !== undefined) {
-        void this.#pendingSync.tell();
+      if (sent !== undefined) {
+        void this.#pendingSync.send();
         return;
       }
     }
@@ -207,14 +207,14 @@ export class FailoverScheduler implements Scheduler {
       await this.#options.redis.checkWritable();
       this.#state.redisWorked();
     } catch (error) {
-      // The check names what is missing. But what a replica answers ends its connection, too, and then the first error says more.
+      // The check names what is missing. A replica's reply ends its connection too, and then the first error says more.
       this.#leaveRedis(explainRedisError(isRefusal(error) || !isRefusal(first) ? error : first));
     } finally {
       this.#isConfirming = false;
     }
   }
 
-  // A Redis that answers reads and refuses writes looks well as long as nothing is due.
+  // A Redis that serves reads and refuses writes looks well as long as nothing is due.
   async #watch(): Promise<void> {
     const { signal } = this.#stopping;
     for (;;) {
@@ -265,13 +265,13 @@ export class FailoverScheduler implements Scheduler {
     }
   }
 
-  /** Goes back to Redis when it works and holds everything: one that lost its keys is filled by the reconciler first. */
+  /** Goes back to Redis when it works and is complete. One that lost its keys is filled by the reconciler first. */
   async #returnAfter(question: () => Promise<void>): Promise<boolean> {
     const { redis } = this.#options;
     try {
       const [, state] = await Promise.all([question(), redis.indexState()]);
-      // Also while Redis is being filled: the pages already read do not hold what came meanwhile.
-      void this.#pendingSync.tell();
+      // Also while Redis is being filled: the pages already read lack what came meanwhile.
+      void this.#pendingSync.send();
       if (state !== 'complete' && state !== 'outdated') {
         this.#sayWhy(null);
         return false;
@@ -288,7 +288,9 @@ export class FailoverScheduler implements Scheduler {
     return true;
   }
 
-  /** Says that Redis serves this process, and waits until those that could not ask Redis have read it. False: PostgreSQL did not take it. */
+  /**
+   * Reports that Redis serves this process, and waits until the processes without Redis have read it. False: PostgreSQL did not take it.
+   */
   async #announce(): Promise<boolean> {
     const { presence, isWorker } = this.#options;
     if (presence === undefined || !isWorker) return true;

@@ -1,10 +1,10 @@
-// What Redis was not told while it was away, to be told once it answers: outcomes of what it still holds, and what became due.
+// What Redis missed while it was away, kept to be sent later: outcomes of deliveries that it had leased, and what became due.
 import type { RedisScheduler } from './redis-scheduler.ts';
 import type { Scheduled, Settlement } from './scheduler.ts';
 
-/** A second at full speed, a megabyte. Of longer outages the reconciler knows, and goes through all rows. */
+/** Entries: a second at full speed, a megabyte. After a longer outage the reconciler goes through all rows. */
 const MAX_PENDING = 10_000;
-/** Told at once, so that what was told is not told again when the next part fails. */
+/** Entries in one send. What was sent is not sent again when a later slice fails. */
 const SLICE = 500;
 
 export class PendingSync {
@@ -13,7 +13,7 @@ export class PendingSync {
   readonly #due = new Map<string, Scheduled>();
   /** By delivery and token: the same delivery may have been leased in Redis and then in its row. */
   readonly #settlements = new Map<string, Settlement>();
-  #isTelling = false;
+  #isSending = false;
 
   constructor(redis: RedisScheduler, onFailure: (error: unknown) => void) {
     this.#redis = redis;
@@ -29,24 +29,25 @@ export class PendingSync {
   addSettled(settlements: readonly Settlement[]): void {
     for (const { deliveryId, webhookId, leasedIn, token, dueAtMs } of settlements) {
       if (this.#size >= MAX_PENDING) return;
-      // What has come to an end may be owed again by the time that this is told: as due, so that whoever takes it reads the row.
+      // A delivery that has ended may be retried by hand before Redis gets this. It is therefore sent as due now (0). The process that
+      // claims it reads the row, and drops it if it has ended.
       this.#settlements.set(`${deliveryId} ${token}`, { deliveryId, webhookId, leasedIn, token, dueAtMs: dueAtMs ?? 0 });
       if (dueAtMs !== null) this.addDue([{ deliveryId, webhookId, dueAtMs }]);
     }
   }
 
-  /** Tells what there is, unless that is going on. Never rejects: what fails is told next time. */
-  async tell(): Promise<void> {
-    if (this.#isTelling) return;
-    this.#isTelling = true;
+  /** Sends everything, unless a send is under way. Never rejects: what fails is sent next time. */
+  async send(): Promise<void> {
+    if (this.#isSending) return;
+    this.#isSending = true;
     try {
       // What is due comes after: until it is settled, Redis leaves it to its holder.
-      await tellAll(this.#settlements, (slice) => this.#redis.settle(slice), this.#onFailure);
-      await tellAll(this.#due, (slice) => this.#redis.enqueue(slice), this.#onFailure);
+      await sendAll(this.#settlements, (slice) => this.#redis.settle(slice), this.#onFailure);
+      await sendAll(this.#due, (slice) => this.#redis.enqueue(slice), this.#onFailure);
     } catch (error) {
       this.#onFailure(error);
     } finally {
-      this.#isTelling = false;
+      this.#isSending = false;
     }
   }
 
@@ -55,7 +56,7 @@ export class PendingSync {
   }
 }
 
-async function tellAll<Entry>(
+async function sendAll<Entry>(
   entries: Map<string, Entry>,
   send: (slice: Entry[]) => Promise<unknown>,
   onBroken: (error: unknown) => void,
@@ -66,7 +67,7 @@ async function tellAll<Entry>(
       await send(slice.map(([, entry]) => entry));
     } catch (error) {
       if (!isBrokenKey(error)) throw error;
-      // Written by hand, it must not stand in the way of all other slices; what this one lacks the reconciler puts back.
+      // A key that was broken by hand must not block all other slices. What this one lacks, the reconciler puts back.
       onBroken(error);
     }
     for (const [key, entry] of slice) if (entries.get(key) === entry) entries.delete(key);

@@ -1,14 +1,15 @@
-// The schedule in PostgreSQL: the rows themselves, claimed with `for update skip locked`. For those who have no Redis, or have lost it.
+// The schedule in PostgreSQL: the rows themselves, claimed with `for update skip locked`. For installations without Redis, or while it is
+// away.
 import type { Pool } from 'pg';
 import { claimDue, FIRST_TURN, type ClaimedRow } from '../persistence/queries/claim-due.ts';
 import { releaseLeases } from '../persistence/queries/release-leases.ts';
 import type { Claim, ClaimRequest, Leased, Scheduled, Scheduler, Settlement } from './scheduler.ts';
 
-/** Behind a backlog one claim looks at so many webhooks, due or not, at some ten microseconds each; the next goes on behind them. */
+/** Behind a backlog one claim looks at so many webhooks, due or not, at some ten microseconds each. The next claim goes on behind them. */
 const MAX_WEBHOOKS_PER_CLAIM = 500;
-/** What became due in other processes is seen within this, for nothing tells of it. */
+/** ms. What became due in other processes is seen within this time: no process sends a message about it. */
 const POLL_INTERVAL_MS = 250;
-/** Between two parts of one walk in which nothing was due: a walk through 10,000 idle webhooks must not be a busy loop. */
+/** ms. Between two parts of one walk in which nothing was due: a walk through 10,000 idle webhooks must not be a busy loop. */
 const WALK_PAUSE_MS = 20;
 
 export class PostgresScheduler implements Scheduler {
@@ -37,7 +38,7 @@ export class PostgresScheduler implements Scheduler {
     this.#wakeCallbacks.push(callback);
   }
 
-  /** The rows are the schedule, and were written by whoever calls: this only wakes. Nothing is new to it. */
+  /** The rows are the schedule, and the caller has written them: this only wakes. Nothing is new to it. */
   enqueue(items: readonly Scheduled[]): Promise<number> {
     if (items.length > 0) for (const callback of this.#wakeCallbacks) callback();
     return Promise.resolve(0);
@@ -45,7 +46,7 @@ export class PostgresScheduler implements Scheduler {
 
   /** @param dueWithinMs takes only what became due in the last so many milliseconds; null takes all (see FailoverScheduler) */
   async claim(request: ClaimRequest, dueWithinMs: number | null = null): Promise<Claim> {
-    // Before the server looks at its clock: this side must never believe in a lease longer than the row does.
+    // Before the server reads its clock: this process must count a lease as over no later than the row does.
     const expiresAt = performance.now() + this.#leaseMs;
     const room = new Map([...request.room, ...(request.roomOfSuspects?.() ?? [])]);
     const { claimed, steps, last, isFull, ...look } = await claimDue(this.#pool, {
@@ -57,7 +58,7 @@ export class PostgresScheduler implements Scheduler {
       maxWebhooks: MAX_WEBHOOKS_PER_CLAIM,
       dueWithinMs,
     });
-    // A full claim stopped at the last webhook it took from, which may have more, but had its turn.
+    // A full claim stopped at the last webhook that it took from. That one may have more, but had its turn.
     const isEnd = !isFull && steps < MAX_WEBHOOKS_PER_CLAIM;
     const isWhole = isEnd && (look.isWhole || this.#after === FIRST_TURN);
     this.#after = isEnd ? FIRST_TURN : last;

@@ -1,22 +1,25 @@
-// Whom Redis serves: each process says it in PostgreSQL, so that one that is cut off from Redis leaves alone what others have there.
+// Which processes Redis serves: each reports it in PostgreSQL, so that one that is cut off from Redis leaves alone what others have there.
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import { pause } from '../lifecycle/pause.ts';
 import { deletePresence, readOthers, writePresence, type OthersPresence } from '../persistence/queries/process-presence.ts';
 
-/** Between two writes of one process. */
+/** ms. Between two writes of one process. */
 const WRITE_INTERVAL_MS = 2000;
-/** Two writes may fail or be late; after that nobody waits for this process any more. */
+/** ms. Two writes may fail or be late. After that the others no longer wait for this process. */
 export const DEAD_AFTER_MS = 6000;
-/** For so long after it was asked for, a look at the others is acted upon; whoever returns to Redis waits as long before it claims there. */
+/**
+ * ms. A look at the others is acted upon for so long after it was requested. A process that returns to Redis waits as long before it
+ * claims.
+ */
 export const LOOK_MS = 500;
-/** A look that is older is taken anew, so that there is time left to act upon it. */
+/** ms. An older look is repeated, so that there is time left to act upon it. */
 const FRESH_MS = LOOK_MS / 2;
 
 export interface Look extends OthersPresence {
-  /** When it was asked for, on the monotonic clock. */
+  /** When it was requested, on the monotonic clock. */
   readonly askedAt: number;
-  /** When Redis can last have given something to another process, on the monotonic clock; rather too late than too early. */
+  /** When Redis can last have served a claim of another process, on the monotonic clock; rather too late than too early. */
   readonly claimedAt: number;
 }
 
@@ -68,13 +71,13 @@ export class RedisPresence {
     return this.#writing;
   }
 
-  /** What the others say, at most FRESH_MS old. Rejects when PostgreSQL does not answer. */
+  /** The reports of the others, at most FRESH_MS old. Rejects when PostgreSQL does not serve. */
   look(): Promise<Look> {
     if (this.#look === null || performance.now() > this.#lookedAt + FRESH_MS) this.#look = this.lookAgain();
     return this.#look;
   }
 
-  /** What they say from now on. */
+  /** Their reports from now on. */
   async lookAgain(): Promise<Look> {
     const askedAt = performance.now();
     this.#lookedAt = askedAt;

@@ -6,11 +6,11 @@ import type { RedisConnection, Script } from '../persistence/redis.ts';
 import type { Claim, ClaimRequest, Leased, LeftAloneUntilMs, Scheduled, Settlement } from './scheduler.ts';
 import { deliveryIdOf, deliveryKey, shardOf, webhookIdOf, webhookKey } from './shard.ts';
 
-/** One script call handles so many deliveries at most: a millisecond or two in which Redis serves nobody else. */
+/** Deliveries of one script call: a millisecond or two in which Redis serves no other client. */
 const MAX_SCRIPT_ITEMS = 1000;
-/** More at once would only wait in Redis' queue, where the clock of the command timeout runs. */
+/** More script calls at once would only wait in Redis' queue, where the clock of the command timeout runs. */
 const MAX_SCRIPTS_IN_FLIGHT = 4;
-/** A claim asks shards again that had more than their share; beyond this it leaves the rest to the next claim. */
+/** Rounds of a claim over shards that had more than their share. Beyond this it leaves the rest to the next claim. */
 const MAX_CLAIM_ROUNDS = 3;
 
 // Measured with Redis 7.0.15, batches of 100 over 50 and 100 webhooks, with and without a million deliveries waiting behind them, on
@@ -24,10 +24,10 @@ const rescueScript = loadScript('rescue-4');
 const suspendScript = loadScript('suspend-6');
 const checkScript = loadScript('check-6');
 
-/** Leases looked at by one command when a process has died; in all there are some thousands. */
+/** Leases read by one command when a process has died; in all there are some thousands. */
 const SCAN_PAGE = 1000;
 
-/** The keys of a check are gone at its end; should they be left behind, they expire. */
+/** s. The keys of a check are deleted at its end; should they be left behind, they expire. */
 const PROBE_MS = 1000;
 
 /** What the marks of an index that is being filled begin with; `complete:` is what gives out (shard.lua). */
@@ -35,13 +35,13 @@ const BUILDING = 'building:';
 const OUTDATED = 'complete:outdated:';
 
 /**
- * For so long Redis gives nothing out after each question of a process that takes from PostgreSQL, unless that one opens it again. The
- * next follows 250 ms after the answer, which may take the 500 ms of a command's timeout; the rest is for processes that are late.
+ * ms. Each check of a process that claims from PostgreSQL suspends claims from Redis for so long, unless that process resumes them. The
+ * next check follows 250 ms after the reply, which may take the 500 ms of a command's timeout; the rest is for processes that are late.
  */
 export const SUSPEND_MS = 2000;
 
 export interface RedisClaim extends Claim {
-  /** For how many ms no shard gives anything out: 0 when one does, infinite when one was emptied, null when not all were asked. */
+  /** For how many ms no shard gives anything out: 0 when one does, infinite when one was emptied, null when not all were read. */
   readonly suspendedForMs: number | null;
 }
 
@@ -58,11 +58,11 @@ export interface RedisSchedulerOptions {
   /** The number of this process, which its leases carry; 0 when it has none. */
   readonly holder?: () => number;
   /**
-   * Now by the clock that due moments are given in, PostgreSQL's, in milliseconds since 1970. The scripts compare it with Redis'
-   * clock: a difference of more than 50 ms is added to every moment, so that clocks that are apart neither delay nor hasten.
+   * PostgreSQL's clock, by which due times are given, in ms since 1970. The scripts compare it with Redis' clock: a difference of more than
+   * 50 ms is added to every time, so that clocks that are apart neither delay nor hasten.
    */
   readonly now?: () => number;
-  /** Hears of members that name no delivery, and were removed. */
+  /** Called with how many members were removed that name no delivery. */
   readonly onUnknownMember?: (count: number) => void;
 }
 
@@ -76,10 +76,10 @@ interface Shard {
   readonly suspectsKey: string;
   readonly epochKey: string;
   readonly suspendedKey: string;
-  /** Where the last claim stopped, for want of room with everything it saw. */
+  /** The rank where the last claim stopped, because no webhook that it saw had free places. */
   rank: number;
   takenSinceFirstRank: number;
-  /** Whether that walk has left something for want of room so far. */
+  /** Whether that walk has left something so far, because its webhook had no free places. */
   isLimited: boolean;
 }
 
@@ -174,7 +174,7 @@ export class RedisScheduler implements ScheduleIndex {
       const full = claims.filter((claim, index) => claim.leased.length === shares[index]?.max).map((claim) => claim.shard);
       asked = [...asked.slice(shares.length), ...full];
     }
-    // Shards that were not asked for want of places may have something.
+    // Shards that were not read, for lack of places, may have something.
     const isWhole = waits.size === this.#shards.length;
     return {
       leased,
@@ -192,7 +192,7 @@ export class RedisScheduler implements ScheduleIndex {
     ]);
   }
 
-  /** Redis knows nothing of outcomes: it is told the same way. */
+  /** Redis stores no outcomes: a settlement is the same there. */
   settle(settlements: readonly Settlement[]): Promise<void> {
     return this.release(settlements);
   }
@@ -227,8 +227,8 @@ export class RedisScheduler implements ScheduleIndex {
   }
 
   /**
-   * Says that this process takes from PostgreSQL: Redis gives nothing out for SUSPEND_MS, to anybody. Rejects as `checkWritable` does.
-   * Without it, one that is back already and one that does not know yet would give out the same deliveries.
+   * Suspends claims from Redis for SUSPEND_MS, for all processes: this one claims from PostgreSQL. Rejects as `checkWritable` does. Without
+   * it, a process that is back already and one that is still away would claim the same deliveries.
    */
   async suspendClaims(): Promise<void> {
     await Promise.all(
@@ -238,14 +238,14 @@ export class RedisScheduler implements ScheduleIndex {
     );
   }
 
-  /** Takes these for away until a probe says otherwise: what an emptied index knew of them is lost. */
+  /** Marks the receivers of these webhooks as away until a probe shows otherwise: an emptied index has lost that. */
   async suspect(webhookIds: readonly string[]): Promise<void> {
     for (const [shard, ofShard] of Map.groupBy(webhookIds, (webhookId) => this.#shardOf(webhookId))) {
       await this.#redis.commands.hset(shard.suspectsKey, new Map(ofShard.map((webhookId) => [webhookKey(webhookId), 0])));
     }
   }
 
-  /** Takes that back: every row that this process took is committed. Whom others shut it for still gets nothing. */
+  /** Ends the suspension of this process: every row that it claimed is committed. Suspensions of other processes stand. */
   async resumeClaims(): Promise<void> {
     await Promise.all(this.#shards.map(({ suspendedKey }) => this.#redis.commands.zrem(suspendedKey, this.#processId)));
   }
@@ -258,17 +258,17 @@ export class RedisScheduler implements ScheduleIndex {
     return epochs.some((epoch) => epoch?.startsWith(OUTDATED)) ? 'outdated' : 'complete';
   }
 
-  /** Marks the index as being filled; `mark` tells whether it was emptied again meanwhile. */
+  /** Marks the index as being filled. `mark` shows afterwards whether it was emptied again meanwhile. */
   async beginBuild(mark: string): Promise<void> {
     await Promise.all(this.#shards.map(({ epochKey }) => this.#redis.commands.set(epochKey, `${BUILDING}${mark}`)));
   }
 
-  /** The same for an index that has kept its keys. The mark stands until somebody has filled it, whoever leads then. */
+  /** The same for an index that has kept its keys. The mark stands until a leader has filled it. */
   async beginRefill(mark: string): Promise<void> {
     await Promise.all(this.#shards.map(({ epochKey }) => this.#redis.commands.set(epochKey, `${OUTDATED}${mark}`, 'XX')));
   }
 
-  /** Marks the index as complete; answers false when the mark it was begun with was lost. */
+  /** Marks the index as complete. Resolves to false when the mark it was begun with was lost. */
   async completeBuild(mark: string): Promise<boolean> {
     const epochs = await Promise.all(this.#shards.map(({ epochKey }) => this.#redis.commands.get(epochKey)));
     if (epochs.some((epoch) => epoch !== `${BUILDING}${mark}` && epoch !== `${OUTDATED}${mark}`)) return false;
@@ -293,20 +293,22 @@ export class RedisScheduler implements ScheduleIndex {
       this.#holder(),
       ...room,
     ])) as ClaimReply;
-    const [nextDueInMs, rank, junk, token, limited, probes] = reply;
+    const [nextDueInMs, rank, unknownMembers, token, limited, probes] = reply;
     const suspendedForMs = token > 0 ? 0 : nextDueInMs < 0 ? Infinity : nextDueInMs;
-    if (junk > 0) this.#onUnknownMember(junk);
+    if (unknownMembers > 0) this.#onUnknownMember(unknownMembers);
     const leased = readGroups(reply, { leasedIn: 'index', token, expiresAt }, probes);
     shard.takenSinceFirstRank = (startRank === 0 ? 0 : shard.takenSinceFirstRank) + leased.length;
     shard.isLimited = limited === 1 || (startRank > 0 && shard.isLimited);
     shard.rank = rank;
-    // A walk that began in the middle and came to the end says nothing of those before, unless it took nothing of anybody.
+    // A walk that began in the middle and came to the end says nothing of those before, unless it claimed nothing.
     const isPartial = startRank > 0 && rank === 0 && shard.takenSinceFirstRank > 0;
     return { shard, leased, nextDueInMs: isPartial ? 0 : Math.max(nextDueInMs, 0), isLimited: shard.isLimited, suspendedForMs };
   }
 
-  /** Runs a script over groups of one webhook; it replies with a count, and with 1 when a sleeper should wake. Answers the counts' sum. */
-  async #runGrouped<Item extends Told>(
+  /**
+   * Runs a script over groups of one webhook. It replies with a count, and with 1 when a sleeper should wake. Resolves to the counts' sum.
+   */
+  async #runGrouped<Item extends OfWebhook>(
     script: Script,
     items: readonly Item[],
     encode: (item: Item) => (string | number)[],
@@ -320,7 +322,7 @@ export class RedisScheduler implements ScheduleIndex {
           ofShard.slice(start, start + MAX_SCRIPT_ITEMS),
           (item) => item.webhookId,
         )) {
-          parameters.push(webhookKey(webhookId), group.length, lastTold(group));
+          parameters.push(webhookKey(webhookId), group.length, lastLeftAlone(group));
           for (const item of group) parameters.push(...encode(item));
         }
         calls.push(this.#redis.run(script, shard.keys, parameters) as Promise<number[]>);
@@ -368,7 +370,7 @@ export class RedisScheduler implements ScheduleIndex {
       try {
         await this.#redis.commands.publish(this.#channel, '');
       } catch {
-        // Sleepers of other processes look again by themselves; those here are told directly.
+        // Sleepers of other processes look again by themselves; those of this one are woken directly.
         this.#wake();
       }
     }
@@ -385,20 +387,20 @@ const PROBE_LENGTH = 4;
 type ClaimReply = [
   nextDueInMs: number,
   rank: number,
-  junk: number,
+  unknownMembers: number,
   token: number,
   limited: number,
   probes: number,
   ...groups: (string | number)[],
 ];
 
-interface Told {
+interface OfWebhook {
   readonly webhookId: string;
   readonly leftAloneUntilMs?: LeftAloneUntilMs;
 }
 
-/** What was told last of whether the receiver is away; as the scripts read it. */
-function lastTold(group: readonly Told[]): number | '' {
+/** The last that is new of the webhook's receiver, as the scripts read it; empty: nothing. */
+function lastLeftAlone(group: readonly OfWebhook[]): number | '' {
   return group.findLast(({ leftAloneUntilMs }) => leftAloneUntilMs !== undefined)?.leftAloneUntilMs ?? '';
 }
 

@@ -1,7 +1,7 @@
 // The schedule: when each delivery may next be claimed, and its lease.
 import type { LongRunning } from '../lifecycle/long-running.ts';
 
-/** A delivery and the moment it may next be taken. */
+/** A delivery, and when it may next be claimed. */
 export interface Scheduled {
   readonly deliveryId: string;
   readonly webhookId: string;
@@ -11,8 +11,8 @@ export interface Scheduled {
 }
 
 /**
- * Until when the delivery's webhook is to be left alone, since its receiver is away, by PostgreSQL's clock in milliseconds since 1970.
- * 0: its receiver answers. Undefined: nothing new.
+ * ms since 1970, by PostgreSQL's clock. Until when the delivery's webhook is left alone, since its receiver is away. 0: the receiver
+ * responds. Undefined: nothing new.
  */
 export type LeftAloneUntilMs = number | undefined;
 
@@ -30,7 +30,7 @@ export interface Leased {
   readonly expirations: number;
   /** When this process must regard the lease as lost, on its own monotonic clock (`performance.now()`). */
   readonly expiresAt: number;
-  /** Whether it is the one by which this process finds out if a receiver that was away is back. */
+  /** Whether it is the one that finds out if a receiver that was away is back. */
   readonly isProbe?: boolean;
 }
 
@@ -40,7 +40,7 @@ export interface Settlement {
   readonly webhookId: string;
   readonly leasedIn: LeaseStore;
   readonly token: number;
-  /** Null: it has come to an end. Else when it may be taken again, by PostgreSQL's clock in milliseconds since 1970. */
+  /** Null: it has ended. Else when it may be claimed again, by PostgreSQL's clock in milliseconds since 1970. */
   readonly dueAtMs: number | null;
   readonly leftAloneUntilMs?: LeftAloneUntilMs;
 }
@@ -51,11 +51,11 @@ export interface ClaimRequest {
   /** At most so many of one webhook, so that a batch spreads over the webhooks that are due. */
   readonly perWebhook: number;
   /**
-   * Other limits for single webhooks: tighter ones, of which 0 skips one, for those that this process is busy with or holds back; wider
-   * ones for those whose receivers keep up with more. What is wider than usual takes only what the others leave.
+   * Other limits for single webhooks: tighter ones for those that this process is busy with or keeps closed, of which 0 skips one; wider
+   * ones for those whose receivers keep up with more. A wider one takes only what the others leave.
    */
   readonly room: ReadonlyMap<string, number>;
-  /** The same for webhooks whose receivers this process knows to be away: for a schedule that does not know it itself. */
+  /** The same for webhooks whose receivers this process has found away, for a schedule without that information. */
   readonly roomOfSuspects?: () => ReadonlyMap<string, number>;
   /** How many receivers that were away may be probed with one delivery each; none unless said. */
   readonly maxProbes?: number;
@@ -63,9 +63,9 @@ export interface ClaimRequest {
 
 export interface Claim {
   readonly leased: readonly Leased[];
-  /** Milliseconds until the next delivery is due, when that can be told; 0 when more is due now. */
+  /** Milliseconds until the next delivery is due; 0 when more is due now; null when unknown. */
   readonly nextDueInMs: number | null;
-  /** Whether something due may have been left behind because its webhook has less room than usual: worth a claim once it has more. */
+  /** Whether something due may have been left because its webhook has fewer free places than usual: worth a claim once it has more. */
   readonly isLimited: boolean;
 }
 

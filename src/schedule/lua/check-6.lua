@@ -1,4 +1,4 @@
--- Fails unless the schedule can do here all that it may ever have to: each command of the other scripts once, on keys that nobody reads.
+-- Fails unless the schedule can do here all that it may ever have to: each command of the other scripts once, on keys that no other script reads.
 --
 -- ARGV[2]  how long the keys may be left behind, in ms
 -- Returns  1, or the error that the first command met

@@ -34,7 +34,7 @@ while at <= #ARGV do
       -- It stays in `leases`: the next claim must find and count it.
       changed[#changed + 1] = deliveries[i]
       changed[#changed + 1] = expirations
-      -- It was a probe, whose outcome nobody tells any more.
+      -- It was a probe, whose outcome will never be settled.
       if left_alone_until == token then left_alone_until = suspect(webhook, now) end
     end
   end

@@ -1,7 +1,7 @@
 -- Ends or reschedules leased deliveries. One whose score is not the given token has another lease or none, and is left alone.
 --
 -- ARGV[2]  now by the database's clock, in ms
--- ARGV[3…] groups of one webhook: webhook, count, until when it is left alone (ms by the database's clock; 0: its receiver answers;
+-- ARGV[3…] groups of one webhook: webhook, count, until when it is left alone (ms by the database's clock; 0: its receiver responds;
 --          '': nothing new), then count times: delivery, token, due (ms by the database's clock; '' ends it)
 -- Returns  { how many were settled, 1 when a sleeper should wake else 0 }
 
@@ -23,12 +23,12 @@ local suspected = suspects_among(webhooks)
 at = 3
 while at <= #ARGV do
   local webhook, count = ARGV[at], tonumber(ARGV[at + 1])
-  local told, left_alone_until = ARGV[at + 2], suspected[webhook]
-  local is_back = told == '0' and left_alone_until
+  local given, left_alone_until = ARGV[at + 2], suspected[webhook]
+  local is_back = given == '0' and left_alone_until
   if is_back then
     left_alone_until = suspect(webhook, 0)
-  elseif told ~= '' and told ~= '0' then
-    left_alone_until = suspect(webhook, told + shift)
+  elseif given ~= '' and given ~= '0' then
+    left_alone_until = suspect(webhook, given + shift)
   end
   local key = of_webhook .. webhook
   local deliveries = {}
@@ -54,7 +54,7 @@ while at <= #ARGV do
   if #freed > 0 then redis.call('HDEL', leases, unpack(freed)) end
   if #over > 0 then redis.call('ZREM', key, unpack(over)) end
   if #again > 0 then redis.call('ZADD', key, unpack(again)) end
-  if #freed > 0 or told ~= '' then
+  if #freed > 0 or given ~= '' then
     local first = repair(webhook, left_alone_until)
     if is_back and first < wake_before then wake = 1 end
   end
