@@ -10,6 +10,7 @@ const folders = [
   'embedded',
   'lifecycle',
   'maintenance',
+  'outbound',
   'persistence',
   'realtime',
   'security',

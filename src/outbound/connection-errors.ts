@@ -37,7 +37,7 @@ const TLS_CODES = new Map<string, AttemptError>([
   ['CERT_UNTRUSTED', 'tls_certificate_unknown_issuer'],
   ['ERR_SSL_UNSUPPORTED_PROTOCOL', 'tls_version_too_old'],
   ['ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION', 'tls_version_too_old'],
-  // The first bytes of an answer are no record of TLS.
+  // The first bytes of a response are no record of TLS.
   ['ERR_SSL_WRONG_VERSION_NUMBER', 'tls_not_spoken'],
   ['ERR_SSL_PACKET_LENGTH_TOO_LONG', 'tls_not_spoken'],
   ['ERR_SSL_UNKNOWN_PROTOCOL', 'tls_not_spoken'],

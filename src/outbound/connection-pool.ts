@@ -25,7 +25,7 @@ const SWEEP_INTERVAL_MS = 250;
 export const MAX_AGE_MS = 30_000;
 /** By how much of it connections retire earlier, each by another part: those opened in one burst are not opened again in one burst. */
 const AGE_SPREAD = 1 / 3;
-/** Of the sockets, so many are for racing the addresses of names: most names have one or two addresses, and the first one answers. */
+/** Of the sockets, so many are for racing the addresses of names: most names have one or two addresses, and the first one connects. */
 const RACING_SHARE = 1 / 4;
 
 /** A scheme, host and port, as text and taken apart. */
@@ -218,7 +218,7 @@ export class ConnectionPool {
       if (index >= 0) idle.splice(index, 1);
       if (idle.length === 0) this.#idle.delete(origin.origin);
     }
-    // Last, since whoever gets the place opens another connection at once.
+    // Last, since the next in line opens another connection at once.
     this.#places.give();
   }
 

@@ -37,12 +37,12 @@ export interface ProbeReport {
 }
 
 export interface ProbeTools extends Omit<DialTools, 'onBytes' | 'onConnected'> {
-  /** Answers whether there is a place for one more socket, and takes it. */
+  /** Takes a place for one more socket. False: there is none. */
   readonly tryTakePlace: () => boolean;
   readonly givePlace: () => void;
 }
 
-/** Never rejects. Nothing is told of addresses when one of them may not be dialled: the report has none. */
+/** Never rejects. The report names no address when one of them may not be dialled. */
 export async function probe(to: Dialled, tools: ProbeTools): Promise<ProbeReport> {
   const startedAt = performance.now();
   const report = { addresses: [], dials: [] };

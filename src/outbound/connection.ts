@@ -7,13 +7,13 @@ import { failureOf, type Failure } from './shortage.ts';
 /** The bytes of a request, in few parts. */
 export type Message = readonly Buffer[];
 
-/** Who has sent a request. What it hears of ends with one call of `onComplete` or `onBroken`. */
+/** Handles the response to one request. The last call is `onComplete` or `onBroken`. */
 export interface ResponseHandler extends ResponseListener {
-  /** What has come so far is not the whole answer. */
+  /** What has come so far is not the whole response. */
   onMore(): void;
-  /** The answer was read to its end, and the connection goes on or is closed by itself. */
+  /** The response was read to its end, and the connection goes on or is closed by itself. */
   onComplete(): void;
-  /** It came to nothing more. `isSilent`: not a byte of an answer had come. */
+  /** It came to nothing more. `isSilent`: not a byte of a response had come. */
   onBroken(failure: Failure, isSilent: boolean): void;
 }
 
@@ -66,7 +66,7 @@ export class Connection implements BatchedWriter {
     this.#writeBatcher.add(this);
   }
 
-  depart(): void {
+  writeNow(): void {
     const message = this.#message;
     this.#message = null;
     // Given up meanwhile.
@@ -76,10 +76,10 @@ export class Connection implements BatchedWriter {
     if (message.length > 1) this.#socket.uncork();
   }
 
-  /** To be called with whatever arrives; the bytes may be overwritten afterwards. Answers whether to go on reading. */
+  /** To be called with whatever arrives; the bytes may be overwritten afterwards. Returns whether to go on reading. */
   take(bytes: Buffer): boolean {
     const requester = this.#requester;
-    // Nobody has asked for anything: not yet, when the request has not left. Its requester then hears that this was closed.
+    // There is no request: none yet, when it has not been written. Its handler then learns that the connection was closed.
     if (requester === null || this.#message !== null) {
       this.#close();
       return false;
@@ -100,7 +100,7 @@ export class Connection implements BatchedWriter {
     this.#socket.pause();
   }
 
-  /** Closes it; whoever waits for an answer hears nothing more. */
+  /** Closes it. The handler of the request is not called again. */
   destroy(): void {
     this.#requester = null;
     this.#close();
@@ -109,7 +109,7 @@ export class Connection implements BatchedWriter {
   #complete(requester: ResponseHandler): void {
     this.#requester = null;
     this.reused = true;
-    // An answer that came before the whole request was taken is the last one.
+    // A response that came before the whole request was taken is the last one.
     if (this.reusableMs > 0 && this.#socket.writableLength === 0 && !this.#socket.readableEnded) this.#onFree();
     else this.#close();
     requester.onComplete();
@@ -137,7 +137,7 @@ export class Connection implements BatchedWriter {
   }
 }
 
-// What a receiver sends may cost it this attempt, and never anybody the process.
+// What a receiver sends may cost it this attempt, but never the process.
 function readSafely(reader: ResponseReader, bytes: Buffer): Progress {
   try {
     return reader.read(bytes);

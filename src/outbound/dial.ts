@@ -25,7 +25,7 @@ export interface DialTools {
   /** For the addresses of a name beside the first. */
   readonly racingPlaces: RacingPlaces;
   /**
-   * Gets what arrives once the connection stands; the bytes are overwritten afterwards. Answers whether to go on reading.
+   * Gets what arrives once the connection stands; the bytes are overwritten afterwards. Returns whether to go on reading.
    */
   readonly onBytes: (bytes: Buffer) => boolean;
   /** Called when the connection stands and, where there is TLS, its handshake begins. */
@@ -63,7 +63,7 @@ export function dial(to: Dialled, tools: DialTools, done: DialDone): () => void 
 
   function open(addresses: readonly string[]): void {
     if (settled) return;
-    // One forbidden address condemns the name: it is how a rebinding answer looks.
+    // One forbidden address condemns the name: that is how rebinding looks.
     if (!addresses.every((address) => tools.policy.allowsAddress(address))) return finish('ssrf_blocked');
     endRace = race({
       addresses,
@@ -108,7 +108,7 @@ export function dial(to: Dialled, tools: DialTools, done: DialDone): () => void 
     secured.once('error', (error) => finish(failureOf(error, handshakeErrorOf)));
     secured.once('secureConnect', () => finish(null, secured));
     secured.on('data', tools.onBytes);
-    // Errors come as long as the socket lives; after the first they tell nothing new.
+    // Errors come as long as the socket lives; after the first they say nothing new.
     secured.on('error', ignore);
   }
 

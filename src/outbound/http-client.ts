@@ -15,14 +15,14 @@ import type { HeaderLines } from './header-lines.ts';
 import { NameResolver } from './name-resolver.ts';
 import type { Failure } from './shortage.ts';
 
-/** What of an answer is read at most: enough for any acknowledgement, and then the socket is closed. */
+/** What of a response is read at most: enough for any acknowledgement, and then the socket is closed. */
 const MAX_READ_BYTES = 65_536;
 /** What of it is kept, for the owner to see. */
 const MAX_KEPT_BYTES = 16_384;
 /** The outcome stands with the status line; headers and body get this much longer. */
 const BODY_TIMEOUT_MS = 1000;
 /**
- * Answers such as `102 Processing` that are listened to before the real one: one every 30 ms for the default timeout. A flood of them
+ * Responses such as `102 Processing` that are read before the real one: one every 30 ms for the default timeout. A flood of them
  * waits unread for the deadline.
  */
 const MAX_INFORMATIONAL = 1000;
@@ -32,7 +32,7 @@ export const MAX_SOCKETS = 1000;
 export const DELIVERY_SHARE = 5 / 8;
 /** How long a request waits for a place among the sockets, in milliseconds: as long as a short burst lasts, and no longer than another process may want it. */
 const PLACE_WAIT_MS = 1000;
-/** How long a shortage is told of after it was last noticed, in milliseconds: longer than probes and scrapers usually wait. */
+/** ms. How long a shortage is reported after it was last noticed: longer than probes and scrapers usually wait. */
 const SHORTAGE_MEMORY_MS = 30_000;
 /** How often requests are looked at for one whose time is over: a timer for each would cost two calls and its memory. */
 const DEADLINE_CHECK_MS = 25;
@@ -360,8 +360,8 @@ class Exchange implements ResponseHandler, Opener {
 
   onBroken(failure: Failure, isSilent: boolean): void {
     if (this.#over) return;
-    // A connection kept open may have been closed by the other side just now, before it saw the request: that is nobody's failure.
-    // Once only, and only when not a byte of an answer came.
+    // A connection kept open may have been closed by the other side just now, before it saw the request: that is no failure.
+    // Once only, and only when not a byte of a response came.
     if (failure === 'connection_reset' && isSilent && this.#connection?.reused && !this.#retried && this.#target !== null) {
       this.#retried = true;
       this.#connection = null;
@@ -374,16 +374,16 @@ class Exchange implements ResponseHandler, Opener {
     if (this.#over) return;
     this.#over = true;
     this.#running.delete(this);
-    const answered = this.#status !== null;
+    const hasStatus = this.#status !== null;
     const error = this.#status === null ? failure : errorOfStatus(this.#status);
     if (typeof error === 'object' && error !== null) return this.#resolve(error);
-    const truncated = answered && (!complete || this.#readBytes > this.#keptBytes);
-    if (answered && !this.#hasHead) this.#oddity ??= 'headers_incomplete';
+    const truncated = hasStatus && (!complete || this.#readBytes > this.#keptBytes);
+    if (hasStatus && !this.#hasHead) this.#oddity ??= 'headers_incomplete';
     this.#resolve({
       startedAtMs: this.#startedAtMs,
       durationMs: Math.round(performance.now() - this.#startedAt),
       httpStatus: this.#status,
-      response: answered ? textOf(this.#chunks ?? [], truncated) : null,
+      response: hasStatus ? textOf(this.#chunks ?? [], truncated) : null,
       responseTruncated: truncated,
       responseOddity: this.#oddity,
       error,
@@ -404,7 +404,7 @@ function messageOf(target: Target, headers: HeaderLines, body: Buffer): Message 
   return [message];
 }
 
-/** The only 3xx that sends nobody anywhere (RFC 9110, 15.4.5). */
+/** The only 3xx that names no other place (RFC 9110, 15.4.5). */
 const NOT_MODIFIED = 304;
 
 function errorOfStatus(status: number): AttemptError | null {

@@ -9,8 +9,8 @@ import { pause } from '../lifecycle/pause.ts';
 import { shortageOf } from './shortage.ts';
 
 /**
- * How long an answer is used again. Long enough that a burst to one host asks once, short enough that a moved host is followed at
- * once; a rebinding answer gains nothing by it, since the address is checked at every dial.
+ * How long a result is used again. Long enough that a burst to one host asks once, short enough that a moved host is followed at
+ * once; rebinding gains nothing by it, since the address is checked at every dial.
  */
 const CACHE_MS = 2000;
 /** Names remembered at a time; the oldest go first. */
@@ -18,7 +18,7 @@ const MAX_CACHED_NAMES = 1000;
 /** c-ares doubles the first timeout for the second try, so a silent server costs 3 s: inside the 5 s a connection may take. */
 const TRY_TIMEOUT_MS = 1000;
 const TRIES = 2;
-/** How long IPv6 addresses may come after IPv4 ones: some name servers never answer for them (RFC 8305, 3). */
+/** How long IPv6 addresses may come after IPv4 ones: some name servers never reply for them (RFC 8305, 3). */
 const IPV6_GRACE_MS = 50;
 /** Addresses of one name that are looked at: each is tried 250 ms after the last, which leaves the last one three of the five seconds of a dial. */
 const MAX_ADDRESSES = 8;
@@ -88,7 +88,7 @@ export class NameResolver {
       this.#hostsReadAt = now;
       this.#hosts = readFile(this.#hostsPath, 'utf8').then(parseHosts, (error: unknown) => {
         if (shortageOf(error) === null) return new Map<string, string[]>();
-        // A name that stands there must not be taken for one that nobody knows.
+        // A name that stands there must not count as unknown.
         this.#hostsReadAt = Number.NEGATIVE_INFINITY;
         throw error;
       });

@@ -18,7 +18,7 @@ export class RacingPlaces {
   }
 
   /**
-   * Half of the places are for a second address alone: names with many addresses that nobody answers for leave them to those with two.
+   * Half of the places are for a second address alone: names with many silent addresses leave them to those with two.
    * @param held how many of them the same name has
    */
   tryTake(held: number): boolean {

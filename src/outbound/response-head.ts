@@ -91,7 +91,7 @@ class Headers {
   readonly #connection: string[] = [];
   readonly #keepAlive: string[] = [];
   readonly #retryAfter: string[] = [];
-  /** Where a folded line goes on; null: nobody asks for that header. */
+  /** Where a folded line goes on; null: that header is not read. */
   #last: string[] | null = null;
 
   odd(oddity: ResponseOddity): void {

@@ -1,14 +1,14 @@
-// Reads the answer to one request (RFC 9112) from the bytes of its connection. A whole status line is the receiver's verdict, whatever
+// Reads the response to one request (RFC 9112) from the bytes of its connection. A whole status line is the receiver's verdict, whatever
 // follows; but a connection on which anything could be read in two ways is never used again.
 import type { AttemptError } from '../domain/delivery.ts';
 import type { ResponseOddity } from '../domain/response-oddity.ts';
 import { endOfHead, readHead, readStatus, type Framing, type ResponseHead } from './response-head.ts';
 
-/** Status line and headers of one answer, and the trailers after its chunks. */
+/** Status line and headers of one response, and the trailers after its chunks. */
 const MAX_HEAD_BYTES = 16_384;
-/** The line before a chunk: sixteen digits, and extensions that nobody uses. */
+/** The line before a chunk: sixteen digits, and extensions that no server uses. */
 const MAX_CHUNK_LINE_BYTES = 256;
-/** Some servers fill the size up with zeros to a fixed width. The extensions behind it mean nothing to anybody. */
+/** Some servers fill the size up with zeros to a fixed width. The extensions behind it have no meaning. */
 const CHUNK_SIZE = /^0{0,9}([0-9A-Fa-f]{1,7})(?:;[!#$%&'*+.^_`|~0-9A-Za-z=;-]*)?$/;
 const TRAILER_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*$/;
 /** Not to be said again behind the body (RFC 9110, 6.5.1). */
@@ -16,20 +16,20 @@ const FRAMING_LINE = /^(?:content-length|transfer-encoding):/i;
 const LINE_END = '\r\n';
 const EMPTY = Buffer.alloc(0);
 
-/** Nobody asked for another protocol, and what follows is none of HTTP: it is the last word on its connection. */
+/** No request asked for another protocol, and what follows is not HTTP: it is the last response on its connection. */
 const SWITCHING_PROTOCOLS = 101;
 
-/** What of an answer's head somebody wants to know. */
+/** What listeners get of a response's head. */
 export type HeadVerdict = Pick<ResponseHead, 'status' | 'retryAfter'>;
 
 export interface ResponseListener {
-  /** An answer such as `100 Continue`, which comes before the real one. */
+  /** A response such as `100 Continue`, which comes before the real one. */
   onInformational(): void;
-  /** The status line of the real answer is whole; told only when its headers do not come with it. */
+  /** The status line of the real response is whole. Called only when its headers do not come with it. */
   onStatus(status: number): void;
-  /** @param text the whole head, for what nobody but a diagnosis reads of it */
+  /** @param text the whole head, for a diagnosis, which reads more of it */
   onHead(head: HeadVerdict, text: string): void;
-  /** The first thing about the answer that is odd, if anything is. The connection is not reusable then. */
+  /** The first thing about the response that is odd, if anything is. The connection is not reusable then. */
   onOddity(oddity: ResponseOddity): void;
   /** A part of the body; the bytes are good for the duration of the call. */
   onBody(bytes: Buffer): void;
@@ -59,12 +59,12 @@ export class ResponseReader {
   #trailerBytes = 0;
   #reusableMs = 0;
   #isOdd = false;
-  #isStatusTold = false;
-  /** The last head, and what it says: within a second a server answers with the same one. */
+  #isStatusSent = false;
+  /** The last head, and what it says: within a second a server sends the same one. */
   #headText = '';
   #head: ResponseHead | null = null;
 
-  /** From here on the bytes are those of another answer. */
+  /** From here on the bytes are those of another response. */
   begin(listener: ResponseListener): void {
     this.#listener = listener;
     this.#state = 'head';
@@ -73,7 +73,7 @@ export class ResponseReader {
     this.#trailerBytes = 0;
     this.#reusableMs = 0;
     this.#isOdd = false;
-    this.#isStatusTold = false;
+    this.#isStatusSent = false;
   }
 
   /** After `complete`: for how many ms the other side keeps the connection open; 0 when it is of no further use. */
@@ -89,7 +89,7 @@ export class ResponseReader {
       const next = this.#step(bytes, at);
       if (typeof next !== 'number') return next;
       if (this.#state === 'complete') {
-        // Nobody has asked for what comes after it.
+        // No request has asked for what comes after it.
         if (next < bytes.length) this.#odd('bytes_after_end');
         return 'complete';
       }
@@ -109,7 +109,7 @@ export class ResponseReader {
     return 'complete';
   }
 
-  /** Answers how far it came, or what is wrong. */
+  /** Returns how far it came, or what is wrong. */
   #step(bytes: Buffer, at: number): number | AttemptError {
     switch (this.#state) {
       case 'head':
@@ -146,15 +146,15 @@ export class ResponseReader {
     }
     const status = readStatus(text);
     if (status === 'invalid') return 'protocol_error';
-    if (status !== null && isFinal(status)) this.#tellStatus(status);
+    if (status !== null && isFinal(status)) this.#sendStatus(status);
     if (text.length < MAX_HEAD_BYTES) return at;
     if (status !== null) this.#odd('headers_too_large');
     return 'response_headers_too_large';
   }
 
-  #tellStatus(status: number): void {
-    if (!this.#isStatusTold) this.#listener?.onStatus(status);
-    this.#isStatusTold = true;
+  #sendStatus(status: number): void {
+    if (!this.#isStatusSent) this.#listener?.onStatus(status);
+    this.#isStatusSent = true;
   }
 
   #begin(head: ResponseHead): AttemptError | null {
@@ -212,14 +212,14 @@ export class ResponseReader {
     return at + line.length + LINE_END.length;
   }
 
-  /** Nothing behind this can be told from the next response. */
+  /** Nothing behind this differs from a next response. */
   #broken(oddity: ResponseOddity): AttemptError {
     this.#odd(oddity);
     return 'protocol_error';
   }
 }
 
-/** Whether no other answer follows: any other 1xx comes before the real one (RFC 9110, 15.2). */
+/** Whether no other response follows: any other 1xx comes before the real one (RFC 9110, 15.2). */
 function isFinal(status: number): boolean {
   return status >= 200 || status === SWITCHING_PROTOCOLS;
 }

@@ -1,7 +1,7 @@
 // Places for sockets: so many at a time, and who finds none waits in turn.
 import { SharedInterval } from '../lifecycle/shared-interval.ts';
 
-/** How soon one more socket is tried after the system refused one, in milliseconds: soon enough that nobody notices the end of a shortage. */
+/** How soon one more socket is tried after the system refused one, in milliseconds: soon enough after the end of a shortage. */
 const GROW_INTERVAL_MS = 100;
 /** By which part of what there are, then: a shortage that is over is forgotten within two seconds. */
 const GROW_SHARE = 1 / 8;
@@ -9,7 +9,7 @@ const GROW_SHARE = 1 / 8;
 type Waiter = () => void;
 
 /**
- * Whoever waits is served first come, first served among its tenant's, and the tenants are served in turn: a flood of one does not hold
+ * Those that wait are served first come, first served among their tenant's, and the tenants are served in turn: a flood of one does not hold
  * up another.
  */
 export class Places {
@@ -35,7 +35,7 @@ export class Places {
     return this.#waiters;
   }
 
-  /** Takes a place if one is free and nobody waits for it. */
+  /** Takes a place if one is free and none waits for it. */
   tryTake(): boolean {
     if (this.#taken >= this.#limit || this.#waiters > 0) return false;
     this.#taken += 1;
@@ -54,7 +54,7 @@ export class Places {
     return this.#counted(tenant, onPlace);
   }
 
-  /** A place is free again: whoever is next gets it at once. */
+  /** A place is free again: the next in line gets it at once. */
   give(): void {
     this.#taken -= 1;
     this.#serve();

@@ -3,9 +3,9 @@
 /** So many leave as soon as they are ready; fewer, as soon as nothing else is. */
 const TOGETHER = 16;
 
-/** Somebody with something to write. */
+/** A connection with a request to write. */
 export interface BatchedWriter {
-  depart(): void;
+  writeNow(): void;
 }
 
 export class WriteBatcher {
@@ -13,12 +13,12 @@ export class WriteBatcher {
   readonly #leave = (): void => {
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const departing of waiting) departing.depart();
+    for (const writer of waiting) writer.writeNow();
   };
 
-  /** `depart` is called in a later step of this turn of the event loop, or at once for the last of several. */
-  add(departing: BatchedWriter): void {
-    this.#waiting.push(departing);
+  /** `writeNow` is called in a later step of this turn of the event loop, or at once for the last of several. */
+  add(writer: BatchedWriter): void {
+    this.#waiting.push(writer);
     if (this.#waiting.length === 1) setImmediate(this.#leave);
     else if (this.#waiting.length === TOGETHER) this.#leave();
   }
