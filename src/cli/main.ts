@@ -12,6 +12,7 @@ const USAGE = `Usage:
   watch                                                Deliveries as they happen, as a table
   trigger <event type>                                 Send a sample event to your webhooks
   doctor <url>                                         Why nothing gets through to a receiver, step by step
+  explain <delivery or event id>                       Why a webhook got an event or did not, rule by rule
   retry <delivery id>                                  Try a delivery again now
   publish <event type> --to <user id>                  Publish an event, as a service
 
@@ -27,6 +28,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   watch: async () => (await import('./watch.ts')).watch,
   trigger: async () => (await import('./trigger.ts')).trigger,
   doctor: async () => (await import('./doctor.ts')).doctor,
+  explain: async () => (await import('./explain.ts')).explain,
   retry: async () => (await import('./retry.ts')).retry,
   publish: async () => (await import('./publish.ts')).publish,
 };

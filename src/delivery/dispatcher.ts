@@ -4,7 +4,8 @@ import type { LongRunning } from '../lifecycle/long-running.ts';
 import { pause } from '../lifecycle/pause.ts';
 import type { InsertLeaseRequest, EventRow } from '../persistence/queries/insert-events.ts';
 import { loadDeliveries } from '../persistence/queries/load-deliveries.ts';
-import { hasBegun, MAX_LEASE_EXPIRATIONS } from '../domain/delivery.ts';
+import { hasBegun } from '../domain/delivery.ts';
+import { MAX_LEASE_EXPIRATIONS, ruleOfWebhook } from '../domain/delivery-rules.ts';
 import type { Leased, Scheduled, Scheduler, Settlement } from '../schedule/scheduler.ts';
 import type { Commit } from '../service/publisher.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -314,7 +315,6 @@ export class Dispatcher implements LongRunning {
       const mayTry = this.#mayTry(started, target);
       const isToTry = typeof mayTry === 'boolean' ? mayTry : await mayTry;
       if (isToTry && target !== null) {
-        if (target.lacksKey) return this.#waitForKey(lane, task);
         const { outcome, traceId } = await this.#options.send(target, task, task.attemptCount + task.lease.expirations + 1);
         if (!hasBegun(outcome)) return this.#comeAgain(lane, task, SHORTAGE_SLEEP_MS);
         lane.learn(outcome.error, outcome.durationMs, performance.now());
@@ -357,10 +357,11 @@ export class Dispatcher implements LongRunning {
   }
 
   // Ours to mend: an operator adds the key and restarts. Until then it uses up no retry, and its webhook is asked for once a minute.
-  #waitForKey(lane: Lane, task: Task): void {
+  #waitForKey(lane: Lane, task: Task): false {
     this.#lackedKeyAt = performance.now();
     this.#options.telemetry.events.keyMissing(task.webhookId);
     this.#comeAgain(lane, task, KEY_SLEEP_MS);
+    return false;
   }
 
   // For what was left for want of room. At once when half of the last claim is done with. Else not: of many lanes that get room each would
@@ -381,8 +382,10 @@ export class Dispatcher implements LongRunning {
   /** Whether it may be tried now; else it is done with here. A promise only where something has to be asked. */
   #mayTry(started: Started, target: Target | null): boolean | Promise<boolean> {
     const { lane, task } = started;
-    if (target === null || !target.isDeliverable) return this.#cancel(task);
-    if (target.isPaused) return this.#hold(task);
+    const rule = ruleOfWebhook(target);
+    if (target === null || rule === 'active') return this.#cancel(task);
+    if (rule === 'not_paused') return this.#hold(task);
+    if (rule === 'secret_key') return this.#waitForKey(lane, task);
     const timeoutMs = Math.min(target.policy.timeoutMs, this.#options.maxTimeoutMs);
     const isTooLate = task.lease.expiresAt - performance.now() < timeoutMs + LEASE_MARGIN_MS;
     if (isTooLate || this.#options.isLost?.(task.lease) === true) {

@@ -1,11 +1,10 @@
 // A lane: the deliveries of one webhook in this process, how many may be in flight, whether its receiver answers fast, and whether it is closed.
 import type { AttemptError } from '../domain/delivery.ts';
+import { FAILURES_TO_OPEN, isAbsence } from '../domain/delivery-rules.ts';
 import { Queue } from './queue.ts';
 import type { Task } from './task.ts';
 import { Waiting, type UserLanes } from './user-lanes.ts';
 
-/** Failures in a row, of the kind that says nobody is there, after which the lane closes. */
-export const FAILURES_TO_CLOSE = 5;
 /** First pause of a closed lane, doubling up to the longest, in milliseconds. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 10_000;
@@ -37,10 +36,6 @@ const MIN_ROOM = 2;
 const WINDOW_GROWTH = 2;
 /** A lane whose claim was full keeps its wider room for so long, in milliseconds: what waits behind comes with the next claims. */
 const HUNGRY_MS = 2000;
-
-/** Errors that mean nobody took the request: they close the lane. An answer, even 500, shows that somebody is there. */
-const ABSENT: ReadonlySet<AttemptError> = new Set(['timeout', 'connection_refused', 'connection_reset', 'dns_error']);
-const isAbsence = (error: AttemptError): boolean => ABSENT.has(error) || error.startsWith('tls_');
 
 /** A request in flight. */
 export interface Started {
@@ -128,12 +123,12 @@ export class Lane {
 
   /** Whether its receiver is away: it closed, and nothing was answered since. */
   get isSuspect(): boolean {
-    return this.#failuresInRow >= FAILURES_TO_CLOSE;
+    return this.#failuresInRow >= FAILURES_TO_OPEN;
   }
 
   /** Other processes, or this one before it was started, found its receiver away: one request goes ahead alone. */
   suspect(): void {
-    this.#failuresInRow = Math.max(this.#failuresInRow, FAILURES_TO_CLOSE);
+    this.#failuresInRow = Math.max(this.#failuresInRow, FAILURES_TO_OPEN);
   }
 
   /** For how long the schedule is to leave it alone, in milliseconds. 0: its receiver answers. Undefined: some failures, too few to tell. */
@@ -252,8 +247,8 @@ export class Lane {
     this.#failuresInRow += 1;
     this.#window = this.#maxInFlight;
     if (error === 'timeout') this.#cap = Math.max(1, this.#cap / 2);
-    if (this.#failuresInRow < FAILURES_TO_CLOSE || this.isClosed(now)) return;
-    const times = Math.min(this.#failuresInRow - FAILURES_TO_CLOSE, 10);
+    if (this.#failuresInRow < FAILURES_TO_OPEN || this.isClosed(now)) return;
+    const times = Math.min(this.#failuresInRow - FAILURES_TO_OPEN, 10);
     this.#closedUntil = now + Math.min(FIRST_PAUSE_MS * 2 ** times, LONGEST_PAUSE_MS);
   }
 

@@ -1,4 +1,5 @@
 // Deliveries and attempts: their states, and the one rule that decides what an outcome leads to.
+import { ruleThatEnds, type Tried } from './delivery-rules.ts';
 import type { ResponseOddity } from './response-oddity.ts';
 import { nextRetryDelayMs, type RetryPolicy } from './retry-policy.ts';
 
@@ -80,22 +81,16 @@ export type NextState =
   /** The attempt does not count: the service was stopping, the receiver is not to blame. */
   | { readonly status: 'released' };
 
-/** A delivery whose process died this often without an outcome is given up: it may be what kills them. */
-export const MAX_LEASE_EXPIRATIONS = 10;
-
 /** What a delivery becomes after an attempt. `random` is uniform in [0, 1). */
 export function nextState(
   outcome: Pick<Outcome, 'error' | 'httpStatus' | 'retryAfterMs'>,
-  tried: { readonly trigger: AttemptTrigger; readonly retriesUsed: number; readonly leaseExpirations: number },
+  tried: Tried,
   policy: RetryPolicy,
   random: number,
 ): NextState {
   if (outcome.error === null) return { status: 'delivered' };
   if (outcome.error === 'shutdown') return { status: 'released' };
-  if (outcome.httpStatus === 410) return { status: 'failed' };
-  if (tried.trigger === 'test') return { status: 'failed' };
-  if (tried.leaseExpirations >= MAX_LEASE_EXPIRATIONS) return { status: 'failed' };
-  if (tried.retriesUsed >= policy.maxRetries) return { status: 'failed' };
+  if (ruleThatEnds(outcome, tried, policy) !== null) return { status: 'failed' };
   return { status: 'retrying', delayMs: nextRetryDelayMs(policy, tried.retriesUsed, outcome, random) };
 }
 

@@ -4,7 +4,7 @@ import type { Pool } from 'pg';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { pause } from '../lifecycle/pause.ts';
 import { PeriodicTask } from '../lifecycle/periodic-task.ts';
-import { FAILURES_TO_CLOSE } from '../delivery/lane.ts';
+import { FAILURES_TO_OPEN } from '../domain/delivery-rules.ts';
 import { listFailing } from '../persistence/queries/list-failing.ts';
 import { listOverdue, type OverdueCursor, type OverduePage } from '../persistence/queries/list-overdue.ts';
 import { listScheduled, type ScheduleCursor, type SchedulePage } from '../persistence/queries/list-scheduled.ts';
@@ -157,7 +157,7 @@ export class Reconciler implements LongRunning {
     do {
       webhookIds = await listFailing(pool, {
         afterWebhookId: webhookIds.at(-1) ?? '',
-        minFailures: FAILURES_TO_CLOSE,
+        minFailures: FAILURES_TO_OPEN,
         limit: PAGE_ROWS,
       });
       await index.suspect(webhookIds);

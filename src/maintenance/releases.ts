@@ -1,6 +1,6 @@
 // Releases, by the leader alone: moves what a paused webhook has scheduled into the hold, and makes what is held due at a pace.
 import type { Pool } from 'pg';
-import { FAILURES_TO_CLOSE } from '../delivery/lane.ts';
+import { FAILURES_TO_OPEN } from '../domain/delivery-rules.ts';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { pause } from '../lifecycle/pause.ts';
 import { PeriodicTask } from '../lifecycle/periodic-task.ts';
@@ -149,7 +149,7 @@ export class Releases implements LongRunning {
     const { pool } = this.#options;
     const { no, webhookId, state, consecutiveFailures } = release;
     const memory = this.#memories.get(no) ?? newMemory();
-    if (consecutiveFailures < FAILURES_TO_CLOSE) {
+    if (consecutiveFailures < FAILURES_TO_OPEN) {
       if (state === 'waiting') await setWaiting(pool, no, null);
       return this.#isAhead(release, memory);
     }

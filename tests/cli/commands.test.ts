@@ -170,6 +170,24 @@ test('doctor says step by step how a receiver does, of a URL or of a webhook, an
   });
 });
 
+test('explain names the rule that stopped an event, by its delivery or by itself', async () => {
+  receiver.script('/public', 500);
+  const sample = await run('trigger', 'order.created', '--user', USER, '--webhook', webhook.id);
+  const deliveryId = /delivery_\w+/.exec(sample.output)?.[0] ?? '';
+  expect(await run('explain', deliveryId, '--user', USER)).toMatchObject({
+    status: 0,
+    output: expect.stringMatching(
+      /^ended: A test is not sent again\.[^]*^ {2}passed {8}active[^]*^ {2}stopped_here {2}retries_left/m,
+    ),
+  });
+  const published = await run('publish', 'tip.received', '--to', USER, '--user', 'orders');
+  const eventId = /event_\w+/.exec(published.output)?.[0] ?? '';
+  expect(await run('explain', eventId, '--webhook', webhook.id, '--user', USER)).toMatchObject({
+    status: 0,
+    output: expect.stringMatching(/^not_owed: The event is tip\.received/),
+  });
+});
+
 test('what cannot be done is said in a line, without a stack', async () => {
   const failures = await Promise.all([
     run('retry', 'delivery_00000000000000000000000000', '--user', USER),
@@ -181,6 +199,8 @@ test('what cannot be done is said in a line, without a stack', async () => {
     run('publish', 'order.created', '--user', 'orders', '--to', USER, '--data', '{'),
     run('watch', '--user', USER, '--status', 'lost'),
     run('doctor', '--user', USER),
+    run('explain', 'event_00000000000000000000000000', '--user', USER),
+    run('explain', 'order.created', '--user', USER),
     run('doctor', 'https://example.com/', '--webhook', webhook.id, '--user', USER),
     run('retry', 'delivery_x', '--user', USER, '--url', `http://127.0.0.1:${await freePort()}`),
   ]);
@@ -191,10 +211,10 @@ test('what cannot be done is said in a line, without a stack', async () => {
   }
   expect(failures[0]?.output).toContain('There is no such delivery');
   expect(failures[5]?.output).not.toContain('hunter2');
-});
+}, 90_000);
 
 test('every command explains itself', async () => {
-  for (const command of ['listen', 'watch', 'trigger', 'doctor', 'retry', 'publish']) {
+  for (const command of ['listen', 'watch', 'trigger', 'doctor', 'explain', 'retry', 'publish']) {
     expect(await run(command, '--help')).toMatchObject({ status: 0, output: expect.stringContaining(`Usage: ${command}`) });
   }
 });

@@ -19,7 +19,19 @@ test('token mints what the service accepts, for the user and role asked for', as
   expect(principal.expiresAtMs - Date.now()).toBeLessThanOrEqual(60_000);
 });
 
-const COMMANDS = ['token', 'migrate', 'reencrypt', 'secrets', 'listen', 'watch', 'trigger', 'doctor', 'retry', 'publish'];
+const COMMANDS = [
+  'token',
+  'migrate',
+  'reencrypt',
+  'secrets',
+  'listen',
+  'watch',
+  'trigger',
+  'doctor',
+  'explain',
+  'retry',
+  'publish',
+];
 
 test.for([
   [['token'], '--user is missing: name the user, as in --user user123'],

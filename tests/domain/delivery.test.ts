@@ -1,7 +1,8 @@
 // What a delivery becomes after an attempt.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { attemptErrors, MAX_LEASE_EXPIRATIONS, nextState, type AttemptError } from '../../src/domain/delivery.ts';
+import { attemptErrors, nextState, type AttemptError } from '../../src/domain/delivery.ts';
+import { MAX_LEASE_EXPIRATIONS } from '../../src/domain/delivery-rules.ts';
 
 const policy = { maxRetries: 3, retryDelayMs: 1000, timeoutMs: 30_000 };
 const fresh = { trigger: 'automatic', retriesUsed: 0, leaseExpirations: 0 } as const;

@@ -171,6 +171,10 @@ test('every operation succeeds as the document says', async () => {
   known['delivery_id'] = String(found['id']);
   const delivery = await call('getDelivery', 200);
   expect(delivery['attempts']).toHaveLength(1);
+  const why = await call('explainDelivery', 200, { query: `?delivery_id=${String(found['id'])}` });
+  expect(why).toMatchObject({ verdict: 'waiting', event_id: delivery['event_id'] });
+  known['event_id'] = String(delivery['event_id']);
+  await call('explainEvent', 200, { token: publisher, query: '?user_id=user123' });
   await call('retryDelivery', 202);
   await call('testWebhook', 200);
   await call('diagnoseWebhook', 200);

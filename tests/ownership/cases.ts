@@ -116,6 +116,15 @@ export const cases: Readonly<Record<string, Case>> = {
     shows: 'deliveryId',
   },
   'homechef.webhook.v1.DeliveryService/GetDelivery': aboutDelivery,
+  'homechef.webhook.v1.DeliveryService/ExplainDelivery': {
+    asks: [
+      (of) => ({ webhook_id: of.webhookId, event_id: of.eventId }),
+      (of) => ({ webhook_id: of.webhookId, delivery_id: of.deliveryId }),
+    ],
+    roles: everyone,
+    stranger: 'not_found not_found',
+    shows: 'deliveryId',
+  },
   'homechef.webhook.v1.DeliveryService/RetryDelivery': aboutDelivery,
   'homechef.webhook.v1.DeliveryService/WatchDeliveries': {
     asks: [(of) => ({ after: of.cursor, webhook_ids: [of.webhookId] }), (of) => ({ after: of.cursor, event_id: of.eventId })],
@@ -154,6 +163,12 @@ export const cases: Readonly<Record<string, Case>> = {
     roles: publishers,
     stranger: 'ok',
     shows: 'eventId',
+  },
+  'homechef.webhook.v1.EventService/ExplainEvent': {
+    asks: [(of) => ({ event_id: of.eventId, user_id: of.userId })],
+    roles: publishers,
+    stranger: 'not_found not_found',
+    shows: 'deliveryId',
   },
   'grpc.health.v1.Health/Check': { asks: [() => ({})], roles: null, stranger: 'ok' },
   'grpc.reflection.v1.ServerReflection/ServerReflectionInfo': {

@@ -573,6 +573,19 @@ const webhooks: readonly Row[] = [
     message: async (scene) => ({ webhook_id: await scene.webhook({ is_active: false }) }),
   },
   {
+    name: 'to explain neither an event nor a delivery',
+    reason: 'field_invalid',
+    rpc: 'ExplainDelivery',
+    field: 'event_id',
+    message: async (scene) => ({ webhook_id: await scene.webhook() }),
+  },
+  {
+    name: 'to explain an event that there is not',
+    reason: 'not_found',
+    rpc: 'ExplainDelivery',
+    message: async (scene) => ({ webhook_id: await scene.webhook(), event_id: `event_${'0'.repeat(26)}` }),
+  },
+  {
     name: 'to diagnose no URL',
     reason: 'field_invalid',
     rpc: 'DiagnoseUrl',

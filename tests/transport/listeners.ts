@@ -110,6 +110,7 @@ export function memoryServices(world: World): ServiceEntry[] {
       publishStream: publishStream(world.context),
       listEvents: unused,
       getEvent: unused,
+      explainEvent: unused,
     }),
     serve(WebhookService, {
       listWebhooks: async (request) => ({
@@ -152,6 +153,7 @@ export function memoryServices(world: World): ServiceEntry[] {
         limit: request.limit,
       }),
       getDelivery: unused,
+      explainDelivery: unused,
       retryDelivery: async ({ deliveryId }) => ({ id: deliveryId, status: DeliveryStatus.PENDING }),
       watchDeliveries: async function* (_request, call) {
         yield { cursor: '1', message: { case: 'heartbeat' as const, value: {} } };

@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import { idFloor, timeOfId } from '../../domain/ids.ts';
 import { arrayLiteral, plainArray, textArray, nullIfAllDefault } from '../array-parameter.ts';
 import { Hold, holdsNew, MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from '../delivery-state.ts';
+import { deliveryIdOf, isActive, ways } from '../matching.ts';
 import { leaseEnd } from './holders.ts';
 import { noteInserts } from './late-changes.ts';
 
@@ -165,6 +166,15 @@ type InsertedRow = [
   leasedMs: number | null,
 ];
 
+const lookUp = ({ events, audience, eventType }: (typeof ways)[number]): string => `
+  select f.number, f.id as event_id, f.event_type, f.may_lease, f.user_ids[1] as first_user_id, w.*
+  from fresh f cross join lateral (
+    select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until from webhook_endpoints
+    where ${audience} and ${isActive} and ${eventType}
+    offset 0
+  ) w
+  where ${events}`;
+
 // Keys are taken in order, so that two batches that share some cannot deadlock. `offset 0` keeps the webhooks' side of each join
 // an index look-up for each event: a plan made while there are few webhooks would else compare each with every event.
 const statement = `
@@ -187,31 +197,9 @@ with incoming as materialized (
   select $14::float8 > now_ms - ${MAX_ID_AGE_MS} and $15::float8 < now_ms + ${MAX_ID_LEAD_MS} and $16::text >= adopted_below as is_now
   from (select date_part('epoch', now()) * 1000 as now_ms) n cross join adoption
 ), targets as (
-  select f.number, f.id as event_id, f.event_type, f.may_lease, f.user_ids[1] as first_user_id, w.*
-  from fresh f cross join lateral (
-    select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until from webhook_endpoints
-    where user_id = any (f.user_ids) and is_active and deleted_at is null and scope = 'user' and f.event_type = any (event_types)
-    offset 0
-  ) w
-  where not f.broadcast
-  union all
-  select f.number, f.id, f.event_type, f.may_lease, f.user_ids[1], w.*
-  from fresh f cross join lateral (
-    select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until from webhook_endpoints
-    where event_types @> array[f.event_type] and is_active and deleted_at is null and scope = 'user'
-    offset 0
-  ) w
-  where f.broadcast
-  union all
-  select f.number, f.id, f.event_type, f.may_lease, f.user_ids[1], w.*
-  from fresh f cross join lateral (
-    select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until from webhook_endpoints
-    where f.event_type = any (event_types) and is_active and deleted_at is null and scope = 'platform'
-    offset 0
-  ) w
+  ${ways.map(lookUp).join('\n  union all\n  ')}
 ), matched as materialized (
-  select 'delivery_' || substr(event_id, 7, 10)
-      || encode(substr(sha256(convert_to(event_id || webhook_id, 'UTF8')), 1, 8), 'hex') as id,
+  select ${deliveryIdOf('event_id', 'webhook_id')} as id,
     number, event_id, event_type, webhook_id, user_id, revision, ${holdsNew('webhook_hold')} as is_held,
     may_lease and is_now and webhook_hold = ${Hold.none} and webhook_id <> all ($13::text[]) and user_id <> all ($17::text[]) as is_leased,
     case when webhook_hold = ${Hold.tail} then greatest(now(), tail_until) else now() end as due_at,

@@ -115,6 +115,23 @@ const diagnosis = {
   ],
 };
 
+const explanation = {
+  verdict: 'not_owed',
+  summary: 'The event is tip.received; the webhook is subscribed to order.created.',
+  rules: [
+    { code: 'registered', result: 'passed', message: 'The webhook is older than the event.' },
+    { code: 'audience', result: 'passed', message: 'The event concerns the owner of the webhook.' },
+    { code: 'active', result: 'passed', message: 'The webhook is active.' },
+    {
+      code: 'event_type',
+      result: 'stopped_here',
+      message: 'The event is tip.received; the webhook is subscribed to order.created.',
+    },
+    { code: 'matched_then', result: 'not_reached', message: 'The webhook matched when the event was published.' },
+  ],
+};
+const explained = { ...explanation, webhook_id: WEBHOOK_ID, event_id: EVENT_ID, delivery_id: '' };
+
 export interface Example {
   readonly request?: object;
   readonly answer?: object;
@@ -206,6 +223,8 @@ export const examples: Readonly<Record<string, Example>> = {
       attempts: [attempt],
     },
   },
+  ExplainDelivery: { answer: explained },
+  ExplainEvent: { answer: { ...explanation, webhooks: [explained] } },
   RetryDelivery: { request: {}, answer: delivery },
   PublishEvent: { request: publish, answer: published },
   PublishEvents: {

@@ -18,6 +18,8 @@ import { createWebhook } from './create-webhook.ts';
 import { deleteWebhook } from './delete-webhook.ts';
 import { diagnoseUrl } from './diagnose-url.ts';
 import { diagnoseWebhook } from './diagnose-webhook.ts';
+import { explainDelivery } from './explain-delivery.ts';
+import { explainEvent } from './explain-event.ts';
 import { getDelivery } from './get-delivery.ts';
 import { getEvent } from './get-event.ts';
 import { getOverview } from './get-overview.ts';
@@ -64,6 +66,7 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
     serve(DeliveryService, {
       listDeliveries: listDeliveries(context),
       getDelivery: getDelivery(context),
+      explainDelivery: explainDelivery(context),
       retryDelivery: retryDelivery(context),
       watchDeliveries: watchDeliveries(context),
     }),
@@ -73,6 +76,7 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       listEvents: listEvents(context),
       getEvent: getEvent(context),
       publishStream: publishStream(context),
+      explainEvent: explainEvent(context),
     }),
   ];
   const names = entries.map(({ service }) => service.typeName);

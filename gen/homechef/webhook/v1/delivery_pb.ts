@@ -17,7 +17,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homechef/webhook/v1/delivery.proto.
  */
 export const file_homechef_webhook_v1_delivery: GenFile = /*@__PURE__*/
-  fileDesc("CiJob21lY2hlZi93ZWJob29rL3YxL2RlbGl2ZXJ5LnByb3RvEhNob21lY2hlZi53ZWJob29rLnYxIukFCghEZWxpdmVyeRIKCgJpZBgBIAEoCRISCgp3ZWJob29rX2lkGAIgASgJEhAKCGV2ZW50X2lkGAMgASgJEhIKCmV2ZW50X3R5cGUYBCABKAkSMwoGc3RhdHVzGAUgASgOMiMuaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeVN0YXR1cxIYCgtodHRwX3N0YXR1cxgGIAEoBUgAiAEBEhUKCHJlc3BvbnNlGAcgASgJSAGIAQESFQoNYXR0ZW1wdF9jb3VudBgIIAEoBRIxCg1uZXh0X3JldHJ5X2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxkZWxpdmVyZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWZhaWxlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoKZXJyb3JfY29kZRgMIAEoCUgCiAEBEhoKDWVycm9yX21lc3NhZ2UYDSABKAlIA4gBARIuCgpjcmVhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgdwYXlsb2FkGBAgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIRCgRib2R5GBEgASgJSASIAQESPwoIYXR0ZW1wdHMYEiADKAsyHC5ob21lY2hlZi53ZWJob29rLnYxLkF0dGVtcHRCD5LnGAtHZXREZWxpdmVyeRIaCg1jYW5jZWxfcmVhc29uGBMgASgJSAWIAQFCDgoMX2h0dHBfc3RhdHVzQgsKCV9yZXNwb25zZUINCgtfZXJyb3JfY29kZUIQCg5fZXJyb3JfbWVzc2FnZUIHCgVfYm9keUIQCg5fY2FuY2VsX3JlYXNvbiKGAwoHQXR0ZW1wdBIOCgZudW1iZXIYASABKAUSLgoKc3RhcnRlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZHVyYXRpb25fbXMYAyABKAUSGAoLaHR0cF9zdGF0dXMYBCABKAVIAIgBARIVCghyZXNwb25zZRgFIAEoCUgBiAEBEhoKEnJlc3BvbnNlX3RydW5jYXRlZBgGIAEoCBIXCgplcnJvcl9jb2RlGAcgASgJSAKIAQESGgoNZXJyb3JfbWVzc2FnZRgIIAEoCUgDiAEBEjQKB3RyaWdnZXIYCSABKA4yIy5ob21lY2hlZi53ZWJob29rLnYxLkF0dGVtcHRUcmlnZ2VyEhwKD3Jlc3BvbnNlX29kZGl0eRgKIAEoCUgEiAEBQg4KDF9odHRwX3N0YXR1c0ILCglfcmVzcG9uc2VCDQoLX2Vycm9yX2NvZGVCEAoOX2Vycm9yX21lc3NhZ2VCEgoQX3Jlc3BvbnNlX29kZGl0eSLMBQoVTGlzdERlbGl2ZXJpZXNSZXF1ZXN0Ej0KBnN0YXR1cxgBIAEoDjIjLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlTdGF0dXNCCLpIBYIBAhABEj4KCndlYmhvb2tfaWQYAiABKAlCKrpIJ9gBAXIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIbCgpldmVudF90eXBlGAMgASgJQge6SARyAhhkEjoKCGV2ZW50X2lkGAQgASgJQii6SCXYAQFyIDIeXmV2ZW50X1swLTlhLWhqa21ucC10di16XXsyNn0kEikKBXNpbmNlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGQoEcGFnZRgHIAEoBUILukgIGgYYoI0GKAASGAoFbGltaXQYCCABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAkgASgJQgi6SAVyAxjIARIZCgd1c2VyX2lkGAogASgJQgi6SAVyAxj/ARJGCghzdGF0dXNlcxgLIAMoDjIjLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlTdGF0dXNCD7pIDJIBCRAFIgWCAQIQARJDCgt3ZWJob29rX2lkcxgMIAMoCUIuukgrkgEoEGQiJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIkCgtodHRwX3N0YXR1cxgNIAEoBUIKukgHGgUY1wQoZEgAiAEBEhsKCmVycm9yX2NvZGUYDiABKAlCB7pIBHICGCgSNwoFb3JkZXIYDyABKA4yHi5ob21lY2hlZi53ZWJob29rLnYxLkxpc3RPcmRlckIIukgFggECEAFCDgoMX2h0dHBfc3RhdHVzIqgBChZMaXN0RGVsaXZlcmllc1Jlc3BvbnNlEjEKCmRlbGl2ZXJpZXMYASADKAsyHS5ob21lY2hlZi53ZWJob29rLnYxLkRlbGl2ZXJ5EgwKBHBhZ2UYAiABKAUSDQoFbGltaXQYAyABKAUSDQoFdG90YWwYBCABKAUSFgoOdG90YWxfaXNfZXhhY3QYBSABKAgSFwoPbmV4dF9wYWdlX3Rva2VuGAYgASgJIo4BChJHZXREZWxpdmVyeVJlcXVlc3QSPQoLZGVsaXZlcnlfaWQYASABKAlCKLpIJXIjMiFeZGVsaXZlcnlfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSOQoEdmlldxgCIAEoDjIhLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlWaWV3Qgi6SAWCAQIQASJ4ChRSZXRyeURlbGl2ZXJ5UmVxdWVzdBI9CgtkZWxpdmVyeV9pZBgBIAEoCUIoukglciMyIV5kZWxpdmVyeV9bMC05YS1oamttbnAtdHYtel17MjZ9JBIhCg9pZGVtcG90ZW5jeV9rZXkYAiABKAlCCLpIBXIDGP8BIrwCChZXYXRjaERlbGl2ZXJpZXNSZXF1ZXN0EhcKBWFmdGVyGAEgASgJQgi6SAVyAxjIARJDCgt3ZWJob29rX2lkcxgCIAMoCUIuukgrkgEoEGQiJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIlCgtldmVudF90eXBlcxgDIAMoCUIQukgNkgEKEGQiBnIEEAEYZBJGCghzdGF0dXNlcxgEIAMoDjIjLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlTdGF0dXNCD7pIDJIBCRAFIgWCAQIQARI6CghldmVudF9pZBgFIAEoCUIoukgl2AEBciAyHl5ldmVudF9bMC05YS1oamttbnAtdHYtel17MjZ9JBIZCgd1c2VyX2lkGAYgASgJQgi6SAVyAxj/ASLFAQoXV2F0Y2hEZWxpdmVyaWVzUmVzcG9uc2USDgoGY3Vyc29yGAEgASgJEjEKCGRlbGl2ZXJ5GAIgASgLMh0uaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeUgAEjMKCWhlYXJ0YmVhdBgDIAEoCzIeLmhvbWVjaGVmLndlYmhvb2sudjEuSGVhcnRiZWF0SAASJwoDZ2FwGAQgASgLMhguaG9tZWNoZWYud2ViaG9vay52MS5HYXBIAEIJCgdtZXNzYWdlIgsKCUhlYXJ0YmVhdCIWCgNHYXASDwoHZHJvcHBlZBgBIAEoBSrGAQoORGVsaXZlcnlTdGF0dXMSHwobREVMSVZFUllfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGwoXREVMSVZFUllfU1RBVFVTX1BFTkRJTkcQARIcChhERUxJVkVSWV9TVEFUVVNfUkVUUllJTkcQAhIdChlERUxJVkVSWV9TVEFUVVNfREVMSVZFUkVEEAMSGgoWREVMSVZFUllfU1RBVFVTX0ZBSUxFRBAEEh0KGURFTElWRVJZX1NUQVRVU19DQU5DRUxMRUQQBSqGAQoOQXR0ZW1wdFRyaWdnZXISHwobQVRURU1QVF9UUklHR0VSX1VOU1BFQ0lGSUVEEAASHQoZQVRURU1QVF9UUklHR0VSX0FVVE9NQVRJQxABEhoKFkFUVEVNUFRfVFJJR0dFUl9NQU5VQUwQAhIYChRBVFRFTVBUX1RSSUdHRVJfVEVTVBADKlAKCUxpc3RPcmRlchIaChZMSVNUX09SREVSX1VOU1BFQ0lGSUVEEAASEgoOTElTVF9PUkRFUl9BU0MQARITCg9MSVNUX09SREVSX0RFU0MQAipgCgxEZWxpdmVyeVZpZXcSHQoZREVMSVZFUllfVklFV19VTlNQRUNJRklFRBAAEhYKEkRFTElWRVJZX1ZJRVdfQk9EWRABEhkKFURFTElWRVJZX1ZJRVdfUEFZTE9BRBACMuQECg9EZWxpdmVyeVNlcnZpY2USmgEKDkxpc3REZWxpdmVyaWVzEiouaG9tZWNoZWYud2ViaG9vay52MS5MaXN0RGVsaXZlcmllc1JlcXVlc3QaKy5ob21lY2hlZi53ZWJob29rLnYxLkxpc3REZWxpdmVyaWVzUmVzcG9uc2UiL5ACAYrnGAUKAwECA4LT5JMCHRIbL2FwaS92MS93ZWJob29rcy9kZWxpdmVyaWVzEpQBCgtHZXREZWxpdmVyeRInLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0RGVsaXZlcnlSZXF1ZXN0Gh0uaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeSI9kAIBiucYBQoDAQIDgtPkkwIrEikvYXBpL3YxL3dlYmhvb2tzL2RlbGl2ZXJpZXMve2RlbGl2ZXJ5X2lkfRKhAQoNUmV0cnlEZWxpdmVyeRIpLmhvbWVjaGVmLndlYmhvb2sudjEuUmV0cnlEZWxpdmVyeVJlcXVlc3QaHS5ob21lY2hlZi53ZWJob29rLnYxLkRlbGl2ZXJ5IkaK5xgICgMBAgMQygGC0+STAjQ6ASoiLy9hcGkvdjEvd2ViaG9va3MvZGVsaXZlcmllcy97ZGVsaXZlcnlfaWR9L3JldHJ5EnkKD1dhdGNoRGVsaXZlcmllcxIrLmhvbWVjaGVmLndlYmhvb2sudjEuV2F0Y2hEZWxpdmVyaWVzUmVxdWVzdBosLmhvbWVjaGVmLndlYmhvb2sudjEuV2F0Y2hEZWxpdmVyaWVzUmVzcG9uc2UiCYrnGAUKAwECAzABQngKF2NvbS5ob21lY2hlZi53ZWJob29rLnYxUAFaRWdpdGh1Yi5jb20vaG9tZWNoZWYvd2ViaG9vay1zZXJ2aWNlL2dlbi9ob21lY2hlZi93ZWJob29rL3YxO3dlYmhvb2t2MaoCE0hvbWVDaGVmLldlYmhvb2suVjFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_homechef_webhook_v1_policy]);
+  fileDesc("CiJob21lY2hlZi93ZWJob29rL3YxL2RlbGl2ZXJ5LnByb3RvEhNob21lY2hlZi53ZWJob29rLnYxIukFCghEZWxpdmVyeRIKCgJpZBgBIAEoCRISCgp3ZWJob29rX2lkGAIgASgJEhAKCGV2ZW50X2lkGAMgASgJEhIKCmV2ZW50X3R5cGUYBCABKAkSMwoGc3RhdHVzGAUgASgOMiMuaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeVN0YXR1cxIYCgtodHRwX3N0YXR1cxgGIAEoBUgAiAEBEhUKCHJlc3BvbnNlGAcgASgJSAGIAQESFQoNYXR0ZW1wdF9jb3VudBgIIAEoBRIxCg1uZXh0X3JldHJ5X2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxkZWxpdmVyZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWZhaWxlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoKZXJyb3JfY29kZRgMIAEoCUgCiAEBEhoKDWVycm9yX21lc3NhZ2UYDSABKAlIA4gBARIuCgpjcmVhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgdwYXlsb2FkGBAgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIRCgRib2R5GBEgASgJSASIAQESPwoIYXR0ZW1wdHMYEiADKAsyHC5ob21lY2hlZi53ZWJob29rLnYxLkF0dGVtcHRCD5LnGAtHZXREZWxpdmVyeRIaCg1jYW5jZWxfcmVhc29uGBMgASgJSAWIAQFCDgoMX2h0dHBfc3RhdHVzQgsKCV9yZXNwb25zZUINCgtfZXJyb3JfY29kZUIQCg5fZXJyb3JfbWVzc2FnZUIHCgVfYm9keUIQCg5fY2FuY2VsX3JlYXNvbiKGAwoHQXR0ZW1wdBIOCgZudW1iZXIYASABKAUSLgoKc3RhcnRlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZHVyYXRpb25fbXMYAyABKAUSGAoLaHR0cF9zdGF0dXMYBCABKAVIAIgBARIVCghyZXNwb25zZRgFIAEoCUgBiAEBEhoKEnJlc3BvbnNlX3RydW5jYXRlZBgGIAEoCBIXCgplcnJvcl9jb2RlGAcgASgJSAKIAQESGgoNZXJyb3JfbWVzc2FnZRgIIAEoCUgDiAEBEjQKB3RyaWdnZXIYCSABKA4yIy5ob21lY2hlZi53ZWJob29rLnYxLkF0dGVtcHRUcmlnZ2VyEhwKD3Jlc3BvbnNlX29kZGl0eRgKIAEoCUgEiAEBQg4KDF9odHRwX3N0YXR1c0ILCglfcmVzcG9uc2VCDQoLX2Vycm9yX2NvZGVCEAoOX2Vycm9yX21lc3NhZ2VCEgoQX3Jlc3BvbnNlX29kZGl0eSLMBQoVTGlzdERlbGl2ZXJpZXNSZXF1ZXN0Ej0KBnN0YXR1cxgBIAEoDjIjLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlTdGF0dXNCCLpIBYIBAhABEj4KCndlYmhvb2tfaWQYAiABKAlCKrpIJ9gBAXIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIbCgpldmVudF90eXBlGAMgASgJQge6SARyAhhkEjoKCGV2ZW50X2lkGAQgASgJQii6SCXYAQFyIDIeXmV2ZW50X1swLTlhLWhqa21ucC10di16XXsyNn0kEikKBXNpbmNlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGQoEcGFnZRgHIAEoBUILukgIGgYYoI0GKAASGAoFbGltaXQYCCABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAkgASgJQgi6SAVyAxjIARIZCgd1c2VyX2lkGAogASgJQgi6SAVyAxj/ARJGCghzdGF0dXNlcxgLIAMoDjIjLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlTdGF0dXNCD7pIDJIBCRAFIgWCAQIQARJDCgt3ZWJob29rX2lkcxgMIAMoCUIuukgrkgEoEGQiJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIkCgtodHRwX3N0YXR1cxgNIAEoBUIKukgHGgUY1wQoZEgAiAEBEhsKCmVycm9yX2NvZGUYDiABKAlCB7pIBHICGCgSNwoFb3JkZXIYDyABKA4yHi5ob21lY2hlZi53ZWJob29rLnYxLkxpc3RPcmRlckIIukgFggECEAFCDgoMX2h0dHBfc3RhdHVzIqgBChZMaXN0RGVsaXZlcmllc1Jlc3BvbnNlEjEKCmRlbGl2ZXJpZXMYASADKAsyHS5ob21lY2hlZi53ZWJob29rLnYxLkRlbGl2ZXJ5EgwKBHBhZ2UYAiABKAUSDQoFbGltaXQYAyABKAUSDQoFdG90YWwYBCABKAUSFgoOdG90YWxfaXNfZXhhY3QYBSABKAgSFwoPbmV4dF9wYWdlX3Rva2VuGAYgASgJIo4BChJHZXREZWxpdmVyeVJlcXVlc3QSPQoLZGVsaXZlcnlfaWQYASABKAlCKLpIJXIjMiFeZGVsaXZlcnlfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSOQoEdmlldxgCIAEoDjIhLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlWaWV3Qgi6SAWCAQIQASJ4ChRSZXRyeURlbGl2ZXJ5UmVxdWVzdBI9CgtkZWxpdmVyeV9pZBgBIAEoCUIoukglciMyIV5kZWxpdmVyeV9bMC05YS1oamttbnAtdHYtel17MjZ9JBIhCg9pZGVtcG90ZW5jeV9rZXkYAiABKAlCCLpIBXIDGP8BIrwCChZXYXRjaERlbGl2ZXJpZXNSZXF1ZXN0EhcKBWFmdGVyGAEgASgJQgi6SAVyAxjIARJDCgt3ZWJob29rX2lkcxgCIAMoCUIuukgrkgEoEGQiJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIlCgtldmVudF90eXBlcxgDIAMoCUIQukgNkgEKEGQiBnIEEAEYZBJGCghzdGF0dXNlcxgEIAMoDjIjLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlTdGF0dXNCD7pIDJIBCRAFIgWCAQIQARI6CghldmVudF9pZBgFIAEoCUIoukgl2AEBciAyHl5ldmVudF9bMC05YS1oamttbnAtdHYtel17MjZ9JBIZCgd1c2VyX2lkGAYgASgJQgi6SAVyAxj/ASLFAQoXV2F0Y2hEZWxpdmVyaWVzUmVzcG9uc2USDgoGY3Vyc29yGAEgASgJEjEKCGRlbGl2ZXJ5GAIgASgLMh0uaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeUgAEjMKCWhlYXJ0YmVhdBgDIAEoCzIeLmhvbWVjaGVmLndlYmhvb2sudjEuSGVhcnRiZWF0SAASJwoDZ2FwGAQgASgLMhguaG9tZWNoZWYud2ViaG9vay52MS5HYXBIAEIJCgdtZXNzYWdlIgsKCUhlYXJ0YmVhdCIWCgNHYXASDwoHZHJvcHBlZBgBIAEoBSLTAQoWRXhwbGFpbkRlbGl2ZXJ5UmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSOgoIZXZlbnRfaWQYAiABKAlCKLpIJdgBAXIgMh5eZXZlbnRfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSQAoLZGVsaXZlcnlfaWQYAyABKAlCK7pIKNgBAXIjMiFeZGVsaXZlcnlfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQixgEKC0V4cGxhbmF0aW9uEjgKB3ZlcmRpY3QYASABKA4yJy5ob21lY2hlZi53ZWJob29rLnYxLkV4cGxhbmF0aW9uVmVyZGljdBIPCgdzdW1tYXJ5GAIgASgJEjEKBXJ1bGVzGAMgAygLMiIuaG9tZWNoZWYud2ViaG9vay52MS5FeHBsYWluZWRSdWxlEhIKCndlYmhvb2tfaWQYBCABKAkSEAoIZXZlbnRfaWQYBSABKAkSEwoLZGVsaXZlcnlfaWQYBiABKAkiXwoNRXhwbGFpbmVkUnVsZRIMCgRjb2RlGAEgASgJEi8KBnJlc3VsdBgCIAEoDjIfLmhvbWVjaGVmLndlYmhvb2sudjEuUnVsZVJlc3VsdBIPCgdtZXNzYWdlGAMgASgJKsYBCg5EZWxpdmVyeVN0YXR1cxIfChtERUxJVkVSWV9TVEFUVVNfVU5TUEVDSUZJRUQQABIbChdERUxJVkVSWV9TVEFUVVNfUEVORElORxABEhwKGERFTElWRVJZX1NUQVRVU19SRVRSWUlORxACEh0KGURFTElWRVJZX1NUQVRVU19ERUxJVkVSRUQQAxIaChZERUxJVkVSWV9TVEFUVVNfRkFJTEVEEAQSHQoZREVMSVZFUllfU1RBVFVTX0NBTkNFTExFRBAFKoYBCg5BdHRlbXB0VHJpZ2dlchIfChtBVFRFTVBUX1RSSUdHRVJfVU5TUEVDSUZJRUQQABIdChlBVFRFTVBUX1RSSUdHRVJfQVVUT01BVElDEAESGgoWQVRURU1QVF9UUklHR0VSX01BTlVBTBACEhgKFEFUVEVNUFRfVFJJR0dFUl9URVNUEAMqUAoJTGlzdE9yZGVyEhoKFkxJU1RfT1JERVJfVU5TUEVDSUZJRUQQABISCg5MSVNUX09SREVSX0FTQxABEhMKD0xJU1RfT1JERVJfREVTQxACKmAKDERlbGl2ZXJ5VmlldxIdChlERUxJVkVSWV9WSUVXX1VOU1BFQ0lGSUVEEAASFgoSREVMSVZFUllfVklFV19CT0RZEAESGQoVREVMSVZFUllfVklFV19QQVlMT0FEEAIqvgEKEkV4cGxhbmF0aW9uVmVyZGljdBIjCh9FWFBMQU5BVElPTl9WRVJESUNUX1VOU1BFQ0lGSUVEEAASIQodRVhQTEFOQVRJT05fVkVSRElDVF9ERUxJVkVSRUQQARIfChtFWFBMQU5BVElPTl9WRVJESUNUX1dBSVRJTkcQAhIgChxFWFBMQU5BVElPTl9WRVJESUNUX05PVF9PV0VEEAMSHQoZRVhQTEFOQVRJT05fVkVSRElDVF9FTkRFRBAEKnwKClJ1bGVSZXN1bHQSGwoXUlVMRV9SRVNVTFRfVU5TUEVDSUZJRUQQABIWChJSVUxFX1JFU1VMVF9QQVNTRUQQARIcChhSVUxFX1JFU1VMVF9TVE9QUEVEX0hFUkUQAhIbChdSVUxFX1JFU1VMVF9OT1RfUkVBQ0hFRBADMoIGCg9EZWxpdmVyeVNlcnZpY2USmgEKDkxpc3REZWxpdmVyaWVzEiouaG9tZWNoZWYud2ViaG9vay52MS5MaXN0RGVsaXZlcmllc1JlcXVlc3QaKy5ob21lY2hlZi53ZWJob29rLnYxLkxpc3REZWxpdmVyaWVzUmVzcG9uc2UiL5ACAYrnGAUKAwECA4LT5JMCHRIbL2FwaS92MS93ZWJob29rcy9kZWxpdmVyaWVzEpQBCgtHZXREZWxpdmVyeRInLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0RGVsaXZlcnlSZXF1ZXN0Gh0uaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeSI9kAIBiucYBQoDAQIDgtPkkwIrEikvYXBpL3YxL3dlYmhvb2tzL2RlbGl2ZXJpZXMve2RlbGl2ZXJ5X2lkfRKbAQoPRXhwbGFpbkRlbGl2ZXJ5EisuaG9tZWNoZWYud2ViaG9vay52MS5FeHBsYWluRGVsaXZlcnlSZXF1ZXN0GiAuaG9tZWNoZWYud2ViaG9vay52MS5FeHBsYW5hdGlvbiI5kAIBiucYBQoDAQIDgtPkkwInEiUvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9leHBsYWluEqEBCg1SZXRyeURlbGl2ZXJ5EikuaG9tZWNoZWYud2ViaG9vay52MS5SZXRyeURlbGl2ZXJ5UmVxdWVzdBodLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnkiRornGAgKAwECAxDKAYLT5JMCNDoBKiIvL2FwaS92MS93ZWJob29rcy9kZWxpdmVyaWVzL3tkZWxpdmVyeV9pZH0vcmV0cnkSeQoPV2F0Y2hEZWxpdmVyaWVzEisuaG9tZWNoZWYud2ViaG9vay52MS5XYXRjaERlbGl2ZXJpZXNSZXF1ZXN0GiwuaG9tZWNoZWYud2ViaG9vay52MS5XYXRjaERlbGl2ZXJpZXNSZXNwb25zZSIJiucYBQoDAQIDMAFCeAoXY29tLmhvbWVjaGVmLndlYmhvb2sudjFQAVpFZ2l0aHViLmNvbS9ob21lY2hlZi93ZWJob29rLXNlcnZpY2UvZ2VuL2hvbWVjaGVmL3dlYmhvb2svdjE7d2ViaG9va3YxqgITSG9tZUNoZWYuV2ViaG9vay5WMWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_homechef_webhook_v1_policy]);
 
 /**
  * One event owed to one webhook.
@@ -567,6 +567,117 @@ export const GapSchema: GenMessage<Gap> = /*@__PURE__*/
   messageDesc(file_homechef_webhook_v1_delivery, 9);
 
 /**
+ * @generated from message homechef.webhook.v1.ExplainDeliveryRequest
+ */
+export type ExplainDeliveryRequest = Message<"homechef.webhook.v1.ExplainDeliveryRequest"> & {
+  /**
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+
+  /**
+   * This or `delivery_id`.
+   *
+   * @generated from field: string event_id = 2;
+   */
+  eventId: string;
+
+  /**
+   * @generated from field: string delivery_id = 3;
+   */
+  deliveryId: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.ExplainDeliveryRequest.
+ * Use `create(ExplainDeliveryRequestSchema)` to create a new message.
+ */
+export const ExplainDeliveryRequestSchema: GenMessage<ExplainDeliveryRequest> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_delivery, 10);
+
+/**
+ * Why a webhook got an event or did not.
+ *
+ * @generated from message homechef.webhook.v1.Explanation
+ */
+export type Explanation = Message<"homechef.webhook.v1.Explanation"> & {
+  /**
+   * @generated from field: homechef.webhook.v1.ExplanationVerdict verdict = 1;
+   */
+  verdict: ExplanationVerdict;
+
+  /**
+   * The same in a sentence.
+   *
+   * @generated from field: string summary = 2;
+   */
+  summary: string;
+
+  /**
+   * All there are, in the order in which the service applies them.
+   *
+   * @generated from field: repeated homechef.webhook.v1.ExplainedRule rules = 3;
+   */
+  rules: ExplainedRule[];
+
+  /**
+   * @generated from field: string webhook_id = 4;
+   */
+  webhookId: string;
+
+  /**
+   * @generated from field: string event_id = 5;
+   */
+  eventId: string;
+
+  /**
+   * Empty where there is none.
+   *
+   * @generated from field: string delivery_id = 6;
+   */
+  deliveryId: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.Explanation.
+ * Use `create(ExplanationSchema)` to create a new message.
+ */
+export const ExplanationSchema: GenMessage<Explanation> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_delivery, 11);
+
+/**
+ * @generated from message homechef.webhook.v1.ExplainedRule
+ */
+export type ExplainedRule = Message<"homechef.webhook.v1.ExplainedRule"> & {
+  /**
+   * `registered`, `audience`, `active`, `event_type`, `matched_then`, `not_cancelled`, `not_gone`, `not_lost`, `retries_left`, `not_paused`, `secret_key`,
+   * `due`, `not_leased`, `receiver_there`, `rate_limit`, `place`. More may come.
+   *
+   * @generated from field: string code = 1;
+   */
+  code: string;
+
+  /**
+   * @generated from field: homechef.webhook.v1.RuleResult result = 2;
+   */
+  result: RuleResult;
+
+  /**
+   * What it asks for; of the one that stopped the event, what was found.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.ExplainedRule.
+ * Use `create(ExplainedRuleSchema)` to create a new message.
+ */
+export const ExplainedRuleSchema: GenMessage<ExplainedRule> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_delivery, 12);
+
+/**
  * Where a delivery stands.
  *
  * @generated from enum homechef.webhook.v1.DeliveryStatus
@@ -755,6 +866,103 @@ export const DeliveryViewSchema: GenEnum<DeliveryView> = /*@__PURE__*/
   enumDesc(file_homechef_webhook_v1_delivery, 3);
 
 /**
+ * What became of an event at a webhook.
+ *
+ * @generated from enum homechef.webhook.v1.ExplanationVerdict
+ */
+export const ExplanationVerdict = {
+  /**
+   * @generated from enum value: EXPLANATION_VERDICT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The receiver answered with 2xx.
+   *
+   * @generated from enum value: EXPLANATION_VERDICT_DELIVERED = 1;
+   */
+  DELIVERED: 1,
+
+  /**
+   * It will be sent, or sent again.
+   *
+   * @generated from enum value: EXPLANATION_VERDICT_WAITING = 2;
+   */
+  WAITING: 2,
+
+  /**
+   * The event is not for this webhook: there is no delivery.
+   *
+   * @generated from enum value: EXPLANATION_VERDICT_NOT_OWED = 3;
+   */
+  NOT_OWED: 3,
+
+  /**
+   * It was given up or cancelled.
+   *
+   * @generated from enum value: EXPLANATION_VERDICT_ENDED = 4;
+   */
+  ENDED: 4,
+} as const;
+
+/**
+ * What became of an event at a webhook.
+ *
+ * @generated from enum homechef.webhook.v1.ExplanationVerdict
+ */
+export type ExplanationVerdict = (typeof ExplanationVerdict)[keyof typeof ExplanationVerdict] | UnknownEnum;
+
+/**
+ * Describes the enum homechef.webhook.v1.ExplanationVerdict.
+ */
+export const ExplanationVerdictSchema: GenEnum<ExplanationVerdict> = /*@__PURE__*/
+  enumDesc(file_homechef_webhook_v1_delivery, 4);
+
+/**
+ * What became of a rule.
+ *
+ * @generated from enum homechef.webhook.v1.RuleResult
+ */
+export const RuleResult = {
+  /**
+   * @generated from enum value: RULE_RESULT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: RULE_RESULT_PASSED = 1;
+   */
+  PASSED: 1,
+
+  /**
+   * It is what stands in the way.
+   *
+   * @generated from enum value: RULE_RESULT_STOPPED_HERE = 2;
+   */
+  STOPPED_HERE: 2,
+
+  /**
+   * A rule before it stopped the event.
+   *
+   * @generated from enum value: RULE_RESULT_NOT_REACHED = 3;
+   */
+  NOT_REACHED: 3,
+} as const;
+
+/**
+ * What became of a rule.
+ *
+ * @generated from enum homechef.webhook.v1.RuleResult
+ */
+export type RuleResult = (typeof RuleResult)[keyof typeof RuleResult] | UnknownEnum;
+
+/**
+ * Describes the enum homechef.webhook.v1.RuleResult.
+ */
+export const RuleResultSchema: GenEnum<RuleResult> = /*@__PURE__*/
+  enumDesc(file_homechef_webhook_v1_delivery, 5);
+
+/**
  * The log of what was sent, to whom, and what came of it. Developers see their own webhooks' deliveries.
  *
  * @generated from service homechef.webhook.v1.DeliveryService
@@ -780,6 +988,17 @@ export const DeliveryService: GenService<{
     methodKind: "unary";
     input: typeof GetDeliveryRequestSchema;
     output: typeof DeliverySchema;
+  },
+  /**
+   * Why a webhook got an event or did not: every rule in the order in which the service applies them, and the one that stopped it. Give the event,
+   * which need not have a delivery, or the delivery. To developers an event that does not concern them does not exist.
+   *
+   * @generated from rpc homechef.webhook.v1.DeliveryService.ExplainDelivery
+   */
+  explainDelivery: {
+    methodKind: "unary";
+    input: typeof ExplainDeliveryRequestSchema;
+    output: typeof ExplanationSchema;
   },
   /**
    * Tries a delivery again now, whatever its status, without using up its automatic retries.

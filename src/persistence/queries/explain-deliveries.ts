@@ -1,0 +1,86 @@
+// What decides about an event and some webhooks, as it stands: each rule of matching by itself, and the delivery where there is one.
+import type { Pool } from 'pg';
+import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/delivery.ts';
+import { matchingRules, type MatchingRule } from '../../domain/delivery-rules.ts';
+import type { StoredRetryPolicy } from '../../domain/retry-policy.ts';
+import { textArray } from '../array-parameter.ts';
+import { holdsEverything, isHeld, isLeased, isUnfinished } from '../delivery-state.ts';
+import { deliveryIdOf, isActive, matching } from '../matching.ts';
+
+/** The delivery of an event to a webhook. Times are in milliseconds since 1970. */
+export interface ExplainedDelivery {
+  readonly id: string;
+  readonly status: DeliveryStatus;
+  readonly isUnfinished: boolean;
+  readonly isHeld: boolean;
+  readonly isLeased: boolean;
+  readonly isDue: boolean;
+  readonly nextAttemptAtMs: number | null;
+  readonly endedAtMs: number | null;
+  readonly attemptCount: number;
+  readonly retriesUsed: number;
+  readonly leaseExpirations: number;
+  readonly lastTrigger: AttemptTrigger | null;
+  readonly errorCode: AttemptError | null;
+  readonly errorMessage: string | null;
+  readonly httpStatus: number | null;
+  readonly cancelReason: string | null;
+}
+
+export interface Explained {
+  readonly webhookId: string;
+  readonly userId: string;
+  readonly matches: Readonly<Record<MatchingRule, boolean>>;
+  /** Whether the webhook was registered, or changed by a caller or by the service, after the event was published. */
+  readonly isYounger: boolean;
+  readonly isChangedSince: boolean;
+  readonly isDeliverable: boolean;
+  readonly isPaused: boolean;
+  readonly sealedSecret: string;
+  readonly retryPolicy: StoredRetryPolicy;
+  readonly rateLimit: number;
+  readonly consecutiveFailures: number;
+  readonly eventTypes: readonly string[];
+  readonly disabledReason: string | null;
+  readonly delivery: ExplainedDelivery | null;
+}
+
+/**
+ * One a webhook, newest first; none where the event is not there.
+ * @param deliveryId of one that is no ordinary delivery of the event: a test
+ */
+export async function explainDeliveries(
+  pool: Pool,
+  { eventId, webhookIds, deliveryId }: { eventId: string; webhookIds: readonly string[]; deliveryId: string | null },
+): Promise<Explained[]> {
+  const { rows } = await pool.query<Omit<Explained, 'matches'> & Record<MatchingRule, boolean>>({
+    name: 'explain-deliveries',
+    text: statement,
+    values: [eventId, textArray(webhookIds), deliveryId],
+  });
+  return rows.map(({ audience, active, event_type, ...row }) => ({ ...row, matches: { audience, active, event_type } }));
+}
+
+const ms = (moment: string): string => `(extract(epoch from ${moment}) * 1000)::float8`;
+
+// Documented times of webhooks have no zone and hold UTC.
+const statement = `
+select w.*, case when d.id is not null then jsonb_build_object(
+  'id', d.id, 'status', d.status, 'isUnfinished', ${isUnfinished}, 'isHeld', ${isHeld}, 'isLeased', coalesce(${isLeased}, false),
+  'isDue', coalesce(d.next_attempt_at <= now(), false), 'nextAttemptAtMs', ${ms('d.next_attempt_at')},
+  'endedAtMs', ${ms('coalesce(d.delivered_at, d.failed_at, d.cancelled_at)')}, 'attemptCount', d.attempt_count,
+  'retriesUsed', d.retries_used, 'leaseExpirations', d.lease_expirations, 'lastTrigger', d.last_trigger, 'errorCode', d.error_code,
+  'errorMessage', d.error_message, 'httpStatus', d.http_status, 'cancelReason', d.cancel_reason
+) end as delivery
+from events f
+cross join lateral (
+  select id as "webhookId", user_id as "userId", ${matchingRules.map((rule) => `(${matching[rule]}) as ${rule}`).join(', ')},
+    created_at > (f.created_at at time zone 'utc') as "isYounger", updated_at > (f.created_at at time zone 'utc') as "isChangedSince",
+    ${isActive} as "isDeliverable", ${holdsEverything('w')} as "isPaused", secret as "sealedSecret", retry_policy as "retryPolicy",
+    rate_limit as "rateLimit", consecutive_failures as "consecutiveFailures", event_types as "eventTypes",
+    disabled_reason as "disabledReason"
+  from webhook_endpoints w where id = any ($2::text[])
+) w
+left join deliveries d on d.id = coalesce($3::text, ${deliveryIdOf('$1::text', 'w."webhookId"')})
+where f.id = $1
+order by w."webhookId" desc`;

@@ -1,0 +1,176 @@
+// Says which rule stopped an event on its way to a webhook, in words and as a code.
+import {
+  type DeliveryRule,
+  deliveryRules,
+  FAILURES_TO_OPEN,
+  isAbsence,
+  matchingRules,
+  ruleOfWebhook,
+  ruleThatEnds,
+} from '../domain/delivery-rules.ts';
+import type { RetryPolicy } from '../domain/retry-policy.ts';
+import type { Explained, ExplainedDelivery } from '../persistence/queries/explain-deliveries.ts';
+
+export const explanationVerdicts = ['delivered', 'waiting', 'ended', 'not_owed'] as const;
+/** From the best to the worst. */
+export type ExplanationVerdict = (typeof explanationVerdicts)[number];
+
+export interface ExplainedRule {
+  readonly code: DeliveryRule;
+  readonly result: 'passed' | 'stopped_here' | 'not_reached';
+  readonly message: string;
+}
+
+export interface Explanation {
+  readonly verdict: ExplanationVerdict;
+  readonly summary: string;
+  readonly rules: readonly ExplainedRule[];
+  readonly webhookId: string;
+  readonly eventId: string;
+  /** Empty: there is none. */
+  readonly deliveryId: string;
+}
+
+/** What the rules ask, besides what the database says. */
+export interface Asked {
+  readonly event: { readonly id: string; readonly eventType: string };
+  readonly policy: RetryPolicy;
+  /** Whether this process lacks the key of the webhook's secrets. */
+  readonly lacksKey: boolean;
+}
+
+const asks: Readonly<Record<DeliveryRule, string>> = {
+  registered: 'The webhook is older than the event.',
+  audience: 'The event concerns the owner of the webhook.',
+  active: 'The webhook is active.',
+  event_type: 'The webhook is subscribed to the type of the event.',
+  matched_then: 'The webhook matched when the event was published.',
+  not_cancelled: 'The delivery was not cancelled.',
+  not_gone: 'The receiver has not said that it is gone.',
+  not_lost: 'No attempt was lost with its process too often.',
+  retries_left: 'Another attempt is left.',
+  not_paused: 'The webhook is not paused.',
+  secret_key: 'This service can read the secret of the webhook.',
+  due: 'Its time has come.',
+  not_leased: 'No attempt is under way.',
+  receiver_there: 'The receiver has been taking requests.',
+  rate_limit: 'The webhook takes another request.',
+  place: 'A process has a place for it.',
+};
+
+export function explanationOf(explained: Explained, asked: Asked): Explanation {
+  const { delivery } = explained;
+  const stop = stopOf(explained, asked);
+  const summary = stop === null ? deliveredSentence(delivery) : sentences[stop](explained, asked);
+  return {
+    verdict: verdictOf(delivery, stop),
+    summary,
+    rules: rulesUpTo(stop, summary),
+    webhookId: explained.webhookId,
+    eventId: asked.event.id,
+    deliveryId: delivery?.id ?? '',
+  };
+}
+
+/** Of a user without webhooks. */
+export function nobodyThere(): Pick<Explanation, 'verdict' | 'summary' | 'rules'> {
+  const summary = 'The user has no webhook.';
+  return { verdict: 'not_owed', summary, rules: rulesUpTo('registered', summary) };
+}
+
+/** The rule that stopped it; null: none did, and it was delivered. */
+function stopOf(explained: Explained, { policy, lacksKey }: Asked): DeliveryRule | null {
+  const { delivery, matches } = explained;
+  if (delivery === null) {
+    if (explained.isYounger) return 'registered';
+    return matchingRules.find((rule) => !matches[rule]) ?? 'matched_then';
+  }
+  if (!delivery.isUnfinished) return endOf(delivery, policy);
+  // What was held stays so for the moment between a resume and its release.
+  if (delivery.isHeld) return 'not_paused';
+  return ruleOfWebhook({ ...explained, lacksKey }) ?? waitOf(explained, delivery);
+}
+
+function endOf({ status, ...delivery }: ExplainedDelivery, policy: RetryPolicy): DeliveryRule | null {
+  if (status === 'delivered') return null;
+  if (status === 'cancelled') return 'not_cancelled';
+  const { lastTrigger, retriesUsed, errorCode } = delivery;
+  // A delivery that was lost too often ends with this error alone.
+  if (errorCode === 'lease_expired') return 'not_lost';
+  const tried = { trigger: lastTrigger ?? 'automatic', retriesUsed, leaseExpirations: 0 };
+  return ruleThatEnds(delivery, tried, policy) ?? 'retries_left';
+}
+
+function waitOf({ rateLimit, consecutiveFailures }: Explained, delivery: ExplainedDelivery): DeliveryRule {
+  if (delivery.isLeased) return 'not_leased';
+  if (delivery.nextAttemptAtMs !== null && !delivery.isDue) return 'due';
+  const isAway = delivery.errorCode !== null && isAbsence(delivery.errorCode) && consecutiveFailures >= FAILURES_TO_OPEN;
+  if (isAway) return 'receiver_there';
+  return rateLimit > 0 ? 'rate_limit' : 'place';
+}
+
+function verdictOf(delivery: ExplainedDelivery | null, stop: DeliveryRule | null): ExplanationVerdict {
+  if (delivery === null) return 'not_owed';
+  if (stop === null) return 'delivered';
+  // What waits for a webhook that was disabled is being cancelled.
+  return delivery.isUnfinished && stop !== 'active' ? 'waiting' : 'ended';
+}
+
+function rulesUpTo(stop: DeliveryRule | null, summary: string): ExplainedRule[] {
+  const at = stop === null ? deliveryRules.length : deliveryRules.indexOf(stop);
+  return deliveryRules.map((code, index) => {
+    if (index === at) return { code, result: 'stopped_here', message: summary };
+    return { code, result: index < at ? 'passed' : 'not_reached', message: asks[code] };
+  });
+}
+
+function deliveredSentence(delivery: ExplainedDelivery | null): string {
+  return `Delivered ${moment(delivery?.endedAtMs ?? null)}, with attempt ${delivery?.attemptCount ?? 1}.`;
+}
+
+const CANCELLED: Readonly<Record<string, string>> = {
+  webhook_disabled: 'The webhook was disabled before it could be delivered.',
+  webhook_deleted: 'The webhook was deleted before it could be delivered.',
+  retention: 'It was held for so long that it is kept no longer.',
+  caller: 'It was cancelled by a call.',
+};
+
+/** What is found where a rule stops something. */
+const sentences: Readonly<Record<DeliveryRule, (explained: Explained, asked: Asked) => string>> = {
+  registered: () => 'The webhook was registered after the event was published.',
+  audience: () => 'The event concerns other users, and is no broadcast.',
+  active: ({ delivery, disabledReason }) => {
+    const why = disabledReason === null ? 'The webhook is disabled' : `The service disabled the webhook (${disabledReason})`;
+    return delivery === null ? `${why}.` : `${why}, so what waits for it is being cancelled.`;
+  },
+  event_type: ({ eventTypes }, { event }) =>
+    `The event is ${event.eventType}; the webhook is subscribed to ${eventTypes.join(', ')}.`,
+  matched_then: ({ isChangedSince }) =>
+    isChangedSince
+      ? 'The webhook matches as it is now, and did not when the event was published: it was changed since.'
+      : 'The webhook matches as it is now, and did not when the event was published.',
+  not_cancelled: ({ delivery }) =>
+    CANCELLED[delivery?.cancelReason ?? ''] ?? 'The webhook was disabled or deleted before it could be delivered.',
+  not_gone: () => 'The receiver answered 410: it is gone for good.',
+  not_lost: ({ delivery }) =>
+    `Given up after ${delivery?.attemptCount ?? 0} attempts, of which too many ended with the process that made them.`,
+  retries_left: ({ delivery }) =>
+    delivery?.lastTrigger === 'test'
+      ? `A test is not sent again. ${delivery.errorMessage ?? ''}`.trim()
+      : `Given up after ${delivery?.attemptCount ?? 0} attempts. ${delivery?.errorMessage ?? ''}`.trim(),
+  not_paused: () => 'The webhook is paused: the delivery is held until it is resumed.',
+  secret_key: () => 'This service lacks the key that the secret of the webhook is sealed under; its operators have to add it.',
+  due: ({ delivery }) => {
+    const when = moment(delivery?.nextAttemptAtMs ?? null);
+    return delivery?.errorMessage == null ? `It is sent ${when}.` : `${delivery.errorMessage} It is sent again ${when}.`;
+  },
+  not_leased: () => 'An attempt is under way.',
+  receiver_there: ({ consecutiveFailures }) =>
+    `The receiver took none of the last ${consecutiveFailures} requests, so they are tried one at a time.`,
+  rate_limit: ({ rateLimit }) => `It is due. The webhook takes ${rateLimit} requests a second, and others may be before it.`,
+  place: () => 'It is due, and sent as soon as a process has a place for it.',
+};
+
+function moment(ms: number | null): string {
+  return ms === null ? 'soon' : `at ${new Date(ms).toISOString()}`;
+}
