@@ -2,6 +2,8 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Delivery, WatchDeliveriesRequestSchema } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
+import { watchStream } from '../../src/cli/watch-stream.ts';
+import { pause } from '../../src/lifecycle/pause.ts';
 import { deliveries, noticeExpiry } from './client.ts';
 import { type Failure, toFailure } from './failure.ts';
 import { session } from './session.ts';
@@ -63,7 +65,7 @@ export async function watchDeliveries(filter: WatchFilter, watcher: Watcher, sig
 
 interface Position {
   cursor: string;
-  /** When something was last heard: everything committed before has been seen. */
+  /** When the last message came: everything committed before has been seen. */
   seenUntil: Date | null;
 }
 
@@ -75,17 +77,9 @@ async function watchOnce(
   onOpen: () => void,
   signal: AbortSignal,
 ): Promise<unknown> {
-  const silence = new SilenceAlarm(signal);
-  let open = false;
-  const hear = () => {
-    silence.hear();
-    if (!open) onOpen();
-    open = true;
-  };
   try {
-    const options = { signal: silence.signal, timeoutMs: 0, onHeader: hear };
-    for await (const update of deliveries.watchDeliveries({ ...filter, after: position.cursor }, options)) {
-      hear();
+    const options = { signal, maxSilenceMs: MAX_SILENCE_MS, onOpen };
+    for await (const update of watchStream(deliveries, { ...filter, after: position.cursor }, options)) {
       // What the service dropped lies after the last cursor seen, so the stream is taken up again from there.
       if (update.message.case === 'gap') return new ConnectError('Updates came faster than they were read.', Code.Unavailable);
       if (update.cursor !== '') position.cursor = update.cursor;
@@ -95,48 +89,5 @@ async function watchOnce(
     return new ConnectError('The service closed the stream.', Code.Unavailable);
   } catch (error) {
     return error;
-  } finally {
-    silence.stop();
   }
-}
-
-/** Aborts a stream on which nothing has been heard for too long. */
-class SilenceAlarm {
-  readonly #controller = new AbortController();
-  readonly #outer: AbortSignal;
-  readonly #stopOnOuter = () => this.#controller.abort();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-
-  constructor(outer: AbortSignal) {
-    this.#outer = outer;
-    outer.addEventListener('abort', this.#stopOnOuter, { once: true });
-    this.hear();
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  hear(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#controller.abort(), MAX_SILENCE_MS);
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer);
-    this.#outer.removeEventListener('abort', this.#stopOnOuter);
-    this.#controller.abort();
-  }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

@@ -4,6 +4,7 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import type { Delivery, WatchDeliveriesRequestSchema } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { pause } from '../lifecycle/pause.ts';
 import type { Connection } from './connection.ts';
+import { watchStream } from './watch-stream.ts';
 
 const FIRST_DELAY_MS = 250;
 const MAX_DELAY_MS = 10_000;
@@ -38,10 +39,8 @@ export async function follow(connection: Connection, options: FollowOptions): Pr
   while (!signal.aborted) {
     let isConnected = false;
     try {
-      const silence = new Silence(signal);
-      const messages = connection.deliveries.watchDeliveries({ ...options.request, after }, { signal: silence.signal });
-      for await (const { cursor, message } of messages) {
-        silence.broken();
+      const stream = watchStream(connection.deliveries, { ...options.request, after }, { signal, maxSilenceMs: SILENCE_MS });
+      for await (const { cursor, message } of stream) {
         if (!isConnected) options.onConnected();
         isConnected = true;
         delayMs = FIRST_DELAY_MS;
@@ -67,22 +66,4 @@ function remember(seen: Set<string>, cursor: string): void {
   if (seen.size <= MAX_REMEMBERED) return;
   const [oldest] = seen;
   if (oldest !== undefined) seen.delete(oldest);
-}
-
-/** Aborts when nothing came for too long. */
-class Silence {
-  readonly #controller = new AbortController();
-  readonly #timer: NodeJS.Timeout;
-  readonly signal: AbortSignal;
-
-  constructor(signal: AbortSignal) {
-    this.#timer = setTimeout(() => this.#controller.abort(), SILENCE_MS);
-    // It must not keep a finished command alive.
-    this.#timer.unref();
-    this.signal = AbortSignal.any([signal, this.#controller.signal]);
-  }
-
-  broken(): void {
-    this.#timer.refresh();
-  }
 }
