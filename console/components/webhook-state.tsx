@@ -19,7 +19,11 @@ export function stateOf(webhook: Webhook, atMs: number): State {
   const health = webhook.health;
   const reason = health?.disabledReason ?? '';
   if (reason !== '') return { tone: 'failed', label: 'Disabled', detail: DISABLED[reason] ?? reason };
-  if (!webhook.isActive) return { tone: 'cancelled', label: 'Paused', detail: 'Nothing is sent to it.' };
+  if (!webhook.isActive)
+    return { tone: 'cancelled', label: 'Disabled', detail: 'Nothing is sent to it, and nothing is kept for it.' };
+  const held = `${plural(health?.held ?? 0, 'delivery', 'deliveries')} held`;
+  if (webhook.paused) return { tone: 'cancelled', label: 'Paused', detail: `Nothing is sent to it: ${held}.` };
+  if (webhook.releaseId !== '') return { tone: 'retrying', label: 'Resuming', detail: `What was held is being sent: ${held}.` };
   const failures = health?.consecutiveFailures ?? 0;
   if (failures === 0) return { tone: 'delivered', label: 'Active', detail: '' };
   const since = toDate(health?.failingSince);

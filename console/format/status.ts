@@ -22,7 +22,7 @@ export const statuses: readonly StatusLook[] = [
   {
     key: 'cancelled',
     label: 'Cancelled',
-    meaning: 'Its webhook was paused, disabled or deleted first.',
+    meaning: 'Its webhook was disabled or deleted first, or it was held for too long.',
     status: DeliveryStatus.CANCELLED,
   },
 ];

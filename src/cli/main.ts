@@ -14,6 +14,8 @@ const USAGE = `Usage:
   doctor <url>                                         Why nothing gets through to a receiver, step by step
   explain <delivery or event id>                       Why a webhook got an event or did not, rule by rule
   retry <delivery id>                                  Try a delivery again now
+  pause <webhook id>                                   Keep what a webhook would get, instead of sending it
+  resume <webhook id> [--rate <number>]                Send what was held, so many a second
   publish <event type> --to <user id>                  Publish an event, as a service
 
 Each explains itself with --help. --version prints the version.`;
@@ -30,6 +32,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import('./doctor.ts')).doctor,
   explain: async () => (await import('./explain.ts')).explain,
   retry: async () => (await import('./retry.ts')).retry,
+  pause: async () => (await import('./pause.ts')).pause,
+  resume: async () => (await import('./pause.ts')).resume,
   publish: async () => (await import('./publish.ts')).publish,
 };
 

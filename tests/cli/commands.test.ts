@@ -188,6 +188,18 @@ test('explain names the rule that stopped an event, by its delivery or by itself
   });
 });
 
+test('pause keeps what a webhook would get, and resume sends it', async () => {
+  const { body } = await developer('POST', '/api/v1/webhooks', { url: receiver.url('/paused'), events: ['order.completed'] });
+  expect(await run('pause', body.id, '--user', USER)).toEqual({ status: 0, output: `${body.id}  paused, 0 held\n` });
+  await run('publish', 'order.completed', '--to', USER, '--user', 'orders', '--data', '{}');
+  const refused = await run('resume', body.id, '--rate', '0', '--user', USER);
+  expect(refused).toMatchObject({ status: 1, output: expect.stringContaining('rate') });
+  const resumed = await run('resume', body.id, '--rate', '100', '--user', USER);
+  expect(resumed).toMatchObject({ status: 0, output: expect.stringMatching(/ {2}resumed, 1 held, sent by release_\S+\n$/) });
+  await receiver.waitFor(() => receiver.at('/paused').length === 1);
+  await developer('DELETE', `/api/v1/webhooks/${body.id}`);
+});
+
 test('what cannot be done is said in a line, without a stack', async () => {
   const failures = await Promise.all([
     run('retry', 'delivery_00000000000000000000000000', '--user', USER),
@@ -214,7 +226,7 @@ test('what cannot be done is said in a line, without a stack', async () => {
 }, 90_000);
 
 test('every command explains itself', async () => {
-  for (const command of ['listen', 'watch', 'trigger', 'doctor', 'explain', 'retry', 'publish']) {
+  for (const command of ['listen', 'watch', 'trigger', 'doctor', 'explain', 'retry', 'pause', 'resume', 'publish']) {
     expect(await run(command, '--help')).toMatchObject({ status: 0, output: expect.stringContaining(`Usage: ${command}`) });
   }
 });

@@ -223,11 +223,15 @@ describe.skipIf(chromiumPath === null)('a day with the console', () => {
     );
   });
 
-  test('a webhook is paused, resumed, edited, and deleted only after a question', async () => {
+  test('a webhook is paused and resumed, disabled only after a question and enabled again, edited, and deleted only after a question', async () => {
     await page.getByRole('button', { name: 'Pause', exact: true }).click();
-    await page.getByRole('dialog').getByRole('button', { name: 'Pause', exact: true }).click();
-    await page.getByText('Nothing is sent to it.').waitFor();
+    await page.getByText('Nothing is sent to it: 0 deliveries held.').waitFor();
     await page.getByRole('button', { name: 'Resume', exact: true }).click();
+    await page.locator('.badge').getByText('Active').waitFor();
+    await page.getByRole('button', { name: 'Disable', exact: true }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Disable', exact: true }).click();
+    await page.getByText('Nothing is sent to it, and nothing is kept for it.').waitFor();
+    await page.getByRole('button', { name: 'Enable', exact: true }).click();
     await page.locator('.badge').getByText('Active').waitFor();
     await page.getByRole('link', { name: 'Edit', exact: true }).click();
     await page.getByLabel('Description').fill('Somebody else’s kitchen');

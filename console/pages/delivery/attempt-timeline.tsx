@@ -86,7 +86,12 @@ function Ending({ delivery }: { delivery: Delivery }) {
   if (delivery.status === DeliveryStatus.FAILED)
     return <EndingText status={delivery.status} text="Given up. It can still be retried by hand." />;
   if (delivery.status === DeliveryStatus.CANCELLED)
-    return <EndingText status={delivery.status} text="Cancelled: its webhook was paused, disabled or deleted." />;
+    return (
+      <EndingText
+        status={delivery.status}
+        text="Cancelled: its webhook was disabled or deleted, or it was held for too long."
+      />
+    );
   return null;
 }
 
