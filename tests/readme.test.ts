@@ -1,4 +1,4 @@
-// README.md lists exactly what the code has.
+// README.md and its reference pages list exactly what the code has.
 import { existsSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { attemptErrors } from '../src/domain/delivery.ts';
@@ -6,19 +6,21 @@ import { reasons } from '../src/domain/errors.ts';
 
 const root = new URL('../', import.meta.url);
 const readme = readFileSync(new URL('README.md', root), 'utf8');
+const errors = readFileSync(new URL('docs/errors.md', root), 'utf8');
+const configuration = readFileSync(new URL('docs/configuration.md', root), 'utf8');
 
-test('README lists every reason with its meaning, and no other', () => {
-  expect(tableAfter('<!-- reasons:')).toEqual(Object.entries(reasons));
+test('docs/errors.md lists every reason with its meaning, and no other', () => {
+  expect(tableAfter(errors, '<!-- reasons:')).toEqual(Object.entries(reasons));
 });
 
-test('README lists every attempt error with its meaning, and no other', () => {
-  expect(tableAfter('<!-- attempt errors:')).toEqual(Object.entries(attemptErrors));
+test('docs/errors.md lists every attempt error with its meaning, and no other', () => {
+  expect(tableAfter(errors, '<!-- attempt errors:')).toEqual(Object.entries(attemptErrors));
 });
 
-test('README lists every variable that the configuration reads, and no other', () => {
+test('docs/configuration.md lists every variable that the configuration reads, and no other', () => {
   const source = readFileSync(new URL('src/config.ts', root), 'utf8');
   const read = source.matchAll(/(?:read\.\w+\(|env\[)'([A-Z][A-Z_]+)'/g).map((match) => match[1] ?? '');
-  const listed = tableAfter('<!-- variables:').map(([name]) => name);
+  const listed = tableAfter(configuration, '<!-- variables:').map(([name]) => name);
   expect(new Set(listed)).toEqual(new Set(read));
   expect(listed.length).toBeGreaterThan(40);
 });
@@ -30,8 +32,8 @@ test('the files that README sends its reader to are there', () => {
 });
 
 /** First and last cell of each row between this comment and the next heading. */
-function tableAfter(comment: string): [string, string][] {
-  const section = readme.slice(readme.indexOf(comment)).split(/^#/m)[0] ?? '';
+function tableAfter(page: string, comment: string): [string, string][] {
+  const section = page.slice(page.indexOf(comment)).split(/^#/m)[0] ?? '';
   const rows = section.split('\n').filter((line) => line.startsWith('| `'));
   return rows.map((row) => {
     const cells = row.split('|').map((cell) => cell.trim());

@@ -123,7 +123,7 @@ const catalogue = {
 
 export type Reason = keyof typeof catalogue;
 
-/** What each reason means. README.md documents the same list, held together by a test. */
+/** What each reason means. docs/errors.md has the same list; a test holds them together. */
 export const reasons = Object.fromEntries(
   Object.entries(catalogue).map(([reason, { meaning }]) => [reason, meaning]),
 ) as Readonly<Record<Reason, string>>;
