@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
+import { buildReference } from './build-reference.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const SOURCES = ['console', 'gen', 'package-lock.json'];
@@ -78,6 +79,7 @@ async function compressAll(directory: string): Promise<void> {
 }
 
 if (import.meta.main) {
-  const built = await buildConsole({ force: process.argv.includes('--force') });
-  if (built) process.stdout.write('Built the console into dist/console.\n');
+  const force = process.argv.includes('--force');
+  if (await buildConsole({ force })) process.stdout.write('Built the console into dist/console.\n');
+  if (await buildReference({ force })) process.stdout.write('Built the reference into dist/docs.\n');
 }

@@ -12,6 +12,7 @@ import { createBodyBudget } from '../transport/body/body-budget.ts';
 import { callChain } from '../transport/call/call-chain.ts';
 import { consolePage } from '../transport/pages/console-page.ts';
 import { createHttpServer } from '../transport/http/http-server.ts';
+import { docsPage } from '../transport/pages/docs-page.ts';
 import { openApiRoutes } from '../transport/pages/openapi-routes.ts';
 import { webSocketRoutes } from '../transport/websocket/routes.ts';
 import type { Stores } from './stores.ts';
@@ -96,6 +97,7 @@ export async function createListeners(
     health,
     extensions: [
       openApiRoutes,
+      docsPage(),
       consolePage(config),
       webSocketRoutes({ config, context, bus: engine.bus, verifyToken, countCall, log }),
     ],

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildConsole } from '../../console/build.ts';
+import { buildReference } from '../../console/build-reference.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { envOf, startProcess } from '../fixtures/process.ts';
 import { freePort } from '../fixtures/ports.ts';
@@ -28,6 +29,7 @@ export const DEVELOPER = 'user123';
 
 export async function startConsoleService(env: Readonly<Record<string, string>> = {}): Promise<ConsoleService> {
   await buildConsole({ force: false });
+  await buildReference({ force: false });
   const database = await createTestDatabase();
   const dataDir = await mkdtemp(join(tmpdir(), 'console-'));
   const variables = {

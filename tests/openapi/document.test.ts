@@ -103,7 +103,8 @@ test('every event type is described as a request that receivers get', () => {
   expect(Object.keys(document.webhooks)).toEqual(eventTypes.map((type) => type.name));
 });
 
-test.each(['/openapi.json', '/docs'])('%s is sent compressed, and not again to who has it', async (url) => {
+test('it is sent compressed, and not again to who has it', async () => {
+  const url = '/openapi.json';
   const app = Fastify();
   await app.register(openApiRoutes);
   const plain = await app.inject(url);
@@ -124,14 +125,9 @@ test.each(['/openapi.json', '/docs'])('%s is sent compressed, and not again to w
   await app.close();
 });
 
-test('the document and a page without scripts are served', async () => {
+test('the document is served', async () => {
   const app = Fastify();
   await app.register(openApiRoutes);
-  const json = await app.inject('/openapi.json');
-  expect(json.json()).toEqual(document);
-  const page = await app.inject('/docs');
-  expect(page.headers['content-security-policy']).toMatch(/^default-src 'none'; style-src 'sha256-/);
-  expect(page.body).not.toMatch(/<script|javascript:|(?:src|href)="(?!#|\/openapi\.json")/);
-  for (const path of Object.keys(document.paths)) expect(page.body).toContain(`<code>${path}</code>`);
+  expect((await app.inject('/openapi.json')).json()).toEqual(document);
   await app.close();
 });

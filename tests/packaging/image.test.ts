@@ -109,7 +109,7 @@ test('the production install holds no development tool, migrates, starts, is hea
     audience: { broadcast: true },
   });
   expect(answer).toMatchObject({ status: 202, body: { deliveries: 0 } });
-  expect((await fetch(`${http}/docs`)).status).toBe(200);
+  expect((await fetch(`${http}/openapi.json`)).status).toBe(200);
   expect((await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).status).toBe(200);
 
   child.kill('SIGTERM');

@@ -39,7 +39,7 @@ function isKnown(header: string | undefined, etag: string): boolean {
 }
 
 /** Whether a coding is named and not refused with `q=0`. */
-function accepts(header: string, coding: string): boolean {
+export function accepts(header: string, coding: string): boolean {
   return header.split(',').some((item) => {
     const [name = '', ...parameters] = item.split(';').map((part) => part.trim().toLowerCase());
     return name === coding && !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
