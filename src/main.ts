@@ -27,7 +27,8 @@ try {
   process.exit(1);
 }
 
-// One line for what an operator can mend: a setting, or what the system or a server answered. Null for a fault of ours, which needs its stack.
+// One line for what an operator can mend: a setting, or an error of the system or a server. Null for a fault of ours, which needs its
+// stack.
 function refusalOf(error: unknown): string | null {
   if (error instanceof ConfigError) return `Not started: ${error.message}`;
   if (error instanceof AggregateError) return refusalOf(error.errors[0]);

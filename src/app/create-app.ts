@@ -17,7 +17,7 @@ import { reportGauges } from './gauges.ts';
 
 /** Connections of callers over gRPC: some for each process of a large mesh. */
 const GRPC_CONNECTIONS = 4000;
-/** Sockets of a part that this process has no use for: a worker's listener answers probes, an API's client sends tests. */
+/** Sockets of a part that this process hardly uses: a worker's listener serves probes, an API's client sends tests. */
 const SPARE_SOCKETS = 64;
 
 export interface App extends LongRunning {

@@ -104,7 +104,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     send,
     cancel: (deliveryId) => closing.endOne(deliveryId),
     hold: createHoldQueue({ pool: stores.batchPool, onHeld: (count) => events.deliveriesHeld(count) }),
-    pace: createEndpointRateLimit(stores.redis, config.redis?.keyPrefix ?? ''),
+    rateLimitWaitMs: createEndpointRateLimit(stores.redis, config.redis?.keyPrefix ?? ''),
     maxConcurrency: Math.min(config.delivery.maxConcurrency, Math.floor(budget.outbound * DELIVERY_SHARE)),
     endpointConcurrency: config.delivery.endpointConcurrency,
     leaseMs: config.delivery.leaseMs,

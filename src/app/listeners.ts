@@ -110,7 +110,7 @@ export async function createListeners(
   return { http, grpc, health, stopping };
 }
 
-/** What answers calls, which a worker has no use for: a third of all that there is to load. */
+/** What serves calls, which a worker does not load: a third of all that there is to load. */
 async function loadCalls() {
   const [{ services }, { createGrpcServer }] = await Promise.all([
     import('../transport/rpc/services.ts'),

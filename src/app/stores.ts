@@ -50,7 +50,7 @@ export async function openStores(config: Config, database: DatabaseConfig, { log
   return { database, orm, pool, reports, batchPool, outcomePool, clock, clockSkewMs: () => skewMs, holder, redis };
 }
 
-/** A worker answers no call that needs it, and starts without it 15 MB smaller. */
+/** A worker serves no call that needs it, and starts without it 15 MB smaller. */
 async function openOrm(database: DatabaseConfig, onError: (error: Error) => void): Promise<Orm> {
   const { createOrm } = await import('../persistence/orm.ts');
   return createOrm(database, onError);

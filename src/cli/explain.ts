@@ -40,7 +40,7 @@ async function explanationOf({ deliveries }: Connection, id: string, webhookId: 
 function print({ verdict, summary, rules }: Explanation): void {
   console.log(`${ExplanationVerdictSchema.value[verdict]?.localName.toLowerCase()}: ${printable(summary)}`);
   for (const { code, result, message } of rules) {
-    const told = RuleResultSchema.value[result]?.localName.toLowerCase() ?? '';
-    console.log(`  ${told.padEnd(RESULT_WIDTH)}  ${code.padEnd(CODE_WIDTH)}  ${printable(message)}`);
+    const shown = RuleResultSchema.value[result]?.localName.toLowerCase() ?? '';
+    console.log(`  ${shown.padEnd(RESULT_WIDTH)}  ${code.padEnd(CODE_WIDTH)}  ${printable(message)}`);
   }
 }

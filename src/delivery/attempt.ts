@@ -1,4 +1,4 @@
-// One attempt: the body and headers of one delivery, signed, sent, and what came of it.
+// One attempt: the body and headers of one delivery, signed and sent, and its outcome.
 import { deliveryBody } from '../domain/body.ts';
 import { hasBegun, type AttemptError, type NotBegun, type Outcome } from '../domain/delivery.ts';
 import { sign, type SigningKey, type ToSign } from '../security/signature.ts';
@@ -8,7 +8,7 @@ import type { HttpClient } from '../outbound/http-client.ts';
 import type { Task } from './task.ts';
 import type { Target } from './webhook-directory.ts';
 
-/** What must be left of a lease beyond the timeout when an attempt begins, in milliseconds: time to record the outcome. */
+/** ms. Time beyond the timeout that must be left of a lease when an attempt begins, so that its outcome can be recorded. */
 export const LEASE_MARGIN_MS = 1000;
 
 export interface AttemptOptions {
@@ -25,7 +25,7 @@ export interface AttemptOptions {
   readonly tracing: Tracing;
 }
 
-/** What came of an attempt, or why there was none, and the trace it belongs to. */
+/** The outcome of an attempt and its trace, or why there was no attempt. */
 export interface Attempted {
   readonly outcome: Outcome | NotBegun;
   readonly traceId: string;
@@ -35,7 +35,7 @@ export type AttemptParts = Pick<Task, 'deliveryId' | 'webhookId' | 'eventType' |
   Partial<Pick<Task, 'lease'>>;
 
 /**
- * Sends one delivery. Never rejects: whatever goes wrong is an outcome, and only what could not begin for want of something of ours has none.
+ * Sends one delivery. Never rejects: each failure is an outcome. Only an attempt that this process could not begin has none.
  * @param onHead gets the whole head of the response
  */
 export type Attempt = (
@@ -72,7 +72,7 @@ export function createAttempt(options: AttemptOptions): Attempt {
     try {
       outcome = await send(target, parts, attemptNumber, traced.traceparent, onHead);
     } catch {
-      // What throws here would throw each time: as an outcome it uses up the delivery's retries instead of going round for ever.
+      // A body that throws here would throw each time. As an outcome it uses up the delivery's retries, and ends.
       outcome = failed('internal_error', options.now());
     }
     traced.end(hasBegun(outcome) ? outcome.error : outcome.shortage);
@@ -136,7 +136,7 @@ function createComposer(options: AttemptOptions) {
   };
 }
 
-// The header goes by the oldest that may sign it: a receiver that knows one secret learns of the new one before it needs it.
+// The oldest secret that may sign makes the header: a receiver with one secret gets the new one before it needs it.
 function keysAt(target: Target, nowMs: number): Pick<ToSign, 'keys' | 'headerKey'> {
   const keys: SigningKey[] = [];
   let headerKey: SigningKey | undefined;

@@ -1,4 +1,4 @@
-// Looks at the way to a receiver step by step, and says at each what is wrong and what to do.
+// Checks the way to a receiver step by step, and says at each what is wrong and what to do.
 import { hasBegun, type Outcome } from '../domain/delivery.ts';
 import { diagnosisOf, type DiagnosedStep, type Diagnosis } from '../domain/diagnosis.ts';
 import { ServiceError } from '../domain/errors.ts';
@@ -16,9 +16,7 @@ import type { Target, WebhookDirectory } from './webhook-directory.ts';
 
 /** What a ping says it is; no event of the catalogue, so no webhook is subscribed to it. */
 export const PING_EVENT = 'webhook.ping';
-/**
- * For a ping, in milliseconds. Somebody waits, in a call that may take 30 s in all: before it go 3 s of name servers and 5 s of connecting.
- */
+/** ms. The longest ping. A caller waits for it in a call of 30 s, of which name servers may take 3 s and connecting 5 s. */
 export const MAX_PING_MS = 15_000;
 /** How long a caller is asked to wait when this process has no socket to spare, in milliseconds. */
 const NO_SOCKET_RETRY_MS = 1000;
@@ -27,7 +25,7 @@ export interface DiagnoserOptions {
   readonly directory: Pick<WebhookDirectory, 'load'>;
   readonly client: Pick<HttpClient, 'probe'>;
   readonly send: Attempt;
-  /** Answers the URL as it is stored, or throws a ServiceError. */
+  /** Returns the URL as it is stored, or throws a ServiceError. */
   readonly checkUrl: (url: string) => string;
   /** How many diagnoses a user may have in a minute. */
   readonly rate: RateLimit;
@@ -84,7 +82,7 @@ function checked({ checkUrl }: DiagnoserOptions, text: string): { readonly url: 
   }
 }
 
-/** A request exactly as deliveries are, so that the receiver's check of signatures is tried as well. */
+/** A request exactly like a delivery, so that the receiver's check of signatures is tried as well. */
 async function ping(options: DiagnoserOptions, target: Target): Promise<{ outcome: Outcome; head: string | null }> {
   const nowMs = options.now();
   const policy = { ...target.policy, timeoutMs: Math.min(target.policy.timeoutMs, MAX_PING_MS) };

@@ -10,7 +10,7 @@ import type { DialReport, ProbeReport } from '../outbound/connection-probe.ts';
 import type { Failure } from '../outbound/shortage.ts';
 import { TOLERANCE_SECONDS } from '../security/signature.ts';
 
-/** A receiver that takes longer to answer, in milliseconds, has little left before deliveries of a busy hour time out. */
+/** ms. A receiver that takes longer to respond has little left before deliveries of a busy hour time out. */
 const SLOW_MS = 5000;
 /** A clock that is this far off, in seconds, is worth a warning: a fifth of what a check of signatures allows. */
 const CLOCK_WARNING_SECONDS = TOLERANCE_SECONDS / 5;
@@ -51,7 +51,7 @@ export function connectStep(url: URL, { dials, addresses }: ProbeReport): Diagno
   const error = errorOf(first.failure);
   const unreached = `${list(refused.map(({ address }) => address))} cannot be reached. ${attemptErrors[error]}`;
   if (connected.length === 0) return step('connect', 'failed', unreached, connectAdvice(error), durationMs);
-  // Two addresses that no name server gave: most servers of one machine listen on one of them.
+  // Two addresses of `localhost`, which no name server returns: most servers of one machine listen on one of them.
   const result = isLocalName(url) ? 'ok' : 'warning';
   const advice = 'Deliveries go by the address that answers. Mend the other, or take it out of DNS.';
   const reached = list(connected.map(({ address }) => address));
@@ -89,9 +89,9 @@ export function tlsStep(url: URL, { dials, addresses }: ProbeReport, nowMs: numb
 
 function plainStep(url: URL, addresses: readonly string[]): DiagnosedStep {
   const message = 'The URL is plain HTTP: nothing is encrypted.';
-  // What does not leave this machine, nobody can read on its way.
+  // On this machine no other machine can read the requests.
   if (isLocalName(url) || addresses.every(isLoopback)) return step('tls', 'ok', message, '', 0);
-  return step('tls', 'warning', message, 'Use https: anybody on the way can read and change what is sent.', 0);
+  return step('tls', 'warning', message, 'Use https: every machine on the way can read and change what is sent.', 0);
 }
 
 /** Whether a delivery would get through. */

@@ -37,7 +37,7 @@ const KEY_SLEEP_MS = 60_000;
  */
 const MAX_INSERT_LEASES_PER_USER = 64;
 /** With more full webhooks and users than this, a commit would spend its time on comparing: then nothing is leased. */
-const MAX_CROWDED = 100;
+const MAX_FULL = 100;
 
 /** Leases ended by one statement: of what waits in a process thousands may run out in the same moment. */
 const MAX_RELEASE = 500;
@@ -56,15 +56,15 @@ export interface DispatcherOptions {
   /** Holds a delivery whose webhook was paused; false: it is not paused any more, or the row is locked. */
   readonly hold: (deliveryId: string) => Promise<boolean>;
   readonly send: Attempt;
-  /** Milliseconds to wait before the next request to this webhook, 0 to go ahead: its own rate limit. */
-  readonly pace: (target: Target) => Promise<number> | number;
+  /** Milliseconds to wait before the next request to this webhook, by its rate limit; 0 to send it. */
+  readonly rateLimitWaitMs: (target: Target) => Promise<number> | number;
   readonly maxConcurrency: number;
   readonly endpointConcurrency: number;
   /** ms. For how long deliveries are leased on insert. */
   readonly leaseMs: number;
   /** The number of this process, which its leases carry; 0 when it has none. */
   readonly holder?: () => number;
-  /** Whether others may have the delivery, though its lease has not run out (see Holder). */
+  /** Whether another process may attempt the delivery, though its lease has not run out (see Holder). */
   readonly isLost?: (lease: Leased) => boolean;
   /** No attempt takes longer, in milliseconds. */
   readonly maxTimeoutMs: number;
@@ -84,9 +84,9 @@ export class Dispatcher implements LongRunning {
   #isAccepting = false;
   /** Whether the last claim left something due behind: then a free place is worth another claim. */
   #isMoreDue = false;
-  /** Whether it left something for want of room with a webhook: then room in such a lane is. */
+  /** Whether it left something because a webhook had no free places: then free places in such a lane are worth another claim. */
   #isLimited = false;
-  /** Whether such a lane has got room since the last claim was asked. */
+  /** Whether such a lane has had free places since the last claim. */
   #hasRegained = false;
   #comingBack: NodeJS.Timeout | null = null;
   /** How many deliveries the last claim brought, and how many requests have ended since it was asked. */
@@ -114,7 +114,7 @@ export class Dispatcher implements LongRunning {
     return this.#lanes.inFlight;
   }
 
-  /** Milliseconds since the schedule was last asked with success: what readiness looks at. */
+  /** ms since the schedule last replied to a claim. Readiness depends on it. */
   get claimAgeMs(): number {
     return performance.now() - this.#lastClaimAt;
   }
@@ -140,8 +140,8 @@ export class Dispatcher implements LongRunning {
   insertLeaseFor(events: readonly EventRow[]): InsertLeaseRequest | null {
     const now = performance.now();
     if (!this.#isAccepting || this.#options.recorder.isStalled || !this.#lanes.takesInserts(now)) return null;
-    const crowded = this.#lanes.crowded(now);
-    if (crowded.webhookIds.length + crowded.userIds.length > MAX_CROWDED) return null;
+    const full = this.#lanes.full(now);
+    if (full.webhookIds.length + full.userIds.length > MAX_FULL) return null;
     const eventsOf = new Map<string, number>();
     const limits = new Map<string, number>();
     const maxInsertLeasesOf = (userId: string): number => {
@@ -160,8 +160,8 @@ export class Dispatcher implements LongRunning {
       leaseMs: this.#options.leaseMs,
       holder: this.#options.holder?.() ?? 0,
       events: events.map(isLeased),
-      fullWebhookIds: crowded.webhookIds,
-      exceptUserIds: crowded.userIds,
+      fullWebhookIds: full.webhookIds,
+      fullUserIds: full.userIds,
     };
   }
 
@@ -180,7 +180,7 @@ export class Dispatcher implements LongRunning {
         const { deliveryId, webhookId } = delivery;
         if (delivery.isHeld) continue;
         if (insertLease === null || !delivery.isLeased) later.push({ deliveryId, webhookId, dueAtMs });
-        // When draining began meanwhile, nobody would look at the lanes again.
+        // Draining has begun meanwhile, and the lanes are not read again.
         else if (!this.#isAccepting) unwanted.push(new InsertedTask(delivery, event, insertLease));
         else this.#lanes.push(new InsertedTask(delivery, event, insertLease), delivery.userId, now);
       }
@@ -208,7 +208,7 @@ export class Dispatcher implements LongRunning {
     }
   }
 
-  /** Answers how long to sleep unless woken, in milliseconds. */
+  /** Returns how long to sleep unless woken, in milliseconds. */
   async #claimOnce(): Promise<number> {
     const { scheduler, recorder, endpointConcurrency } = this.#options;
     if (recorder.isStalled) return FAILURE_SLEEP_MS;
@@ -216,7 +216,7 @@ export class Dispatcher implements LongRunning {
     for (const lane of this.#lanes.overShare(performance.now())) this.#handBack(lane, performance.now());
     const max = Math.min(MAX_CLAIM, this.#lanes.claimable(performance.now()));
     if (max === 0) {
-      // Nobody looked, so something may be due: a free place asks again.
+      // No claim was made, so something may be due: a free place makes the next one.
       this.#isMoreDue = true;
       return LONGEST_SLEEP_MS;
     }
@@ -251,7 +251,7 @@ export class Dispatcher implements LongRunning {
   async #load(leased: readonly Leased[]): Promise<void> {
     const { events } = this.#options.telemetry;
     events.deliveriesLeased(leased.length);
-    // Now, for what follows may fail and hand them back: these leases have run out all the same.
+    // Counted now, since later steps may fail and give them back: these leases have run out all the same.
     events.leaseExpired(leased.filter((lease) => lease.expirations > 0).length);
     let rows;
     try {
@@ -265,16 +265,16 @@ export class Dispatcher implements LongRunning {
     this.#lanes.learnBytes(rows.size, bytes);
     const now = performance.now();
     const settlements: Settlement[] = [];
-    let junk = 0;
+    let unknownMembers = 0;
     let expiredInRows = 0;
     for (const lease of leased) {
       const row = rows.get(lease.deliveryId);
-      // In no table, or listed under a webhook that it is not owed to: somebody wrote that there by hand.
+      // Without a row, or listed under another webhook: such a member was written by hand.
       if (row === undefined || row.webhookId !== lease.webhookId) {
-        junk += 1;
+        unknownMembers += 1;
         settlements.push({ ...lease, dueAtMs: null });
       }
-      // Come to an end: the schedule has no use for it.
+      // It has ended, and leaves the schedule.
       else if (row.waitMs === null) settlements.push({ ...lease, dueAtMs: null });
       else if (row.waitMs > 0) settlements.push({ ...lease, dueAtMs: this.#options.now() + Math.ceil(row.waitMs) });
       else {
@@ -285,7 +285,7 @@ export class Dispatcher implements LongRunning {
         if (!this.#lanes.push(task, row.userId, now)) settlements.push({ ...lease, dueAtMs: this.#options.now() });
       }
     }
-    events.unknownMembersRemoved(junk);
+    events.unknownMembersRemoved(unknownMembers);
     events.leaseExpired(expiredInRows);
     this.#endLeases(settlements);
     this.#pump();
@@ -293,7 +293,7 @@ export class Dispatcher implements LongRunning {
 
   /** Starts what may be started. */
   #pump(): void {
-    // What cannot be tried ends at once and comes back here: the loop that is running takes the next.
+    // A delivery that cannot be tried ends at once and comes back here: the loop that is running takes the next.
     if (this.#isPumping || this.#options.recorder.isStalled || !this.#isAccepting) return;
     this.#isPumping = true;
     const now = performance.now();
@@ -348,15 +348,15 @@ export class Dispatcher implements LongRunning {
     }
   }
 
-  // Nothing was sent, for want of something of ours: it is no attempt, and goes back like at a shutdown. Its webhook rests for a moment, since
-  // what it wants may be missing for its receiver alone.
+  // Nothing was sent, because this process lacked something. It is no attempt, and the delivery is given back as at a shutdown. Its webhook
+  // rests for a moment, since only its receiver may be affected.
   #comeAgain(lane: Lane, task: Task, sleepMs: number): void {
     const delayMs = this.#isAccepting ? sleepMs : 0;
     lane.pauseUntil(performance.now() + delayMs);
     this.#release([task.lease], delayMs);
   }
 
-  // Ours to mend: an operator adds the key and restarts. Until then it uses up no retry, and its webhook is asked for once a minute.
+  // An operator has to add the key and restart. Until then no retry is used up, and its webhook is tried once a minute.
   #waitForKey(lane: Lane, task: Task): false {
     this.#lackedKeyAt = performance.now();
     this.#options.telemetry.events.keyMissing(task.webhookId);
@@ -364,8 +364,8 @@ export class Dispatcher implements LongRunning {
     return false;
   }
 
-  // For what was left for want of room. At once when half of the last claim is done with. Else not: of many lanes that get room each would
-  // be a claim, most of them for nothing.
+  // A claim for what the last one left because lanes were full. It comes when half of the last claim has ended. A claim for each lane that
+  // gets free places would mostly bring nothing.
   #comeBack(): void {
     if (!this.#isLimited || !this.#hasRegained || !this.#lanes.isLow) return;
     if (this.#endedSinceClaim >= Math.max(this.#lastClaimed, this.#options.endpointConcurrency) / 2) return this.#wakeUp();
@@ -379,7 +379,7 @@ export class Dispatcher implements LongRunning {
     );
   }
 
-  /** Whether it may be tried now; else it is done with here. A promise only where something has to be asked. */
+  /** Whether it may be sent now; otherwise it is done with here. A promise only where a store has to be read. */
   #mayTry(started: Started, target: Target | null): boolean | Promise<boolean> {
     const { lane, task } = started;
     const rule = ruleOfWebhook(target);
@@ -405,20 +405,20 @@ export class Dispatcher implements LongRunning {
 
   async #hold(task: Task): Promise<false> {
     const isHeld = await this.#options.hold(task.deliveryId);
-    // The row knows better than this process: the webhook is read anew.
+    // The row is newer than this process's copy: the webhook is read anew.
     if (!isHeld) this.#options.directory.forget(task.webhookId);
     this.#release([task.lease], isHeld ? null : BLOCKED_SLEEP_MS);
     return false;
   }
 
-  // What has to wait for its rate stays here with its lease: given back, it would be claimed again for each request of its webhook.
+  // A delivery that waits for its rate stays here with its lease: given back, it would be claimed again for each request of its webhook.
   async #isItsTurn(started: Started, target: Target): Promise<boolean> {
-    const waitMs = await this.#options.pace(target);
+    const waitMs = await this.#options.rateLimitWaitMs(target);
     if (waitMs === 0) return !this.#isGivenUp(started.task, target);
     const { lane, task } = started;
     if (!this.#isAccepting || lane.queued >= target.rateLimit) {
       this.#release([task.lease], waitMs);
-      // Whatever came before the rate was known: its lease may run out before its turn.
+      // More waits than the rate lets through: the leases of the rest may run out before their turn.
       if (lane.queued > target.rateLimit)
         this.#release(
           this.#lanes.clear(lane).map((waiting) => waiting.lease),
@@ -426,9 +426,9 @@ export class Dispatcher implements LongRunning {
         );
     } else this.#lanes.putBack(started);
     const now = performance.now();
-    const isPaced = now < lane.rateLimitedUntil;
-    lane.paceUntil(now + waitMs);
-    if (!isPaced) this.#resumeLater(lane);
+    const isLimited = now < lane.rateLimitedUntil;
+    lane.limitUntil(now + waitMs);
+    if (!isLimited) this.#resumeLater(lane);
     return false;
   }
 
@@ -436,7 +436,7 @@ export class Dispatcher implements LongRunning {
     const waitMs = Math.ceil(lane.rateLimitedUntil - performance.now()) + 1;
     setTimeout(() => {
       const now = performance.now();
-      // The limit was asked again meanwhile, or the timer is early.
+      // The limit was checked again meanwhile, or the timer is early.
       if (now < lane.rateLimitedUntil) return this.#resumeLater(lane);
       if (!this.#isAccepting) return;
       this.#lanes.resume(lane, now);
@@ -446,7 +446,7 @@ export class Dispatcher implements LongRunning {
     }, waitMs).unref();
   }
 
-  /** It may be what kills its processes: then it ends without another try. */
+  /** The delivery may be what kills its processes: it ends without another try. */
   #isGivenUp(task: Task, target: Target): boolean {
     if (task.lease.expirations < MAX_LEASE_EXPIRATIONS) return false;
     this.#options.recorder.record(task, failed('lease_expired', this.#options.now()), target, '');
@@ -469,7 +469,7 @@ export class Dispatcher implements LongRunning {
     );
   }
 
-  /** @param delayMs until they may be taken again; null: they have come to an end */
+  /** @param delayMs until they may be claimed again; null: they have ended */
   #release(leases: readonly Leased[], delayMs: number | null): void {
     const dueAtMs = delayMs === null ? null : this.#options.now() + delayMs;
     this.#endLeases(
@@ -477,7 +477,7 @@ export class Dispatcher implements LongRunning {
     );
   }
 
-  // Together with whatever else ends in this turn: one statement each would keep commits waiting for a connection.
+  // Together with all that end in this turn: one statement each would keep commits waiting for a connection.
   #endLeases(settlements: readonly Settlement[]): void {
     if (settlements.length === 0) return;
     for (const settlement of settlements) this.#unreleased.push(settlement);
@@ -490,7 +490,7 @@ export class Dispatcher implements LongRunning {
     this.#releasing = null;
   }
 
-  // Told again when it failed: a lease that runs out is taken for an attempt that killed its process. It is fenced, so it may come late.
+  // Tried again when it failed: a lease that runs out counts as an attempt that killed its process. It is fenced, so it may come late.
   async #tryRelease(settlements: readonly Settlement[], triesLeft = RELEASE_TRIES): Promise<void> {
     try {
       await this.#options.scheduler.release(settlements);
@@ -499,7 +499,7 @@ export class Dispatcher implements LongRunning {
         setTimeout(() => void this.#tryRelease(settlements, triesLeft - 1), FAILURE_SLEEP_MS).unref();
         return;
       }
-      this.#options.telemetry.log.warn({ err: error }, 'the schedule was not told; the leases will run out instead');
+      this.#options.telemetry.log.warn({ err: error }, 'leases could not be ended in the schedule; they will run out');
     }
   }
 

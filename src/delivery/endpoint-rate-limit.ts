@@ -1,15 +1,15 @@
-// Pacing: a webhook's own rate limit, shared by all processes through Redis where there is one.
+// The endpoint rate limit: requests a second that a webhook allows, shared by all processes through Redis where there is one.
 import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import type { RedisConnection } from '../persistence/redis.ts';
 
 /** `rate_limit` counts requests a second. */
 const WINDOW_SECONDS = 1;
-/** When the limiter itself fails, a request goes ahead: being paced is a courtesy, being delivered is owed. */
+/** If the limiter fails, the request is sent without a limit: a late delivery is worse than a request too many. */
 const GO_AHEAD = 0;
 
 type Limiter = RateLimiterMemory | RateLimiterRedis;
 
-/** Answers how many milliseconds to wait before the next request to a webhook; 0 takes a place and goes ahead. */
+/** Resolves to how many milliseconds to wait before the next request to a webhook. 0: it has taken its place, and goes ahead. */
 export function createEndpointRateLimit(
   redis: RedisConnection | null,
   redisKeyPrefix: string,

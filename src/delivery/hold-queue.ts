@@ -13,7 +13,7 @@ export interface HoldQueueOptions {
   readonly onHeld: (count: number) => void;
 }
 
-/** @returns a function that answers whether a delivery is held now; it rejects when that could not be written */
+/** @returns a function that resolves to whether a delivery is held now; it rejects when that could not be written */
 export function createHoldQueue({ pool, onHeld }: HoldQueueOptions): (deliveryId: string) => Promise<boolean> {
   const commits = new GroupCommit<string, boolean>({
     limits: { maxBatchItems: MAX_BATCH, maxBatchBytes: MAX_PENDING_BYTES, maxPendingBytes: MAX_PENDING_BYTES },

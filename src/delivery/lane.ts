@@ -1,4 +1,4 @@
-// A lane: the deliveries of one webhook in this process, how many may be in flight, whether its receiver answers fast, and whether it is closed.
+// A lane: the deliveries of one webhook in this process, how many may be in flight, whether its receiver is fast, and whether it is closed.
 import type { AttemptError } from '../domain/delivery.ts';
 import { FAILURES_TO_OPEN, isAbsence } from '../domain/delivery-rules.ts';
 import { Queue } from './queue.ts';
@@ -8,33 +8,35 @@ import { Waiting, type UserLanes } from './user-lanes.ts';
 /** First pause of a closed lane, doubling up to the longest, in milliseconds. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 10_000;
-/** Work is fetched ahead for so long at the pace of the receiver's answers: its queue moves faster than the schedule is asked. */
+/** ms. Deliveries are claimed ahead for so long, at the rate of the responses: the lane moves faster than claims are made. */
 const AHEAD_MS = 5000;
-/** But for no longer than this part of a lease: what waits beyond could not be tried before its lease ends, and would go back. */
+/** But no longer than this part of a lease: what waits beyond could not be tried before its lease ends. */
 const AHEAD_SHARE = 1 / 3;
-/** What a receiver is taken to need for its first answer when a burst comes straight from commits, in milliseconds. Claims wait for that answer. */
+/** ms. Assumed for the first response when many deliveries are leased on insert at once. Claims wait for that response. */
 const FIRST_GUESS_MS = 300;
-/** How many times its concurrency a lane may hold of claims, however fast: two whole claims. */
+/** Claimed deliveries in a lane, in multiples of its concurrency, however fast it is: two whole claims. */
 const MAX_AHEAD_FACTOR = 64;
-/** And in all, with what comes straight from commits: five seconds of a receiver that answers at once, as fast as a process sends. */
-const MAX_HELD_FACTOR = 1024;
-/** How long a bad experience is remembered after the last attempt, in milliseconds: else lanes of dead webhooks pile up. */
+/**
+ * All deliveries in a lane, in multiples of its concurrency: five seconds of a receiver that responds at once, as fast as a process sends.
+ */
+const MAX_WAITING_FACTOR = 1024;
+/** ms. Failures are forgotten so long after the last attempt; else lanes of dead webhooks pile up. */
 const MEMORY_MS = 300_000;
-/** Weight of the newest answer in the moving average. */
+/** Weight of the newest response in the moving average. */
 const LATENCY_WEIGHT = 0.2;
-/** A receiver that answers within this is fast, in milliseconds: a place that it has is soon free again. */
+/** ms. A receiver that responds within this time is fast: its places are soon free again. */
 export const FAST_MS = 1000;
-/** A receiver that needs longer than this has fewer places, in proportion, in milliseconds. At 2 s all sixteen of them make eight requests a second. */
+/** ms. A slower receiver has fewer places, in proportion. At 2 s all sixteen of them make eight requests a second. */
 const FULL_ROOM_MS = 2000;
 /** But never fewer than this: one that hangs, and one that may not. */
 const MIN_ROOM = 2;
 
 /**
- * How much the window of claims grows with each response: it triples in the time of one request, so a receiver that answers in 5 ms gets
- * claims of five hundred within 20 ms. By one a response, a backlog of 5,000 spends a fifth of its time in small claims.
+ * How much the window of claims grows with each response: it triples in the time of one request, so a receiver that responds in 5 ms gets
+ * claims of five hundred within 20 ms. With growth by one, a backlog of 5,000 spends a fifth of its time in small claims.
  */
 const WINDOW_GROWTH = 2;
-/** A lane whose claim was full keeps its wider room for so long, in milliseconds: what waits behind comes with the next claims. */
+/** ms. A lane whose claim was full takes more than usual for so long: what waits behind comes with the next claims. */
 const HUNGRY_MS = 2000;
 
 /** A request in flight. */
@@ -43,7 +45,7 @@ export interface Started {
   readonly task: Task;
   /** On `performance.now()`. */
   readonly atMs: number;
-  /** Whether its receiver was known to be fast when it started. */
+  /** Whether its receiver counted as fast when it started. */
   readonly isFast: boolean;
   /** The lane's own: those of its requests that started before and after this one, and are in flight. */
   earlier: Started | null;
@@ -60,7 +62,7 @@ export class Lane {
   #oldest: Started | null = null;
   #newest: Started | null = null;
   #cap: number;
-  /** How many claimed deliveries it may hold: as few as may be in flight at first, more with each response, as in TCP's slow start. */
+  /** How many claimed deliveries it takes: as many as may be in flight at first, more with each response, as in TCP's slow start. */
   #window: number;
   #hungryUntil = 0;
   #latencyMs = 0;
@@ -70,7 +72,7 @@ export class Lane {
   #closedUntil = 0;
   #pausedUntil = 0;
   #rateLimitedUntil = 0;
-  /** Requests a second that its webhook allows; 0: as many as there are. Known once the first was to be sent. */
+  /** Requests a second that its webhook allows; 0: no limit, or not loaded yet. */
   ratePerSecond = 0;
   /** How much of its queue came from where. */
   readonly waiting = new Waiting();
@@ -78,7 +80,7 @@ export class Lane {
   isCountedFast = false;
   /** Among which it stands to start something; null: not at all. */
   readyAs: 'fast' | 'slow' | null = null;
-  /** Whether the last claim was told to take fewer than usual, or none. */
+  /** Whether the last claim had a lower limit for it than usual, or 0. */
   wasLimited = false;
   /** Requests being sent at this moment. */
   inFlight = 0;
@@ -96,18 +98,18 @@ export class Lane {
     return this.#queue.length;
   }
 
-  /** How fast it has been answering, in milliseconds; null: not known. */
+  /** ms. The average time of its responses; null: none yet. */
   get latencyMs(): number | null {
     return this.#learnedAt === null ? null : this.#latencyMs;
   }
 
-  /** Takes over what was known of the receiver when its lane was last forgotten. */
+  /** Takes over what was found of the receiver before its lane was forgotten. */
   recall(latencyMs: number): void {
     this.#learnedAt = 0;
     this.#latencyMs = latencyMs;
   }
 
-  /** Whether its receiver has been answering fast and has left nothing unanswered for longer. One that was never asked is not. */
+  /** Whether its receiver has been responding fast, and no request waits for longer. A receiver without a request yet is not. */
   isFast(now: number): boolean {
     if (this.#learnedAt === null || this.#latencyMs > FAST_MS) return false;
     return this.#oldest === null || now - this.#oldest.atMs <= FAST_MS;
@@ -121,7 +123,7 @@ export class Lane {
     return isWell ? !this.isClosed(now) : now > Math.max(this.#learnedAt ?? 0, this.closedUntil) + MEMORY_MS;
   }
 
-  /** Whether its receiver is away: it closed, and nothing was answered since. */
+  /** Whether its receiver is away: the lane closed, and there was no response since. */
   get isSuspect(): boolean {
     return this.#failuresInRow >= FAILURES_TO_OPEN;
   }
@@ -131,7 +133,7 @@ export class Lane {
     this.#failuresInRow = Math.max(this.#failuresInRow, FAILURES_TO_OPEN);
   }
 
-  /** For how long the schedule is to leave it alone, in milliseconds. 0: its receiver answers. Undefined: some failures, too few to tell. */
+  /** ms. For how long the schedule leaves it alone. 0: its receiver responds. Undefined: some failures, too few to decide. */
   leftAloneForMs(now: number): number | undefined {
     if (this.isSuspect) return Math.max(1, this.#closedUntil - now);
     return this.#failuresInRow === 0 ? 0 : undefined;
@@ -155,16 +157,16 @@ export class Lane {
     return this.#rateLimitedUntil;
   }
 
-  paceUntil(until: number): void {
+  limitUntil(until: number): void {
     this.#rateLimitedUntil = Math.max(this.#rateLimitedUntil, until);
   }
 
-  /** Whether its last claim left more behind, as far as can be told: then it is worth a wider room than usual. */
+  /** Whether its last claim probably left more: then it may take more than usual. */
   isHungry(now: number): boolean {
     return now < this.#hungryUntil;
   }
 
-  /** A claim brought all that this lane had room for. */
+  /** A claim brought all that this lane had free places for. */
   wasFilled(now: number): void {
     this.#hungryUntil = now + HUNGRY_MS;
   }
@@ -260,7 +262,7 @@ export class Lane {
     const cap = this.#allowed();
     if (cap < this.#maxInFlight) return cap;
     const latencyMs = this.#latencyMs === 0 ? firstGuessMs : this.#latencyMs;
-    const ahead = Math.floor(cap * Math.min(MAX_HELD_FACTOR, Math.max(1, this.#aheadMs / latencyMs)));
+    const ahead = Math.floor(cap * Math.min(MAX_WAITING_FACTOR, Math.max(1, this.#aheadMs / latencyMs)));
     // What it may send in a second: more would wait here while its lease runs.
     return this.ratePerSecond > 0 ? Math.min(ahead, this.ratePerSecond) : ahead;
   }

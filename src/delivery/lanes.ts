@@ -11,37 +11,37 @@ const MAX_INSERTED_BYTES = MAX_BUFFERED_BYTES / 8;
 /** What a payload is taken to be before any was seen. */
 const USUAL_BYTES = 2048;
 /**
- * How many times what may be in flight waits here for its first attempt straight from the commit: bursts, at any pace, and floods, at the
- * pace that this process sends at. Claimed deliveries are counted apart, so that no flood of new ones keeps retries waiting.
+ * Deliveries leased on insert that wait here, in multiples of what may be in flight: bursts, at any rate, and floods, at the rate that this
+ * process sends at. Claimed deliveries are counted apart, so that no flood of new ones keeps retries waiting.
  */
 const BURST_FACTOR = 16;
 const FLOOD_FACTOR = 64;
 /** A flood waits here for as long as these windows take, two to four seconds: well before the end of any lease. */
 const FLOOD_WINDOWS = 20;
 
-/** What ended within this time, or twice it, says how fast places become free, in milliseconds. */
-const PACE_WINDOW_MS = 100;
+/** ms. What ended within this time, or twice it, shows how fast places become free. */
+const RATE_WINDOW_MS = 100;
 
 /**
- * A user may hold so many times what is free, so something is free for whoever comes next, however many hold all they may. With receivers
- * that are slow, or were never asked, a third: one such user ends with a quarter of all, six of them leave a third to others. The same
- * share bounds what waits here for such receivers, in deliveries and in bytes.
+ * A user may take so many times what is free, so there is something for the next user, however many take all that they may. With receivers
+ * that are slow, or without a response yet, a third: one such user ends with a quarter of all, six of them leave a third to others. The
+ * same share bounds what waits here for such receivers, in deliveries and in bytes.
  */
 const SLOW_SHARE = 1 / 3;
-/** With receivers that answer fast three times: one such user ends with three quarters, and gives them back within a second. */
+/** With fast receivers three times: one such user ends with three quarters, and gives them back within a second. */
 const FAST_SHARE = 3;
-/** This part of all places is kept for receivers that answer fast. */
+/** The part of all places that is kept for fast receivers. */
 const KEPT_FOR_FAST = 1 / 8;
 /**
- * Receivers that were away are probed a few at a time: each may take its whole timeout. They never hold more than this part of all places,
+ * Receivers that were away are probed a few at a time: each may take its whole timeout. Probes take no more than this part of all places,
  * and one claim brings so many.
  */
 const PROBES_SHARE = 1 / 4;
 const MAX_PROBES_PER_CLAIM = 4;
 /** With more lanes than this whose last claims were full, the usual share of each fills a claim: none needs to be named for more. */
 const MAX_WIDER = 32;
-/** With more webhooks than this that have no room for commits, the user is named instead of each of them. */
-const MAX_CROWDED_OF_USER = 8;
+/** With more full webhooks of one user than this, the user is named instead of each of them. */
+const MAX_FULL_OF_USER = 8;
 /** How many receivers are remembered as fast after their lane is empty, a hundred bytes each; the one longest ago goes first. */
 const MAX_REMEMBERED = 10_000;
 
@@ -51,8 +51,8 @@ interface LanesOptions {
   readonly leaseMs: number;
 }
 
-/** What a commit had better leave to the schedule. */
-export interface Crowded {
+/** The webhooks and users whose deliveries a commit schedules, because their lanes are full. */
+export interface FullLanes {
   readonly webhookIds: readonly string[];
   readonly userIds: readonly string[];
 }
@@ -68,15 +68,15 @@ export class Lanes {
   #isFastNext = true;
   /** How fast receivers were whose lane is gone, in milliseconds, by webhook. */
   readonly #remembered = new Map<string, number>();
-  /** Lanes that had no room for what comes straight from commits when last looked at. */
-  readonly #crowded = new Set<Lane>();
-  /** Users who had none. */
-  readonly #crowdedUsers = new Set<UserLanes>();
+  /** Lanes that were full when last looked at. */
+  readonly #full = new Set<Lane>();
+  /** Users whose share was used up. */
+  readonly #fullUsers = new Set<UserLanes>();
   readonly #waiting = new Waiting();
-  /** For receivers that are not known to be fast. */
+  /** Those for receivers that are not fast, as far as known. */
   readonly #slowWaiting = new Waiting();
   #inFlight = 0;
-  /** Those in flight whose receivers were not known to be fast. */
+  /** Those in flight whose receivers were not fast, as far as known. */
   #slowInFlight = 0;
   /** Waiting and in flight. */
   #probes = 0;
@@ -124,12 +124,12 @@ export class Lanes {
     );
   }
 
-  /** The webhooks, and the users with all their webhooks, that have no room for what comes straight from commits. */
-  crowded(now: number): Crowded {
+  /** The webhooks, and the users with all their webhooks, that are full. */
+  full(now: number): FullLanes {
     const lanes = new Map<UserLanes, string[]>();
-    for (const lane of this.#crowded) {
-      if (this.#freeForInserts(lane, now) > 0) this.#crowded.delete(lane);
-      else if (!this.#crowdedUsers.has(lane.user)) {
+    for (const lane of this.#full) {
+      if (this.#freeForInserts(lane, now) > 0) this.#full.delete(lane);
+      else if (!this.#fullUsers.has(lane.user)) {
         const ofUser = lanes.get(lane.user);
         if (ofUser === undefined) lanes.set(lane.user, [lane.webhookId]);
         else ofUser.push(lane.webhookId);
@@ -137,28 +137,28 @@ export class Lanes {
     }
     const webhookIds: string[] = [];
     const userIds: string[] = [];
-    for (const user of this.#crowdedUsers) {
-      if (this.#hasDirectShare(user, now)) this.#crowdedUsers.delete(user);
+    for (const user of this.#fullUsers) {
+      if (this.#hasDirectShare(user, now)) this.#fullUsers.delete(user);
       else userIds.push(user.userId);
     }
     for (const [user, ofUser] of lanes) {
-      if (ofUser.length > MAX_CROWDED_OF_USER) userIds.push(user.userId);
+      if (ofUser.length > MAX_FULL_OF_USER) userIds.push(user.userId);
       else webhookIds.push(...ofUser);
     }
     return { webhookIds, userIds };
   }
 
   /**
-   * How many events of one user a commit may bring, given what it may bring for receivers that are not known: half of what the fullest of the
-   * user's fast receivers has room for, since two commits overlap.
+   * How many events of one user a commit may lease, given how many it may for receivers without a response yet: half of the free places of
+   * the user's fullest fast lane, since two commits overlap.
    */
   maxInsertLeasesOf(userId: string, ofUnknown: number, now: number): number {
     const user = this.#users.get(userId);
-    if (user === undefined || user.lanes.size > MAX_CROWDED_OF_USER) return ofUnknown;
+    if (user === undefined || user.lanes.size > MAX_FULL_OF_USER) return ofUnknown;
     let least = Number.POSITIVE_INFINITY;
     for (const lane of user.lanes) {
       if (!lane.isFast(now)) return ofUnknown;
-      // A lane without room takes nothing: the commit is told so.
+      // A full lane is in the list of the commit already.
       least = Math.min(least, this.#freeForInserts(lane, now) || Number.POSITIVE_INFINITY);
     }
     return Number.isFinite(least) ? Math.max(ofUnknown, Math.floor(least / 2)) : ofUnknown;
@@ -170,7 +170,7 @@ export class Lanes {
     return Math.max(0, Math.min(MAX_PROBES_PER_CLAIM, max - this.#probes));
   }
 
-  /** The webhooks whose receivers are away, and how much room each has: none, or for one. */
+  /** The webhooks whose receivers are away, and how many deliveries each may take: none, or one. */
   roomOfSuspects(now: number): Map<string, number> {
     const room = new Map<string, number>();
     for (const lane of this.#lanes.values()) if (lane.isSuspect) room.set(lane.webhookId, lane.room(now));
@@ -178,8 +178,8 @@ export class Lanes {
   }
 
   /**
-   * For a claim: the webhooks that have less room than usual, without those whose receivers are away, and some that have more and whose
-   * last claim was full. Forgets lanes that have nothing to remember.
+   * The limits of a claim: the webhooks that have fewer free places than usual, without those whose receivers are away, and some that have
+   * more and whose last claim was full. Forgets lanes that have nothing to remember.
    */
   room(now: number): Map<string, number> {
     const { endpointConcurrency } = this.#options;
@@ -187,7 +187,7 @@ export class Lanes {
     let wider = 0;
     for (const user of this.#users.values()) {
       let left = this.#claimShare(user);
-      // Lanes are how those webhooks are known that are not to be claimed.
+      // The lanes name the webhooks that are not to be claimed, so they stay.
       const mayForget = user.slowInFlight + user.slowWaiting.claimed === 0;
       user.wasLimited = left === 0;
       const served: Lane[] = [];
@@ -219,7 +219,7 @@ export class Lanes {
     return room;
   }
 
-  /** Whether there is room again for something that the last claim may have left behind, now that a request of this lane has ended. */
+  /** Whether there are free places again for something that the last claim may have left, now that a request of this lane has ended. */
   hasRegained(lane: Lane, now: number): boolean {
     const { user } = lane;
     if (!lane.wasLimited && !user.wasLimited) return false;
@@ -229,8 +229,8 @@ export class Lanes {
   }
 
   /**
-   * Lanes whose receivers are not known to be fast any more and in which so much waits that nothing else can be taken in, or that its
-   * leases would end. It is to go back: behind a receiver that hangs it would wait for the timeouts, and everybody else with it.
+   * Lanes whose receivers are not fast any more, and in which so much waits that nothing else can be taken in, or that its leases would
+   * end. It is given back: behind a receiver that hangs it would wait for the timeouts, and every other webhook with it.
    */
   overShare(now: number): Lane[] {
     const over: Lane[] = [];
@@ -249,7 +249,7 @@ export class Lanes {
     return over;
   }
 
-  /** Tells of which webhooks a claim brought all that it was allowed to. */
+  /** Takes note of the webhooks for which a claim brought all that it was allowed to. */
   learnFilled(leased: readonly { readonly webhookId: string }[], room: ReadonlyMap<string, number>, now: number): void {
     const counts = new Map<string, number>();
     for (const { webhookId } of leased) counts.set(webhookId, (counts.get(webhookId) ?? 0) + 1);
@@ -259,7 +259,7 @@ export class Lanes {
     }
   }
 
-  /** Tells what the payloads of a claim weighed, for the next. */
+  /** Takes note of the size of a claim's payloads, for the next. */
   learnBytes(claimed: number, bytes: number): void {
     if (claimed > 0) this.#averageBytes = Math.max(1, bytes / claimed);
   }
@@ -277,8 +277,8 @@ export class Lanes {
     lane.push(task);
     this.#lineUp(lane, now);
     if (!task.isInserted) return true;
-    if (this.#freeForInserts(lane, now) === 0) this.#crowded.add(lane);
-    if (!isFast && !this.#hasDirectShare(user, now)) this.#crowdedUsers.add(user);
+    if (this.#freeForInserts(lane, now) === 0) this.#full.add(lane);
+    if (!isFast && !this.#hasDirectShare(user, now)) this.#fullUsers.add(user);
     return true;
   }
 
@@ -293,7 +293,7 @@ export class Lanes {
       const isFast = lane.readyAs === 'fast';
       lane.readyAs = null;
       if (!lane.canStart(now)) {
-        // It closed while these were fetched, and with nothing of it in flight nobody would come back for them.
+        // It closed while these were fetched, and with nothing of it in flight no outcome would bring the dispatcher back to them.
         if (lane.isClosed(now) && lane.queued > 0) onClosed(lane);
         continue;
       }
@@ -331,7 +331,7 @@ export class Lanes {
     if (task.lease.isProbe === true) this.#probes -= 1;
     lane.end(started);
     if (lane.canStart(now)) this.#lineUp(lane, now);
-    if (this.#freeForInserts(lane, now) === 0) this.#crowded.add(lane);
+    if (this.#freeForInserts(lane, now) === 0) this.#full.add(lane);
   }
 
   /** Takes back in what was started and may not be sent yet; it counts as in flight until it is `finished`. */
@@ -341,7 +341,7 @@ export class Lanes {
     lane.putBack(task);
   }
 
-  /** A lane that was paced stands to start something again. */
+  /** A lane whose rate limit lets it go on stands to start something again. */
   resume(lane: Lane, now: number): void {
     if (lane.canStart(now)) this.#lineUp(lane, now);
   }
@@ -371,9 +371,9 @@ export class Lanes {
 
   #turnWindow(now: number): void {
     if (now < this.#windowEndsAt) return;
-    this.#endedBefore = now < this.#windowEndsAt + PACE_WINDOW_MS ? this.#ended : 0;
+    this.#endedBefore = now < this.#windowEndsAt + RATE_WINDOW_MS ? this.#ended : 0;
     this.#ended = 0;
-    this.#windowEndsAt = now + PACE_WINDOW_MS;
+    this.#windowEndsAt = now + RATE_WINDOW_MS;
   }
 
   #maxDirect(now: number): number {
@@ -382,14 +382,14 @@ export class Lanes {
     return Math.max(maxConcurrency * BURST_FACTOR, flood);
   }
 
-  /** How many more deliveries may be claimed for receivers of this user that are not known to be fast. */
+  /** How many more deliveries may be claimed for receivers of this user that are not fast. */
   #claimShare(user: UserLanes): number {
     if (user.bytes >= (MAX_BUFFERED_BYTES - this.#bufferedBytes) * SLOW_SHARE) return 0;
     const free = this.#options.maxConcurrency - this.#slowInFlight - this.#slowWaiting.claimed;
     return shareOf(free, SLOW_SHARE, user.slowInFlight + user.slowWaiting.claimed);
   }
 
-  /** Whether more may come straight from commits for receivers of this user that are not known to be fast. */
+  /** Whether more may be leased on insert for receivers of this user that are not fast. */
   #hasDirectShare(user: UserLanes, now: number): boolean {
     if (user.bytes >= (MAX_INSERTED_BYTES - this.#insertedBytes) * SLOW_SHARE) return false;
     return shareOf(this.#maxDirect(now) - this.#slowWaiting.direct, SLOW_SHARE, user.slowWaiting.direct) > 0;
@@ -447,11 +447,11 @@ export class Lanes {
   #forget(lane: Lane, now: number): void {
     const { webhookId, user, latencyMs } = lane;
     this.#lanes.delete(webhookId);
-    this.#crowded.delete(lane);
+    this.#full.delete(lane);
     user.lanes.delete(lane);
     if (user.lanes.size === 0) {
       this.#users.delete(user.userId);
-      this.#crowdedUsers.delete(user);
+      this.#fullUsers.delete(user);
     }
     if (latencyMs === null || !lane.isFast(now)) return;
     this.#remembered.set(webhookId, latencyMs);
@@ -476,9 +476,9 @@ export class Lanes {
   }
 }
 
-/** How much more may be taken by who holds so much, when what is free shrinks with it. */
-function shareOf(free: number, share: number, held: number): number {
-  return Math.max(0, Math.ceil((free * share - held) / (1 + share)));
+/** How much more a user may take who has taken so much, when what is free shrinks with it. */
+function shareOf(free: number, share: number, taken: number): number {
+  return Math.max(0, Math.ceil((free * share - taken) / (1 + share)));
 }
 
 // Characters, not bytes: that is what the text costs in memory, give or take.

@@ -42,7 +42,9 @@ export class NoticeQueue {
     return this.#size;
   }
 
-  /** Puts a notice behind the others of its user, or into the one of its webhook that waits already. Answers how many were dropped for it. */
+  /**
+   * Puts a notice behind the others of its user, or into the one of its webhook that waits already. Returns how many were dropped for it.
+   */
   add(notice: TimedNotice): number {
     const { user_id: userId, webhook_id: webhookId } = notice.data;
     let waiting = this.#users.get(userId);

@@ -10,7 +10,7 @@ const TIMEOUT_MS = 5000;
 const TRIES = 3;
 const RETRY_DELAY_MS = 1000;
 
-/** Sends notices one by one, best effort: the truth they tell of stands in the database. */
+/** Sends notices one by one, best effort: what they report is in the database. */
 export class Notices implements LongRunning {
   readonly name = 'notices';
   readonly #url: string | null;

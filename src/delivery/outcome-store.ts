@@ -31,7 +31,7 @@ export interface OutcomeStoreOptions {
   readonly holderId?: () => string | null;
   readonly disableAfterMs: number;
   readonly disableAfterFailures: number;
-  /** Told after the commit; what is still pending for the webhook is to be cancelled then. */
+  /** Called after the commit. What is still pending for the webhook is cancelled then. */
   readonly onDisabled: (webhook: DisabledWebhook) => void;
   readonly telemetry: Telemetry;
 }
@@ -67,7 +67,7 @@ export class OutcomeStore {
     return rows.map((row) => (isFree(row) ? states[next++] : 'locked'));
   }
 
-  // One statement and one commit, unless a receiver answered 410: then its webhook is disabled in the same transaction.
+  // One statement and one commit, unless a receiver responded with 410: then its webhook is disabled in the same transaction.
   async #write(rows: readonly OutcomeRow[], returnsEachTime: boolean): Promise<readonly (RecordedState | undefined)[]> {
     if (rows.some((row) => row.httpStatus === GONE)) return this.#recordGone(rows);
     const { states, failing } = await recordOutcomes(this.#options.pool, rows, returnsEachTime, this.#holderId());

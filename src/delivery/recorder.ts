@@ -1,4 +1,4 @@
-// The recorder: writes outcomes in batches, and only then tells the schedule and the watchers.
+// The recorder: writes outcomes in batches, and then reports them to the schedule and the watchers.
 import { attemptErrorMessage, nextState, type Outcome } from '../domain/delivery.ts';
 import { pause } from '../lifecycle/pause.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
@@ -19,7 +19,9 @@ const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 const MAX_PENDING_BYTES = Number.POSITIVE_INFINITY;
 /** A row without its response, in bytes. */
 const ROW_BYTES = 200;
-/** A write that takes longer has met a database that hangs: waiting for its timeout, some seconds more would be sent in vain. */
+/**
+ * ms. A write that takes longer has met a database that hangs: until its timeout, some seconds more would be sent, and sent again later.
+ */
 const STALLED_WRITE_MS = 1000;
 /** Between tries to write while the database is away, in milliseconds. */
 const RETRY_WRITE_MS = 250;
@@ -36,8 +38,8 @@ interface Entry {
 
 export interface RecorderOptions {
   /**
-   * Writes a batch in one transaction; answers what became of each outcome. With `returnsEachTime` each has the
-   * exact time of its change, which watchers go by.
+   * Writes a batch in one transaction. Returns one result an outcome. With `returnsEachTime` each has the exact time of its change, which
+   * watchers need.
    */
   readonly record: (
     rows: readonly OutcomeRow[],
@@ -45,12 +47,12 @@ export interface RecorderOptions {
     isLockLikely: boolean,
   ) => Promise<readonly Recorded[]>;
   readonly scheduler: Scheduler;
-  /** Hears of what was given up, and of everything else while `isWatched`. */
+  /** Gets the updates of deliveries that were given up, and all others while `isWatched`. */
   readonly publish: (updates: readonly StatusUpdate[]) => void;
   readonly isWatched: () => boolean;
-  /** Whether others may have the delivery, though its lease has not run out (see Holder). */
+  /** Whether another process may attempt the delivery, though its lease has not run out (see Holder). */
   readonly isLost?: (lease: Leased) => boolean;
-  /** Told of retries, so that the dispatcher's sleep ends in time. */
+  /** Called for each retry, so that the dispatcher's sleep ends in time. */
   readonly onRetry: (delayMs: number) => void;
   readonly telemetry: Telemetry;
 }
@@ -97,8 +99,8 @@ export class Recorder {
   }
 
   /**
-   * Takes what came of an attempt. It is written as soon as possible, and again until it is.
-   * @param leftAloneUntilMs what the attempt says of its receiver, for the schedule
+   * Takes the outcome of an attempt. It is written as soon as possible, and tried again until it is.
+   * @param leftAloneUntilMs what the attempt shows of its receiver, for the schedule
    */
   record(task: Task, outcome: Outcome, target: Target, traceId: string, leftAloneUntilMs?: LeftAloneUntilMs): void {
     this.#unwritten += 1;
@@ -165,7 +167,7 @@ export class Recorder {
 
   async #retry(entry: Entry, error: unknown): Promise<void> {
     if (isDataError(error)) {
-      // The receiver's text is the only thing here that we did not make: the outcome is worth more than the text.
+      // The receiver's text is the only part that this service did not make: the outcome is worth more than the text.
       this.#options.telemetry.log.error(
         { err: error, delivery_id: entry.task.deliveryId },
         'an outcome could not be stored as it is',
@@ -206,7 +208,7 @@ export class Recorder {
     return results;
   }
 
-  // The schedule keeps what was fenced off: whoever recorded it has settled it, or its lease will run out.
+  // What was fenced off stays in the schedule: the process that recorded it has settled it, or its lease will run out.
   #announce(entries: readonly Entry[], results: readonly Recorded[], isWatched: boolean): void {
     const settlements: Settlement[] = [];
     const updates: StatusUpdate[] = [];
@@ -222,7 +224,7 @@ export class Recorder {
       }
       if (row.delayMs !== null) this.#options.onRetry(row.delayMs);
       const attemptNumber = row.attemptCount + row.leaseExpirations + 1;
-      this.#tell(entry, attemptNumber);
+      this.#publish(entry, attemptNumber);
       if (!isWatched && recorded.status !== 'failed') continue;
       updates.push({
         deliveryId,
@@ -246,11 +248,14 @@ export class Recorder {
     if (updates.length > 0) this.#options.publish(updates);
     if (settlements.length === 0) return;
     this.#options.scheduler.settle(settlements).catch((error: unknown) => {
-      this.#options.telemetry.log.warn({ err: error }, 'the schedule was not told of outcomes; the reconciler will');
+      this.#options.telemetry.log.warn(
+        { err: error },
+        'outcomes did not reach the schedule; the reconciler will put that right',
+      );
     });
   }
 
-  #tell({ task, row, traceId }: Entry, attemptNumber: number): void {
+  #publish({ task, row, traceId }: Entry, attemptNumber: number): void {
     this.#options.telemetry.events.attemptFinished({
       deliveryId: task.deliveryId,
       webhookId: task.webhookId,

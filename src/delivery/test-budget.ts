@@ -1,4 +1,4 @@
-// How many test sends may be under way at once. Each holds a socket for up to 25 s, outside the places of the dispatcher.
+// How many test sends may be under way at once. Each takes a socket for up to 25 s, outside the places of the dispatcher.
 import { ServiceError } from '../domain/errors.ts';
 
 /** Of one webhook: one that hangs, and one more to see whether it still does. */
@@ -7,7 +7,7 @@ export const MAX_TESTS_OF_WEBHOOK = 2;
 export const MAX_TESTS_OF_USER = 8;
 /** Of a process: an eighth of the sockets that deliveries have by default, so that tests alone never use up the pool. */
 export const MAX_TESTS = 64;
-/** How long a refused caller is asked to wait, in milliseconds: most receivers answer within it. */
+/** ms. Sent to refused callers as the time to wait: most receivers respond within it. */
 const RETRY_AFTER_MS = 1000;
 
 export class TestBudget {
@@ -15,7 +15,7 @@ export class TestBudget {
   readonly #ofUser = new Map<string, number>();
   #total = 0;
 
-  /** Takes a place and returns how to give it back. Throws `test_limit_reached`. The user is the webhook's owner, whoever calls. */
+  /** Takes a place and returns how to give it back. Throws `test_limit_reached`. The user is the webhook's owner, for every caller. */
   take(webhookId: string, userId: string): () => void {
     if (countOf(this.#ofWebhook, webhookId) >= MAX_TESTS_OF_WEBHOOK) throw refused('this webhook', MAX_TESTS_OF_WEBHOOK);
     if (countOf(this.#ofUser, userId) >= MAX_TESTS_OF_USER) throw refused('the webhooks of this user', MAX_TESTS_OF_USER);

@@ -1,12 +1,12 @@
-// The synchronous test send: one attempt at once, outside the schedule, so that its outcome can be answered.
+// The synchronous test send: one attempt at once, outside the schedule, whose outcome is the reply.
 import type { TestSender } from '../service/test-sender.ts';
 import type { Attempt } from './attempt.ts';
 import { TestBudget } from './test-budget.ts';
 import type { WebhookDirectory } from './webhook-directory.ts';
 
 /**
- * Somebody waits for the outcome, in a call that may take 30 s in all: a receiver that hangs must be told as `timeout` before that,
- * whatever the webhook's own timeout is.
+ * ms. A caller waits for the outcome, in a call of 30 s: a receiver that hangs must become `timeout` before that, whatever the webhook's
+ * own timeout is.
  */
 export const MAX_TEST_MS = 25_000;
 

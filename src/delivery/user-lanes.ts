@@ -1,4 +1,4 @@
-// What one user has in this process: the lanes of the user's webhooks, and what of all places and queues they hold.
+// What one user has in this process: the lanes of the user's webhooks, and their part of all places and queues.
 import type { Lane } from './lane.ts';
 import { Queue } from './queue.ts';
 
@@ -17,17 +17,17 @@ export interface Turn {
 export class UserLanes {
   readonly userId: string;
   readonly lanes = new Set<Lane>();
-  /** Lanes that may start something: those whose receivers answer fast, and the others. */
+  /** Lanes that may start something: those with fast receivers, and the others. */
   readonly fast: Turn = { user: this, lanes: new Queue() };
   readonly slow: Turn = { user: this, lanes: new Queue() };
-  /** For receivers that are not known to be fast. */
+  /** Those for receivers that are not fast, as far as known. */
   readonly slowWaiting = new Waiting();
   inFlight = 0;
-  /** Those of them whose receivers were not known to be fast when they started. */
+  /** Those in flight whose receivers were not fast when they started. */
   slowInFlight = 0;
   /** Payload, waiting and in flight. */
   bytes = 0;
-  /** Whether the last claim was told to take less than the lanes had room for. */
+  /** Whether the last claim was limited to less than the lanes had free places for. */
   wasLimited = false;
 
   constructor(userId: string) {

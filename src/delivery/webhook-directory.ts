@@ -113,7 +113,7 @@ export class WebhookDirectory {
     }
   }
 
-  // A webhook that cannot be opened fails its own deliveries, with a code, and nobody else's.
+  // A webhook that cannot be opened fails its own deliveries, with a code, and no others.
   #open(stored: StoredWebhook): Target {
     const common = {
       id: stored.id,
@@ -148,7 +148,7 @@ export class WebhookDirectory {
         lacksKey: false,
       };
     } catch (error) {
-      // Whatever is wrong with the row, it must not keep those that were loaded with it.
+      // A row that cannot be read must not fail those that were loaded with it.
       const lacksKey = error instanceof SecretUnreadable && error.why === 'key_unknown';
       return { ...common, keys: [], customHeaders: {}, fault: 'decrypt_failed', lacksKey };
     }

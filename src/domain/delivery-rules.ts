@@ -17,7 +17,7 @@ export const deliveryRules = [
   'event_type',
   /** The webhook matched when the event was published, and not only since it was changed. */
   'matched_then',
-  /** Nobody cancelled the delivery. */
+  /** The delivery was not cancelled. */
   'not_cancelled',
   /** The receiver has not answered 410. */
   'not_gone',
@@ -46,9 +46,9 @@ export type DeliveryRule = (typeof deliveryRules)[number];
 export const matchingRules = ['audience', 'active', 'event_type'] as const satisfies readonly DeliveryRule[];
 export type MatchingRule = (typeof matchingRules)[number];
 
-/** Failures in a row, of the kind that says nobody is there, after which a webhook's circuit breaker opens. */
+/** Failures in a row without a sign of the receiver, after which a webhook's circuit breaker opens. */
 export const FAILURES_TO_OPEN = 5;
-/** Errors that mean nobody took the request. A response, even 500, shows that somebody is there. */
+/** Errors that mean that no receiver took the request. A response, even 500, shows that a receiver is there. */
 const ABSENT: ReadonlySet<AttemptError> = new Set(['timeout', 'connection_refused', 'connection_reset', 'dns_error']);
 
 export function isAbsence(error: AttemptError): boolean {

@@ -10,7 +10,7 @@ import { explainDeliveries, type Explained } from '../persistence/queries/explai
 import { SecretUnreadable } from '../security/secret-box.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
-import { type Explanation, explanationOf, explanationVerdicts, nobodyThere } from './explanation.ts';
+import { type Explanation, explanationOf, explanationVerdicts, noWebhookThere } from './explanation.ts';
 import { findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
 
@@ -77,7 +77,7 @@ export async function explainEvent(
   const [best] = explanations.toSorted(
     (a, b) => explanationVerdicts.indexOf(a.verdict) - explanationVerdicts.indexOf(b.verdict),
   );
-  const { verdict, summary, rules } = best ?? nobodyThere();
+  const { verdict, summary, rules } = best ?? noWebhookThere();
   return { verdict, summary, rules, webhooks: explanations };
 }
 
@@ -88,7 +88,7 @@ function explain(context: ManagementContext, event: FoundEvent, explained: Expla
 
 type FoundEvent = Pick<Event, 'id' | 'eventType' | 'publisher'>;
 
-// Events belong to nobody: who may hear of one is for the callers of this to check.
+// Events have no owner: callers check who may read one.
 async function findEvent(context: ManagementContext, id: string): Promise<FoundEvent> {
   if (!isId('event', id)) throw notFound('event');
   const fields = ['id', 'eventType', 'publisher'] as const;

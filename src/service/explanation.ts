@@ -73,7 +73,7 @@ export function explanationOf(explained: Explained, asked: Asked): Explanation {
 }
 
 /** Of a user without webhooks. */
-export function nobodyThere(): Pick<Explanation, 'verdict' | 'summary' | 'rules'> {
+export function noWebhookThere(): Pick<Explanation, 'verdict' | 'summary' | 'rules'> {
   const summary = 'The user has no webhook.';
   return { verdict: 'not_owed', summary, rules: rulesUpTo('registered', summary) };
 }

@@ -43,7 +43,7 @@ test('however many leases run out while they wait, they are ended a few hundred 
     directory: { peek: () => target, load: async () => target },
     recorder: { isStalled: false, record: () => undefined, idle: async () => undefined },
     send: () => Promise.reject(new Error('nothing may be sent under a lease that is over')),
-    pace: () => 0,
+    rateLimitWaitMs: () => 0,
     maxConcurrency: 512,
     endpointConcurrency: 16,
     leaseMs: 45_000,
@@ -101,7 +101,7 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
       return { outcome: { error: null, durationMs: 1, httpStatus: 200 }, traceId: '' };
     },
     // Two requests each window.
-    pace: async () => {
+    rateLimitWaitMs: async () => {
       const now = performance.now();
       if (now >= windowEndsAt) [windowEndsAt, left] = [now + 50, 2];
       left -= 1;

@@ -115,7 +115,7 @@ describe('a lane', () => {
 
   test('stays paced while successes come in', () => {
     const lane = laneWith(10);
-    lane.paceUntil(500);
+    lane.limitUntil(500);
     lane.learn(null, 5, 100);
     expect(lane.canStart(499)).toBe(false);
     expect(lane.canStart(500)).toBe(true);

@@ -46,12 +46,12 @@ test('a lane whose half is filled straight from commits is no longer open to the
   const lanes = lanesOf(64);
   const half = new Lane('a', new UserLanes('a'), 16, 45_000).freeForInserts(NOW);
   pushAll(lanes, [...many(half, 'a'), ...many(half - 1, 'b')]);
-  expect(lanes.crowded(NOW)).toEqual({ webhookIds: ['a'], userIds: [] });
+  expect(lanes.full(NOW)).toEqual({ webhookIds: ['a'], userIds: [] });
   const next = lanes.next(NOW, () => undefined);
   if (next === null) throw new Error('one may be sent');
-  expect(lanes.crowded(NOW).webhookIds).toEqual(['a']);
+  expect(lanes.full(NOW).webhookIds).toEqual(['a']);
   lanes.finished(next, NOW);
-  expect(lanes.crowded(NOW).webhookIds).toEqual([]);
+  expect(lanes.full(NOW).webhookIds).toEqual([]);
 });
 
 test('webhooks of a user are served in turn, however many each of them has waiting', () => {
@@ -79,8 +79,8 @@ test('a closed lane is not open to commits until its pause is over', () => {
   const next = lanes.next(NOW, () => undefined);
   next?.lane.pauseUntil(NOW + 500);
   if (next !== null) lanes.finished(next, NOW);
-  expect(lanes.crowded(NOW).webhookIds).toEqual(['a']);
-  expect(lanes.crowded(NOW + 500).webhookIds).toEqual([]);
+  expect(lanes.full(NOW).webhookIds).toEqual(['a']);
+  expect(lanes.full(NOW + 500).webhookIds).toEqual([]);
 });
 
 test('a lane that is forgotten is forgotten whole, also where nobody asks who is crowded', () => {
@@ -90,7 +90,7 @@ test('a lane that is forgotten is forgotten whole, also where nobody asks who is
   next?.lane.pauseUntil(NOW + 500);
   if (next !== null) lanes.finished(next, NOW);
   lanes.room(NOW + 500);
-  expect(lanes.crowded(NOW)).toEqual({ webhookIds: [], userIds: [] });
+  expect(lanes.full(NOW)).toEqual({ webhookIds: [], userIds: [] });
 });
 
 test('however many wait straight from commits, as many may be claimed', () => {
@@ -134,7 +134,7 @@ test('after everything was sent or taken out nothing is counted any more', () =>
   expect(lanes.inFlight).toBe(2);
   lanes.clearAll();
   expect(lanes.claimable(NOW + 1000)).toBe(16 - 2);
-  expect(lanes.crowded(NOW)).toEqual({ webhookIds: [], userIds: [] });
+  expect(lanes.full(NOW)).toEqual({ webhookIds: [], userIds: [] });
   expect(lanes.overShare(NOW)).toEqual([]);
 });
 
@@ -248,7 +248,7 @@ describe('with 512 places', () => {
     startAll(lanes, NOW + TIMEOUT_MS);
     pushAll(lanes, crowdOf('slow'), NOW + TIMEOUT_MS);
     expect(lanes.takesInserts(NOW + TIMEOUT_MS)).toBe(true);
-    expect(lanes.crowded(NOW + TIMEOUT_MS)).toEqual({ webhookIds: [], userIds: ['slow'] });
+    expect(lanes.full(NOW + TIMEOUT_MS)).toEqual({ webhookIds: [], userIds: ['slow'] });
   });
 
   test('large payloads for receivers that hang leave three quarters of the memory to others', () => {
@@ -370,7 +370,7 @@ describe('a flood for one webhook', () => {
       pushAll(lanes, many(1, 'u.a'), NOW - ms);
       endAll(lanes, startAll(lanes, NOW - ms), NOW);
       let held = 0;
-      for (; lanes.crowded(NOW).webhookIds.length === 0; held += 100) pushAll(lanes, many(100, 'u.a'));
+      for (; lanes.full(NOW).webhookIds.length === 0; held += 100) pushAll(lanes, many(100, 'u.a'));
       expect(lanes.takesInserts(NOW)).toBe(true);
       return held;
     };

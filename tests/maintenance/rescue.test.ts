@@ -99,7 +99,7 @@ async function publish(count: number, holder: Holder): Promise<string[]> {
     holder: holder.number,
     events: events.map(() => true),
     fullWebhookIds: [],
-    exceptUserIds: [],
+    fullUserIds: [],
   };
   const { deliveries } = await insertEvents(pool, events, lease);
   return [...deliveries.values()].flat().map(({ deliveryId }) => deliveryId);

@@ -144,7 +144,7 @@ test('the place of the insertLeaseExpiry goes back with the clock, and nothing i
       leaseMs: LEASE_MS,
       events: [true],
       fullWebhookIds: [],
-      exceptUserIds: [],
+      fullUserIds: [],
     });
     return [...deliveries.values()][0]?.[0]?.isLeased;
   };

@@ -42,7 +42,7 @@ const setHold = (hold: number): Promise<unknown> => pool.query('update webhook_e
 
 async function publish(count = 1): Promise<InsertedDelivery[]> {
   const events = Array.from({ length: count }, () => eventRow({ userIds: ['alice'] }));
-  const lease = { leaseMs: LEASE_MS, holder: 17, events: events.map(() => true), fullWebhookIds: [], exceptUserIds: [] };
+  const lease = { leaseMs: LEASE_MS, holder: 17, events: events.map(() => true), fullWebhookIds: [], fullUserIds: [] };
   const { deliveries } = await insertEvents(pool, events, lease);
   return [...deliveries.values()].flat();
 }

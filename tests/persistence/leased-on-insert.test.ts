@@ -38,7 +38,7 @@ beforeEach(async () => {
 /** Publishes as a process that sends what it commits. `ageMs`: how long before now the event's id was made. */
 async function publish(count = 1, ageMs = 0, client: Pool | PoolClient = pool): Promise<InsertedDelivery[]> {
   const events = Array.from({ length: count }, () => eventRow({ id: newId('event', Date.now() - ageMs), userIds: ['alice'] }));
-  const lease = { leaseMs: LEASE_MS, holder: 17, events: events.map(() => true), fullWebhookIds: [], exceptUserIds: [] };
+  const lease = { leaseMs: LEASE_MS, holder: 17, events: events.map(() => true), fullWebhookIds: [], fullUserIds: [] };
   const { deliveries } = await insertEvents(client as Pool, events, lease);
   return [...deliveries.values()].flat();
 }

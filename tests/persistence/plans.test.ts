@@ -114,7 +114,7 @@ const statements: [string, (client: pg.Pool) => Promise<unknown>][] = [
           leaseMs: 45_000,
           events: Array.from({ length: BATCH }, () => true),
           fullWebhookIds: ['webhook_1'],
-          exceptUserIds: ['user_1'],
+          fullUserIds: ['user_1'],
         },
       ),
   ],

@@ -43,7 +43,7 @@ export interface InsertLeaseRequest {
   readonly events: readonly boolean[];
   /** Deliveries of these webhooks and users are scheduled instead. */
   readonly fullWebhookIds: readonly string[];
-  readonly exceptUserIds: readonly string[];
+  readonly fullUserIds: readonly string[];
 }
 
 export interface InsertedEvents {
@@ -109,7 +109,7 @@ export async function insertEvents(
       timeOfId(oldestId),
       timeOfId(newestId),
       idFloor('delivery', timeOfId(oldestId)),
-      textArray(lease?.exceptUserIds ?? []),
+      textArray(lease?.fullUserIds ?? []),
       lease?.holder ?? 0,
     ],
   });
