@@ -3,6 +3,7 @@ import type { Config } from '../config.ts';
 import type { DescriptorBudget } from './descriptor-budget.ts';
 import { Health } from '../maintenance/health.ts';
 import { GuardedTokens } from '../security/failed-tokens.ts';
+import { findAudience } from '../persistence/queries/find-audience.ts';
 import { RateLimit } from '../security/rate-limit.ts';
 import { TokenVerifier } from '../security/tokens.ts';
 import { createChangeQueue } from '../service/change-queue.ts';
@@ -44,6 +45,7 @@ export async function createListeners(
     secretBox: engine.secretBox,
     scheduler: engine.scheduler,
     publisher: engine.publisher,
+    findAudience: (event) => findAudience(stores.pool, event),
     now: () => stores.clock.now(),
     feed,
     testSender: engine.testSender,

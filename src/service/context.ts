@@ -10,6 +10,7 @@ import type { SecretBox } from '../security/secret-box.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Diagnoser } from './diagnoser.ts';
+import type { PublishContext } from './publish-event.ts';
 import type { Publisher } from './publisher.ts';
 import type { TestSender } from './test-sender.ts';
 
@@ -17,6 +18,7 @@ export interface ServiceContext extends ManagementContext {
   readonly config: Config;
   readonly scheduler: Scheduler;
   readonly publisher: Publisher;
+  readonly findAudience: PublishContext['findAudience'];
   /** Milliseconds since 1970 by the database's clock. */
   readonly now: () => number;
   /** What WatchDeliveries and WebSockets send. */

@@ -1,9 +1,11 @@
 // Publishing one event: checked, written with all its deliveries, and only then answered.
 import { createHash } from 'node:crypto';
+import { type MatchingRule, matchingRules } from '../domain/delivery-rules.ts';
 import { invalid } from '../domain/errors.ts';
 import { findEventType } from '../domain/event-types.ts';
 import { newId } from '../domain/ids.ts';
 import { canonicalPayload, parsePayload, type JsonObject } from '../domain/payload.ts';
+import type { Candidate } from '../persistence/queries/find-audience.ts';
 import type { EventRow } from '../persistence/queries/insert-events.ts';
 import type { Principal } from '../security/tokens.ts';
 import { newTraceparent } from '../telemetry/traceparent.ts';
@@ -30,6 +32,8 @@ export interface PublishInput {
 export interface PublishContext {
   readonly publisher: Pick<Publisher, 'publish' | 'takeBatchKey' | 'isBusy'>;
   readonly config: { readonly maxPayloadBytes: number };
+  /** The webhooks that an event could be for, with what each rule of matching says. */
+  readonly findAudience: (event: Pick<EventRow, 'eventType' | 'userIds' | 'broadcast'>) => Promise<readonly Candidate[]>;
   /** Milliseconds since 1970 by the database's clock: ids carry the time, and a row belongs into the partition of its day. */
   readonly now: () => number;
 }
@@ -43,6 +47,36 @@ export interface PublishContext {
 export function publishEvent(context: PublishContext, principal: Principal, input: PublishInput): Promise<Published> {
   return context.publisher.publish(checkedEvent(context, principal, input));
 }
+
+/** Who would get an event and who would not, as the service stands now. Writes nothing. Rejects for what publishEvent rejects as far as the event is at fault. */
+export async function validateEvent(
+  context: PublishContext,
+  principal: Principal,
+  input: PublishInput,
+): Promise<{ readonly wouldDeliver: readonly string[]; readonly wouldNot: readonly WouldNot[] }> {
+  const event = checkedEvent(context, principal, input);
+  const webhooks = await context.findAudience(event);
+  const stops = webhooks.map((webhook) => ({ ...webhook, rule: matchingRules.find((rule) => !webhook.matches[rule]) }));
+  return {
+    wouldDeliver: stops.filter(({ rule }) => rule === undefined).map(({ webhookId }) => webhookId),
+    wouldNot: stops.flatMap(({ webhookId, rule }) =>
+      rule === undefined ? [] : [{ webhookId, code: rule, message: REFUSALS[rule] }],
+    ),
+  };
+}
+
+/** A webhook that would not get an event: the rule that stops it, and what was found. */
+export interface WouldNot {
+  readonly webhookId: string;
+  readonly code: MatchingRule;
+  readonly message: string;
+}
+
+const REFUSALS: Readonly<Record<MatchingRule, string>> = {
+  audience: 'The event does not concern the owner of the webhook.',
+  active: 'The webhook is disabled.',
+  event_type: 'The webhook is not subscribed to the type of the event.',
+};
 
 /** The event as it is written. Throws what publishEvent rejects with, as far as the event itself is at fault. */
 export function checkedEvent(context: PublishContext, principal: Principal, input: PublishInput): EventRow {

@@ -75,6 +75,7 @@ export class World {
     config: { maxPayloadBytes: MAX_PAYLOAD_BYTES },
     now: Date.now,
     publisher: this.publisher,
+    findAudience: () => Promise.resolve([]),
   };
 
   readonly health: HealthView = {

@@ -1,7 +1,7 @@
 // From a message to REST's JSON: field names as in the .proto, short enum names, implicit fields always there.
 import { getOption, hasOption, toJson } from '@bufbuild/protobuf';
 import type { DescEnum, DescField, DescMessage, JsonObject, JsonValue, Message } from '@bufbuild/protobuf';
-import { only_in as onlyInRpc } from '../../../gen/homechef/webhook/v1/policy_pb.ts';
+import { only_in as onlyInRpc, only_with as onlyWithField } from '../../../gen/homechef/webhook/v1/policy_pb.ts';
 import { enumValueNamed, shortEnumName } from '../body/enum-names.ts';
 
 /** @param rpc whose answer it is: fields that another one alone has are left out, see `only_in` */
@@ -17,7 +17,8 @@ function rewrite(schema: DescMessage, json: JsonObject, rpc: string): void {
     const value = json[field.name];
     if (value === undefined || value === null) continue;
     const only = onlyIn(field);
-    if (only !== null && only !== rpc) {
+    const flag = onlyWith(field);
+    if ((only !== null && only !== rpc) || (flag !== null && json[flag] !== true)) {
       delete json[field.name];
       continue;
     }
@@ -50,6 +51,16 @@ function onlyIn(field: DescField): string | null {
   return rpc;
 }
 
+const onlyWithOf = new WeakMap<DescField, string | null>();
+
+function onlyWith(field: DescField): string | null {
+  let flag = onlyWithOf.get(field);
+  if (flag === undefined) {
+    onlyWithOf.set(field, (flag = hasOption(field, onlyWithField) ? getOption(field, onlyWithField) : null));
+  }
+  return flag;
+}
+
 const rewritten = new WeakMap<DescMessage, boolean>();
 
 /** Whether a message has an enum or a field of some RPCs anywhere inside; most do not, and are not walked. */
@@ -62,7 +73,10 @@ function isRewritten(schema: DescMessage): boolean {
     schema.file.proto.package !== 'google.protobuf' &&
     schema.fields.some(
       (field) =>
-        field.enum !== undefined || onlyIn(field) !== null || (field.message !== undefined && isRewritten(field.message)),
+        field.enum !== undefined ||
+        onlyIn(field) !== null ||
+        onlyWith(field) !== null ||
+        (field.message !== undefined && isRewritten(field.message)),
     );
   rewritten.set(schema, holds);
   return holds;

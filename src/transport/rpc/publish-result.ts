@@ -44,6 +44,8 @@ export function checkOne(
     const fault = faultOf(event);
     if (fault !== undefined) throw fault;
     validateMessage(PublishEventRequestSchema, event);
+    if (event.validateOnly)
+      throw invalid('field_invalid', 'validate_only', 'is for PublishEvent alone: in a batch or a stream events are published');
     const input = publishInput(event, header);
     const keyed = key === null || input.idempotencyKey !== null ? input : { ...input, idempotencyKey: key };
     return { row: checkedEvent(context, principal, keyed) };

@@ -21,7 +21,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homechef/webhook/v1/event.proto.
  */
 export const file_homechef_webhook_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Ch9ob21lY2hlZi93ZWJob29rL3YxL2V2ZW50LnByb3RvEhNob21lY2hlZi53ZWJob29rLnYxIkUKCEF1ZGllbmNlEiYKCHVzZXJfaWRzGAEgAygJQhS6SBGSAQ4Q6AcYASIHcgUQARj/ARIRCglicm9hZGNhc3QYAiABKAgikQIKE1B1Ymxpc2hFdmVudFJlcXVlc3QSHQoKZXZlbnRfdHlwZRgBIAEoCUIJukgGcgQQARhkEicKBGRhdGEYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0SAASEwoJZGF0YV9qc29uGAMgASgMSAASNwoIYXVkaWVuY2UYBCABKAsyHS5ob21lY2hlZi53ZWJob29rLnYxLkF1ZGllbmNlQga6SAPIAQESIQoPaWRlbXBvdGVuY3lfa2V5GAUgASgJQgi6SAVyAxj/ARIvCgtvY2N1cnJlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEAoHcGF5bG9hZBIFukgCCAEiTwoUUHVibGlzaEV2ZW50UmVzcG9uc2USEAoIZXZlbnRfaWQYASABKAkSEgoKZGVsaXZlcmllcxgCIAEoBRIRCglkdXBsaWNhdGUYAyABKAgihQEKFFB1Ymxpc2hFdmVudHNSZXF1ZXN0EkoKBmV2ZW50cxgBIAMoCzIoLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaEV2ZW50UmVxdWVzdEIQukgNkgEKCAEQ6AciA9gBAxIhCg9pZGVtcG90ZW5jeV9rZXkYAiABKAlCCLpIBXIDGP8BInAKFVB1Ymxpc2hFdmVudHNSZXNwb25zZRIzCgdyZXN1bHRzGAEgAygLMiIuaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoUmVzdWx0EhAKCGFjY2VwdGVkGAIgASgFEhAKCHJlamVjdGVkGAMgASgFIo0BCg1QdWJsaXNoUmVzdWx0Ej4KCXB1Ymxpc2hlZBgBIAEoCzIpLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaEV2ZW50UmVzcG9uc2VIABIyCgVlcnJvchgCIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaEVycm9ySABCCAoGcmVzdWx0IkwKDFB1Ymxpc2hFcnJvchIMCgRjb2RlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg0KBWZpZWxkGAQgASgJIk8KFFB1Ymxpc2hTdHJlYW1SZXF1ZXN0EjcKBWV2ZW50GAEgASgLMiguaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoRXZlbnRSZXF1ZXN0IloKFVB1Ymxpc2hTdHJlYW1SZXNwb25zZRINCgVpbmRleBgBIAEoAxIyCgZyZXN1bHQYAiABKAsyIi5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hSZXN1bHQi9gEKEUxpc3RFdmVudHNSZXF1ZXN0EhsKCmV2ZW50X3R5cGUYASABKAlCB7pIBHICGGQSGwoJcHVibGlzaGVyGAIgASgJQgi6SAVyAxj/ARIZCgd1c2VyX2lkGAMgASgJQgi6SAVyAxj/ARIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhgKBWxpbWl0GAYgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYyAEicQoSTGlzdEV2ZW50c1Jlc3BvbnNlEjMKBmV2ZW50cxgBIAMoCzIjLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaGVkRXZlbnQSDQoFbGltaXQYAiABKAUSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIkoKD0dldEV2ZW50UmVxdWVzdBI3CghldmVudF9pZBgBIAEoCUIlukgiciAyHl5ldmVudF9bMC05YS1oamttbnAtdHYtel17MjZ9JCLmAwoOUHVibGlzaGVkRXZlbnQSCgoCaWQYASABKAkSEgoKZXZlbnRfdHlwZRgCIAEoCRIRCglwdWJsaXNoZXIYAyABKAkSLwoLb2NjdXJyZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmRlbGl2ZXJpZXMYBiABKAUSEQoJYnJvYWRjYXN0GAcgASgIEhYKCWRhdGFfanNvbhgIIAEoCUgAiAEBEjEKBmNvdW50cxgJIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuU3RhdHVzQ291bnRzEkEKB3NlbnRfdG8YCiADKAsyIi5ob21lY2hlZi53ZWJob29rLnYxLkV2ZW50RGVsaXZlcnlCDJLnGAhHZXRFdmVudBJGChJub19kZWxpdmVyeV9yZWFzb24YCyABKA4yJS5ob21lY2hlZi53ZWJob29rLnYxLk5vRGVsaXZlcnlSZWFzb25IAYgBARIeCgh1c2VyX2lkcxgMIAMoCUIMkucYCEdldEV2ZW50QgwKCl9kYXRhX2pzb25CFQoTX25vX2RlbGl2ZXJ5X3JlYXNvbiJ+Cg1FdmVudERlbGl2ZXJ5EhMKC2RlbGl2ZXJ5X2lkGAEgASgJEhIKCndlYmhvb2tfaWQYAiABKAkSDwoHdXNlcl9pZBgDIAEoCRIzCgZzdGF0dXMYBCABKA4yIy5ob21lY2hlZi53ZWJob29rLnYxLkRlbGl2ZXJ5U3RhdHVzImkKE0V4cGxhaW5FdmVudFJlcXVlc3QSNwoIZXZlbnRfaWQYASABKAlCJbpIInIgMh5eZXZlbnRfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSGQoHdXNlcl9pZBgCIAEoCUIIukgFcgMY/wEixAEKEEV2ZW50RXhwbGFuYXRpb24SOAoHdmVyZGljdBgBIAEoDjInLmhvbWVjaGVmLndlYmhvb2sudjEuRXhwbGFuYXRpb25WZXJkaWN0Eg8KB3N1bW1hcnkYAiABKAkSMQoFcnVsZXMYAyADKAsyIi5ob21lY2hlZi53ZWJob29rLnYxLkV4cGxhaW5lZFJ1bGUSMgoId2ViaG9va3MYBCADKAsyIC5ob21lY2hlZi53ZWJob29rLnYxLkV4cGxhbmF0aW9uKscBChBOb0RlbGl2ZXJ5UmVhc29uEiIKHk5PX0RFTElWRVJZX1JFQVNPTl9VTlNQRUNJRklFRBAAEiEKHU5PX0RFTElWRVJZX1JFQVNPTl9OT19XRUJIT09LEAESJQohTk9fREVMSVZFUllfUkVBU09OX05PVF9TVUJTQ1JJQkVEEAISHwobTk9fREVMSVZFUllfUkVBU09OX0lOQUNUSVZFEAMSJAogTk9fREVMSVZFUllfUkVBU09OX0NIQU5HRURfU0lOQ0UQBDLJBgoMRXZlbnRTZXJ2aWNlEokBCgxQdWJsaXNoRXZlbnQSKC5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hFdmVudFJlcXVlc3QaKS5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hFdmVudFJlc3BvbnNlIiSK5xgHCgICAxDKAYLT5JMCEzoBKiIOL2FwaS92MS9ldmVudHMSlQEKDVB1Ymxpc2hFdmVudHMSKS5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hFdmVudHNSZXF1ZXN0GiouaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoRXZlbnRzUmVzcG9uc2UiLYrnGAoKAgIDEMoBGKYDgtPkkwIZOgEqIhQvYXBpL3YxL2V2ZW50cy9iYXRjaBKAAQoKTGlzdEV2ZW50cxImLmhvbWVjaGVmLndlYmhvb2sudjEuTGlzdEV2ZW50c1JlcXVlc3QaJy5ob21lY2hlZi53ZWJob29rLnYxLkxpc3RFdmVudHNSZXNwb25zZSIhkAIBiucYBAoCAgOC0+STAhASDi9hcGkvdjEvZXZlbnRzEoMBCghHZXRFdmVudBIkLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0RXZlbnRSZXF1ZXN0GiMuaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoZWRFdmVudCIskAIBiucYBAoCAgOC0+STAhsSGS9hcGkvdjEvZXZlbnRzL3tldmVudF9pZH0SdAoNUHVibGlzaFN0cmVhbRIpLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaFN0cmVhbVJlcXVlc3QaKi5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hTdHJlYW1SZXNwb25zZSIIiucYBAoCAgMoATABEpUBCgxFeHBsYWluRXZlbnQSKC5ob21lY2hlZi53ZWJob29rLnYxLkV4cGxhaW5FdmVudFJlcXVlc3QaJS5ob21lY2hlZi53ZWJob29rLnYxLkV2ZW50RXhwbGFuYXRpb24iNJACAYrnGAQKAgIDgtPkkwIjEiEvYXBpL3YxL2V2ZW50cy97ZXZlbnRfaWR9L2V4cGxhaW5CeAoXY29tLmhvbWVjaGVmLndlYmhvb2sudjFQAVpFZ2l0aHViLmNvbS9ob21lY2hlZi93ZWJob29rLXNlcnZpY2UvZ2VuL2hvbWVjaGVmL3dlYmhvb2svdjE7d2ViaG9va3YxqgITSG9tZUNoZWYuV2ViaG9vay5WMWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_homechef_webhook_v1_delivery, file_homechef_webhook_v1_policy, file_homechef_webhook_v1_webhook]);
+  fileDesc("Ch9ob21lY2hlZi93ZWJob29rL3YxL2V2ZW50LnByb3RvEhNob21lY2hlZi53ZWJob29rLnYxIkUKCEF1ZGllbmNlEiYKCHVzZXJfaWRzGAEgAygJQhS6SBGSAQ4Q6AcYASIHcgUQARj/ARIRCglicm9hZGNhc3QYAiABKAgiqAIKE1B1Ymxpc2hFdmVudFJlcXVlc3QSHQoKZXZlbnRfdHlwZRgBIAEoCUIJukgGcgQQARhkEicKBGRhdGEYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0SAASEwoJZGF0YV9qc29uGAMgASgMSAASNwoIYXVkaWVuY2UYBCABKAsyHS5ob21lY2hlZi53ZWJob29rLnYxLkF1ZGllbmNlQga6SAPIAQESIQoPaWRlbXBvdGVuY3lfa2V5GAUgASgJQgi6SAVyAxj/ARIvCgtvY2N1cnJlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNdmFsaWRhdGVfb25seRgHIAEoCEIQCgdwYXlsb2FkEgW6SAIIASLzAQoUUHVibGlzaEV2ZW50UmVzcG9uc2USEAoIZXZlbnRfaWQYASABKAkSEgoKZGVsaXZlcmllcxgCIAEoBRIRCglkdXBsaWNhdGUYAyABKAgSGgoNdmFsaWRhdGVfb25seRgEIAEoCEgAiAEBEigKDXdvdWxkX2RlbGl2ZXIYBSADKAlCEZrnGA12YWxpZGF0ZV9vbmx5EkoKCXdvdWxkX25vdBgGIAMoCzIkLmhvbWVjaGVmLndlYmhvb2sudjEuV291bGROb3REZWxpdmVyQhGa5xgNdmFsaWRhdGVfb25seUIQCg5fdmFsaWRhdGVfb25seSJECg9Xb3VsZE5vdERlbGl2ZXISEgoKd2ViaG9va19pZBgBIAEoCRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkihQEKFFB1Ymxpc2hFdmVudHNSZXF1ZXN0EkoKBmV2ZW50cxgBIAMoCzIoLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaEV2ZW50UmVxdWVzdEIQukgNkgEKCAEQ6AciA9gBAxIhCg9pZGVtcG90ZW5jeV9rZXkYAiABKAlCCLpIBXIDGP8BInAKFVB1Ymxpc2hFdmVudHNSZXNwb25zZRIzCgdyZXN1bHRzGAEgAygLMiIuaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoUmVzdWx0EhAKCGFjY2VwdGVkGAIgASgFEhAKCHJlamVjdGVkGAMgASgFIo0BCg1QdWJsaXNoUmVzdWx0Ej4KCXB1Ymxpc2hlZBgBIAEoCzIpLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaEV2ZW50UmVzcG9uc2VIABIyCgVlcnJvchgCIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaEVycm9ySABCCAoGcmVzdWx0IkwKDFB1Ymxpc2hFcnJvchIMCgRjb2RlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg0KBWZpZWxkGAQgASgJIk8KFFB1Ymxpc2hTdHJlYW1SZXF1ZXN0EjcKBWV2ZW50GAEgASgLMiguaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoRXZlbnRSZXF1ZXN0IloKFVB1Ymxpc2hTdHJlYW1SZXNwb25zZRINCgVpbmRleBgBIAEoAxIyCgZyZXN1bHQYAiABKAsyIi5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hSZXN1bHQi9gEKEUxpc3RFdmVudHNSZXF1ZXN0EhsKCmV2ZW50X3R5cGUYASABKAlCB7pIBHICGGQSGwoJcHVibGlzaGVyGAIgASgJQgi6SAVyAxj/ARIZCgd1c2VyX2lkGAMgASgJQgi6SAVyAxj/ARIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhgKBWxpbWl0GAYgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYyAEicQoSTGlzdEV2ZW50c1Jlc3BvbnNlEjMKBmV2ZW50cxgBIAMoCzIjLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaGVkRXZlbnQSDQoFbGltaXQYAiABKAUSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIkoKD0dldEV2ZW50UmVxdWVzdBI3CghldmVudF9pZBgBIAEoCUIlukgiciAyHl5ldmVudF9bMC05YS1oamttbnAtdHYtel17MjZ9JCLmAwoOUHVibGlzaGVkRXZlbnQSCgoCaWQYASABKAkSEgoKZXZlbnRfdHlwZRgCIAEoCRIRCglwdWJsaXNoZXIYAyABKAkSLwoLb2NjdXJyZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmRlbGl2ZXJpZXMYBiABKAUSEQoJYnJvYWRjYXN0GAcgASgIEhYKCWRhdGFfanNvbhgIIAEoCUgAiAEBEjEKBmNvdW50cxgJIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuU3RhdHVzQ291bnRzEkEKB3NlbnRfdG8YCiADKAsyIi5ob21lY2hlZi53ZWJob29rLnYxLkV2ZW50RGVsaXZlcnlCDJLnGAhHZXRFdmVudBJGChJub19kZWxpdmVyeV9yZWFzb24YCyABKA4yJS5ob21lY2hlZi53ZWJob29rLnYxLk5vRGVsaXZlcnlSZWFzb25IAYgBARIeCgh1c2VyX2lkcxgMIAMoCUIMkucYCEdldEV2ZW50QgwKCl9kYXRhX2pzb25CFQoTX25vX2RlbGl2ZXJ5X3JlYXNvbiJ+Cg1FdmVudERlbGl2ZXJ5EhMKC2RlbGl2ZXJ5X2lkGAEgASgJEhIKCndlYmhvb2tfaWQYAiABKAkSDwoHdXNlcl9pZBgDIAEoCRIzCgZzdGF0dXMYBCABKA4yIy5ob21lY2hlZi53ZWJob29rLnYxLkRlbGl2ZXJ5U3RhdHVzImkKE0V4cGxhaW5FdmVudFJlcXVlc3QSNwoIZXZlbnRfaWQYASABKAlCJbpIInIgMh5eZXZlbnRfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSGQoHdXNlcl9pZBgCIAEoCUIIukgFcgMY/wEixAEKEEV2ZW50RXhwbGFuYXRpb24SOAoHdmVyZGljdBgBIAEoDjInLmhvbWVjaGVmLndlYmhvb2sudjEuRXhwbGFuYXRpb25WZXJkaWN0Eg8KB3N1bW1hcnkYAiABKAkSMQoFcnVsZXMYAyADKAsyIi5ob21lY2hlZi53ZWJob29rLnYxLkV4cGxhaW5lZFJ1bGUSMgoId2ViaG9va3MYBCADKAsyIC5ob21lY2hlZi53ZWJob29rLnYxLkV4cGxhbmF0aW9uKscBChBOb0RlbGl2ZXJ5UmVhc29uEiIKHk5PX0RFTElWRVJZX1JFQVNPTl9VTlNQRUNJRklFRBAAEiEKHU5PX0RFTElWRVJZX1JFQVNPTl9OT19XRUJIT09LEAESJQohTk9fREVMSVZFUllfUkVBU09OX05PVF9TVUJTQ1JJQkVEEAISHwobTk9fREVMSVZFUllfUkVBU09OX0lOQUNUSVZFEAMSJAogTk9fREVMSVZFUllfUkVBU09OX0NIQU5HRURfU0lOQ0UQBDLJBgoMRXZlbnRTZXJ2aWNlEokBCgxQdWJsaXNoRXZlbnQSKC5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hFdmVudFJlcXVlc3QaKS5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hFdmVudFJlc3BvbnNlIiSK5xgHCgICAxDKAYLT5JMCEzoBKiIOL2FwaS92MS9ldmVudHMSlQEKDVB1Ymxpc2hFdmVudHMSKS5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hFdmVudHNSZXF1ZXN0GiouaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoRXZlbnRzUmVzcG9uc2UiLYrnGAoKAgIDEMoBGKYDgtPkkwIZOgEqIhQvYXBpL3YxL2V2ZW50cy9iYXRjaBKAAQoKTGlzdEV2ZW50cxImLmhvbWVjaGVmLndlYmhvb2sudjEuTGlzdEV2ZW50c1JlcXVlc3QaJy5ob21lY2hlZi53ZWJob29rLnYxLkxpc3RFdmVudHNSZXNwb25zZSIhkAIBiucYBAoCAgOC0+STAhASDi9hcGkvdjEvZXZlbnRzEoMBCghHZXRFdmVudBIkLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0RXZlbnRSZXF1ZXN0GiMuaG9tZWNoZWYud2ViaG9vay52MS5QdWJsaXNoZWRFdmVudCIskAIBiucYBAoCAgOC0+STAhsSGS9hcGkvdjEvZXZlbnRzL3tldmVudF9pZH0SdAoNUHVibGlzaFN0cmVhbRIpLmhvbWVjaGVmLndlYmhvb2sudjEuUHVibGlzaFN0cmVhbVJlcXVlc3QaKi5ob21lY2hlZi53ZWJob29rLnYxLlB1Ymxpc2hTdHJlYW1SZXNwb25zZSIIiucYBAoCAgMoATABEpUBCgxFeHBsYWluRXZlbnQSKC5ob21lY2hlZi53ZWJob29rLnYxLkV4cGxhaW5FdmVudFJlcXVlc3QaJS5ob21lY2hlZi53ZWJob29rLnYxLkV2ZW50RXhwbGFuYXRpb24iNJACAYrnGAQKAgIDgtPkkwIjEiEvYXBpL3YxL2V2ZW50cy97ZXZlbnRfaWR9L2V4cGxhaW5CeAoXY29tLmhvbWVjaGVmLndlYmhvb2sudjFQAVpFZ2l0aHViLmNvbS9ob21lY2hlZi93ZWJob29rLXNlcnZpY2UvZ2VuL2hvbWVjaGVmL3dlYmhvb2svdjE7d2ViaG9va3YxqgITSG9tZUNoZWYuV2ViaG9vay5WMWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_homechef_webhook_v1_delivery, file_homechef_webhook_v1_policy, file_homechef_webhook_v1_webhook]);
 
 /**
  * Who an event concerns. Naming neither is refused, so that nothing leaks by a forgotten field.
@@ -105,6 +105,13 @@ export type PublishEventRequest = Message<"homechef.webhook.v1.PublishEventReque
    * @generated from field: google.protobuf.Timestamp occurred_at = 6;
    */
   occurredAt?: Timestamp | undefined;
+
+  /**
+   * Writes nothing, and answers which webhooks would get the event and which would not, and why. PublishEvent alone; refused in a batch or a stream.
+   *
+   * @generated from field: bool validate_only = 7;
+   */
+  validateOnly: boolean;
 };
 
 /**
@@ -136,6 +143,27 @@ export type PublishEventResponse = Message<"homechef.webhook.v1.PublishEventResp
    * @generated from field: bool duplicate = 3;
    */
   duplicate: boolean;
+
+  /**
+   * Whether this answers `validate_only`: nothing was published, and there is no event.
+   *
+   * @generated from field: optional bool validate_only = 4;
+   */
+  validateOnly?: boolean | undefined;
+
+  /**
+   * With `validate_only`: webhooks that would get it, up to 1,000.
+   *
+   * @generated from field: repeated string would_deliver = 5;
+   */
+  wouldDeliver: string[];
+
+  /**
+   * With `validate_only`: webhooks of the users that would not, up to 1,000. Of a broadcast, webhooks of anybody that are subscribed to its type.
+   *
+   * @generated from field: repeated homechef.webhook.v1.WouldNotDeliver would_not = 6;
+   */
+  wouldNot: WouldNotDeliver[];
 };
 
 /**
@@ -144,6 +172,37 @@ export type PublishEventResponse = Message<"homechef.webhook.v1.PublishEventResp
  */
 export const PublishEventResponseSchema: GenMessage<PublishEventResponse> = /*@__PURE__*/
   messageDesc(file_homechef_webhook_v1_event, 2);
+
+/**
+ * A webhook that would not get an event.
+ *
+ * @generated from message homechef.webhook.v1.WouldNotDeliver
+ */
+export type WouldNotDeliver = Message<"homechef.webhook.v1.WouldNotDeliver"> & {
+  /**
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+
+  /**
+   * The rule that stops it, as in an explanation: `active`, `event_type`.
+   *
+   * @generated from field: string code = 2;
+   */
+  code: string;
+
+  /**
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.WouldNotDeliver.
+ * Use `create(WouldNotDeliverSchema)` to create a new message.
+ */
+export const WouldNotDeliverSchema: GenMessage<WouldNotDeliver> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_event, 3);
 
 /**
  * @generated from message homechef.webhook.v1.PublishEventsRequest
@@ -171,7 +230,7 @@ export type PublishEventsRequest = Message<"homechef.webhook.v1.PublishEventsReq
  * Use `create(PublishEventsRequestSchema)` to create a new message.
  */
 export const PublishEventsRequestSchema: GenMessage<PublishEventsRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_event, 3);
+  messageDesc(file_homechef_webhook_v1_event, 4);
 
 /**
  * @generated from message homechef.webhook.v1.PublishEventsResponse
@@ -205,7 +264,7 @@ export type PublishEventsResponse = Message<"homechef.webhook.v1.PublishEventsRe
  * Use `create(PublishEventsResponseSchema)` to create a new message.
  */
 export const PublishEventsResponseSchema: GenMessage<PublishEventsResponse> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_event, 4);
+  messageDesc(file_homechef_webhook_v1_event, 5);
 
 /**
  * What came of one event of many.
@@ -236,7 +295,7 @@ export type PublishResult = Message<"homechef.webhook.v1.PublishResult"> & {
  * Use `create(PublishResultSchema)` to create a new message.
  */
 export const PublishResultSchema: GenMessage<PublishResult> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_event, 5);
+  messageDesc(file_homechef_webhook_v1_event, 6);
 
 /**
  * @generated from message homechef.webhook.v1.PublishError
@@ -274,7 +333,7 @@ export type PublishError = Message<"homechef.webhook.v1.PublishError"> & {
  * Use `create(PublishErrorSchema)` to create a new message.
  */
 export const PublishErrorSchema: GenMessage<PublishError> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_event, 6);
+  messageDesc(file_homechef_webhook_v1_event, 7);
 
 /**
  * @generated from message homechef.webhook.v1.PublishStreamRequest
@@ -291,7 +350,7 @@ export type PublishStreamRequest = Message<"homechef.webhook.v1.PublishStreamReq
  * Use `create(PublishStreamRequestSchema)` to create a new message.
  */
 export const PublishStreamRequestSchema: GenMessage<PublishStreamRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_event, 7);
+  messageDesc(file_homechef_webhook_v1_event, 8);
 
 /**
  * @generated from message homechef.webhook.v1.PublishStreamResponse
@@ -315,7 +374,7 @@ export type PublishStreamResponse = Message<"homechef.webhook.v1.PublishStreamRe
  * Use `create(PublishStreamResponseSchema)` to create a new message.
  */
 export const PublishStreamResponseSchema: GenMessage<PublishStreamResponse> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_event, 8);
+  messageDesc(file_homechef_webhook_v1_event, 9);
 
 /**
  * @generated from message homechef.webhook.v1.ListEventsRequest
@@ -376,7 +435,7 @@ export type ListEventsRequest = Message<"homechef.webhook.v1.ListEventsRequest">
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_event, 9);
+  messageDesc(file_homechef_webhook_v1_event, 10);
 
 /**
  * @generated from message homechef.webhook.v1.ListEventsResponse
@@ -406,7 +465,7 @@ export type ListEventsResponse = Message<"homechef.webhook.v1.ListEventsResponse
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_event, 10);
+  messageDesc(file_homechef_webhook_v1_event, 11);
 
 /**
  * @generated from message homechef.webhook.v1.GetEventRequest
@@ -423,7 +482,7 @@ export type GetEventRequest = Message<"homechef.webhook.v1.GetEventRequest"> & {
  * Use `create(GetEventRequestSchema)` to create a new message.
  */
 export const GetEventRequestSchema: GenMessage<GetEventRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_event, 11);
+  messageDesc(file_homechef_webhook_v1_event, 12);
 
 /**
  * An event and what became of it.
@@ -517,7 +576,7 @@ export type PublishedEvent = Message<"homechef.webhook.v1.PublishedEvent"> & {
  * Use `create(PublishedEventSchema)` to create a new message.
  */
 export const PublishedEventSchema: GenMessage<PublishedEvent> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_event, 12);
+  messageDesc(file_homechef_webhook_v1_event, 13);
 
 /**
  * To whom an event went.
@@ -553,7 +612,7 @@ export type EventDelivery = Message<"homechef.webhook.v1.EventDelivery"> & {
  * Use `create(EventDeliverySchema)` to create a new message.
  */
 export const EventDeliverySchema: GenMessage<EventDelivery> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_event, 13);
+  messageDesc(file_homechef_webhook_v1_event, 14);
 
 /**
  * @generated from message homechef.webhook.v1.ExplainEventRequest
@@ -577,7 +636,7 @@ export type ExplainEventRequest = Message<"homechef.webhook.v1.ExplainEventReque
  * Use `create(ExplainEventRequestSchema)` to create a new message.
  */
 export const ExplainEventRequestSchema: GenMessage<ExplainEventRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_event, 14);
+  messageDesc(file_homechef_webhook_v1_event, 15);
 
 /**
  * @generated from message homechef.webhook.v1.EventExplanation
@@ -613,7 +672,7 @@ export type EventExplanation = Message<"homechef.webhook.v1.EventExplanation"> &
  * Use `create(EventExplanationSchema)` to create a new message.
  */
 export const EventExplanationSchema: GenMessage<EventExplanation> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_event, 15);
+  messageDesc(file_homechef_webhook_v1_event, 16);
 
 /**
  * Why an event made no delivery, by the webhooks as they are now.
