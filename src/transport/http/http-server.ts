@@ -66,6 +66,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const app = Fastify({
     // Node's own http options; with TLS the same ones beside the certificate.
     ...(config.tls === null ? { http: nodeLimits(limits) } : { https: { ...readHttpsTls(config.tls), ...nodeLimits(limits) } }),
+    // No route has a schema of Fastify's: the contract is checked elsewhere. Without these two it loads compilers for them, a megabyte of source.
+    schemaController: { compilersFactory: { buildValidator: hasNoSchemas, buildSerializer: hasNoSchemas } },
     // Of no use: no parser of Fastify's reads a body here.
     bodyLimit: config.maxBatchBytes,
     requestTimeout: limits.requestTimeoutMs,
@@ -138,6 +140,10 @@ function lifecycle(
       clearTimeout(timer);
     },
   };
+}
+
+function hasNoSchemas(): never {
+  throw new Error('a route has a schema of Fastify, and its compilers are left out');
 }
 
 function nodeLimits(limits: ServerLimits) {
