@@ -137,6 +137,11 @@ test('attempts are absent where they are not shown, and a list where they are', 
   expect(one.attempts).toHaveLength(1);
   const { body: retried } = await fran('POST', `/api/v1/webhooks/deliveries/${listed.id}/retry`, {});
   expect('attempts' in retried).toBe(false);
+  // The attempt by hand writes its outcome first.
+  await eventually(async () => {
+    const { body } = await fran('GET', `/api/v1/webhooks/deliveries/${listed.id}`);
+    return body.status === 'delivered' && body.attempts.length === 2;
+  });
   await service.database.pool.query('update deliveries set attempt_count = 0, attempted_at = null where id = $1', [listed.id]);
   await service.database.pool.query('delete from attempts where delivery_id = $1', [listed.id]);
   const { body: untried } = await fran('GET', `/api/v1/webhooks/deliveries/${listed.id}`);

@@ -65,9 +65,15 @@ export async function openWorld(env: Readonly<Record<string, string>> = {}): Pro
       ...pages(),
     }),
     async rows(of) {
-      const isAtRest = async (): Promise<boolean> =>
-        (await pool.query(`select from deliveries where id = $1 and next_attempt_at is not null`, [of.deliveryId])).rowCount ===
-        0;
+      // A webhook that was resumed goes on changing until its release has ended.
+      const isAtRest = async (): Promise<boolean> => {
+        const moving = await pool.query(
+          `select from deliveries where id = $1 and next_attempt_at is not null
+           union all select from webhook_endpoints where id = $2 and (is_gathering or release_id is not null)`,
+          [of.deliveryId, of.webhookId],
+        );
+        return moving.rowCount === 0;
+      };
       await eventually(isAtRest, { what: 'a delivery at rest', deadlineMs: 30_000 });
       const { rows } = await pool.query(
         `select jsonb_build_array(
