@@ -6,41 +6,30 @@ import type { InsertLeaseRequest, EventRow } from '../persistence/queries/insert
 import { loadDeliveries } from '../persistence/queries/load-deliveries.ts';
 import { hasBegun } from '../domain/delivery.ts';
 import { MAX_LEASE_EXPIRATIONS, ruleOfWebhook } from '../domain/delivery-rules.ts';
-import type { Leased, Scheduled, Scheduler, Settlement } from '../schedule/scheduler.ts';
+import type { Leased, Scheduled, Scheduler } from '../schedule/scheduler.ts';
 import type { Commit } from '../service/publisher.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { failed, LEASE_MARGIN_MS, type Attempt } from './attempt.ts';
+import { ClaimLoop, type ClaimResult } from './claim-loop.ts';
 import type { Lane, Started } from './lane.ts';
 import { Lanes } from './lanes.ts';
+import { chooseInsertLeases } from './insert-lease.ts';
+import { LeaseReleaser } from './lease-releaser.ts';
 import type { Recorder } from './recorder.ts';
+import { sortClaimed } from './sort-claimed.ts';
 import { InsertedTask, type Task } from './task.ts';
 import type { Target, WebhookDirectory } from './webhook-directory.ts';
 
 /** One claim and one load; about a millisecond of work for either store. */
 const MAX_CLAIM = 500;
-/** How often the schedule is asked although nothing said that something is due, in milliseconds. */
-const LONGEST_SLEEP_MS = 1000;
-/** Between claims while everything due belongs to webhooks that are busy or closed, in milliseconds. */
-const BLOCKED_SLEEP_MS = 50;
-/** After the schedule or the database failed, in milliseconds. */
+/** ms until a delivery is due again whose hold could not be written. */
+const HOLD_RETRY_MS = 50;
+/** ms until a delivery is due again whose attempt threw. */
 const FAILURE_SLEEP_MS = 500;
-/** How often a lease is given back when the store does not take it: for 30 s, about as long as leases live. */
-const RELEASE_TRIES = 60;
 /** Between the tries of a webhook's deliveries while something of this machine's runs short, in milliseconds. */
 const SHORTAGE_SLEEP_MS = 1000;
 /** The same while the key of a webhook's secrets is missing, which takes a restart to mend. */
 const KEY_SLEEP_MS = 60_000;
-
-/**
- * Events of one user in one commit whose deliveries are leased; the others are scheduled. Two commits that overlap fill no more than the
- * lane of a receiver that has not responded yet. For receivers that respond fast there are more (Lanes.maxInsertLeasesOf).
- */
-const MAX_INSERT_LEASES_PER_USER = 64;
-/** With more full webhooks and users than this, a commit would spend its time on comparing: then nothing is leased. */
-const MAX_FULL = 100;
-
-/** Leases ended by one statement: of what waits in a process thousands may run out in the same moment. */
-const MAX_RELEASE = 500;
 
 const GONE = 410;
 /** Longer than writing an outcome takes, in milliseconds. */
@@ -82,31 +71,27 @@ export class Dispatcher implements LongRunning {
   readonly #options: DispatcherOptions;
   readonly #lanes: Lanes;
   #isAccepting = false;
-  /** Whether the last claim left something due behind: then a free place is worth another claim. */
-  #isMoreDue = false;
-  /** Whether it left something because a webhook had no free places: then free places in such a lane are worth another claim. */
-  #isLimited = false;
-  /** Whether such a lane has had free places since the last claim. */
-  #hasRegained = false;
-  #comingBack: NodeJS.Timeout | null = null;
-  /** How many deliveries the last claim brought, and how many requests have ended since it was asked. */
-  #lastClaimed = 0;
-  #endedSinceClaim = 0;
+  readonly #claims: ClaimLoop;
+  readonly #leases: LeaseReleaser;
   #isPumping = false;
-  /** Leases to be ended with the next statement. */
-  #unreleased: Settlement[] = [];
-  #releasing: Promise<void> | null = null;
-  #lastClaimAt = Number.NEGATIVE_INFINITY;
   #lackedKeyAt = Number.NEGATIVE_INFINITY;
-  #wake: () => void = () => undefined;
-  #wakeups = 0;
-  #loop: Promise<void> = Promise.resolve();
   #drained: Promise<void> | undefined;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.#lanes = new Lanes(options);
-    options.scheduler.onWake(() => this.#wakeUp());
+    this.#claims = new ClaimLoop({
+      claim: () => this.#claim(),
+      isLow: () => this.#lanes.isLow,
+      minEnded: options.endpointConcurrency,
+    });
+    this.#leases = new LeaseReleaser({
+      scheduler: options.scheduler,
+      now: options.now,
+      onGivenUp: (error) =>
+        options.telemetry.log.warn({ err: error }, 'leases could not be ended in the schedule; they will run out'),
+    });
+    options.scheduler.onWake(() => this.#claims.wakeUp());
   }
 
   /** Deliveries being sent at this moment. */
@@ -116,7 +101,7 @@ export class Dispatcher implements LongRunning {
 
   /** ms since the schedule last replied to a claim. Readiness depends on it. */
   get claimAgeMs(): number {
-    return performance.now() - this.#lastClaimAt;
+    return this.#claims.ageMs;
   }
 
   /** Whether deliveries wait for a key that WEBHOOK_SECRET_KEYS lacks. */
@@ -126,8 +111,7 @@ export class Dispatcher implements LongRunning {
 
   start(): Promise<void> {
     this.#isAccepting = true;
-    this.#lastClaimAt = performance.now();
-    this.#loop = this.#claimLoop();
+    this.#claims.start();
     return Promise.resolve();
   }
 
@@ -138,31 +122,9 @@ export class Dispatcher implements LongRunning {
 
   /** The leases that the events about to be committed may have, so that this process attempts them at once. Null: none. */
   insertLeaseFor(events: readonly EventRow[]): InsertLeaseRequest | null {
-    const now = performance.now();
-    if (!this.#isAccepting || this.#options.recorder.isStalled || !this.#lanes.takesInserts(now)) return null;
-    const full = this.#lanes.full(now);
-    if (full.webhookIds.length + full.userIds.length > MAX_FULL) return null;
-    const eventsOf = new Map<string, number>();
-    const limits = new Map<string, number>();
-    const maxInsertLeasesOf = (userId: string): number => {
-      if ((eventsOf.get(userId) ?? 0) <= MAX_INSERT_LEASES_PER_USER) return MAX_INSERT_LEASES_PER_USER;
-      let limit = limits.get(userId);
-      if (limit === undefined)
-        limits.set(userId, (limit = this.#lanes.maxInsertLeasesOf(userId, MAX_INSERT_LEASES_PER_USER, now)));
-      return limit;
-    };
-    const isLeased = (event: EventRow): boolean => {
-      if (event.broadcast) return false;
-      for (const userId of event.userIds) eventsOf.set(userId, (eventsOf.get(userId) ?? 0) + 1);
-      return event.userIds.every((userId) => (eventsOf.get(userId) ?? 0) <= maxInsertLeasesOf(userId));
-    };
-    return {
-      leaseMs: this.#options.leaseMs,
-      holder: this.#options.holder?.() ?? 0,
-      events: events.map(isLeased),
-      fullWebhookIds: full.webhookIds,
-      fullUserIds: full.userIds,
-    };
+    if (!this.#isAccepting || this.#options.recorder.isStalled) return null;
+    const { leaseMs, holder } = this.#options;
+    return chooseInsertLeases(this.#lanes, events, { leaseMs, holder: holder?.() ?? 0 }, performance.now());
   }
 
   /**
@@ -197,32 +159,19 @@ export class Dispatcher implements LongRunning {
 
   /** Wakes the dispatcher in time for a retry that is due before it would look again. */
   wakeIn(delayMs: number): void {
-    if (delayMs < LONGEST_SLEEP_MS) setTimeout(() => this.#wakeUp(), delayMs);
+    this.#claims.wakeIn(delayMs);
   }
 
-  async #claimLoop(): Promise<void> {
-    while (this.#isAccepting) {
-      const wakeups = this.#wakeups;
-      const sleepMs = await this.#claimOnce();
-      if (sleepMs > 0 && wakeups === this.#wakeups && this.#isAccepting) await this.#sleep(sleepMs);
-    }
-  }
-
-  /** Returns how long to sleep unless woken, in milliseconds. */
-  async #claimOnce(): Promise<number> {
+  /** One claim, and the load of what it brought. */
+  async #claim(): Promise<ClaimResult> {
     const { scheduler, recorder, endpointConcurrency } = this.#options;
-    if (recorder.isStalled) return FAILURE_SLEEP_MS;
+    if (recorder.isStalled) return 'failed';
     this.#pump();
     for (const lane of this.#lanes.overShare(performance.now())) this.#handBack(lane, performance.now());
     const max = Math.min(MAX_CLAIM, this.#lanes.claimable(performance.now()));
-    if (max === 0) {
-      // No claim was made, so something may be due: a free place makes the next one.
-      this.#isMoreDue = true;
-      return LONGEST_SLEEP_MS;
-    }
-    this.#hasRegained = false;
-    this.#endedSinceClaim = 0;
+    if (max === 0) return 'no place';
     const room = this.#lanes.room(performance.now());
+    this.#claims.begin();
     try {
       const claim = await scheduler.claim({
         max,
@@ -231,20 +180,15 @@ export class Dispatcher implements LongRunning {
         roomOfSuspects: () => this.#lanes.roomOfSuspects(performance.now()),
         maxProbes: this.#lanes.maxProbes,
       });
-      this.#lastClaimAt = performance.now();
-      this.#isMoreDue = claim.nextDueInMs !== null && claim.nextDueInMs <= 0;
-      this.#isLimited = claim.isLimited;
-      this.#lastClaimed = claim.leased.length;
+      this.#claims.answered(claim);
       if (claim.leased.length > 0) {
         await this.#load(claim.leased);
         this.#lanes.learnFilled(claim.leased, room, performance.now());
       }
-      this.#comeBack();
-      if (!this.#isMoreDue) return Math.min(claim.nextDueInMs ?? LONGEST_SLEEP_MS, LONGEST_SLEEP_MS);
-      return claim.leased.length > 0 ? 0 : BLOCKED_SLEEP_MS;
+      return claim;
     } catch (error) {
       this.#options.telemetry.log.warn({ err: error }, 'due deliveries could not be taken; trying again');
-      return FAILURE_SLEEP_MS;
+      return 'failed';
     }
   }
 
@@ -255,39 +199,22 @@ export class Dispatcher implements LongRunning {
     events.leaseExpired(leased.filter((lease) => lease.expirations > 0).length);
     let rows;
     try {
-      rows = new Map((await loadDeliveries(this.#options.pool, leased)).map((row) => [row.id, row]));
+      rows = await loadDeliveries(this.#options.pool, leased);
     } catch (error) {
       this.#release(leased, 0);
       throw error;
     }
     let bytes = 0;
-    for (const row of rows.values()) bytes += row.data?.length ?? 0;
-    this.#lanes.learnBytes(rows.size, bytes);
+    for (const row of rows) bytes += row.data?.length ?? 0;
+    this.#lanes.learnBytes(rows.length, bytes);
     const now = performance.now();
-    const settlements: Settlement[] = [];
-    let unknownMembers = 0;
-    let expiredInRows = 0;
-    for (const lease of leased) {
-      const row = rows.get(lease.deliveryId);
-      // Without a row, or listed under another webhook: such a member was written by hand.
-      if (row === undefined || row.webhookId !== lease.webhookId) {
-        unknownMembers += 1;
-        settlements.push({ ...lease, dueAtMs: null });
-      }
-      // It has ended, and leaves the schedule.
-      else if (row.waitMs === null) settlements.push({ ...lease, dueAtMs: null });
-      else if (row.waitMs > 0) settlements.push({ ...lease, dueAtMs: this.#options.now() + Math.ceil(row.waitMs) });
-      else {
-        // Redis does not count the leases in rows.
-        const expirations = lease.expirations + row.rowExpirations;
-        if (row.rowExpirations > 0) expiredInRows += 1;
-        const task = { ...row, lease: { ...lease, expirations }, isInserted: false, deliveryId: row.id };
-        if (!this.#lanes.push(task, row.userId, now)) settlements.push({ ...lease, dueAtMs: this.#options.now() });
-      }
+    const { tasks, settlements, unknownMembers, expiredInRows } = sortClaimed(leased, rows, this.#options.now());
+    for (const task of tasks) {
+      if (!this.#lanes.push(task, task.userId, now)) settlements.push({ ...task.lease, dueAtMs: this.#options.now() });
     }
     events.unknownMembersRemoved(unknownMembers);
     events.leaseExpired(expiredInRows);
-    this.#endLeases(settlements);
+    this.#leases.end(settlements);
     this.#pump();
   }
 
@@ -339,12 +266,10 @@ export class Dispatcher implements LongRunning {
     } finally {
       const now = performance.now();
       this.#lanes.finished(started, now);
-      this.#endedSinceClaim += 1;
+      this.#claims.countEnded();
       if (lane.isClosed(now) && lane.queued > 0) this.#handBack(lane, now);
       this.#pump();
-      if (this.#lanes.hasRegained(lane, now)) this.#hasRegained = true;
-      if (this.#isMoreDue && this.#lanes.isLow) this.#wakeUp();
-      this.#comeBack();
+      this.#claims.freed(this.#lanes.hasRegained(lane, now));
     }
   }
 
@@ -362,21 +287,6 @@ export class Dispatcher implements LongRunning {
     this.#options.telemetry.events.keyMissing(task.webhookId);
     this.#comeAgain(lane, task, KEY_SLEEP_MS);
     return false;
-  }
-
-  // A claim for what the last one left because lanes were full. It comes when half of the last claim has ended. A claim for each lane that
-  // gets free places would mostly bring nothing.
-  #comeBack(): void {
-    if (!this.#isLimited || !this.#hasRegained || !this.#lanes.isLow) return;
-    if (this.#endedSinceClaim >= Math.max(this.#lastClaimed, this.#options.endpointConcurrency) / 2) return this.#wakeUp();
-    if (this.#comingBack !== null) return;
-    this.#comingBack = setTimeout(
-      () => {
-        this.#comingBack = null;
-        this.#wakeUp();
-      },
-      Math.max(0, BLOCKED_SLEEP_MS - this.claimAgeMs),
-    );
   }
 
   /** Whether it may be sent now; otherwise it is done with here. A promise only where a store has to be read. */
@@ -407,7 +317,7 @@ export class Dispatcher implements LongRunning {
     const isHeld = await this.#options.hold(task.deliveryId);
     // The row is newer than this process's copy: the webhook is read anew.
     if (!isHeld) this.#options.directory.forget(task.webhookId);
-    this.#release([task.lease], isHeld ? null : BLOCKED_SLEEP_MS);
+    this.#release([task.lease], isHeld ? null : HOLD_RETRY_MS);
     return false;
   }
 
@@ -441,8 +351,7 @@ export class Dispatcher implements LongRunning {
       if (!this.#isAccepting) return;
       this.#lanes.resume(lane, now);
       this.#pump();
-      if (this.#lanes.hasRegained(lane, now)) this.#hasRegained = true;
-      this.#comeBack();
+      this.#claims.regained(this.#lanes.hasRegained(lane, now));
     }, waitMs).unref();
   }
 
@@ -457,7 +366,7 @@ export class Dispatcher implements LongRunning {
   #handBack(lane: Lane, now: number): void {
     const dueAtMs = this.#options.now() + Math.max(0, Math.ceil(lane.closedUntil - now));
     const leftAloneUntilMs = lane.isSuspect ? dueAtMs : undefined;
-    this.#endLeases(
+    this.#leases.end(
       this.#lanes.clear(lane).map(({ lease: { deliveryId, webhookId, leasedIn, token } }) => ({
         deliveryId,
         webhookId,
@@ -471,57 +380,12 @@ export class Dispatcher implements LongRunning {
 
   /** @param delayMs until they may be claimed again; null: they have ended */
   #release(leases: readonly Leased[], delayMs: number | null): void {
-    const dueAtMs = delayMs === null ? null : this.#options.now() + delayMs;
-    this.#endLeases(
-      leases.map(({ deliveryId, webhookId, leasedIn, token }) => ({ deliveryId, webhookId, leasedIn, token, dueAtMs })),
-    );
-  }
-
-  // Together with all that end in this turn: one statement each would keep commits waiting for a connection.
-  #endLeases(settlements: readonly Settlement[]): void {
-    if (settlements.length === 0) return;
-    for (const settlement of settlements) this.#unreleased.push(settlement);
-    this.#releasing ??= this.#releaseAll();
-  }
-
-  async #releaseAll(): Promise<void> {
-    await Promise.resolve();
-    while (this.#unreleased.length > 0) await this.#tryRelease(this.#unreleased.splice(0, MAX_RELEASE));
-    this.#releasing = null;
-  }
-
-  // Tried again when it failed: a lease that runs out counts as an attempt that killed its process. It is fenced, so it may come late.
-  async #tryRelease(settlements: readonly Settlement[], triesLeft = RELEASE_TRIES): Promise<void> {
-    try {
-      await this.#options.scheduler.release(settlements);
-    } catch (error) {
-      if (triesLeft > 1) {
-        setTimeout(() => void this.#tryRelease(settlements, triesLeft - 1), FAILURE_SLEEP_MS).unref();
-        return;
-      }
-      this.#options.telemetry.log.warn({ err: error }, 'leases could not be ended in the schedule; they will run out');
-    }
-  }
-
-  #wakeUp(): void {
-    this.#wakeups += 1;
-    this.#wake();
-  }
-
-  #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    this.#leases.release(leases, delayMs);
   }
 
   async #drain(): Promise<void> {
     this.#isAccepting = false;
-    this.#wakeUp();
-    await this.#loop;
+    await this.#claims.stop();
     this.#release(
       this.#lanes.clearAll().map((task) => task.lease),
       0,
@@ -530,7 +394,7 @@ export class Dispatcher implements LongRunning {
     while (this.#lanes.inFlight > 0 && performance.now() < graceEndsAt) await pause(10);
     if (this.#lanes.inFlight > 0) this.#options.abort();
     while (this.#lanes.inFlight > 0) await pause(5);
-    await this.#releasing;
+    await this.#leases.idle();
     await this.#options.recorder.idle();
   }
 }
