@@ -30,6 +30,8 @@ const COMMANDS = [
   'doctor',
   'explain',
   'retry',
+  'pause',
+  'resume',
   'publish',
 ];
 
