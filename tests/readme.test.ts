@@ -1,5 +1,5 @@
 // README.md and its reference pages list exactly what the code has.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { attemptErrors } from '../src/domain/delivery.ts';
 import { reasons } from '../src/domain/errors.ts';
@@ -29,6 +29,14 @@ test('the files that README sends its reader to are there', () => {
   const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map((match) => match[1] ?? '');
   expect(links.filter((link) => !existsSync(new URL(link, root)))).toEqual([]);
   expect(links.length).toBeGreaterThan(5);
+});
+
+test('the index of decisions links every page', () => {
+  const folder = new URL('docs/decisions/', root);
+  const index = readFileSync(new URL('README.md', folder), 'utf8');
+  const pages = readdirSync(folder).filter((name) => name !== 'README.md');
+  expect(pages.filter((name) => !index.includes(`](${name})`))).toEqual([]);
+  expect(pages.length).toBeGreaterThan(20);
 });
 
 /** First and last cell of each row between this comment and the next heading. */
