@@ -14,6 +14,7 @@ async function run(args: string[]): Promise<void> {
   const { database } = toConfig(readEnv());
   if (database === null) throw new ConfigError('DB_HOST must be set: an embedded database is migrated when the service starts');
   const { prepareDatabase } = await import('../persistence/prepare-database.ts');
-  const migrations = await prepareDatabase(database);
+  // To stderr, since it is progress: what was done is one line on stdout.
+  const migrations = await prepareDatabase(database, (name) => console.error(`Running ${name} …`));
   console.log(migrations.length === 0 ? 'The schema is up to date.' : `Migrated: ${migrations.join(', ')}.`);
 }

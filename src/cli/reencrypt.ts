@@ -19,7 +19,9 @@ async function run(args: string[]): Promise<void> {
     throw new ConfigError('DB_HOST must be set: secrets are re-encrypted in the database of a running service');
   const pool = createPool(config.database, () => {}, { max: 1 });
   try {
-    const { resealed, unreadable, left } = await reencryptSecrets(pool, new SecretBox(loadOrCreateKeys(config)));
+    const { resealed, unreadable, left } = await reencryptSecrets(pool, new SecretBox(loadOrCreateKeys(config)), (looked) =>
+      console.error(`${looked} webhooks looked at …`),
+    );
     console.log(`${resealed} webhooks sealed under the newest key; ${left} left under older ones.`);
     for (const id of unreadable)
       console.error(`${id}: no key of WEBHOOK_SECRET_KEYS opens it; its owner must rotate the secret`);

@@ -36,14 +36,21 @@ export interface Reencryption {
   readonly left: number;
 }
 
-/** Seals everything under the newest key. Safe while the service runs, and to be run again: what is under that key is not touched. */
-export async function reencryptSecrets(pool: Pool, box: SecretBox): Promise<Reencryption> {
+/** Seals everything under the newest key; `onProgress` gets how many webhooks of this pass were looked at, once a page. Safe while the service runs, and to be run again: what is under that key is not touched. */
+export async function reencryptSecrets(
+  pool: Pool,
+  box: SecretBox,
+  onProgress: (looked: number) => void = () => {},
+): Promise<Reencryption> {
   const unreadable = new Set<string>();
   let resealed = 0;
   let left = 0;
   for (let pass = 0; pass < MAX_PASSES; pass += 1) {
     left = 0;
+    let looked = 0;
     for await (const read of everyWebhook(pool)) {
+      looked += 1;
+      if (looked % PAGE_ROWS === 0) onProgress(looked);
       if (!needsReseal(box, read)) continue;
       const sealed = reseal(box, read);
       if (sealed === null) unreadable.add(read.id);

@@ -47,8 +47,9 @@ const migrations = [
 ];
 
 /** Runs those that are missing. Returns their names. To be called by the holder of the lock of migrations. */
-export async function runMissing(database: DatabaseConfig): Promise<string[]> {
+export async function runMissing(database: DatabaseConfig, onStart: (name: string) => void = () => {}): Promise<string[]> {
   const orm = await openForMigration(database);
+  orm.migrator.on('migrating', ({ name }) => onStart(name));
   try {
     const done = await orm.migrator.up();
     return done.map((migration) => migration.name);

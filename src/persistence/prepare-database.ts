@@ -21,10 +21,14 @@ const DUPLICATE_DATABASE = new Set(['42P04', '23505']);
 
 /**
  * Runs the migrations that are missing, after creating the database if it does not exist. Processes that start together wait for
- * each other on a session lock; if the one that holds it dies, the server frees it. Returns the names of the migrations run.
+ * each other on a session lock; if the one that holds it dies, the server frees it. Returns the names of the migrations run; `onStart`
+ * gets each name before its migration runs, which may take minutes on a large log.
  * @throws ConfigError, in one sentence, when the service cannot work in this database
  */
-export async function prepareDatabase(behindPooler: DatabaseConfig): Promise<string[]> {
+export async function prepareDatabase(
+  behindPooler: DatabaseConfig,
+  onStart: (migration: string) => void = () => {},
+): Promise<string[]> {
   const database = directly(behindPooler);
   try {
     const lock = await connect(database);
@@ -34,7 +38,7 @@ export async function prepareDatabase(behindPooler: DatabaseConfig): Promise<str
       if (behindPooler.direct !== undefined) await createSessionFunction(lock);
       if (await isUpToDate(lock)) return [];
       const { runMissing } = await import('./migrate.ts');
-      return await runMissing(database);
+      return await runMissing(database, onStart);
     } finally {
       // Ending the session frees the lock.
       await lock.end();

@@ -99,6 +99,17 @@ test('listen forwards each event with the original body, freshly signed with the
   expect((await once(child, 'exit'))[0]).toBe(0);
 });
 
+test('watch and listen end when they were given the port of gRPC, and say which one to give', async () => {
+  const url = `http://${service.grpc}`;
+  for (const args of [['watch'], ['listen', '--forward', local.url('/none'), '--secret', webhook.secret]]) {
+    const { status, output } = await run(...args, '--url', url, '--user', USER);
+    expect([status, output]).toEqual([
+      2,
+      expect.stringMatching(/(?:^|\n)--url: what listens there does not speak HTTP\/1\.1; .*\n$/),
+    ]);
+  }
+});
+
 test('listen goes on where it was after the service was away, each delivery once', async () => {
   const before = local.at('/again').length;
   const { line, lines } = start('listen', '--forward', local.url('/again'), '--user', USER);

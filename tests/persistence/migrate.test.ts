@@ -30,8 +30,11 @@ test('processes that start together migrate once, and create the database when i
   const { server } = inject('database');
   const database = { ...server, name: `webhook_migrate_${randomBytes(6).toString('hex')}` };
   try {
-    const runs = await Promise.all([prepareDatabase(database), prepareDatabase(database), prepareDatabase(database)]);
+    const started: string[] = [];
+    const migrated = () => prepareDatabase(database, (name) => started.push(name));
+    const runs = await Promise.all([migrated(), migrated(), migrated()]);
     expect(runs.flat()).toEqual(MIGRATIONS);
+    expect(started).toEqual(MIGRATIONS);
     expect(await prepareDatabase(database)).toEqual([]);
     const client = new Client(connectionOptions(database));
     await client.connect();
