@@ -44,7 +44,7 @@ test('names who would get it and who would not, with the rule, and writes nothin
   const before = await rows();
   const { body } = await publisher('POST', '/api/v1/events', event({ validate_only: true, idempotency_key: 'free' }));
   expect(body.validate_only).toBe(true);
-  expect(body.would_deliver.toSorted()).toEqual([ids['hers'], ids['platform']].toSorted());
+  expect(new Set(body.would_deliver)).toEqual(new Set([ids['hers'], ids['platform']]));
   expect(new Map(body.would_not.map(({ webhook_id: id, code }: Record<string, string>) => [id, code]))).toEqual(
     new Map([
       [ids['other type'], 'event_type'],
@@ -62,12 +62,12 @@ test('says what publishing does: the same event then makes those deliveries, and
   const { rows: owed } = await service.database.pool.query('select webhook_id from deliveries where event_id = $1', [
     published.body.event_id,
   ]);
-  expect(owed.map((row) => row.webhook_id as string).toSorted()).toEqual(validated.body.would_deliver.toSorted());
+  expect(new Set(owed.map((row) => row.webhook_id as string))).toEqual(new Set(validated.body.would_deliver));
 });
 
 test('a broadcast names whom it would reach, and nobody is an empty list', async () => {
   const broadcast = await publisher('POST', '/api/v1/events', event({ audience: { broadcast: true }, validate_only: true }));
-  expect(broadcast.body.would_deliver.toSorted()).toEqual([ids['hers'], ids['his'], ids['platform']].toSorted());
+  expect(new Set(broadcast.body.would_deliver)).toEqual(new Set([ids['hers'], ids['his'], ids['platform']]));
   expect(broadcast.body.would_not).toMatchObject([{ webhook_id: ids['off'], code: 'active' }]);
   const nobody = { ...event({ audience: { user_ids: ['nobody'] }, validate_only: true }), event_type: 'chef.approved' };
   expect((await publisher('POST', '/api/v1/events', nobody)).body).toMatchObject({ would_deliver: [], would_not: [] });
