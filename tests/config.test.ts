@@ -264,7 +264,7 @@ describe('TRUST_PROXY', () => {
   );
 });
 
-test('development listens on this machine alone, unless it is told otherwise', () => {
+test('development listens on this machine alone, unless configured otherwise', () => {
   expect(toConfig({}).host).toBe('127.0.0.1');
   expect(toConfig(good).host).toBe('0.0.0.0');
   expect(toConfig({ SERVER_HOST: '0.0.0.0' }).host).toBe('0.0.0.0');

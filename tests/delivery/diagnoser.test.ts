@@ -183,7 +183,7 @@ describe('a receiver that is well', () => {
     expect(brief(await diagnose({ url }))).toBe('url ok, resolve ok, connect ok, tls ok, ping ok, clock ok');
   });
 
-  it('whose response has no Date is ok all the same, and told so', async () => {
+  it('whose response has no Date is ok all the same, and the step says so', async () => {
     const { url } = await receiver('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n');
     const diagnosis = await diagnose({ url });
     expect(diagnosis.verdict).toBe('ok');
@@ -440,7 +440,7 @@ describe('who may', () => {
     (await diagnoser.admit('one more', 'webhook_9'))();
   });
 
-  it('is told to come again when this process has no socket to spare: nothing is said against the receiver', async () => {
+  it('is refused until later when this process has no socket to spare: no step blames the receiver', async () => {
     const { url } = await receiver();
     const { diagnoser } = await diagnoserOf({ url, maxSockets: 0 });
     await expect(diagnoser.ofWebhook(WEBHOOK_ID)).rejects.toMatchObject({ reason: 'overloaded' });

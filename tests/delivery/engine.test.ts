@@ -63,7 +63,7 @@ describe.each([
       (delivery: { status: string }) => delivery.status,
     );
 
-  test('410 disables the webhook, cancels what waits and tells whoever should know', async () => {
+  test('410 disables the webhook, cancels what waits, and sends a notice and the updates', async () => {
     receiver.script('/gone', { status: 410, delayMs: 300 });
     const { id, user } = await webhookOf('/gone');
     await publishTo(user, 40);
@@ -248,7 +248,7 @@ describe.each([
     ]);
   });
 
-  test('a delivery given up is told to the notification service', async () => {
+  test('a delivery given up is reported to the notification service', async () => {
     receiver.script('/hopeless', 500);
     const { id, user } = await webhookOf('/hopeless', { retry_policy: { max_retries: 0 } });
     await publishTo(user);

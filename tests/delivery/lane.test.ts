@@ -113,7 +113,7 @@ describe('a lane', () => {
     expect(lane.isClosed(0)).toBe(true);
   });
 
-  test('stays paced while successes come in', () => {
+  test('stays at its rate limit while successes come in', () => {
     const lane = laneWith(10);
     lane.limitUntil(500);
     lane.learn(null, 5, 100);

@@ -83,7 +83,7 @@ test('a closed lane is not open to commits until its pause is over', () => {
   expect(lanes.full(NOW + 500).webhookIds).toEqual([]);
 });
 
-test('a lane that is forgotten is forgotten whole, also where nobody asks who is crowded', () => {
+test('a lane that is forgotten is forgotten whole, also when no commit asks which are full', () => {
   const lanes = lanesOf(64);
   pushAll(lanes, many(1, 'a'));
   const next = lanes.next(NOW, () => undefined);
@@ -278,7 +278,7 @@ describe('receivers that are away', () => {
     return { ...task, lease: { ...task.lease, leasedIn: 'index', isProbe: true } };
   };
 
-  test('are no part of what a claim is told, however many', () => {
+  test('are no part of the limits of a claim, however many', () => {
     const lanes = lanesOf(64);
     for (let n = 0; n < 1000; n += 1) {
       pushAll(lanes, [probeOf(`u${n}.a`)]);

@@ -31,7 +31,7 @@ test('parts stop in the opposite order of their start, once however often that i
   expect(done).toEqual(['+a', '+b', '+c', '-c', '-b', '-a']);
 });
 
-test('a part that does not start is told, after those before it have stopped, and those behind it are left alone', async () => {
+test('a part that does not start is reported, after those before it have stopped, and those behind it are left alone', async () => {
   const { stages, done } = record([['a'], ['b', { start: broken }], ['c']]);
   await expect(stages.start()).rejects.toThrow('broken');
   expect(done).toEqual(['+a', '-a']);

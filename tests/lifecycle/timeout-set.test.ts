@@ -13,7 +13,7 @@ beforeEach(() => {
 });
 afterEach(() => void vi.useRealTimers());
 
-test('whoever has waited too long is told once, in the order they began', () => {
+test('each that has waited too long is reported once, in the order they began', () => {
   const [first, second] = [{}, {}];
   waits.begin(first);
   vi.advanceTimersByTime(400);
@@ -28,7 +28,7 @@ test('whoever has waited too long is told once, in the order they began', () => 
   expect(over[1]).toBe(second);
 });
 
-test('a wait that has ended is not told, however often it ends', () => {
+test('a wait that has ended is not reported, however often it ends', () => {
   const [ended, waiting] = [{}, {}];
   waits.begin(ended);
   waits.begin(waiting);
@@ -59,7 +59,7 @@ test('nothing is looked at while nobody waits, and again when somebody does', ()
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test('what is told may begin another wait', () => {
+test('what is reported may begin another wait', () => {
   let told = 0;
   const again: TimeoutSet<object> = new TimeoutSet(1000, (waiter) => {
     told += 1;

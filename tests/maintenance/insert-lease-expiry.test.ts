@@ -26,7 +26,7 @@ test('the leader schedules it, wakes who sends, and the lost try is counted', as
   let wakeups = 0;
   scheduler.onWake(() => (wakeups += 1));
   let isLeading = false;
-  const adopted: number[] = [];
+  const scheduled: number[] = [];
   const errors: unknown[] = [];
   const insertLeaseExpiry = new InsertLeaseExpiry({
     pool: database.pool,
@@ -37,15 +37,15 @@ test('the leader schedules it, wakes who sends, and the lost try is counted', as
     now: Date.now,
     onBroughtForward: () => undefined,
     onOldTransaction: () => undefined,
-    onScheduled: (count) => adopted.push(count),
+    onScheduled: (count) => scheduled.push(count),
     onError: (error) => errors.push(error),
   });
   await insertLeaseExpiry.start();
   const request = { max: 10, perWebhook: 10, room: new Map<string, number>() };
   expect((await scheduler.claim(request)).leased).toEqual([]);
   isLeading = true;
-  await eventually(() => adopted.length > 0, { what: 'the insertLeaseExpiry' });
+  await eventually(() => scheduled.length > 0, { what: 'the expiry of the insert lease' });
   expect((await scheduler.claim(request)).leased).toMatchObject([{ deliveryId: id, expirations: 1 }]);
   await insertLeaseExpiry.drain();
-  expect({ adopted, wakeups, errors }).toEqual({ adopted: [1], wakeups: 1, errors: [] });
+  expect({ scheduled, wakeups, errors }).toEqual({ scheduled: [1], wakeups: 1, errors: [] });
 });

@@ -37,7 +37,7 @@ test('the coming days have partitions, and making them again makes nothing', asy
   expect(await createPartitions(database.pool, nowMs + 5 * DAY_MS, (message) => messages.push(message))).toBe(0);
 });
 
-test('a row in the way of a partition is moved into it, whole, and the log hears of it', async () => {
+test('a row in the way of a partition is moved into it, whole, and logged', async () => {
   const dayMs = nowMs + 20 * DAY_MS;
   const [delivery, event] = [newId('delivery', dayMs), newId('event', dayMs)];
   await database.pool.query(

@@ -63,7 +63,7 @@ const scoresOf = async (webhookId: string): Promise<Map<string, number>> => {
   return new Map(Array.from({ length: flat.length / 2 }, (_, i) => [deliveryIdOf(flat[2 * i] ?? ''), Number(flat[2 * i + 1])]));
 };
 
-test('a Redis that was emptied is filled again by itself: everything that is owed, and nothing early', async () => {
+test('a Redis that was emptied is filled again by itself: everything unfinished, and nothing early', async () => {
   const [backlog, retrying] = [newWebhookId(), newWebhookId()];
   await generateRows(database.pool, backlog, 20_000, -1000);
   await generateRows(database.pool, retrying, 5000, 600_000.4);
@@ -92,7 +92,7 @@ test('a Redis that was emptied is filled again by itself: everything that is owe
   expect(await scoresOf(over.webhookId)).toEqual(new Map());
 });
 
-test('what may be held by a worker that Redis has forgotten comes back only when its lease is over', async () => {
+test('what a worker may have leased before Redis lost it comes back only when its lease is over', async () => {
   const item = newDue(newWebhookId(), Date.now() - 5000);
   await insertRows(database.pool, [item]);
   const lostAtMs = Date.now();
@@ -102,7 +102,7 @@ test('what may be held by a worker that Redis has forgotten comes back only when
   expect(score).toBeLessThan(Date.now() + 20_001);
 });
 
-test('an emptied Redis is told which webhooks kept failing, so that it gives out one delivery of each', async () => {
+test('an emptied Redis gets the webhooks that kept failing as suspects, so that one delivery of each is claimed', async () => {
   const [dead, healthy] = [newWebhookId(), newWebhookId()];
   await database.pool.query(
     `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint, consecutive_failures)
@@ -132,7 +132,7 @@ test('a row that is leased in PostgreSQL comes back only for when its lease ends
   expect([...(await scoresOf(item.webhookId)).values()]).toEqual([until]);
 });
 
-test('what is held in its row is put in for when that lease ends, and does not count as missing', async () => {
+test('what is leased in its row is enqueued for the end of that lease, and does not count as missing', async () => {
   await createReconciler().rebuild();
   const item = newDue(newWebhookId(), Date.now() - 3000);
   await insertRows(database.pool, [item]);
@@ -230,7 +230,7 @@ test('a rebuild puts in what is becoming due as well', async () => {
   expect([...(await scoresOf(item.webhookId)).keys()]).toEqual([item.deliveryId]);
 });
 
-test('a rebuild tells what it put back once, and so does a sweep, however many pages that took', async () => {
+test('a rebuild reports what it put back once, and so does a sweep, however many pages that took', async () => {
   const told: number[] = [];
   const reconciler = createReconciler({ intervalMs: 600_000, onRequeued: (count) => told.push(count) });
   await generateRows(database.pool, newWebhookId(), 25_000, 600_000);
@@ -240,7 +240,7 @@ test('a rebuild tells what it put back once, and so does a sweep, however many p
   expect(told).toEqual([25_000, 25_000]);
 });
 
-test('what a process holds is not given to another by a rebuild', async () => {
+test('what a process has leased is not given to another by a rebuild', async () => {
   const item = newDue(newWebhookId(), Date.now() - 1);
   await insertRows(database.pool, [item]);
   const reconciler = createReconciler();
@@ -251,7 +251,7 @@ test('what a process holds is not given to another by a rebuild', async () => {
   expect((await index.claim(everything)).leased).toEqual([]);
 });
 
-test('what is still owed is put back however old it is', async () => {
+test('what is unfinished is put back however old it is', async () => {
   const webhookId = newWebhookId();
   const old = { deliveryId: newId('delivery', Date.now() - 400 * DAY_MS), webhookId, dueAtMs: Date.now() - 2000 };
   await insertRows(database.pool, [old]);

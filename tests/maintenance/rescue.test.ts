@@ -1,4 +1,4 @@
-// The rescue: what a dead process held is due at once, and a process that lives, or is only frozen, keeps what it holds.
+// The rescue: what a dead process had leased is due at once, and a process that lives, or is only frozen, keeps its leases.
 import type { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { newId } from '../../src/domain/ids.ts';
@@ -155,7 +155,7 @@ test('what a dead process leased on insert, from PostgreSQL and from Redis is du
   expect(errors).toEqual([]);
 });
 
-test('a process whose session is cut takes its number again, and keeps what it holds', async () => {
+test('a process whose session is cut takes its number again, and keeps its leases', async () => {
   const holder = await startHolder();
   const { number, id } = holder;
   const leased = await publish(2, holder);
@@ -170,7 +170,7 @@ test('a process whose session is cut takes its number again, and keeps what it h
   expect(await claimRows()).not.toEqual(expect.arrayContaining(leased));
 });
 
-test('one that was thought dead brings no bad news any more, only good, and knows that what it held is lost', async () => {
+test('a process that was declared dead records successes but no failures, and counts its leases as lost', async () => {
   const holder = await startHolder();
   const { id } = holder;
   const [bad, good] = (await publish(2, holder)) as [string, string];

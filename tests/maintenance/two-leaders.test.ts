@@ -16,7 +16,7 @@ import { newWebhookId } from '../schedule/rows.ts';
 
 const LEASE_MS = 1000;
 const DAY_MS = 86_400_000;
-const HELD = 2000;
+const LEASED = 2000;
 const SCHEDULED = 3000;
 const WAITING = 1500;
 
@@ -32,7 +32,7 @@ afterAll(async () => {
 });
 
 /** What one leader does, counted together with the other's. */
-async function startLeader(counts: { adopted: number; cancelled: number; errors: unknown[] }) {
+async function startLeader(counts: { scheduled: number; cancelled: number; errors: unknown[] }) {
   const { pool } = database;
   const redis = new RedisConnection(server.config, () => undefined);
   await redis.connect();
@@ -65,7 +65,7 @@ async function startLeader(counts: { adopted: number; cancelled: number; errors:
       intervalMs: 10,
       leaseMs: LEASE_MS,
       now: Date.now,
-      onScheduled: (count) => (counts.adopted += count),
+      onScheduled: (count) => (counts.scheduled += count),
       onBroughtForward: () => undefined,
       onOldTransaction: () => undefined,
       onError,
@@ -100,7 +100,7 @@ async function insert(count: number, madeAtMs: number, webhookId: string, column
   );
 }
 
-test('expiring insert leases, reconciling, partitions, retention and cancelling lose nothing, repeat nothing and drop nothing that is owed', async () => {
+test('expiring insert leases, reconciling, partitions, retention and cancelling lose nothing, repeat nothing and drop nothing unfinished', async () => {
   const nowMs = Date.now();
   const [open, closed, old] = [newWebhookId(), newWebhookId(), newWebhookId()];
   await database.pool.query(`select ensure_partitions((now() at time zone 'utc')::date - 40, 2)`);
@@ -110,7 +110,7 @@ test('expiring insert leases, reconciling, partitions, retention and cancelling 
      values ($1, 'alice', 'https://example.com/', '["order.created"]', 's', 'h', false)`,
     [closed],
   );
-  await insert(HELD, nowMs - 60_000, open, `null, now() - interval '50 seconds'`);
+  await insert(LEASED, nowMs - 60_000, open, `null, now() - interval '50 seconds'`);
   await insert(SCHEDULED, nowMs - 30_000, open, `now() + interval '10 minutes', null`);
   await insert(WAITING, nowMs - 30_000, closed, `now() + interval '10 minutes', null`);
   await insert(1, nowMs - 40 * DAY_MS, old, `now() + interval '10 minutes', null`);
@@ -122,7 +122,7 @@ test('expiring insert leases, reconciling, partitions, retention and cancelling 
   );
   const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10).replaceAll('-', '');
 
-  const counts = { adopted: 0, cancelled: 0, errors: [] as unknown[] };
+  const counts = { scheduled: 0, cancelled: 0, errors: [] as unknown[] };
   const leaders = await Promise.all([startLeader(counts), startLeader(counts)]);
   const [{ index }] = leaders;
   const scheduledInRedis = async (): Promise<number> => {
@@ -135,12 +135,12 @@ test('expiring insert leases, reconciling, partitions, retention and cancelling 
       redis.close();
     }
   };
-  await eventually(() => counts.adopted >= HELD && counts.cancelled >= WAITING, {
+  await eventually(() => counts.scheduled >= LEASED && counts.cancelled >= WAITING, {
     what: 'insertLeaseExpiry',
     deadlineMs: 30_000,
   });
   await eventually(async () => (await index.indexState()) === 'complete', { what: 'a complete index', deadlineMs: 30_000 });
-  await eventually(async () => (await scheduledInRedis()) >= HELD + SCHEDULED + 1, {
+  await eventually(async () => (await scheduledInRedis()) >= LEASED + SCHEDULED + 1, {
     what: 'the schedule',
     deadlineMs: 30_000,
   });
@@ -150,13 +150,13 @@ test('expiring insert leases, reconciling, partitions, retention and cancelling 
   });
   await Promise.all(leaders.map((leader) => leader.stop()));
 
-  expect(counts).toEqual({ adopted: HELD, cancelled: WAITING, errors: [] });
+  expect(counts).toEqual({ scheduled: LEASED, cancelled: WAITING, errors: [] });
   expect(await partitionDays(database.pool)).toContain(dayOf(nowMs - 40 * DAY_MS));
   const { rows } = await database.pool.query<{ status: string; n: number }>(
     'select status, count(*)::integer as n from deliveries group by status order by status',
   );
   expect(rows).toEqual([
     { status: 'cancelled', n: WAITING },
-    { status: 'pending', n: HELD + SCHEDULED + 1 },
+    { status: 'pending', n: LEASED + SCHEDULED + 1 },
   ]);
 }, 120_000);

@@ -89,7 +89,7 @@ test.each(exampled)('the example of $name keeps its schema', ({ media }) => {
   expect(validate.errors).toBeNull();
 });
 
-test('every reason an error can have is told, and comes with some status', () => {
+test('every reason that an error can have is listed, with its status', () => {
   const told = JSON.stringify(document.components.responses);
   const elsewhere = new Set(['route_not_found', 'method_not_allowed', 'unimplemented', 'request_canceled', 'upgrade_required']);
   for (const reason of Object.keys(reasons)) {

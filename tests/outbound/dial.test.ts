@@ -196,7 +196,7 @@ describe('a TLS receiver', () => {
     }
   });
 
-  it('is told the name that is meant, and no name for an address', async () => {
+  it('gets the name that is meant, and no name for an address', async () => {
     const asked: (string | false)[] = [];
     const server = createTlsServer({ key: certificate('server.key'), cert: certificate('good.pem') }, (socket) => {
       asked.push(socket.servername ?? false);

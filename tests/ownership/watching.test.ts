@@ -76,7 +76,7 @@ function webSocket(query: string, socket: Socket): Watching {
   return { what: `WebSocket ${query}`, heard: () => text(socket.messages), stop: () => socket.socket.terminate() };
 }
 
-test('whatever she asks for, a stranger hears of nothing that is not hers', async () => {
+test('whatever she asks for, a stranger gets no update that is not hers', async () => {
   const strangers = everyWay(mallory, hers);
   const owners = everyWay(alice, hers);
   await eventually(() => [...strangers, ...owners].every(({ heard }) => heard() !== '[]'), {

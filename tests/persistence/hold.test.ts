@@ -112,7 +112,7 @@ test('what looks for lost leases, for clocks that were ahead and for dead proces
   for (const each of [id, old, ahead]) expect(await row(each)).toEqual(held);
 });
 
-test('a process that finds a held delivery in its schedule is told to drop it', async () => {
+test('a process that finds a held delivery in its schedule drops it', async () => {
   await setHold(PAUSED);
   const id = await publishOne();
   expect(await loadDeliveries(pool, [{ deliveryId: id, token: 0 }])).toMatchObject([{ id, waitMs: null }]);

@@ -122,9 +122,9 @@ test('of a process that died, what it leased and did not finish is scheduled onc
   const oldWaiting = await age(waiting, LEASE_MS + MAX_ID_AGE_MS + 1000);
   await age(done, LEASE_MS + MAX_ID_AGE_MS + 1000);
   const before = await pool.query('select id, next_attempt_at from deliveries where id = $1', [oldWaiting]);
-  const adopted = await scheduleExpired(pool, { leaseMs: LEASE_MS, max: 100 });
-  expect(adopted.deliveries.map(({ deliveryId }) => deliveryId)).toEqual([old]);
-  expect(adopted.isMore).toBe(false);
+  const expired = await scheduleExpired(pool, { leaseMs: LEASE_MS, max: 100 });
+  expect(expired.deliveries.map(({ deliveryId }) => deliveryId)).toEqual([old]);
+  expect(expired.isMore).toBe(false);
   expect(await scheduled()).toEqual([old, oldWaiting].toSorted());
   expect((await pool.query('select id, next_attempt_at from deliveries where id = $1', [oldWaiting])).rows).toEqual(
     before.rows,
@@ -185,7 +185,7 @@ test('what is leased on insert is pending for its owner to see, and is cancelled
   expect(rows).toEqual([{ status: 'cancelled', leased_until: null, lease_expirations: 0 }]);
 });
 
-test('a session that an operator left open keeps nothing from being adopted', async () => {
+test('a session that an operator left open delays no expired lease', async () => {
   const [delivery] = await publish();
   const id = await age(delivery?.deliveryId ?? '', 10 * 60_000);
   const operator = await pool.connect();
@@ -202,7 +202,7 @@ test('a session that an operator left open keeps nothing from being adopted', as
   }
 });
 
-test('a row that another session has locked keeps no other from being adopted, and is adopted when it is free', async () => {
+test('a row that another session has locked keeps no other from being scheduled, and is scheduled when it is free', async () => {
   const ids: string[] = [];
   for (const minutes of [30, 20, 10]) {
     const [delivery] = await publish();

@@ -155,7 +155,7 @@ test('a thousand watchers opened and cancelled leave nothing behind', async () =
   });
 });
 
-test('the owner hears at once that a webhook was disabled', async () => {
+test('the owner gets an update at once when a webhook is disabled', async () => {
   receiver.script('/gone', 410);
   const webhook = await webhookOf('dora', '/gone');
   const owner = openSocket(service.http, '', bearer(await service.token('dora')));

@@ -69,7 +69,7 @@ describe.each([
   });
   afterAll(() => server.close());
 
-  test('what one process publishes is heard in the others, in batches and in order, with long answers cut', async () => {
+  test('what one process publishes reaches the others, in batches and in order, with long answers cut', async () => {
     const [one, two] = await Promise.all([1, 2].map(() => startProcess(server.config)));
     const heard: StatusUpdate[] = [];
     const heardHere: StatusUpdate[] = [];

@@ -107,7 +107,7 @@ async function publish(id: string): Promise<void> {
 
 const told = (reading: Reading): string[] => reading.updates().map(({ update }) => `${update.deliveryId}:${update.status}`);
 
-test('what the bus tells is told at once, and not again by PostgreSQL', async () => {
+test('what the bus brings is sent at once, and not again from PostgreSQL', async () => {
   const [id = ''] = await newDeliveries(1);
   const reading = await watch();
   await change(id, 'delivered');
@@ -119,7 +119,7 @@ test('what the bus tells is told at once, and not again by PostgreSQL', async ()
   expect(told(reading)).toEqual([`${id}:delivered`]);
 });
 
-test('what the bus loses is told by PostgreSQL within five seconds; that a delivery was made is no change', async () => {
+test('what the bus loses is sent from PostgreSQL within five seconds; that a delivery was made is no change', async () => {
   const [id = ''] = await newDeliveries(2);
   const reading = await watch();
   await change(id, 'retrying');
@@ -127,7 +127,7 @@ test('what the bus loses is told by PostgreSQL within five seconds; that a deliv
   expect(told(reading)).toEqual([`${id}:retrying`]);
 });
 
-test('a change that commits long after later ones is told all the same, once', async () => {
+test('a change that commits long after later ones is sent all the same, once', async () => {
   const [slow = '', quick = ''] = await newDeliveries(2);
   const reading = await watch();
   const client = await database.pool.connect();
@@ -215,7 +215,7 @@ test('a watcher that comes and goes by cursor, on one process or another, sees e
   expect(repeats).toBeGreaterThan(0);
 }, 60_000);
 
-test('after a position nothing is told twice', async () => {
+test('after a position nothing is sent twice', async () => {
   const [id = ''] = await newDeliveries(1);
   const reading = await watch();
   await change(id, 'delivered');

@@ -154,7 +154,7 @@ const leasedUntil = async (): Promise<(Date | null)[]> =>
     (row) => row.leased_until,
   );
 
-test('a delivery held in its row is not given out while Redis is away, and is once it was released', async () => {
+test('a delivery leased in its row is not claimed while Redis is away, and is once it was released', async () => {
   await server.kill();
   await untilDegraded();
   const lease = await commitHeld(newDue(newWebhookId(), Date.now()));
@@ -163,7 +163,7 @@ test('a delivery held in its row is not given out while Redis is away, and is on
   expect(await claimIds()).toEqual([lease.deliveryId]);
 });
 
-test('a delivery held in its row and released is given out by Redis, which had not heard of it', async () => {
+test('a delivery leased in its row and released can be claimed from Redis, which had no entry for it', async () => {
   const lease = await commitHeld(newDue(newWebhookId(), Date.now()));
   expect(await claimIds()).toEqual([]);
   await schedule.release([{ ...lease, dueAtMs: Date.now() - 1 }]);
@@ -171,7 +171,7 @@ test('a delivery held in its row and released is given out by Redis, which had n
   expect(await claimIds()).toEqual([lease.deliveryId]);
 });
 
-test('what came of a delivery held in its row asks nothing of Redis, unless it is due again', async () => {
+test('the outcome of a delivery leased in its row makes no call to Redis, unless it is due again', async () => {
   const lease = await commitHeld(newDue(newWebhookId(), Date.now()));
   await schedule.settle([{ ...lease, dueAtMs: null }]);
   expect(await redis.commands.exists(`{wh:0}:ep:${webhookKey(lease.webhookId)}`)).toBe(0);
@@ -358,7 +358,7 @@ test('what a slow claim took from PostgreSQL goes back when Redis may have given
   await slow.drain();
 });
 
-test('what came of a delivery that Redis still holds is told to it once it is back', async () => {
+test('the outcome of a delivery that is leased in Redis is sent to it once it is back', async () => {
   const item = newDue(newWebhookId(), Date.now());
   await commit(item);
   await schedule.enqueue([item]);
@@ -374,7 +374,7 @@ test('what came of a delivery that Redis still holds is told to it once it is ba
   expect(await redis.commands.hlen('{wh:0}:held')).toBe(0);
 });
 
-test('a key that somebody broke by hand keeps nobody from coming back, nor the rest from being told', async () => {
+test('a key that was broken by hand keeps no process from coming back, nor the rest from being sent', async () => {
   const [broken, whole] = [newDue(newWebhookId(), Date.now()), newDue(newWebhookId(), Date.now() + 60_000)];
   await server.kill();
   await untilDegraded();

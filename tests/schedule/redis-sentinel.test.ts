@@ -66,7 +66,7 @@ test.each([
   90_000,
 );
 
-test('sentinels that do not lead to a master are told of in one line, and are asked again', async () => {
+test('sentinels that do not lead to a master are logged in one line, and asked again', async () => {
   const { config } = sentinels;
   const sentinel = config.sentinel ?? { nodes: [], master: '', username: null, password: null };
   for (const [change, sentence] of [

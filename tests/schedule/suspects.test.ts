@@ -41,7 +41,7 @@ test('thousands of dead webhooks, due for longer, keep none of the places of a h
   expect(await redis.commands.zcard(key('ready'))).toBe(1);
 });
 
-test('of a dead webhook one delivery is taken, and no other until its outcome is told', async () => {
+test('of a dead webhook one delivery is taken, and no other until its outcome is settled', async () => {
   const [dead] = newSuspects(1) as [string];
   await scheduler.suspect([dead]);
   await scheduler.enqueue(Array.from({ length: 5 }, () => newDue(dead, Date.now() - 1000)));

@@ -42,7 +42,7 @@ test('a good token is taken at once, whatever others at its address did', async 
   expect(await guarded.verify(good, ADDRESS)).toMatchObject({ userId: 'orders' });
 });
 
-test('whoever keeps coming with forged tokens hears of it late, others at once', async () => {
+test('a caller that keeps sending forged tokens gets late replies, others at once', async () => {
   const guarded = await attacked(FOR_EVER_MS);
   expect(await isPending(refused(guarded, FORGED))).toBe(true);
   expect(await refused(guarded, FORGED, '192.0.2.8')).toBe('token_invalid');

@@ -88,7 +88,7 @@ test('a broadcast that waits for the database delays no other event, and what is
   expect(await countOf('events')).toBe(published.length + 1);
 });
 
-test('a broadcast to more webhooks than one event may be owed to is refused, and nothing of it is written', async () => {
+test('a broadcast that matches more webhooks than one event may is refused, and nothing of it is written', async () => {
   await subscribe(MAX_BROADCAST_WEBHOOKS + 1);
   const publisher = publisherOn(database.pool);
   const [tooLarge, other] = await Promise.allSettled([

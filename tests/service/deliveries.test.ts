@@ -244,7 +244,7 @@ test('nothing is tried again for a webhook that is disabled or deleted', async (
   expect(management.scheduled).toEqual([]);
 });
 
-test('a retry is committed although the schedule cannot be told', async () => {
+test('a retry is committed although the schedule cannot be reached', async () => {
   const id = await addDelivery(management, { webhookId, status: 'failed' });
   const away = { ...management.context, scheduler: { enqueue: () => Promise.reject(new Error('away')) } };
   expect(await retryDelivery(away, alice, id)).toMatchObject({ status: 'retrying' });

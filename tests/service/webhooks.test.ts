@@ -151,7 +151,7 @@ test('an update that is refused changes nothing', async () => {
   expect(await row(id)).toEqual(before);
 });
 
-test('disabling cancels what is pending, tells watchers, and leaves what has come to an end', async () => {
+test('disabling cancels what is pending, updates watchers, and leaves what has ended', async () => {
   const { id } = await someWebhook(management, alice);
   const { id: other } = await someWebhook(management, alice);
   const ids = {

@@ -31,7 +31,7 @@ export const cases: readonly FaultCase[] = [
   recoveryCase('recovery-two', 'of three processes two are killed together, the leader among them', false, (world, check) =>
     killSome(world, check, 2),
   ),
-  recoveryCase('recovery-freeze', 'a process freezes for a minute: it keeps what it holds until the leases end', false, freeze),
+  recoveryCase('recovery-freeze', 'a process freezes for a minute: it keeps its leases until they end', false, freeze),
   recoveryCase(
     'recovery-database',
     'PostgreSQL restarts, nobody is taken for dead, and then a process dies',
