@@ -43,6 +43,6 @@ ENV NODE_COMPILE_CACHE=/compiled
 RUN ["node", "-e", "for (const part of ['app/create-app', 'persistence/orm', 'transport/rpc/services', 'transport/grpc/server']) import(`/app/src/${part}.ts`)"]
 EXPOSE 8080 9090 9464
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.SERVER_PORT || 8080}/livez`).then((a) => process.exit(a.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "const { SERVER_PORT: port = 8080, TLS_CERT_FILE: tls } = process.env; require(tls ? 'node:https' : 'node:http').get({ port, path: '/livez', rejectUnauthorized: false }, (a) => process.exit(a.statusCode === 200 ? 0 : 1)).on('error', () => process.exit(1))"]
 # The limit is several times what is ever held; it keeps the garbage collector from letting garbage pile up.
 CMD ["node", "--max-old-space-size=1024", "--heap-growing-percent=70", "src/main.ts"]

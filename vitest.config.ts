@@ -1,5 +1,6 @@
 // How the tests run: one PostgreSQL and one Redis for the run, a database of its own for each file that asks. `npm run test:unit` runs the
 // files that need neither.
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { unitTests } from './tests/fixtures/unit-tests.ts';
 
@@ -12,6 +13,8 @@ export default defineConfig({
     exclude: ['tests/clients/**'],
     globalSetup: isUnitOnly ? [] : ['tests/fixtures/global-setup.ts'],
     pool: 'forks',
+    // Most of a test is waiting for stores, sockets and clocks: one file more than there are cores keeps those busy.
+    maxWorkers: availableParallelism() + 1,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 20_000,
