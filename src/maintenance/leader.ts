@@ -1,13 +1,10 @@
 // Leadership: of all processes, one holds an advisory lock in PostgreSQL and does what only one may do.
-import { Client, type ClientConfig } from 'pg';
+import type { Client, ClientConfig } from 'pg';
 import type { LongRunning } from '../lifecycle/long-running.ts';
-import { pause } from '../lifecycle/pause.ts';
-import { KEEPALIVE } from '../persistence/session.ts';
+import { KeptSession } from '../persistence/kept-session.ts';
 
 /** How often a follower tries to take over, and a leader makes sure that its connection is alive. */
 const CHECK_INTERVAL_MS = 2000;
-/** A check that takes longer counts as a lost connection: a stopped backend would never answer. */
-const CHECK_TIMEOUT_MS = 5000;
 /**
  * The server ends a leader's session that has sent nothing for so long, in milliseconds: a frozen process answers keepalives, as its kernel
  * does that. Several checks may be late before.
@@ -28,21 +25,26 @@ const LOCK_KEY = 0x686f6d65;
  */
 export class Leader implements LongRunning {
   readonly name = 'leader';
-  readonly #connection: ClientConfig;
-  readonly #onError: (error: unknown) => void;
-  readonly #stopping = new AbortController();
-  #client: Client | undefined;
-  /** Whether this session has the lock, as far as is known. */
+  readonly #session: KeptSession;
+  /** Whether the session has the lock, as far as is known. */
   #hasLock = false;
   /** By the monotonic clock, when the last check was sent that the server answered. */
   #confirmedAt = Number.NEGATIVE_INFINITY;
   /** By the monotonic clock, when a session ended that this process had not ended. */
   #sessionLostAt = Number.NEGATIVE_INFINITY;
-  #loop: Promise<void> = Promise.resolve();
 
   constructor(connection: ClientConfig, onError: (error: unknown) => void) {
-    this.#connection = { ...connection, query_timeout: CHECK_TIMEOUT_MS, options: `${connection.options} ${KEEPALIVE}` };
-    this.#onError = onError;
+    this.#session = new KeptSession({
+      connection,
+      intervalMs: CHECK_INTERVAL_MS,
+      prepare: limitIdleTime,
+      check: (client) => this.#check(client),
+      onLost: () => {
+        this.#sessionLostAt = performance.now();
+        this.#hasLock = false;
+      },
+      onError,
+    });
   }
 
   /** Asked by every job before each of its statements, so that one that was frozen sends none. */
@@ -56,67 +58,27 @@ export class Leader implements LongRunning {
   }
 
   /** Resolves after the first try, whatever came of it. */
-  async start(): Promise<void> {
-    await this.#check();
-    this.#loop = this.#run();
+  start(): Promise<void> {
+    return this.#session.start();
   }
 
   async drain(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
-    await this.#lose();
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stopping;
-    for (;;) {
-      await pause(CHECK_INTERVAL_MS, signal);
-      if (signal.aborted) return;
-      await this.#check();
-    }
-  }
-
-  async #check(): Promise<void> {
-    try {
-      const client = this.#client ?? (await this.#connect());
-      const sentAt = performance.now();
-      if (this.#hasLock) await client.query('select 1');
-      else {
-        const { rows } = await client.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [LOCK_KEY]);
-        this.#hasLock = this.#client === client && rows[0]?.locked === true;
-      }
-      this.#confirmedAt = sentAt;
-    } catch (error) {
-      this.#onError(error);
-      this.#sessionLostAt = performance.now();
-      await this.#lose();
-    }
-  }
-
-  async #connect(): Promise<Client> {
-    const client = new Client(this.#connection);
-    // Only of the present connection: the end of an old one says nothing about its successor.
-    const ended = (): void => {
-      if (this.#client !== client) return;
-      this.#sessionLostAt = performance.now();
-      void this.#lose();
-    };
-    client.on('error', ended);
-    client.on('end', ended);
-    this.#client = client;
-    await client.connect();
-    // Not a setting of the connection: a server before PostgreSQL 14 does not know it, and would refuse the connection for it.
-    await client.query(
-      `select set_config(name, '${IDLE_LIMIT_MS}', false) from pg_settings where name = 'idle_session_timeout'`,
-    );
-    return client;
-  }
-
-  async #lose(): Promise<void> {
+    await this.#session.drain();
     this.#hasLock = false;
-    const client = this.#client;
-    this.#client = undefined;
-    // A connection that is stuck does not end in good order either.
-    await Promise.race([client?.end().catch(() => undefined), pause(1000)]);
   }
+
+  async #check(client: Client): Promise<void> {
+    const sentAt = performance.now();
+    if (this.#hasLock) await client.query('select 1');
+    else {
+      const { rows } = await client.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [LOCK_KEY]);
+      this.#hasLock = this.#session.isPresent(client) && rows[0]?.locked === true;
+    }
+    this.#confirmedAt = sentAt;
+  }
+}
+
+// Not a setting of the connection: a server before PostgreSQL 14 does not know it, and would refuse the connection for it.
+async function limitIdleTime(client: Client): Promise<void> {
+  await client.query(`select set_config(name, '${IDLE_LIMIT_MS}', false) from pg_settings where name = 'idle_session_timeout'`);
 }

@@ -1,16 +1,13 @@
 // The holder: this process as the one that its leases name. While its session lives, so do its leases; when that ends, the leader ends
 // them.
 import { randomUUID } from 'node:crypto';
-import { Client, type ClientConfig } from 'pg';
-import { pause } from '../lifecycle/pause.ts';
+import type { Client, ClientConfig } from 'pg';
+import { KeptSession } from './kept-session.ts';
 import { APPLICATION_NAME } from './queries/horizon.ts';
 import { deleteHolder, retakeNumber, takeNumber } from './queries/holders.ts';
-import { KEEPALIVE } from './session.ts';
 
 /** ms. Between two checks of the session, or tries to get a new one. Other processes give this one up after two seconds. */
 const CHECK_INTERVAL_MS = 500;
-/** A check that takes longer counts as a lost session. */
-const CHECK_TIMEOUT_MS = 5000;
 /** Numbers tried in one check: of 999, most are free. */
 const MAX_TRIES = 20;
 
@@ -26,24 +23,26 @@ export interface HolderOptions {
  */
 export class Holder {
   readonly name = 'holder';
-  readonly #connection: ClientConfig;
+  readonly #session: KeptSession;
   readonly #leaseMs: number;
-  readonly #onError: (error: unknown) => void;
-  readonly #stopping = new AbortController();
-  #client: Client | undefined;
   #taken: { readonly id: string; readonly number: number } | null = null;
   #hasLock = false;
   #lostUntil = Number.NEGATIVE_INFINITY;
-  #loop: Promise<void> = Promise.resolve();
 
   constructor({ connection, leaseMs, onError }: HolderOptions) {
-    this.#connection = {
-      ...connection,
-      query_timeout: CHECK_TIMEOUT_MS,
-      options: `${connection.options ?? ''} ${KEEPALIVE}`,
-    };
     this.#leaseMs = leaseMs;
-    this.#onError = onError;
+    this.#session = new KeptSession({
+      connection,
+      intervalMs: CHECK_INTERVAL_MS,
+      check: async (client) => {
+        if (this.#hasLock) await client.query('select 1');
+        else await this.#take(client);
+      },
+      onLost: () => {
+        this.#hasLock = false;
+      },
+      onError,
+    });
   }
 
   /** What new leases carry; 0 while this process has no session. */
@@ -64,38 +63,16 @@ export class Holder {
   }
 
   /** Resolves after the first try, whatever came of it. */
-  async start(): Promise<void> {
-    await this.#check();
-    this.#loop = this.#run();
+  start(): Promise<void> {
+    return this.#session.start();
   }
 
   /** To be called when this process has no lease left. */
   async drain(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
-    if (this.#client !== undefined && this.#taken !== null)
-      await deleteHolder(this.#client, this.#taken.id).catch(this.#onError);
-    await this.#lose();
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stopping;
-    for (;;) {
-      await pause(CHECK_INTERVAL_MS, signal);
-      if (signal.aborted) return;
-      await this.#check();
-    }
-  }
-
-  async #check(): Promise<void> {
-    try {
-      const client = this.#client ?? (await this.#connect());
-      if (this.#hasLock) await client.query('select 1');
-      else await this.#take(client);
-    } catch (error) {
-      this.#onError(error);
-      await this.#lose();
-    }
+    await this.#session.drain(async (client) => {
+      if (this.#taken !== null) await deleteHolder(client, this.#taken.id);
+    });
+    this.#hasLock = false;
   }
 
   async #take(client: Client): Promise<void> {
@@ -116,25 +93,6 @@ export class Holder {
     await client.query(`select set_config('application_name', $1, false)`, [
       `${APPLICATION_NAME} holder ${this.#taken.number}`,
     ]);
-    this.#hasLock = this.#client === client;
-  }
-
-  async #connect(): Promise<Client> {
-    const client = new Client(this.#connection);
-    // Only of the present session: the end of an old one says nothing about its successor.
-    const ended = (): void => void (this.#client === client && this.#lose());
-    client.on('error', ended);
-    client.on('end', ended);
-    this.#client = client;
-    await client.connect();
-    return client;
-  }
-
-  async #lose(): Promise<void> {
-    this.#hasLock = false;
-    const client = this.#client;
-    this.#client = undefined;
-    // A connection that is stuck does not end in good order either.
-    await Promise.race([client?.end().catch(() => undefined), pause(1000)]);
+    this.#hasLock = this.#session.isPresent(client);
   }
 }
