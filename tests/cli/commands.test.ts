@@ -178,7 +178,8 @@ test('doctor says step by step how a receiver does, of a URL or of a webhook, an
   const url = receiver.url('/well');
   const good = await run('doctor', url, '--user', 'doctor1');
   expect(good).toMatchObject({ status: 0, output: expect.stringMatching(/^ok +url +The service accepts the URL\.$/m) });
-  expect(good.output).toMatch(/^ok +ping +The receiver answered 200 to a signed ping\. \(\d+ ms\)$/m);
+  // A step of less than a millisecond shows no time.
+  expect(good.output).toMatch(/^ok +ping +The receiver answered 200 to a signed ping\.( \(\d+ ms\))?$/m);
   // A webhook of its own: a retry of another test's delivery must not take the response that is meant for the ping.
   const { body } = await developer('POST', '/api/v1/webhooks', { url: receiver.url('/ill'), events: ['order.completed'] });
   receiver.script('/ill', 500);
