@@ -2,7 +2,6 @@
 // a clock which was ahead has put off.
 import type { Pool } from 'pg';
 import type { LongRunning } from '../lifecycle/long-running.ts';
-import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 import { scheduleExpired } from '../persistence/queries/schedule-expired.ts';
 import {
   FAR_AHEAD_MS,
@@ -14,6 +13,7 @@ import {
 import { listOldTransactions, type OldTransaction } from '../persistence/queries/horizon.ts';
 import { listScheduled, type SchedulePage } from '../persistence/queries/list-scheduled.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
+import { LeaderTask } from './leader-task.ts';
 
 /** Deliveries looked at by one statement, which takes 50 ms. */
 const PAGE_DELIVERIES = 50_000;
@@ -42,13 +42,14 @@ export interface InsertLeaseExpiryOptions {
 export class InsertLeaseExpiry implements LongRunning {
   readonly name = 'adoption';
   readonly #options: InsertLeaseExpiryOptions;
-  readonly #task: PeriodicTask;
+  readonly #task: LeaderTask;
   #oldPids: ReadonlySet<number> = new Set();
 
   constructor(options: InsertLeaseExpiryOptions) {
     this.#options = options;
     const { intervalMs, isLeading, onError } = options;
-    this.#task = new PeriodicTask(
+    this.#task = new LeaderTask(
+      options.isLeading,
       async () => {
         if (isLeading()) await this.run();
       },
@@ -82,15 +83,11 @@ export class InsertLeaseExpiry implements LongRunning {
     await this.#reportOldTransactions();
   }
 
-  #mayGoOn(): boolean {
-    return this.#options.isLeading() && !this.#task.signal.aborted;
-  }
-
   /** Each delivery is looked at once, when its lease on insert has run out. */
   async #schedule(): Promise<void> {
     const { pool, scheduler, leaseMs, onScheduled } = this.#options;
     let isMore = true;
-    while (isMore && this.#mayGoOn()) {
+    while (isMore && this.#task.mayGoOn) {
       const expired = await scheduleExpired(pool, { leaseMs, max: PAGE_DELIVERIES });
       isMore = expired.isMore;
       if (expired.deliveries.length === 0) continue;
@@ -103,19 +100,19 @@ export class InsertLeaseExpiry implements LongRunning {
   async #bringForward(): Promise<void> {
     const { pool, leaseMs, now } = this.#options;
     let count = PAGE_SCHEDULED;
-    while (count >= PAGE_SCHEDULED && this.#mayGoOn()) {
+    while (count >= PAGE_SCHEDULED && this.#task.mayGoOn) {
       const found = await bringForward(pool, { leaseMs, max: PAGE_SCHEDULED });
       count = found.length;
       await this.#reschedule(found);
     }
-    if (!this.#mayGoOn() || !(await hasClockGoneBack(pool))) return;
+    if (!this.#task.mayGoOn || !(await hasClockGoneBack(pool))) return;
     // Leases given by that clock say nothing of when they were given: all that is scheduled is looked at, once.
     for (let page: SchedulePage | null = null; page === null || page.next !== null;) {
-      if (!this.#mayGoOn()) return;
+      if (!this.#task.mayGoOn) return;
       page = await listScheduled(pool, { after: page?.next ?? null, limit: PAGE_SCHEDULED });
       const latestMs = now() + FAR_AHEAD_MS;
       const far = page.rows.filter(({ dueAtMs }) => dueAtMs > latestMs).map(({ deliveryId }) => deliveryId);
-      if (far.length > 0 && this.#mayGoOn()) await this.#reschedule(await bringForwardThese(pool, far, leaseMs));
+      if (far.length > 0 && this.#task.mayGoOn) await this.#reschedule(await bringForwardThese(pool, far, leaseMs));
     }
   }
 

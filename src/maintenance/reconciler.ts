@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { pause } from '../lifecycle/pause.ts';
-import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 import { FAILURES_TO_OPEN } from '../domain/delivery-rules.ts';
 import { listFailing } from '../persistence/queries/list-failing.ts';
 import { listOverdue, type OverdueCursor, type OverduePage } from '../persistence/queries/list-overdue.ts';
@@ -12,6 +11,7 @@ import { isAnyCutOff } from '../persistence/queries/process-presence.ts';
 import { DEAD_AFTER_MS } from '../schedule/redis-presence.ts';
 import type { IndexState, ScheduleIndex } from '../schedule/schedule-index.ts';
 import { countUnfinished } from '../persistence/queries/count-unfinished.ts';
+import { LeaderTask } from './leader-task.ts';
 
 /** How soon an emptied Redis is noticed; the check reads one key a shard. */
 const CHECK_INTERVAL_MS = 1000;
@@ -50,7 +50,7 @@ export interface ReconcilerOptions {
 export class Reconciler implements LongRunning {
   readonly name = 'reconciler';
   readonly #options: ReconcilerOptions;
-  readonly #task: PeriodicTask;
+  readonly #task: LeaderTask;
   #nextSweepAt = 0;
   #cursor: ScheduleCursor | null = null;
   /** What was committed while Redis was away is not in it, though its keys are all there. */
@@ -64,7 +64,7 @@ export class Reconciler implements LongRunning {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
-    this.#task = new PeriodicTask(() => this.#tick(), CHECK_INTERVAL_MS, options.onError);
+    this.#task = new LeaderTask(options.isLeading, () => this.#tick(), CHECK_INTERVAL_MS, options.onError);
   }
 
   start(): Promise<void> {
@@ -76,15 +76,10 @@ export class Reconciler implements LongRunning {
     return this.#task.drain();
   }
 
-  /** Asked before each statement: leadership may be lost in the middle of a sweep. */
-  #mayGoOn(): boolean {
-    return this.#options.isLeading() && !this.#task.signal.aborted;
-  }
-
   async #tick(): Promise<void> {
-    if (!this.#mayGoOn()) return;
+    if (!this.#task.mayGoOn) return;
     const state = await this.#look();
-    if (state === null || !this.#mayGoOn()) return;
+    if (state === null || !this.#task.mayGoOn) return;
     try {
       if (state !== 'complete' || this.#wasAway) await this.rebuild(state === 'complete' || state === 'outdated');
     } catch (error) {
@@ -92,7 +87,7 @@ export class Reconciler implements LongRunning {
       throw error;
     }
     if (performance.now() < this.#nextSweepAt) {
-      if (this.#mayGoOn() && (await isAnyCutOff(this.#options.pool, DEAD_AFTER_MS))) await this.#sweepForThoseCutOff();
+      if (this.#task.mayGoOn && (await isAnyCutOff(this.#options.pool, DEAD_AFTER_MS))) await this.#sweepForThoseCutOff();
       return;
     }
     await this.sweep();
@@ -134,7 +129,7 @@ export class Reconciler implements LongRunning {
     if (!hasKeys) await this.#sendSuspects();
     let page: SchedulePage | null = await this.#page(null);
     try {
-      while (page !== null && this.#mayGoOn()) {
+      while (page !== null && this.#task.mayGoOn) {
         // The next page is read while this one is put in.
         const following: Promise<SchedulePage> | null = page.next === null ? null : this.#page(page.next);
         const [added] = await Promise.all([this.#putBack(page.rows), following]);
@@ -144,7 +139,7 @@ export class Reconciler implements LongRunning {
     } finally {
       this.#report();
     }
-    if (page === null && this.#mayGoOn() && (await index.completeBuild(mark))) {
+    if (page === null && this.#task.mayGoOn && (await index.completeBuild(mark))) {
       this.#wasAway = false;
       this.#incompleteSinceMs = null;
     }
@@ -161,7 +156,7 @@ export class Reconciler implements LongRunning {
         limit: PAGE_ROWS,
       });
       await index.suspect(webhookIds);
-    } while (webhookIds.length === PAGE_ROWS && this.#mayGoOn());
+    } while (webhookIds.length === PAGE_ROWS && this.#task.mayGoOn);
   }
 
   /** Puts in what became due lately, then goes on through all rows for its share of the time. */
@@ -189,7 +184,7 @@ export class Reconciler implements LongRunning {
     const endsAt = performance.now() + intervalMs * SWEEP_SHARE;
     let after: OverdueCursor | null = null;
     do {
-      if (!this.#mayGoOn()) return;
+      if (!this.#task.mayGoOn) return;
       const page: OverduePage = await listOverdue(pool, {
         after,
         limit: PAGE_ROWS,
@@ -204,14 +199,14 @@ export class Reconciler implements LongRunning {
 
   async #sweepOn(): Promise<void> {
     const endsAt = performance.now() + this.#options.intervalMs * SWEEP_SHARE;
-    if (!this.#mayGoOn()) return;
+    if (!this.#task.mayGoOn) return;
     do {
       // Before the page is read: what becomes due now may be sent and over by the time that it was.
       const nowMs = this.#options.now();
       const page = await this.#page(this.#cursor);
       await this.#putBackMissing(page.rows.filter(({ dueAtMs }) => Math.abs(dueAtMs - nowMs) > MIN_OVERDUE_MS));
       this.#cursor = page.next;
-    } while (this.#cursor !== null && performance.now() < endsAt && this.#mayGoOn());
+    } while (this.#cursor !== null && performance.now() < endsAt && this.#task.mayGoOn);
   }
 
   #page(after: ScheduleCursor | null): Promise<SchedulePage> {

@@ -3,7 +3,6 @@ import type { Pool } from 'pg';
 import { FAILURES_TO_OPEN } from '../domain/delivery-rules.ts';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { pause } from '../lifecycle/pause.ts';
-import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 import { Hold } from '../persistence/delivery-state.ts';
 import { haveAllEnded } from '../persistence/queries/close-sums.ts';
 import { gatherScheduled } from '../persistence/queries/hold-deliveries.ts';
@@ -22,6 +21,7 @@ import {
 } from '../persistence/queries/release-states.ts';
 import { stepRelease, type StepRequest } from '../persistence/queries/release-step.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
+import { LeaderTask } from './leader-task.ts';
 
 /** How often the leader looks for releases while there is none, in milliseconds. */
 const IDLE_MS = 500;
@@ -58,13 +58,13 @@ interface Memory {
 export class Releases implements LongRunning {
   readonly name = 'releases';
   readonly #options: ReleasesOptions;
-  readonly #task: PeriodicTask;
+  readonly #task: LeaderTask;
   #memories = new Map<string, Memory>();
   #running = Number.NaN;
 
   constructor(options: ReleasesOptions) {
     this.#options = options;
-    this.#task = new PeriodicTask(() => this.#run(), IDLE_MS, options.onError);
+    this.#task = new LeaderTask(options.isLeading, () => this.#run(), IDLE_MS, options.onError);
   }
 
   /** Releases that have not ended; NaN: not known to this process. */
@@ -80,12 +80,8 @@ export class Releases implements LongRunning {
     return this.#task.drain();
   }
 
-  #mayGoOn(): boolean {
-    return this.#options.isLeading() && !this.#task.signal.aborted;
-  }
-
   async #run(): Promise<void> {
-    while (this.#mayGoOn()) {
+    while (this.#task.mayGoOn) {
       if (!(await this.#round())) return;
       await pause(STEP_MS, this.#task.signal);
     }
@@ -107,7 +103,7 @@ export class Releases implements LongRunning {
 
   // One that cannot be done must not keep the others from being done.
   async #each(work: () => Promise<void>): Promise<void> {
-    if (!this.#mayGoOn()) return;
+    if (!this.#task.mayGoOn) return;
     await work().catch(this.#options.onError);
   }
 

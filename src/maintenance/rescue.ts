@@ -1,11 +1,11 @@
 // The rescue: what a dead process had leased is due at once, instead of when its leases run out.
 import type { Pool } from 'pg';
 import type { LongRunning } from '../lifecycle/long-running.ts';
-import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 import { deleteHolder, endHolder, listMissing, type MissingHolder } from '../persistence/queries/holders.ts';
 import { listUnfinished, rescueDeliveries } from '../persistence/queries/rescue-deliveries.ts';
 import type { RedisScheduler } from '../schedule/redis-scheduler.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
+import { LeaderTask } from './leader-task.ts';
 
 /** Between two looks, in milliseconds. */
 const LOOK_INTERVAL_MS = 1000;
@@ -33,13 +33,14 @@ export interface RescueOptions {
 export class Rescue implements LongRunning {
   readonly name = 'rescue';
   readonly #options: RescueOptions;
-  readonly #task: PeriodicTask;
+  readonly #task: LeaderTask;
   /** By its id, when each was first seen without a session, on the monotonic clock. */
   #missingSince: ReadonlyMap<string, number> = new Map();
 
   constructor(options: RescueOptions) {
     this.#options = options;
-    this.#task = new PeriodicTask(
+    this.#task = new LeaderTask(
+      options.isLeading,
       () => this.look(),
       LOOK_INTERVAL_MS,
       (error) => options.onError('database', error),
@@ -56,17 +57,13 @@ export class Rescue implements LongRunning {
 
   async look(): Promise<void> {
     const { pool, leaseMs, sessionLostAgoMs } = this.#options;
-    const missing = this.#mayGoOn() ? await listMissing(pool, leaseMs, sessionLostAgoMs()) : [];
+    const missing = this.#task.mayGoOn ? await listMissing(pool, leaseMs, sessionLostAgoMs()) : [];
     const nowMs = performance.now();
     this.#missingSince = new Map(missing.map(({ id }) => [id, this.#missingSince.get(id) ?? nowMs]));
     for (const holder of missing) {
       const isBelieved = holder.hasEnded || nowMs - (this.#missingSince.get(holder.id) ?? nowMs) >= MISSING_MS;
-      if (isBelieved && this.#mayGoOn()) await this.#rescue(holder);
+      if (isBelieved && this.#task.mayGoOn) await this.#rescue(holder);
     }
-  }
-
-  #mayGoOn(): boolean {
-    return this.#options.isLeading() && !this.#task.signal.aborted;
   }
 
   async #rescue({ id, number, isOver }: MissingHolder): Promise<void> {

@@ -2,9 +2,9 @@
 import type { Pool } from 'pg';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { pause } from '../lifecycle/pause.ts';
-import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 import { closeSums, haveAllEnded, readPlace, takeBackSums } from '../persistence/queries/close-sums.ts';
 import { foldSome, sumPage } from '../persistence/queries/sum-log.ts';
+import { LeaderTask } from './leader-task.ts';
 
 /** How old a late change gets before statistics show it, in milliseconds. */
 const INTERVAL_MS = 5000;
@@ -23,13 +23,13 @@ export interface SummingOptions {
 export class Summing implements LongRunning {
   readonly name = 'summing';
   readonly #options: SummingOptions;
-  readonly #task: PeriodicTask;
+  readonly #task: LeaderTask;
   /** Where the sums are closed, as far as this process knows, and a moment after that was committed. */
   #closed = { below: '', at: '' };
 
   constructor(options: SummingOptions) {
     this.#options = options;
-    this.#task = new PeriodicTask(() => this.run(), INTERVAL_MS, options.onError);
+    this.#task = new LeaderTask(options.isLeading, () => this.run(), INTERVAL_MS, options.onError);
   }
 
   start(): Promise<void> {
@@ -40,13 +40,9 @@ export class Summing implements LongRunning {
     return this.#task.drain();
   }
 
-  #mayGoOn(): boolean {
-    return this.#options.isLeading() && !this.#task.signal.aborted;
-  }
-
   // Transactions of ours end within milliseconds. Longer ones are waited for in the next round.
   async #waitForOthers(): Promise<boolean> {
-    for (let asked = 0; asked < WAITS && this.#mayGoOn(); asked += 1) {
+    for (let asked = 0; asked < WAITS && this.#task.mayGoOn; asked += 1) {
       if (await haveAllEnded(this.#options.pool, this.#closed.at)) return true;
       await pause(WAIT_MS, this.#task.signal);
     }
@@ -56,14 +52,14 @@ export class Summing implements LongRunning {
   /** One round: closes what is over, and counts it as soon as every transaction has seen that. */
   async run(): Promise<void> {
     const { pool, pageDeliveries } = this.#options;
-    if (!this.#mayGoOn()) return;
+    if (!this.#task.mayGoOn) return;
     let place = await readPlace(pool);
-    if (!place.hasBegun || !this.#mayGoOn() || (await takeBackSums(pool, place))) return;
-    if (this.#mayGoOn() && (await closeSums(pool, place))) place = await readPlace(pool);
+    if (!place.hasBegun || !this.#task.mayGoOn || (await takeBackSums(pool, place))) return;
+    if (this.#task.mayGoOn && (await closeSums(pool, place))) place = await readPlace(pool);
     // A time that was read after the place: a transaction that begins later sees the place as it was read here.
     if (place.closingBelow !== this.#closed.below) this.#closed = { below: place.closingBelow, at: place.at };
-    while (this.#mayGoOn() && (await foldSome(pool))?.isMore === true);
+    while (this.#task.mayGoOn && (await foldSome(pool))?.isMore === true);
     if (!(await this.#waitForOthers())) return;
-    while (this.#mayGoOn() && (await sumPage(pool, this.#closed.below, pageDeliveries))?.isMore === true);
+    while (this.#task.mayGoOn && (await sumPage(pool, this.#closed.below, pageDeliveries))?.isMore === true);
   }
 }

@@ -3,14 +3,12 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import { newId } from '../domain/ids.ts';
 import { Hold } from '../persistence/delivery-state.ts';
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
-import { entityManagerOf } from '../persistence/orm.ts';
 import { countHeldIn } from '../persistence/queries/count-held.ts';
 import { cancelResume, insertResume, setReleaseRate } from '../persistence/queries/resume-release.ts';
 import type { Principal } from '../security/tokens.ts';
+import { changeWebhook } from './change-webhook.ts';
 import type { ManagementContext } from './context.ts';
-import { findWebhook } from './find-webhook.ts';
 import type { Once } from './idempotent-call.ts';
-import { ownerOf } from './owner.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
 
 /** Deliveries a second when neither the call nor the webhook names a rate: a small receiver that was away is not to be flooded. */
@@ -67,33 +65,22 @@ export function resumeWebhook(
   });
 }
 
-async function changeHold(
+function changeHold(
   context: ManagementContext,
   principal: Principal,
   webhookId: string,
   once: Once<WebhookView> | null,
   change: (transaction: EntityManager, webhook: WebhookEndpoint) => Promise<boolean>,
 ): Promise<WebhookView> {
-  const manager = entityManagerOf(context.orm, ownerOf(principal));
-  const { view, isChanged } = await context.changes.run(principal.userId, () =>
-    manager.transactional(async (transaction) => {
-      await once?.take(transaction);
-      // The webhook is locked before its release, here and by the leader.
-      const webhook = await findWebhook(transaction, webhookId, { lock: true });
-      const hasChanged = await change(transaction, webhook);
-      if (hasChanged) {
-        webhook.revision += 1;
-        webhook.updatedAt = new Date();
-        await transaction.flush();
-      }
-      const changed = {
-        ...webhookView(webhook, context.config.delivery.retry),
-        ...(webhook.hold === Hold.none ? {} : await countHeldIn(transaction, webhookId)),
-      };
-      await once?.keep(transaction, changed);
-      return { view: changed, isChanged: hasChanged };
+  return changeWebhook(context, {
+    principal,
+    webhookId,
+    once,
+    // The webhook is locked before its release, here and by the leader.
+    change,
+    view: async (transaction, webhook) => ({
+      ...webhookView(webhook, context.config.delivery.retry),
+      ...(webhook.hold === Hold.none ? {} : await countHeldIn(transaction, webhookId)),
     }),
-  );
-  if (isChanged) context.onWebhookChanged(webhookId);
-  return view;
+  });
 }

@@ -2,12 +2,10 @@
 import { HOUR_MS } from '../domain/time-units.ts';
 import { ServiceError } from '../domain/errors.ts';
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
-import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
+import { changeWebhook } from './change-webhook.ts';
 import type { ManagementContext } from './context.ts';
-import { findWebhook } from './find-webhook.ts';
 import type { Once } from './idempotent-call.ts';
-import { ownerOf } from './owner.ts';
 import { replaced, unexpired } from './secret-rotation.ts';
 import { makeSecret, secretHint } from './webhook-secrets.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
@@ -67,28 +65,23 @@ export function cancelRotation(
   });
 }
 
-async function changeSecrets(
+/** @param change returns the secret to show, where there is a new one */
+function changeSecrets(
   context: ManagementContext,
   principal: Principal,
   webhookId: string,
   once: Once<WebhookView> | null,
   change: (webhook: WebhookEndpoint, now: Date) => string | null,
 ): Promise<WebhookView> {
-  const manager = entityManagerOf(context.orm, ownerOf(principal));
-  const view = await context.changes.run(principal.userId, () =>
-    manager.transactional(async (transaction) => {
-      await once?.take(transaction);
-      const webhook = await findWebhook(transaction, webhookId, { lock: true });
-      const now = new Date();
-      const secret = change(webhook, now);
-      webhook.revision += 1;
-      webhook.updatedAt = now;
-      await transaction.flush();
-      const changed = webhookView(webhook, context.config.delivery.retry, secret);
-      await once?.keep(transaction, changed);
-      return changed;
-    }),
-  );
-  context.onWebhookChanged(webhookId);
-  return view;
+  let secret: string | null = null;
+  return changeWebhook(context, {
+    principal,
+    webhookId,
+    once,
+    change: (_, webhook, now) => {
+      secret = change(webhook, now);
+      return true;
+    },
+    view: (_, webhook) => webhookView(webhook, context.config.delivery.retry, secret),
+  });
 }

@@ -9,6 +9,7 @@ import { mintToken, type CallerRole } from '../../security/tokens.ts';
 import { requireLocalHost } from '../listener/local-host.ts';
 import { etagOf, packedAsset, sendAsset } from './static-asset.ts';
 import type { Asset } from './static-asset.ts';
+import { contentPolicy } from './content-policy.ts';
 
 const BUILT = fileURLToPath(new URL('../../../dist/console/', import.meta.url));
 
@@ -29,19 +30,7 @@ const PAGES = [
  * Scripts, styles and calls of this origin and nothing else: no inline script, no frame, no form that leaves the page. Chart and
  * countdown set styles through the DOM's own properties, which the policy does not concern.
  */
-const POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self'",
-  "font-src 'self'",
-  "connect-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-  "require-trusted-types-for 'script'",
-  "trusted-types 'none'",
-].join('; ');
+const POLICY = contentPolicy([], ["require-trusted-types-for 'script'", "trusted-types 'none'"]);
 
 const PAGE_HEADERS = {
   'content-security-policy': POLICY,

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastify';
 import { ServiceError } from '../../domain/errors.ts';
 import { accepts } from './static-asset.ts';
+import { contentPolicy } from './content-policy.ts';
 
 const BUILT = fileURLToPath(new URL('../../../dist/docs/', import.meta.url));
 
@@ -40,7 +41,7 @@ function sendPage(version: string | null, reply: FastifyReply): FastifyReply {
   const nonce = randomBytes(16).toString('base64');
   return reply
     .headers({
-      'content-security-policy': policy(nonce),
+      'content-security-policy': contentPolicy([`'nonce-${nonce}'`]),
       'cross-origin-opener-policy': 'same-origin',
       'cache-control': 'no-store',
     })
@@ -63,20 +64,6 @@ function sendPage(version: string | null, reply: FastifyReply): FastifyReply {
   </body>
 </html>
 `);
-}
-
-function policy(nonce: string): string {
-  return [
-    "default-src 'none'",
-    "script-src 'self'",
-    `style-src 'self' 'nonce-${nonce}'`,
-    "img-src 'self'",
-    "font-src 'self'",
-    "connect-src 'self'",
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-  ].join('; ');
 }
 
 function sendFile(path: string, request: FastifyRequest, reply: FastifyReply): FastifyReply {
