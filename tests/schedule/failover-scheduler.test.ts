@@ -337,7 +337,8 @@ test('what a slow claim took from PostgreSQL goes back when Redis may have given
     await isOpen.promise;
     return answer;
   };
-  const slow = createSchedule(index, { postgres });
+  // A process of its own: with the name of the other it would be resumed by it.
+  const slow = createSchedule(new RedisScheduler(redis, { ...server.config, leaseMs: LEASE_MS }), { postgres });
   await server.kill();
   await slow.start();
   const item = newDue(newWebhookId(), Date.now() + 1);
