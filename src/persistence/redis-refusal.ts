@@ -37,6 +37,11 @@ export function isRefusal(error: unknown): boolean {
   return error instanceof Error && error.name === 'ReplyError' && !error.message.startsWith('WRONGTYPE');
 }
 
+/** No reply came in time: from a server that hangs, or to a process that got no processor for a while. */
+export function isTimeout(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Command timed out';
+}
+
 /** A command that this user may not run, or that this server does not have. */
 export function isForbidden(error: unknown): boolean {
   return error instanceof Error && /^NOPERM|unknown command/.test(error.message);

@@ -4,7 +4,7 @@ import type { ConnectionOptions } from 'node:tls';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { RedisConfig, SentinelConfig } from '../config.ts';
 import { pause } from '../lifecycle/pause.ts';
-import { explainRedisError, isForbidden, isRefusal } from './redis-refusal.ts';
+import { explainRedisError, isForbidden, isRefusal, isTimeout } from './redis-refusal.ts';
 import { readCertificates } from './server-certificates.ts';
 
 /** ms. A command that takes longer has failed: Redis replies in a millisecond, and PostgreSQL can stand in for it. */
@@ -117,7 +117,7 @@ export class RedisConnection {
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       // A master that hangs keeps its connections as well, and sends nothing.
-      if (this.#hasSentinels && error.message === 'Command timed out' && this.#mayLeaveServer()) leave(this.commands);
+      if (this.#hasSentinels && isTimeout(error) && this.#mayLeaveServer()) leave(this.commands);
       if (!error.message.startsWith('NOSCRIPT')) throw error;
       return this.commands.eval(script.text, keys.length, ...keys, ...parameters);
     }
@@ -194,7 +194,7 @@ export class RedisConnection {
   async #take(channel: string, isBroadcast: boolean): Promise<void> {
     const subscriber = this.#subscriber;
     const isWanted = (): boolean => (isBroadcast ? this.#listeners : this.#callbacks).has(channel);
-    while (subscriber.status === 'ready' && isWanted()) {
+    for (let tries = 1; subscriber.status === 'ready' && isWanted(); tries += 1) {
       try {
         const isSharded = isBroadcast && subscriber instanceof Cluster;
         await (isSharded ? subscriber.ssubscribe(channel) : subscriber.subscribe(channel));
@@ -202,10 +202,13 @@ export class RedisConnection {
         if (isBroadcast) this.#listeners.get(channel)?.onCounted?.();
         return;
       } catch (error) {
-        this.#report(
-          `subscribe ${channel}`,
-          `${explainRedisError(error)}. Without the subscription to ${channel} this process reads changes of others from PostgreSQL, later`,
-        );
+        // The first may have timed out because this process got no processor while it loaded its code.
+        if (tries > 1 || !isTimeout(error)) {
+          this.#report(
+            `subscribe ${channel}`,
+            `${explainRedisError(error)}. Without the subscription to ${channel} this process reads changes of others from PostgreSQL, later`,
+          );
+        }
         await pause(SUBSCRIBE_RETRY_MS);
       }
     }

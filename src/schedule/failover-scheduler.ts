@@ -1,6 +1,6 @@
 // The schedule in Redis while Redis serves, in PostgreSQL while it does not.
 import { pause } from '../lifecycle/pause.ts';
-import { explainRedisError, isRefusal } from '../persistence/redis-refusal.ts';
+import { explainRedisError, isRefusal, isTimeout } from '../persistence/redis-refusal.ts';
 import type { PostgresScheduler } from './postgres-scheduler.ts';
 import { LOOK_MS, type RedisPresence } from './redis-presence.ts';
 import { FailoverState, MIN_CLAIM_MS, type RowWindow } from './failover-state.ts';
@@ -313,10 +313,6 @@ export class FailoverScheduler implements Scheduler {
     if (this.#isServed) await this.#options.redis.resumeClaims().catch((error: unknown) => this.#options.onFailure?.(error));
     for (const callback of this.#wakeCallbacks) callback();
   }
-}
-
-function isTimeout(error: unknown): boolean {
-  return error instanceof Error && error.message === 'Command timed out';
 }
 
 function isDueAgain<Entry extends Scheduled | Settlement>(entry: Entry): entry is Entry & Scheduled {

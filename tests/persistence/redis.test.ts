@@ -69,6 +69,20 @@ test('a database that the server has is the one that is written to', async () =>
   redis.close();
 });
 
+test('a process that got no processor while it subscribed says nothing of it, and is subscribed', async () => {
+  const { redis, warnings } = await connect({});
+  const messages: string[] = [];
+  redis.subscribe('hc-late', (message) => messages.push(message));
+  // For longer than a command may take: its timer ends before the reply that has long arrived is read.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700);
+  await eventually(async () => {
+    await operator.commands.publish('hc-late', 'heard');
+    return messages.includes('heard');
+  });
+  expect(warnings).toEqual([]);
+  redis.close();
+});
+
 test.each([
   ['info', 'Its memory policy is not checked'],
   ['publish', 'Processes do not wake each other'],
