@@ -17,7 +17,7 @@ import { generateRows } from '../schedule/rows.ts';
 
 const DAYS = 30;
 const ROWS_PER_DAY = 5000;
-const WEBHOOKS = 50;
+const WEBHOOKS = 200;
 const BATCH = 100;
 const DAY_MS = 86_400_000;
 
@@ -60,7 +60,8 @@ beforeAll(async () => {
      from made`,
     [DAYS, ROWS_PER_DAY, WEBHOOKS],
   );
-  await database.pool.query('analyze');
+  // As autovacuum leaves it: an index of words that is not tidied up looks dear to the planner.
+  await database.pool.query('vacuum analyze');
   const found = await database.pool.query<{ id: string }>(
     `select id from deliveries where status = 'pending' order by id limit $1`,
     [BATCH],
@@ -72,7 +73,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** Runs a statement's function against a recorder, then explains what it would have sent, on the generic plan that it runs on. */
+/** Runs a statement's function against a recorder, then explains what it would have sent. The plan may know the values, which the service's does not. */
 async function explain(run: (client: pg.Pool) => Promise<unknown>): Promise<PlanNode[]> {
   let sent: { text: string; values: unknown[] } | undefined;
   const recorder = {
@@ -151,12 +152,9 @@ describe.each(statements)('the %s statement', (_name, run) => {
     expect(new Set(touched.filter((name) => !name?.endsWith(day)))).toEqual(new Set());
   });
 
-  test('throws away no rows to speak of', async () => {
-    const nodes = await explain(run);
-    // Per look-up, not in all: what a filter drops must not grow with the table.
-    for (const node of nodes.filter((candidate) => candidate['Relation Name'] !== undefined)) {
-      expect(node['Rows Removed by Filter'] ?? 0).toBeLessThanOrEqual(WEBHOOKS);
-    }
+  test('throws away no more than one row a look-up, however many webhooks there are', async () => {
+    const reads = (await explain(run)).filter((node) => node['Relation Name'] !== undefined);
+    expect(reads.filter((node) => (node['Rows Removed by Filter'] ?? 0) > 1)).toEqual([]);
   });
 });
 
