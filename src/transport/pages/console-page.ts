@@ -59,7 +59,7 @@ export function consolePage(
 ): FastifyPluginCallback {
   return (app, _options, done) => {
     const page = readPage(directory, config);
-    for (const path of PAGES) app.get(path, (request, reply) => send(page, request, reply));
+    for (const path of PAGES) app.get(path, async (request, reply) => send(await page, request, reply));
     const assets = readAssets(directory);
     for (const [path, asset] of assets) app.get(path, (request, reply) => send(asset, request, reply));
     if (config.environment === 'development' && config.tokens.secret !== '') {
@@ -70,7 +70,7 @@ export function consolePage(
 }
 
 // The page is filled in here rather than when it is built: one build serves every environment.
-function readPage(directory: string, config: Pick<Config, 'environment' | 'delivery'>): Asset | null {
+async function readPage(directory: string, config: Pick<Config, 'environment' | 'delivery'>): Promise<Asset | null> {
   if (!existsSync(`${directory}index.html`)) return null;
   const html = readFileSync(`${directory}index.html`, 'utf8')
     .replace('{{environment}}', config.environment)
