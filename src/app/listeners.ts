@@ -7,6 +7,7 @@ import { findAudience } from '../persistence/queries/find-audience.ts';
 import { RateLimit } from '../security/rate-limit.ts';
 import { TokenVerifier } from '../security/tokens.ts';
 import { createChangeQueue } from '../service/change-queue.ts';
+import { EventCatalogue } from '../service/event-catalogue.ts';
 import type { ServiceContext } from '../service/context.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { createBodyBudget } from '../transport/body/body-budget.ts';
@@ -37,11 +38,13 @@ export async function createListeners(
   const rate = new RateLimit(config.rateLimitPerMinute, stores.redis?.commands ?? null, `${keyPrefix}wh-rate`);
   const countCall = (userId: string) => rate.consume(userId);
   const feed = engine.feed;
+  const catalogue = new EventCatalogue(stores.batchPool, (error) => events.storeFailed('database', error));
   const context: Omit<ServiceContext, 'orm'> = {
     config,
     pool: stores.pool,
     reports: stores.reports,
     changes: createChangeQueue(),
+    catalogue,
     secretBox: engine.secretBox,
     scheduler: engine.scheduler,
     publisher: engine.publisher,
@@ -109,7 +112,7 @@ export async function createListeners(
   const grpc =
     calls?.createGrpcServer({ config, bodyBudget, entries, interceptors, onError, limits: { maxConnections: budget.grpc } }) ??
     null;
-  return { http, grpc, health, stopping };
+  return { http, grpc, health, catalogue, stopping };
 }
 
 /** What serves calls, which a worker does not load: a third of all that there is to load. */

@@ -59,6 +59,8 @@ export function orderParts(config: Config, telemetry: Telemetry, parts: Parts, a
   });
   for (const part of [stores.clock, listeners.health, engine.scheduler, engine.bus, engine.notices])
     stages.add(part.name, part);
+  // A worker serves no call that asks it.
+  if (config.role !== 'worker') stages.add(listeners.catalogue.name, listeners.catalogue);
   stages.add('closing webhooks', { drain: () => engine.closing.drain() });
   stages.add('publisher', { drain: () => engine.publisher.idle() });
   // When this one stops deliveries and tests are over: what is left are idle connections.

@@ -1,8 +1,7 @@
 // `publish order.created`: publishes an event as a service of HomeChef would.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { findEventType } from '../domain/event-types.ts';
-import { connect, CONNECTION_USAGE, connectionOptions } from './connection.ts';
+import { connect, CONNECTION_USAGE, type Connection, connectionOptions } from './connection.ts';
 import { type Command, onlyArgument, UsageError } from './usage.ts';
 
 const USAGE = `Usage: publish <event type> (--to <user id>… | --broadcast) [options]
@@ -31,9 +30,10 @@ async function run(args: string[]): Promise<void> {
     allowPositionals: true,
   });
   const eventType = onlyArgument(positionals, '<event type>');
-  const published = await connect(values, 'service').events.publishEvent({
+  const connection = connect(values, 'service');
+  const published = await connection.events.publishEvent({
     eventType,
-    payload: { case: 'dataJson', value: dataOf(eventType, values.data) },
+    payload: { case: 'dataJson', value: await dataOf(connection, eventType, values.data) },
     audience: { userIds: values.to, broadcast: values.broadcast },
     idempotencyKey: values.key,
   });
@@ -42,11 +42,11 @@ async function run(args: string[]): Promise<void> {
 }
 
 /** The bytes as they are: the service checks them, so that nothing here can differ from what it would say. */
-function dataOf(eventType: string, data: string | undefined): Uint8Array {
+async function dataOf({ webhooks }: Connection, eventType: string, data: string | undefined): Promise<Uint8Array> {
   if (data === '-') return readFileSync(0);
   if (data?.startsWith('@') === true) return readFileSync(data.slice(1));
   if (data !== undefined) return Buffer.from(data);
-  const known = findEventType(eventType);
-  if (known === undefined) throw new UsageError(`"${eventType}" is not an event type of the catalogue; give --data`);
-  return Buffer.from(JSON.stringify(known.sample));
+  const { sample } = await webhooks.getEventType({ name: eventType });
+  if (sample === undefined) throw new UsageError(`the catalogue has no sample of "${eventType}"; give --data`);
+  return Buffer.from(JSON.stringify(sample));
 }

@@ -31,7 +31,10 @@ export interface Attempted {
   readonly traceId: string;
 }
 
-export type AttemptParts = Pick<Task, 'deliveryId' | 'webhookId' | 'eventType' | 'data' | 'occurredAtMs' | 'traceparent'> &
+export type AttemptParts = Pick<
+  Task,
+  'deliveryId' | 'webhookId' | 'eventType' | 'data' | 'schemaVersion' | 'occurredAtMs' | 'traceparent'
+> &
   Partial<Pick<Task, 'lease'>>;
 
 /**
@@ -92,8 +95,11 @@ function createComposer(options: AttemptOptions) {
     'x-homechef-attempt',
     'traceparent',
   ];
-  const taken = new Set(ours.map((name) => name.toLowerCase()));
+  /** Of a type with a schema. */
+  const oursOfSchema = [...ours, 'x-homechef-schema-version'];
+  const taken = new Set(oursOfSchema.map((name) => name.toLowerCase()));
   const form = new HeaderForm(ours);
+  const formOfSchema = new HeaderForm(oursOfSchema);
   const fixedLines = new WeakMap<Target, HeaderLines | null>();
 
   function fixedLinesOf(target: Target): HeaderLines | null {
@@ -112,7 +118,7 @@ function createComposer(options: AttemptOptions) {
   }
 
   return (target: Target, parts: AttemptParts, data: string, attemptNumber: number, traceparent: string) => {
-    const { deliveryId, webhookId, eventType, occurredAtMs } = parts;
+    const { deliveryId, webhookId, eventType, schemaVersion, occurredAtMs } = parts;
     const body = Buffer.from(deliveryBody({ eventType, data, occurredAtMs, webhookId, deliveryId }));
     const nowMs = options.now();
     const signed = sign({
@@ -122,7 +128,7 @@ function createComposer(options: AttemptOptions) {
       timestampSeconds: Math.floor(nowMs / 1000),
     });
     const fixed = fixedLinesOf(target);
-    const lines = form.lines([
+    const values = [
       signed.homechef,
       deliveryId,
       signed.timestamp,
@@ -131,7 +137,8 @@ function createComposer(options: AttemptOptions) {
       deliveryId,
       String(attemptNumber),
       traceparent,
-    ]);
+    ];
+    const lines = schemaVersion === null ? form.lines(values) : formOfSchema.lines([...values, String(schemaVersion)]);
     return { body, headers: fixed === null || lines === null ? null : joinLines(fixed, lines) };
   };
 }

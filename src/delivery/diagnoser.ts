@@ -91,6 +91,7 @@ async function ping(options: DiagnoserOptions, target: Target): Promise<{ outcom
     deliveryId: newId('delivery', nowMs),
     eventType: PING_EVENT,
     data: '{}',
+    schemaVersion: null,
     occurredAtMs: nowMs,
     traceparent: null,
   };

@@ -49,6 +49,9 @@ export class InsertedTask implements Task, Leased {
   get data(): string {
     return this.#event.data;
   }
+  get schemaVersion(): number | null {
+    return this.#event.schemaVersion;
+  }
   get occurredAtMs(): number {
     return this.#event.occurredAtMs;
   }

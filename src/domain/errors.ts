@@ -24,6 +24,8 @@ const catalogue = {
   body_malformed: { code: 'invalid_argument', meaning: 'The body is not what its content type says.' },
   key_duplicate: { code: 'invalid_argument', meaning: 'A JSON object, in the request or in the payload, names a key twice.' },
   event_type_unknown: { code: 'invalid_argument', meaning: 'The event type is not in the catalogue.' },
+  event_type_exists: { code: 'already_exists', meaning: 'The catalogue has an event type of that name.' },
+  event_type_limit_reached: { code: 'resource_exhausted', meaning: 'The catalogue has as many event types as it may have.' },
   endpoint_url_invalid: {
     code: 'invalid_argument',
     meaning: 'The URL is not an absolute http or https URL that the service accepts.',
@@ -166,6 +168,6 @@ export function invalid(reason: Reason, field: string, message: string): Service
 }
 
 /** The one reply for what does not exist and for what belongs to another user: they must not differ. */
-export function notFound(kind: 'webhook' | 'delivery' | 'event'): ServiceError {
+export function notFound(kind: 'webhook' | 'delivery' | 'event' | 'event type'): ServiceError {
   return new ServiceError('not_found', `There is no such ${kind}.`);
 }

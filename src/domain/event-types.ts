@@ -1,10 +1,12 @@
-// The catalogue: every kind of event that can be published and subscribed to, with what its data looks like.
+// The documented event types, with which every catalogue begins. The first migration of the catalogue writes them into their table.
+import type { EventPriority } from './event-type.ts';
 import type { JsonObject } from './payload.ts';
 
-export interface EventType {
+export interface DocumentedType {
   readonly name: string;
   /** What has happened when it is sent. */
   readonly description: string;
+  readonly defaultPriority: EventPriority;
   /** What `data` looks like; valid against `schema`. */
   readonly sample: JsonObject;
   /** The JSON Schema of `data`, draft 2020-12. Open to further properties: publishers may add, receivers must not mind. */
@@ -37,10 +39,11 @@ function schemaOf(title: string, properties: JsonObject, required: string[]): Js
   return { $schema: 'https://json-schema.org/draft/2020-12/schema', title, type: 'object', properties, required };
 }
 
-export const eventTypes: readonly EventType[] = [
+export const eventTypes: readonly DocumentedType[] = [
   {
     name: 'order.created',
     description: 'A customer placed an order.',
+    defaultPriority: 'normal',
     sample: {
       order_id: 'order_8f14e45f',
       customer_id: 'user_1679091c',
@@ -71,6 +74,7 @@ export const eventTypes: readonly EventType[] = [
   {
     name: 'order.completed',
     description: 'An order reached the customer.',
+    defaultPriority: 'normal',
     sample: {
       order_id: 'order_8f14e45f',
       customer_id: 'user_1679091c',
@@ -97,6 +101,7 @@ export const eventTypes: readonly EventType[] = [
   {
     name: 'order.cancelled',
     description: 'An order was called off before it was delivered.',
+    defaultPriority: 'normal',
     sample: {
       order_id: 'order_8f14e45f',
       customer_id: 'user_1679091c',
@@ -127,6 +132,7 @@ export const eventTypes: readonly EventType[] = [
   {
     name: 'payment.success',
     description: 'A payment was captured.',
+    defaultPriority: 'high',
     sample: {
       payment_id: 'payment_6512bd43',
       order_id: 'order_8f14e45f',
@@ -153,6 +159,7 @@ export const eventTypes: readonly EventType[] = [
   {
     name: 'payment.failed',
     description: 'A payment was declined or could not be made.',
+    defaultPriority: 'high',
     sample: {
       payment_id: 'payment_6512bd43',
       order_id: 'order_8f14e45f',
@@ -183,6 +190,7 @@ export const eventTypes: readonly EventType[] = [
   {
     name: 'tip.received',
     description: 'A customer tipped a chef or a courier.',
+    defaultPriority: 'normal',
     sample: {
       tip_id: 'tip_c20ad4d7',
       order_id: 'order_8f14e45f',
@@ -213,6 +221,7 @@ export const eventTypes: readonly EventType[] = [
   {
     name: 'chef.approved',
     description: 'A chef passed the checks and may take orders.',
+    defaultPriority: 'normal',
     sample: {
       chef_id: 'chef_c9f0f895',
       user_id: 'user_e4da3b7f',
@@ -237,6 +246,7 @@ export const eventTypes: readonly EventType[] = [
   {
     name: 'delivery.assigned',
     description: 'A courier took on the delivery of an order.',
+    defaultPriority: 'normal',
     sample: {
       delivery_id: 'courier_run_aab32389',
       order_id: 'order_8f14e45f',
@@ -263,9 +273,3 @@ export const eventTypes: readonly EventType[] = [
     ),
   },
 ];
-
-const byName = new Map(eventTypes.map((type) => [type.name, type]));
-
-export function findEventType(name: string): EventType | undefined {
-  return byName.get(name);
-}

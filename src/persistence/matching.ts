@@ -1,7 +1,19 @@
 // Which webhooks an event is for. The publish statement looks them up by these conditions, and an explanation asks each of them by itself.
 import type { MatchingRule } from '../domain/delivery-rules.ts';
 
-const isOfType = 'f.event_type = any (event_types)';
+/**
+ * Whether a webhook is subscribed to a type: it names the type, or has a pattern for it. Its patterns are null when it names all its types, and are
+ * not looked at when the name is found: who has none pays nothing for them.
+ * @param webhook the alias of the webhook with its dot, or nothing
+ */
+export const isSubscribedTo = (type: string, webhook = ''): string =>
+  `(${type} = any (${webhook}event_types) or coalesce(${type} like any (${webhook}type_patterns), false))`;
+/** Among all webhooks, each of these two is found by an index of its own. A webhook fulfils one of them at most. */
+export const namesType = (type: string): string => `event_types @> array[${type}]`;
+export const hasPatternFor = (type: string): string =>
+  `type_patterns is not null and ${type} like any (type_patterns) and not ${type} = any (event_types)`;
+const isOfType = isSubscribedTo('f.event_type');
+
 export const isActive = 'is_active and deleted_at is null';
 
 // The same, in words by which no index of active webhooks can be used. For an array of users the planner expects ten, and while there are some hundred
@@ -19,7 +31,8 @@ export const ways = [
     active: isActiveWithoutIndex,
     eventType: isOfType,
   },
-  { events: 'f.broadcast', audience: `scope = 'user'`, active: isActive, eventType: 'event_types @> array[f.event_type]' },
+  { events: 'f.broadcast', audience: `scope = 'user'`, active: isActive, eventType: namesType('f.event_type') },
+  { events: 'f.broadcast', audience: `scope = 'user'`, active: isActive, eventType: hasPatternFor('f.event_type') },
   { events: 'true', audience: `scope = 'platform'`, active: isActive, eventType: isOfType },
 ] as const;
 

@@ -13,6 +13,7 @@ import { Migration20261128120000_know_who_holds_what } from '../../migrations/Mi
 import { Migration20261128121000_sum_up_the_log } from '../../migrations/Migration20261128121000_sum_up_the_log.ts';
 import { Migration20261128123100_keep_answers_of_calls } from '../../migrations/Migration20261128123100_keep_answers_of_calls.ts';
 import { Migration20261128130940_hold_deliveries_of_paused_webhooks } from '../../migrations/Migration20261128130940_hold_deliveries_of_paused_webhooks.ts';
+import { Migration20261128131900_keep_event_types_as_rows } from '../../migrations/Migration20261128131900_keep_event_types_as_rows.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -44,6 +45,7 @@ const migrations = [
     name: 'Migration20261128130940_hold_deliveries_of_paused_webhooks',
     class: Migration20261128130940_hold_deliveries_of_paused_webhooks,
   },
+  { name: 'Migration20261128131900_keep_event_types_as_rows', class: Migration20261128131900_keep_event_types_as_rows },
 ];
 
 /** Runs those that are missing. Returns their names. To be called by the holder of the lock of migrations. */

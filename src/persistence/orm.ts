@@ -5,6 +5,7 @@ import type { DatabaseConfig } from '../config.ts';
 import { Attempt } from './entities/attempt.ts';
 import { Delivery } from './entities/delivery.ts';
 import { Event } from './entities/event.ts';
+import { EventTypeRow } from './entities/event-type.ts';
 import type { Owner } from './entities/owner.ts';
 import { WebhookEndpoint } from './entities/webhook-endpoint.ts';
 import { boundedOptions, connectionOptions, replaceReadOnly, type OnPoolError } from './pool.ts';
@@ -12,7 +13,7 @@ import { boundedOptions, connectionOptions, replaceReadOnly, type OnPoolError } 
 /** Management calls are few and short; hot statements have a pool of their own. */
 const MAX_CONNECTIONS = 6;
 
-export const entities = [WebhookEndpoint, Event, Delivery, Attempt];
+export const entities = [WebhookEndpoint, Event, EventTypeRow, Delivery, Attempt];
 
 export type Orm = MikroORM;
 

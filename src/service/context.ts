@@ -10,6 +10,7 @@ import type { SecretBox } from '../security/secret-box.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Diagnoser } from './diagnoser.ts';
+import type { EventCatalogue } from './event-catalogue.ts';
 import type { PublishContext } from './publish-event.ts';
 import type { Publisher } from './publisher.ts';
 import type { TestSender } from './test-sender.ts';
@@ -35,6 +36,7 @@ export interface ManagementContext {
   readonly reports: Reports;
   /** A call that locks rows waits for its turn here before it takes a connection. */
   readonly changes: FairQueue;
+  readonly catalogue: EventCatalogue;
   readonly secretBox: SecretBox;
   readonly scheduler: Pick<Scheduler, 'enqueue'>;
   readonly testSender: TestSender;

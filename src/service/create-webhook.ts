@@ -6,7 +6,6 @@ import { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
-import { checkEventTypes } from './find-webhook.ts';
 import type { Once } from './idempotent-call.ts';
 import { newOwnerId } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
@@ -42,7 +41,7 @@ export async function createWebhook(
     throw new ServiceError('role_not_allowed', 'Only admins create webhooks with scope platform.');
   }
   const url = context.checkUrl(input.url);
-  checkEventTypes(input.events);
+  context.catalogue.checkSubscriptions(input.events);
   const now = new Date();
   const id = newId('webhook', now.getTime());
   const owner = { userId, webhookId: id };

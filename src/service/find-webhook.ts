@@ -1,8 +1,7 @@
 // How the management calls find the webhook they are about.
 import { LockMode } from '@mikro-orm/core';
 import type { EntityManager } from '@mikro-orm/postgresql';
-import { invalid, notFound } from '../domain/errors.ts';
-import { findEventType } from '../domain/event-types.ts';
+import { notFound } from '../domain/errors.ts';
 import { isId } from '../domain/ids.ts';
 import { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 
@@ -17,15 +16,4 @@ export async function findWebhook(
   const webhook = await manager.findOne(WebhookEndpoint, { id, deletedAt: null }, lock);
   if (webhook === null) throw notFound('webhook');
   return webhook;
-}
-
-/** Throws `event_type_unknown` for the first name that is not of the catalogue. */
-export function checkEventTypes(names: readonly string[]): void {
-  for (const [index, name] of names.entries()) {
-    if (findEventType(name) === undefined) throw unknownEventType(`events[${index}]`);
-  }
-}
-
-export function unknownEventType(field: string) {
-  return invalid('event_type_unknown', field, 'is not an event type of the catalogue; GET /api/v1/webhooks/events lists them');
 }

@@ -1,12 +1,11 @@
 // Lists webhooks, newest first.
 import type { Pool } from 'pg';
-import { findEventType } from '../domain/event-types.ts';
 import { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import { countWebhooks, listWebhookIds, type WebhookFilter } from '../persistence/queries/list-webhooks.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
-import { unknownEventType } from './find-webhook.ts';
+import { unknownEventType } from './event-catalogue.ts';
 import { listedOwner } from './owner.ts';
 import { MAX_COUNTED, pageBounds, type PageOf, type PageRequest, toPage } from './page.ts';
 import { type WebhookView, webhookViews } from './webhook-view.ts';
@@ -29,6 +28,8 @@ export async function listWebhooks(
 ): Promise<PageOf<WebhookView>> {
   const bounds = pageBounds('webhook', input);
   const owner = listedOwner(principal, input.userId);
+  const { eventType } = input;
+  if (eventType !== '' && context.catalogue.find(eventType) === undefined) throw unknownEventType('event_type');
   const filter = toFilter('everyone' in owner ? null : owner.userId, input);
   const read = (pool: Pool): Promise<[number, string[]]> =>
     Promise.all([
@@ -50,7 +51,6 @@ export async function listWebhooks(
 }
 
 function toFilter(userId: string | null, { isActive, url, eventType, text }: ListWebhooksInput): WebhookFilter {
-  if (eventType !== '' && findEventType(eventType) === undefined) throw unknownEventType('event_type');
   return { userId, isActive, url: url === '' ? null : asStored(url), eventType: eventType || null, text: text || null };
 }
 

@@ -2,13 +2,14 @@
 import { createHash } from 'node:crypto';
 import { type MatchingRule, matchingRules } from '../domain/delivery-rules.ts';
 import { invalid } from '../domain/errors.ts';
-import { findEventType } from '../domain/event-types.ts';
+import { versionOf } from '../domain/event-type.ts';
 import { newId } from '../domain/ids.ts';
 import { canonicalPayload, parsePayload, type JsonObject } from '../domain/payload.ts';
 import type { Candidate } from '../persistence/queries/find-audience.ts';
 import type { EventRow } from '../persistence/queries/insert-events.ts';
 import type { Principal } from '../security/tokens.ts';
 import { newTraceparent } from '../telemetry/traceparent.ts';
+import type { EventCatalogue } from './event-catalogue.ts';
 import type { Published, Publisher } from './publisher.ts';
 
 /**
@@ -32,6 +33,7 @@ export interface PublishInput {
 export interface PublishContext {
   readonly publisher: Pick<Publisher, 'publish' | 'takeBatchKey' | 'isBusy'>;
   readonly config: { readonly maxPayloadBytes: number };
+  readonly catalogue: Pick<EventCatalogue, 'find'>;
   /** The webhooks that an event could be for, with what each rule of matching says. */
   readonly findAudience: (event: Pick<EventRow, 'eventType' | 'userIds' | 'broadcast'>) => Promise<readonly Candidate[]>;
   /** Milliseconds since 1970 by the database's clock: ids carry the time, and a row belongs into the partition of its day. */
@@ -80,11 +82,10 @@ const REFUSALS: Readonly<Record<MatchingRule, string>> = {
 
 /** The event as it is written. Throws what publishEvent rejects with, as far as the event itself is at fault. */
 export function checkedEvent(context: PublishContext, principal: Principal, input: PublishInput): EventRow {
-  return toRow(principal, input, context.config.maxPayloadBytes, Math.floor(context.now()));
-}
-
-function toRow(principal: Principal, input: PublishInput, maxPayloadBytes: number, nowMs: number): EventRow {
-  if (findEventType(input.eventType) === undefined) {
+  const { maxPayloadBytes } = context.config;
+  const nowMs = Math.floor(context.now());
+  const type = context.catalogue.find(input.eventType);
+  if (type === undefined) {
     throw invalid(
       'event_type_unknown',
       'event_type',
@@ -107,6 +108,7 @@ function toRow(principal: Principal, input: PublishInput, maxPayloadBytes: numbe
     id: newId('event', nowMs),
     eventType: input.eventType,
     data,
+    schemaVersion: versionOf(type),
     occurredAtMs,
     publisher: principal.userId,
     userIds,

@@ -8,6 +8,8 @@ export interface TestDelivery {
   readonly eventType: string;
   /** Canonical JSON text. */
   readonly data: string;
+  /** Of the schema of its type; null: the type has none. */
+  readonly schemaVersion: number | null;
   readonly occurredAtMs: number;
 }
 

@@ -1,7 +1,7 @@
 // Sends one signed sample event at once and logs what came of it.
 import { attemptErrorMessage, hasBegun, type Outcome } from '../domain/delivery.ts';
 import { ServiceError } from '../domain/errors.ts';
-import { type EventType, findEventType } from '../domain/event-types.ts';
+import { type EventType, versionOf } from '../domain/event-type.ts';
 import { newId } from '../domain/ids.ts';
 import { Attempt } from '../persistence/entities/attempt.ts';
 import { Delivery } from '../persistence/entities/delivery.ts';
@@ -12,7 +12,8 @@ import { noteInsert } from '../persistence/queries/late-changes.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import type { AttemptView } from './delivery-view.ts';
-import { findWebhook, unknownEventType } from './find-webhook.ts';
+import { unknownEventType } from './event-catalogue.ts';
+import { findWebhook } from './find-webhook.ts';
 import type { IdempotentCall } from './idempotent-call.ts';
 import { ownerOf } from './owner.ts';
 import { webhookInactive } from './retry-delivery.ts';
@@ -57,10 +58,16 @@ async function sendSample(
 ): Promise<TestResult> {
   const manager = entityManagerOf(context.orm, ownerOf(principal));
   const webhook = await findWebhook(manager, input.webhookId);
-  const eventType = findEventType(input.eventType || (webhook.events[0] ?? ''));
+  const { catalogue } = context;
+  const eventType = input.eventType === '' ? catalogue.firstOf(webhook.events[0] ?? '') : catalogue.find(input.eventType);
   if (eventType === undefined) throw unknownEventType('event_type');
   const now = Date.now();
-  const sample = { eventId: newId('event', now), deliveryId: newId('delivery', now), data: JSON.stringify(eventType.sample) };
+  const sample = {
+    eventId: newId('event', now),
+    deliveryId: newId('delivery', now),
+    data: JSON.stringify(eventType.sample ?? {}),
+    schemaVersion: versionOf(eventType),
+  };
   const outcome = await context.testSender.send({
     ...sample,
     webhookId: webhook.id,
@@ -88,6 +95,7 @@ interface Sample {
   readonly eventId: string;
   readonly deliveryId: string;
   readonly data: string;
+  readonly schemaVersion: number | null;
   readonly occurredAt: Date;
 }
 
@@ -106,6 +114,7 @@ async function log(
       id: sample.eventId,
       eventType: sample.eventType.name,
       data: sample.data,
+      schemaVersion: sample.schemaVersion,
       occurredAt,
       publisher: principal.userId,
       userIds: [webhook.userId],

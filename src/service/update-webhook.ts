@@ -4,7 +4,7 @@ import { entityManagerOf } from '../persistence/orm.ts';
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
-import { checkEventTypes, findWebhook } from './find-webhook.ts';
+import { findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
 import { checkResets, resetWebhook } from './reset-webhook.ts';
@@ -50,7 +50,7 @@ export async function updateWebhook(
   input: UpdateWebhookInput,
 ): Promise<WebhookView> {
   const url = input.url === undefined ? undefined : context.checkUrl(input.url);
-  checkEventTypes(input.events);
+  context.catalogue.checkSubscriptions(input.events);
   checkResets(input.reset);
   const defaults = context.config.delivery.retry;
   const manager = entityManagerOf(context.orm, ownerOf(principal));

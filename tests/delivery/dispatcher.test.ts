@@ -13,6 +13,7 @@ const event = {
   id: 'event_1',
   eventType: 'order.created',
   data: '{}',
+  schemaVersion: null,
   occurredAtMs: 0,
   publisher: 'orders',
   userIds: ['alice'],

@@ -11,6 +11,7 @@ export function taskOf(webhookId: string, number: number, own: Partial<Task> = {
     eventId: 'event_1',
     eventType: 'order.created',
     data: '{}',
+    schemaVersion: null,
     occurredAtMs: 0,
     traceparent: null,
     createdAtMs: 0,

@@ -12,6 +12,7 @@ const delivery = {
   eventId: 'event_1',
   eventType: 'order.created',
   data: '{}',
+  schemaVersion: null,
   occurredAtMs: 0,
 };
 

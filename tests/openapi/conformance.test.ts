@@ -74,6 +74,7 @@ let service: TestApp;
 let receiver: Receiver;
 let developer: string;
 let publisher: string;
+let admin: string;
 const known: Record<string, string> = {};
 
 beforeAll(async () => {
@@ -81,6 +82,7 @@ beforeAll(async () => {
   service = await startApp({ env: { WEBHOOK_RETRY_DELAY: '60' } });
   developer = await service.token('user123');
   publisher = await service.token('orders', 'service');
+  admin = await service.token('root', 'admin');
 });
 
 afterAll(async () => {
@@ -91,6 +93,12 @@ afterAll(async () => {
   await service?.close();
   await receiver?.close();
 });
+
+/** Of somebody who may call it. */
+function tokenFor(id: string): string {
+  if (id === 'createEventType' || id === 'updateEventType') return admin;
+  return id.startsWith('publish') ? publisher : developer;
+}
 
 interface Call {
   readonly token?: string | null;
@@ -154,6 +162,10 @@ test('every operation succeeds as the document says', async () => {
   await call('updateWebhook', 200);
   await call('patchWebhook', 200);
   await call('listEventTypes', 200);
+  await call('createEventType', 201, { token: admin });
+  known['name'] = String(operationOf('createEventType').requestExample?.['name']);
+  await call('getEventType', 200);
+  await call('updateEventType', 200, { token: admin });
   const published = await call('publishEvent', 202, { token: publisher });
   known['event_id'] = String(published['event_id']);
   await call('listEvents', 200, { token: publisher, query: '?event_type=order.created&limit=10' });
@@ -216,16 +228,16 @@ test.each(operations.filter(({ path }) => path.includes('{')).map(({ id }) => id
   '%s of what is not there, or of what is no id, is the documented 404',
   async (id) => {
     const [, kind = ''] = /\{(\w+)_id\}/.exec(operationOf(id).path) ?? [];
-    const token = kind === 'event' ? { token: publisher } : {};
-    await call(id, 404, { id: `${kind}_01hm5w0qs8f4e2b6d9c1a7g3h5`, ...token });
-    await call(id, 404, { id: 'no-id', ...token });
+    const token = kind === 'event' ? publisher : tokenFor(id);
+    await call(id, 404, { id: `${kind}_01hm5w0qs8f4e2b6d9c1a7g3h5`, token });
+    await call(id, 404, { id: 'no-id', token });
   },
 );
 
 test.each(operations.filter(({ requestSchema }) => requestSchema !== undefined).map(({ id }) => id))(
   '%s refuses what its schema refuses: unknown fields, other media types, no JSON',
   async (id) => {
-    const token = id.startsWith('publish') ? publisher : developer;
+    const token = tokenFor(id);
     const body = { ...operationOf(id).requestExample, no_such_field: 1 };
     expect(valid(operationOf(id).requestSchema, body)).not.toBeNull();
     const one = {
@@ -261,6 +273,9 @@ const beyond: { id: string; body: Json }[] = [
   { id: 'createWebhook', body: { url: 'https://example.org/', events: ['order.created'], retry_policy: { retry_delay: 0 } } },
   { id: 'createWebhook', body: { url: 'https://example.org/', events: ['order.created'], rate_limit: -1 } },
   { id: 'createWebhook', body: { url: 'https://example.org/', events: ['order.created'], scope: 'everything' } },
+  { id: 'createEventType', body: { description: 'no name' } },
+  { id: 'createEventType', body: { name: 'kitchen.closed', validation: 'maybe' } },
+  { id: 'createEventType', body: { name: 'kitchen.closed', description: 'x'.repeat(1001) } },
   { id: 'diagnoseUrl', body: { url: '' } },
   { id: 'diagnoseUrl', body: { url: `https://example.org/${'x'.repeat(2048)}` } },
   { id: 'createWebhook', body: { url: 5, events: ['order.created'] } },
@@ -275,5 +290,5 @@ const beyond: { id: string; body: Json }[] = [
 
 test.each(beyond)('$id: document and service both refuse $body', async ({ id, body }) => {
   expect(valid(operationOf(id).requestSchema, body)).not.toBeNull();
-  await call(id, 400, { token: id.startsWith('publish') ? publisher : developer, body });
+  await call(id, 400, { token: tokenFor(id), body });
 });

@@ -27,9 +27,9 @@ export interface Case {
   /** Null: anybody, without a token. */
   readonly roles: readonly CallerRole[] | null;
   /** What somebody else gets who has the role: never anything of these things. */
-  readonly stranger: 'ok' | 'not_found not_found' | 'permission_denied role_not_allowed';
+  readonly stranger: 'ok' | 'not_found not_found' | 'permission_denied role_not_allowed' | 'already_exists event_type_exists';
   /** What the owner is told of things as they are, where it is no success. */
-  readonly owner?: 'failed_precondition rotation_not_running';
+  readonly owner?: 'failed_precondition rotation_not_running' | 'not_found not_found' | 'already_exists event_type_exists';
   /** What the owner's answer shows, and nobody else's: a test that asks for nothing finds nothing. */
   readonly shows?: 'webhookId' | 'deliveryId' | 'eventId';
   /** Once the owner has called, the thing is gone. */
@@ -104,6 +104,24 @@ export const cases: Readonly<Record<string, Case>> = {
     stranger: 'ok',
   },
   'homechef.webhook.v1.WebhookService/ListEventTypes': { asks: [() => ({})], roles: everyone, stranger: 'ok' },
+  'homechef.webhook.v1.WebhookService/GetEventType': {
+    asks: [() => ({ name: 'tip.received' })],
+    roles: everyone,
+    stranger: 'ok',
+  },
+  // The catalogue is nobody's: what admins are answered of a type that there is, or is not.
+  'homechef.webhook.v1.WebhookService/CreateEventType': {
+    asks: [() => ({ name: 'tip.received' })],
+    roles: ['admin'],
+    stranger: 'already_exists event_type_exists',
+    owner: 'already_exists event_type_exists',
+  },
+  'homechef.webhook.v1.WebhookService/UpdateEventType': {
+    asks: [() => ({ name: 'no.such_type' })],
+    roles: ['admin'],
+    stranger: 'not_found not_found',
+    owner: 'not_found not_found',
+  },
   'homechef.webhook.v1.DeliveryService/ListDeliveries': {
     asks: [
       (of) => ({ webhook_id: of.webhookId }),

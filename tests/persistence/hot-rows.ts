@@ -8,6 +8,7 @@ export function eventRow(differing: Partial<EventRow> = {}): EventRow {
     id: newId('event', Date.now()),
     eventType: 'order.created',
     data: '{}',
+    schemaVersion: null,
     occurredAtMs: Date.now(),
     publisher: 'test',
     userIds: ['user_1'],

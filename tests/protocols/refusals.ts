@@ -533,6 +533,30 @@ const webhooks: readonly Row[] = [
     message: webhook({ events: ['order.eaten'] }),
   },
   {
+    name: 'a type there is already',
+    reason: 'event_type_exists',
+    rpc: 'CreateEventType',
+    role: 'admin',
+    field: 'name',
+    message: { name: 'order.created' },
+  },
+  {
+    name: 'a type with a name that is none',
+    reason: 'field_invalid',
+    rpc: 'CreateEventType',
+    role: 'admin',
+    field: 'name',
+    message: { name: 'Order' },
+  },
+  {
+    name: 'a validation there is not',
+    reason: 'field_invalid',
+    rpc: 'CreateEventType',
+    role: 'admin',
+    field: 'validation',
+    text: '{"name":"kitchen.opened","validation":"maybe"}',
+  },
+  {
     name: 'a URL that is none',
     reason: 'endpoint_url_invalid',
     rpc: CREATE,
@@ -615,6 +639,10 @@ const webhooks: readonly Row[] = [
     ({ method: { name: rpc }, pathFields: [field = ''] }): Row[] => {
       const kind = field.replace(/_id$/, '');
       if (field === '') return [];
+      const role = rpc === 'UpdateEventType' ? 'admin' : 'developer';
+      // A name is no id: there is no form that it must have.
+      if (field === 'name')
+        return [{ name: `${rpc} of no type`, reason: 'not_found', rpc, role, message: { name: 'no.such' } }];
       return [
         { name: `${rpc} of no ${kind}`, reason: 'not_found', rpc, message: { [field]: `${kind}_${'0'.repeat(26)}` } },
         { name: `${rpc} of what is no id`, reason: 'not_found', rpc, field, message: { [field]: `${kind}_1` } },
@@ -628,6 +656,7 @@ export const rows: readonly Row[] = [...headers, ...texts, ...lists, ...events, 
 /** Reasons that no single request causes, and where they are tried. */
 export const elsewhere: Readonly<Partial<Record<Reason, string>>> = {
   etag_mismatch: 'tests/end-to-end/read-modify-write.test.ts',
+  event_type_limit_reached: 'tests/end-to-end/event-types.test.ts',
   test_limit_reached: 'tests/delivery/test-send.test.ts',
   idempotency_key_in_use: 'tests/end-to-end/idempotent-calls.test.ts',
   idempotency_limit_reached: 'tests/end-to-end/idempotent-calls.test.ts',

@@ -28,6 +28,7 @@ const eventOf = (own: Partial<EventRow>): EventRow => ({
   id: newId('event', Date.now()),
   eventType: 'order.created',
   data: '{}',
+  schemaVersion: null,
   occurredAtMs: Date.now(),
   publisher: 'orders',
   userIds: [],

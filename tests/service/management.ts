@@ -13,6 +13,7 @@ import type { Principal } from '../../src/security/tokens.ts';
 import { CloseWebhook } from '../../src/service/close-webhook.ts';
 import type { ManagementContext } from '../../src/service/context.ts';
 import { createChangeQueue } from '../../src/service/change-queue.ts';
+import { EventCatalogue } from '../../src/service/event-catalogue.ts';
 import { createWebhook, type CreateWebhookInput } from '../../src/service/create-webhook.ts';
 import type { StatusUpdate } from '../../src/realtime/status-update.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
@@ -41,6 +42,8 @@ export async function startManagement(env: Record<string, string> = {}): Promise
   const config = toConfig({ ENVIRONMENT: 'test', ...env });
   const egress = new EgressPolicy(config);
   const box = new SecretBox([`k1:${randomBytes(32).toString('base64')}`]);
+  const catalogue = new EventCatalogue(database.pool, () => {});
+  await catalogue.refresh();
   const closing = new CloseWebhook({
     pool: database.pool,
     isWatched: () => true,
@@ -63,6 +66,7 @@ export async function startManagement(env: Record<string, string> = {}): Promise
       pool: database.pool,
       reports: new Reports(database.pool),
       changes: createChangeQueue(),
+      catalogue,
       secretBox: box,
       scheduler: { enqueue: async (items) => management.scheduled.push(...items) },
       testSender: {

@@ -1,4 +1,6 @@
 // The two listeners, as they run in production, over services that live in memory: what the transport tests call.
+import type { EventType } from '../../src/domain/event-type.ts';
+import { eventTypes } from '../../src/domain/event-types.ts';
 import type { TrustProxy } from '../../src/config.ts';
 import type { VerifyToken } from '../../src/transport/call/interceptors/authenticate.ts';
 import { fileURLToPath } from 'node:url';
@@ -73,6 +75,7 @@ export class World {
 
   readonly context: PublishContext = {
     config: { maxPayloadBytes: MAX_PAYLOAD_BYTES },
+    catalogue: { find: typeNamed },
     now: Date.now,
     publisher: this.publisher,
     findAudience: () => Promise.resolve([]),
@@ -91,6 +94,21 @@ export async function verifyToken(header: string | null): Promise<Principal> {
   if (match === null) throw new ServiceError('token_invalid', 'The token is not valid.');
   const [, role, userId, ms] = match;
   return { userId: userId ?? '', role: role as Principal['role'], expiresAtMs: Date.now() + Number(ms ?? 3_600_000) };
+}
+
+/** The documented types, as a catalogue that nobody has changed. */
+function typeNamed(name: string): EventType | undefined {
+  const documented = eventTypes.find((type) => type.name === name);
+  const at = new Date(0);
+  const more = {
+    schemaVersion: 1,
+    validation: 'off',
+    isDeprecated: false,
+    isDocumented: true,
+    createdAt: at,
+    updatedAt: at,
+  } as const;
+  return documented === undefined ? undefined : { ...documented, ...more };
 }
 
 export function memoryServices(world: World): ServiceEntry[] {
@@ -143,6 +161,9 @@ export function memoryServices(world: World): ServiceEntry[] {
       getSecret: unused,
       getWebhookStats: unused,
       getOverview: unused,
+      createEventType: unused,
+      getEventType: unused,
+      updateEventType: unused,
       listEventTypes: async () => ({ events: [{ name: 'order.created', description: 'x', sample: { n: 1 } }] }),
     }),
     serve(DeliveryService, {

@@ -9,6 +9,8 @@ export const Event = defineEntity({
     eventType: p.string().length(100),
     /** The canonical text: the bytes that are signed. */
     data: p.text(),
+    /** See `EventRow`. */
+    schemaVersion: p.integer().nullable(),
     occurredAt: p.datetime().columnType('timestamptz'),
     publisher: p.string().length(255),
     userIds: p.array(),

@@ -1,7 +1,7 @@
 // How many webhooks match each broadcast, before anything of it is written.
 import type { Pool } from 'pg';
 import { textArray } from '../array-parameter.ts';
-import { isActive } from '../matching.ts';
+import { hasPatternFor, isActive, namesType } from '../matching.ts';
 
 /** Returns a number for each event type, in order: how many webhooks would get it, counted up to `max`. */
 export async function countSubscribers(pool: Pool, eventTypes: readonly string[], max: number): Promise<number[]> {
@@ -19,8 +19,9 @@ select counted.webhooks
 from unnest($1::text[]) with ordinality as asked(event_type, number)
 cross join lateral (
   select count(*)::integer as webhooks from (
-    select from webhook_endpoints
-    where event_types @> array[asked.event_type] and ${isActive}
+    (select 1 from webhook_endpoints where ${namesType('asked.event_type')} and ${isActive} limit $2::integer)
+    union all
+    (select 1 from webhook_endpoints where ${hasPatternFor('asked.event_type')} and ${isActive} limit $2::integer)
     limit $2::integer
   ) subscribed
 ) counted

@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import { matchingRules, type MatchingRule } from '../../domain/delivery-rules.ts';
 import { textArray } from '../array-parameter.ts';
-import { matching } from '../matching.ts';
+import { isSubscribedTo, matching } from '../matching.ts';
 
 /** Webhooks of each kind that one answer names: those that match, and those that do not. */
 const MAX_NAMED = 1000;
@@ -40,9 +40,9 @@ with f as materialized (
 ), candidates as materialized (
   ${lookUp('not f.broadcast', `user_id = any (f.user_ids) and scope = 'user'`)}
   union all
-  ${lookUp('f.broadcast', `event_types @> array[f.event_type] and scope = 'user'`)}
+  ${lookUp('f.broadcast', `${isSubscribedTo('f.event_type')} and scope = 'user'`)}
   union all
-  ${lookUp('true', `event_types @> array[f.event_type] and scope = 'platform'`)}
+  ${lookUp('true', `${isSubscribedTo('f.event_type')} and scope = 'platform'`)}
 )
 (select id as "webhookId", audience, active, event_type from candidates where audience and active and event_type order by id limit ${MAX_NAMED})
 union all

@@ -1,6 +1,7 @@
 // One event with what became of it, for its publisher.
 import type { Pool } from 'pg';
 import type { DeliveryStatus } from '../../domain/delivery.ts';
+import { isSubscribedTo } from '../matching.ts';
 import { ofEvent } from './list-events.ts';
 
 export interface StoredEvent {
@@ -75,7 +76,7 @@ export async function findConcerned(
 }
 
 // Each `exists` ends at the first webhook it finds, and each has an index of its own: of users, of types, of the platform.
-const subscribed = 'w.deleted_at is null and w.event_types @> array[$3::text]';
+const subscribed = `w.deleted_at is null and ${isSubscribedTo('$3::text', 'w.')}`;
 const ofAudience = `w.scope = 'user' and w.user_id = any ($1::text[])`;
 const any = (conditions: string): string => `exists (select 1 from webhook_endpoints w where ${conditions})`;
 const anyConcerned = (conditions: string): string =>

@@ -12,6 +12,8 @@ export interface EventRow {
   readonly eventType: string;
   /** Canonical JSON text. */
   readonly data: string;
+  /** Of the schema of its type; null: the type has none. */
+  readonly schemaVersion: number | null;
   readonly occurredAtMs: number;
   readonly publisher: string;
   readonly userIds: readonly string[];
@@ -111,6 +113,11 @@ export async function insertEvents(
       idFloor('delivery', timeOfId(oldestId)),
       textArray(lease?.fullUserIds ?? []),
       lease?.holder ?? 0,
+      nullIfAllDefault(
+        column((event) => event.schemaVersion),
+        null,
+        plainArray,
+      ),
     ],
   });
   const deliveries = new Map<string, InsertedDelivery[]>();
@@ -180,10 +187,10 @@ const lookUp = ({ events, audience, active, eventType }: (typeof ways)[number]):
 const statement = `
 with incoming as materialized (
   select id, event_type, data, to_timestamp(occurred_ms / 1000.0) as occurred_at, publisher, user_ids::text[] as user_ids,
-    coalesce(broadcast, false) as broadcast, traceparent, key, request_hash, coalesce(may_lease, true) as may_lease, number::integer as number
+    coalesce(broadcast, false) as broadcast, traceparent, key, request_hash, coalesce(may_lease, true) as may_lease, schema_version, number::integer as number
   from unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::text[],
-    $10::text[], $12::boolean[]) with ordinality
-    as i(id, event_type, data, occurred_ms, publisher, user_ids, broadcast, traceparent, key, request_hash, may_lease, number)
+    $10::text[], $12::boolean[], $19::integer[]) with ordinality
+    as i(id, event_type, data, occurred_ms, publisher, user_ids, broadcast, traceparent, key, request_hash, may_lease, schema_version, number)
 ), taken as (
   insert into idempotency_keys as k (publisher, key, request_hash, event_id, expires_at)
   select publisher, key, request_hash, id, now() + interval '24 hours' from incoming where key is not null order by publisher, key
@@ -206,8 +213,8 @@ with incoming as materialized (
     nullif(user_id, first_user_id) as other_user_id
   from targets cross join clock
 ), stored as (
-  insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent)
-  select id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent from fresh
+  insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent, schema_version)
+  select id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent, schema_version from fresh
 ), made as (
   insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, leased_until, held_at)
   select id, event_id, webhook_id, user_id, event_type, case when not (is_leased or is_held) then due_at end,

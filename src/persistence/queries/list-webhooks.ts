@@ -1,5 +1,6 @@
 // Which webhooks a list shows, newest first, and how many there are.
 import type { Pool } from 'pg';
+import { isSubscribedTo } from '../matching.ts';
 import { Parameters, where } from './delivery-filter.ts';
 
 export interface WebhookFilter {
@@ -45,7 +46,7 @@ function conditionsOf({ userId, isActive, url, eventType, text }: WebhookFilter,
   if (userId !== null) conditions.push(`w.user_id = ${values.add(userId)}`);
   if (isActive !== null) conditions.push(isActive ? 'w.is_active' : 'not w.is_active');
   if (url !== null) conditions.push(`w.url = ${values.add(url)}`);
-  if (eventType !== null) conditions.push(`w.event_types @> array[${values.add(eventType)}::text]`);
+  if (eventType !== null) conditions.push(isSubscribedTo(`${values.add(eventType)}::text`, 'w.'));
   if (text !== null) {
     const pattern = values.add(`%${text.replaceAll(/[\\%_]/g, String.raw`\$&`)}%`);
     conditions.push(`(w.url ilike ${pattern} or w.description ilike ${pattern} or w.id ilike ${pattern})`);

@@ -13,6 +13,8 @@ export interface LoadedDelivery {
   readonly eventType: string;
   /** Canonical JSON text; null when the event's row is missing or damaged. */
   readonly data: string | null;
+  /** Of the schema of its type when it was published; null: the type had none. */
+  readonly schemaVersion: number | null;
   readonly occurredAtMs: number;
   readonly traceparent: string | null;
   /** When the delivery was committed, in milliseconds since 1970. */
@@ -44,6 +46,7 @@ export async function loadDeliveries(
       string,
       string,
       string | null,
+      number | null,
       number,
       string | null,
       number,
@@ -68,6 +71,7 @@ export async function loadDeliveries(
       eventId,
       eventType,
       data,
+      schemaVersion,
       occurredAtMs,
       traceparent,
       createdAtMs,
@@ -84,6 +88,7 @@ export async function loadDeliveries(
       eventId,
       eventType,
       data,
+      schemaVersion,
       occurredAtMs,
       traceparent,
       createdAtMs,
@@ -99,7 +104,7 @@ export async function loadDeliveries(
 // A nested loop from the ids: each look-up prunes to the one partition that can hold it.
 const statement = `
 select d.id, d.webhook_id, d.user_id, coalesce(w.revision, 0), d.event_id, d.event_type,
-  case when left(e.data, 1) = '{' and right(e.data, 1) = '}' then e.data end,
+  case when left(e.data, 1) = '{' and right(e.data, 1) = '}' then e.data end, e.schema_version,
   coalesce((extract(epoch from e.occurred_at) * 1000)::float8, 0), e.traceparent,
   (extract(epoch from d.created_at) * 1000)::float8, d.attempt_count, d.retries_used, d.next_trigger,
   case when not (${isUnfinished}) or (${isHeld}) then null

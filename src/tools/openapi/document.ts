@@ -238,6 +238,13 @@ function webhookRequest(type: (typeof eventTypes)[number]): Schema {
       header('webhook-id', 'Standard Webhooks: the delivery id.'),
       header('webhook-timestamp', 'Standard Webhooks: the moment of this attempt, in seconds since 1970.', { type: 'integer' }),
       header('webhook-signature', 'Standard Webhooks: `v1,` signatures, newest secret first, separated by spaces.'),
+      {
+        ...header('X-HomeChef-Schema-Version', 'The version of the type’s schema when the event was published.', {
+          type: 'integer',
+          minimum: 1,
+        }),
+        required: false,
+      },
       header('traceparent', 'W3C trace context of the publisher’s call.'),
     ],
     requestBody: {

@@ -1,6 +1,6 @@
 // What requests and answers look like, by RPC; a test holds every example against the schema it stands beside.
 import { eventTypes } from '../../domain/event-types.ts';
-import type { EventType } from '../../domain/event-types.ts';
+import type { DocumentedType } from '../../domain/event-types.ts';
 
 const WEBHOOK_ID = 'webhook_01hm5w0qs8f4e2b6d9c1a7g3h5';
 const EVENT_ID = 'event_01hm5w9x2k7m4n8p1q3r5s6t7v';
@@ -8,10 +8,37 @@ const DELIVERY_ID = 'delivery_01hm5w9x2m3n5p7q9r1s2t4v6w';
 const CREATED_AT = '2024-01-15T10:00:00.000Z';
 const SENT_AT = '2024-01-15T10:30:00.120Z';
 
-const orderCreated = eventTypes[0] as EventType;
+const orderCreated = eventTypes[0] as DocumentedType;
+
+const orderCreatedType = {
+  name: orderCreated.name,
+  description: orderCreated.description,
+  sample: orderCreated.sample,
+  schema: orderCreated.schema,
+  validation: 'off',
+  default_priority: orderCreated.defaultPriority,
+  deprecated: false,
+  schema_version: 1,
+  documented: true,
+  created_at: CREATED_AT,
+  updated_at: CREATED_AT,
+};
+
+const kitchenOpened = {
+  name: 'kitchen.opened',
+  description: 'A chef begins to take orders.',
+  sample: { chef_id: 'chef_c9f0f895' },
+  schema: { type: 'object', properties: { chef_id: { type: 'string' } }, required: ['chef_id'] },
+  validation: 'warn',
+};
+const kitchenOpenedType = {
+  ...orderCreatedType,
+  ...kitchenOpened,
+  documented: false,
+};
 
 /** The body of a webhook request for an event of a type. */
-export function deliveryBodyExample(type: EventType): object {
+export function deliveryBodyExample(type: DocumentedType): object {
   return {
     event: type.name,
     data: type.sample,
@@ -202,7 +229,13 @@ export const examples: Readonly<Record<string, Example>> = {
       webhooks: { total: 1, active: 1, failing: 1, disabled: 0 },
     },
   },
-  ListEventTypes: { answer: { events: [{ ...orderCreated }] } },
+  ListEventTypes: { answer: { events: [orderCreatedType] } },
+  GetEventType: { answer: orderCreatedType },
+  CreateEventType: { request: kitchenOpened, answer: kitchenOpenedType },
+  UpdateEventType: {
+    request: { validation: 'strict' },
+    answer: { ...kitchenOpenedType, validation: 'strict' },
+  },
   ListEvents: { answer: { events: [publishedEvent], limit: 20, next_page_token: '' } },
   GetEvent: {
     answer: {

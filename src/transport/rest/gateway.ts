@@ -86,10 +86,11 @@ function limitHeaders(values: ContextValues): Record<string, string> {
 
 /** Which state of a thing this is, and where a new one can be found. */
 function thingHeaders({ path, successStatus }: RestRoute, answer: Message): Record<string, string> {
-  const { id, etag } = answer as unknown as { readonly id?: unknown; readonly etag?: unknown };
+  const { id, name, etag } = answer as unknown as Readonly<Record<'id' | 'name' | 'etag', unknown>>;
+  const place = id ?? name;
   return {
     ...(typeof etag === 'string' && etag !== '' ? { etag: `"${etag}"` } : {}),
-    ...(successStatus === 201 && typeof id === 'string' ? { location: `${path}/${id}` } : {}),
+    ...(successStatus === 201 && typeof place === 'string' ? { location: `${path}/${place}` } : {}),
   };
 }
 

@@ -14,6 +14,7 @@ import { serve, type ServiceEntry } from '../call/service-entry.ts';
 import { health } from './health.ts';
 import { cancelRotation } from './cancel-rotation.ts';
 import { completeRotation } from './complete-rotation.ts';
+import { createEventType } from './create-event-type.ts';
 import { createWebhook } from './create-webhook.ts';
 import { deleteWebhook } from './delete-webhook.ts';
 import { diagnoseUrl } from './diagnose-url.ts';
@@ -22,6 +23,7 @@ import { explainDelivery } from './explain-delivery.ts';
 import { explainEvent } from './explain-event.ts';
 import { getDelivery } from './get-delivery.ts';
 import { getEvent } from './get-event.ts';
+import { getEventType } from './get-event-type.ts';
 import { getOverview } from './get-overview.ts';
 import { getSecret } from './get-secret.ts';
 import { getWebhook } from './get-webhook.ts';
@@ -34,6 +36,7 @@ import { resumeWebhook } from './resume-webhook.ts';
 import { retryDelivery } from './retry-delivery.ts';
 import { rotateSecret } from './rotate-secret.ts';
 import { testWebhook } from './test-webhook.ts';
+import { updateEventType } from './update-event-type.ts';
 import { updateWebhook } from './update-webhook.ts';
 import { pauseWebhook } from './pause-webhook.ts';
 import { publishEvent } from './publish-event.ts';
@@ -61,7 +64,10 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       getSecret: getSecret(context),
       getWebhookStats: getWebhookStats(context),
       getOverview: getOverview(context),
-      listEventTypes: listEventTypes(),
+      listEventTypes: listEventTypes(context),
+      createEventType: createEventType(context),
+      getEventType: getEventType(context),
+      updateEventType: updateEventType(context),
     }),
     serve(DeliveryService, {
       listDeliveries: listDeliveries(context),
