@@ -40,6 +40,8 @@ export interface Config {
   readonly rateLimitPerMinute: number;
   readonly diagnosesPerMinute: number;
   readonly maxWebhooksPerUser: number;
+  /** Deliveries that are held for one webhook. */
+  readonly maxHeldPerWebhook: number;
   /** Streams and WebSockets of one user on one process. */
   readonly maxWatchersPerUser: number;
   /** Null: both listeners speak plain text. */
@@ -310,6 +312,7 @@ export function toConfig(env: Env): Config {
     rateLimitPerMinute: read.whole('RATE_LIMIT_PER_MINUTE', 6000, { min: 1, max: 100_000_000 }),
     diagnosesPerMinute: read.whole('DIAGNOSES_PER_MINUTE', 6, { min: 1, max: 100_000 }),
     maxWebhooksPerUser: read.whole('MAX_WEBHOOKS_PER_USER', 100, { min: 1, max: 100_000 }),
+    maxHeldPerWebhook: read.whole('WEBHOOK_MAX_HELD', 1_000_000, { min: 1, max: 1_000_000_000 }),
     maxWatchersPerUser: read.whole('MAX_WATCHERS_PER_USER', 100, { min: 1, max: 10_000 }),
     tls: listenerTls(read),
     dependencies: {

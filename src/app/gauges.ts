@@ -1,5 +1,6 @@
 // What operators see of the state of each part.
 import type { Config } from '../config.ts';
+import { DAY_MS } from '../domain/time-units.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Engine } from './engine.ts';
 import type { Listeners } from './listeners.ts';
@@ -9,7 +10,7 @@ import type { Maintenance } from './maintenance.ts';
 export function reportGauges(
   config: Config,
   { metrics }: Telemetry,
-  { backlog, releases }: Maintenance,
+  { backlog, heldLimit, releases }: Maintenance,
   engine: Engine,
   listeners: Listeners,
 ): void {
@@ -22,6 +23,11 @@ export function reportGauges(
   metrics.gauge('queue_depth', () => backlog.deliveries);
   metrics.gauge('oldest_due_age_seconds', () => backlog.oldestDueSeconds);
   metrics.gauge('releases_running', () => releases.running);
+  metrics.gauge('releases_waiting', () => releases.waiting);
+  metrics.gauge('held_deliveries', () => heldLimit.held);
+  metrics.gauge('held_limit_ratio', () => heldLimit.fullest);
+  metrics.gauge('oldest_held_age_seconds', () => heldLimit.oldestSeconds);
+  metrics.gauge('held_retention_ratio', () => (heldLimit.oldestSeconds * 1000) / (config.retentionDays * DAY_MS));
   metrics.gauge('commit_queue_events', () => engine.publisher.waitingEvents);
   metrics.gauge('outbound_sockets', () => engine.client.sockets);
   metrics.gauge('outbound_waiting', () => engine.client.waiting);

@@ -3,6 +3,7 @@ import type { Config } from '../config.ts';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { InsertLeaseExpiry } from '../maintenance/insert-lease-expiry.ts';
 import { Backlog } from '../maintenance/backlog.ts';
+import { HeldLimit } from '../maintenance/held-limit.ts';
 import { Housekeeper } from '../maintenance/housekeeper.ts';
 import { Leader } from '../maintenance/leader.ts';
 import { Reconciler } from '../maintenance/reconciler.ts';
@@ -94,6 +95,16 @@ export function createMaintenance(config: Config, stores: Stores, engine: Engine
     onReleased: (count) => events.heldReleased(count),
     onError: (error) => events.storeFailed('database', error),
   });
+  const heldLimit = new HeldLimit({
+    pool: stores.pool,
+    maxHeldPerWebhook: config.maxHeldPerWebhook,
+    isLeading: () => leader.isLeading,
+    onTrimmed: (rows) => {
+      events.heldTrimmed(rows.length);
+      engine.publishUpdates(toStatusUpdates(rows));
+    },
+    onError: (error) => events.storeFailed('database', error),
+  });
   const parts: LongRunning[] = [
     leader,
     housekeeper,
@@ -102,7 +113,8 @@ export function createMaintenance(config: Config, stores: Stores, engine: Engine
     rescue,
     summing,
     releases,
+    heldLimit,
     ...(reconciler === null ? [] : [reconciler]),
   ];
-  return { parts, backlog, releases };
+  return { parts, backlog, heldLimit, releases };
 }

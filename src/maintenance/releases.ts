@@ -61,6 +61,7 @@ export class Releases implements LongRunning {
   readonly #task: LeaderTask;
   #memories = new Map<string, Memory>();
   #running = Number.NaN;
+  #waiting = Number.NaN;
 
   constructor(options: ReleasesOptions) {
     this.#options = options;
@@ -70,6 +71,11 @@ export class Releases implements LongRunning {
   /** Releases that have not ended; NaN: not known to this process. */
   get running(): number {
     return this.#running;
+  }
+
+  /** Those of them that wait for a receiver that fails. */
+  get waiting(): number {
+    return this.#waiting;
   }
 
   start(): Promise<void> {
@@ -86,6 +92,7 @@ export class Releases implements LongRunning {
       await pause(STEP_MS, this.#task.signal);
     }
     this.#running = Number.NaN;
+    this.#waiting = Number.NaN;
   }
 
   /** Answers whether there is more to do at once. */
@@ -95,6 +102,7 @@ export class Releases implements LongRunning {
     for (const webhookId of gathering) await this.#each(() => this.#gather(webhookId));
     const open = await listOpenReleases(pool);
     this.#running = open.length;
+    this.#waiting = open.filter(({ state }) => state === 'waiting').length;
     this.#memories = new Map(open.map(({ no }) => [no, this.#memories.get(no) ?? newMemory()]));
     for (const release of open) await this.#each(() => this.#advance(release));
     await foldReleaseNotes(pool);

@@ -31,6 +31,8 @@ export const closedReason = `(select case when w.deleted_at is null then 'webhoo
     from webhook_endpoints w where w.id = webhook_id)`;
 /** Why it ends when it was held until it was past retention. */
 export const retentionReason = `'retention'`;
+/** Why it ends when its webhook holds more than it may. */
+export const heldLimitReason = `'held_limit'`;
 
 /** The assignments that end it without another attempt. What was delivered before, and was only being sent again, stays delivered. */
 export const endCancelled = (reason: string): string => `

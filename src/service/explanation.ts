@@ -132,6 +132,7 @@ const CANCELLED: Readonly<Record<string, string>> = {
   webhook_disabled: 'The webhook was disabled before it could be delivered.',
   webhook_deleted: 'The webhook was deleted before it could be delivered.',
   retention: 'It was held for so long that it is kept no longer.',
+  held_limit: 'Its webhook was paused, and held more than it may.',
   caller: 'It was cancelled by a call.',
 };
 

@@ -140,6 +140,12 @@ export function createEvents(log: Logger, metrics: Metrics) {
       log.warn({ count: n }, 'deliveries held for paused webhooks are past retention and cancelled');
     },
 
+    /** Their webhook held more than it may. */
+    heldTrimmed(n: number): void {
+      metrics.count('held_trimmed_total', n);
+      log.warn({ count: n }, 'a paused webhook holds more than WEBHOOK_MAX_HELD; its oldest held deliveries are cancelled');
+    },
+
     /** A release made them due. */
     heldReleased(n: number): void {
       metrics.count('held_released_total', n);

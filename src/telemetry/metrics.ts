@@ -19,6 +19,7 @@ const counters = {
   deliveries_held_total:
     'Deliveries taken out of the schedule for a paused webhook. New ones are held at once and do not count.',
   held_expired_total: 'Held deliveries cancelled because they were past retention before their webhook was resumed.',
+  held_trimmed_total: 'Held deliveries cancelled because their webhook held more than WEBHOOK_MAX_HELD.',
   held_released_total: 'Held deliveries that the release of a resumed webhook made due.',
   deliveries_released_total: 'Attempts broken off by a shutdown; they do not count against the receiver.',
   lease_expired_total: 'Leases that ran out because their process died or stalled: each may cost one repeated request.',
@@ -73,6 +74,11 @@ const gauges = {
   commit_queue_events: 'Published events waiting for a group commit.',
   result_queue_rows: 'Outcomes waiting for a group commit.',
   releases_running: 'Releases of held deliveries that have not ended.',
+  releases_waiting: 'Those of them that wait for a receiver that fails.',
+  held_deliveries: 'Deliveries held for paused webhooks; of each no more than WEBHOOK_MAX_HELD are counted.',
+  held_limit_ratio: 'Held deliveries of the webhook that holds most, as a part of WEBHOOK_MAX_HELD.',
+  oldest_held_age_seconds: 'Since the oldest held delivery was made.',
+  held_retention_ratio: 'The same as a part of WEBHOOK_RETENTION_DAYS: at 1 it is cancelled.',
   watchers: 'Open streams and WebSockets.',
   clock_skew_seconds: 'How far this process’s clock is from the database’s; positive when ahead.',
   scheduler_degraded:

@@ -1,6 +1,6 @@
-// The statement that ends what was held for longer than deliveries are kept.
+// The statements that end what is held for too long, or too much of it.
 import type { Pool } from 'pg';
-import { endCancelled, isHeld, retentionReason } from '../delivery-state.ts';
+import { endCancelled, heldLimitReason, isHeld, retentionReason } from '../delivery-state.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
@@ -11,23 +11,37 @@ export const MAX_EXPIRED_AT_ONCE = 1000;
 export async function expireHeld(pool: Pool, belowId: string): Promise<DeliveryRow[]> {
   const { rows } = await pool.query<DeliveryRow>({
     name: 'expire-held',
-    text: statement,
+    text: expire,
     values: [belowId, MAX_EXPIRED_AT_ONCE],
   });
   return rows;
 }
 
-// Along the index of what is held, in the partitions that are as old. A held delivery belongs to no release that is to count it.
-const statement = `
+/** The same of one webhook, up to and with `lastId`, because it holds too many. */
+export async function trimHeld(pool: Pool, webhookId: string, lastId: string): Promise<DeliveryRow[]> {
+  const { rows } = await pool.query<DeliveryRow>({
+    name: 'trim-held',
+    text: trim,
+    values: [lastId, MAX_EXPIRED_AT_ONCE, webhookId],
+  });
+  return rows;
+}
+
+// Along the index of what is held. A held delivery belongs to no release that is to count it.
+const cancelHeld = (which: string, reason: string): string => `
 with picked as materialized (
   select d.id, ${wasOf('d')} as was from deliveries d
-  where d.id < $1 and ${isHeld}
+  where ${which} and ${isHeld}
   order by d.id limit $2 for update of d skip locked
 ), d as (
-  update deliveries set ${endCancelled(retentionReason)}
+  update deliveries set ${endCancelled(reason)}
   where id = any (array(select id from picked))
   returning *
 ), noted as (
   ${noteChanges('d', 'picked.was', `from picked join d on d.id = picked.id where d.id < ${closingBelow}`)}
 )
 select ${deliveryColumns} from d`;
+
+// In the partitions that are as old.
+const expire = cancelHeld('d.id < $1', retentionReason);
+const trim = cancelHeld('d.webhook_id = $3 and d.id <= $1', heldLimitReason);

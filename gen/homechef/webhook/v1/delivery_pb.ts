@@ -138,8 +138,8 @@ export type Delivery = Message<"homechef.webhook.v1.Delivery"> & {
   attempts: Attempt[];
 
   /**
-   * Why it was cancelled: `webhook_disabled`, `webhook_deleted`, or `retention` when it was held for a paused webhook for longer than deliveries
-   * are kept. Absent for one that is not cancelled.
+   * Why it was cancelled: `webhook_disabled`, `webhook_deleted`, `retention` when it was held for a paused webhook for longer than deliveries
+   * are kept, or `held_limit` when its webhook held too many. Absent for one that is not cancelled.
    *
    * @generated from field: optional string cancel_reason = 19;
    */
