@@ -22,6 +22,12 @@ export function stateOf(webhook: Webhook, atMs: number): State {
   if (!webhook.isActive)
     return { tone: 'cancelled', label: 'Disabled', detail: 'Nothing is sent to it, and nothing is kept for it.' };
   const held = `${plural(health?.held ?? 0, 'delivery', 'deliveries')} held`;
+  if (webhook.paused && health?.pausedReason === 'failing')
+    return {
+      tone: 'failed',
+      label: 'Paused',
+      detail: `It failed for too long, so the service keeps what it would get: ${held}.`,
+    };
   if (webhook.paused) return { tone: 'cancelled', label: 'Paused', detail: `Nothing is sent to it: ${held}.` };
   if (webhook.releaseId !== '') return { tone: 'retrying', label: 'Resuming', detail: `What was held is being sent: ${held}.` };
   const failures = health?.consecutiveFailures ?? 0;

@@ -5,7 +5,7 @@ import { Dispatcher } from '../delivery/dispatcher.ts';
 import { createHoldQueue } from '../delivery/hold-queue.ts';
 import { DELIVERY_SHARE, HttpClient } from '../outbound/http-client.ts';
 import { givenUpNotice, Notices } from '../delivery/notices.ts';
-import { OutcomeStore, type DisabledWebhook } from '../delivery/outcome-store.ts';
+import { OutcomeStore, type DisabledWebhook, type PausedWebhook } from '../delivery/outcome-store.ts';
 import { createEndpointRateLimit } from '../delivery/endpoint-rate-limit.ts';
 import { Recorder } from '../delivery/recorder.ts';
 import { createDiagnoser } from '../delivery/diagnoser.ts';
@@ -79,12 +79,19 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
       data: { webhook_id: webhookId, user_id: userId, reason },
     });
   };
+  const onPaused = (webhook: PausedWebhook): void => {
+    bus.announceWebhook(webhook.webhookId);
+    events.endpointPaused(webhook);
+    const { webhookId, userId } = webhook;
+    notices.send({ type: 'webhook.paused', data: { webhook_id: webhookId, user_id: userId, reason: 'failing' } });
+  };
   const outcomes = new OutcomeStore({
     pool: stores.outcomePool,
     holderId: () => stores.holder.id,
     disableAfterMs: config.delivery.disableAfterMs,
     disableAfterFailures: config.delivery.disableAfterFailures,
     onDisabled,
+    onPaused,
     telemetry,
   });
   const recorder = new Recorder({

@@ -6,6 +6,12 @@ export interface WebhookDisabled {
   readonly data: { readonly webhook_id: string; readonly user_id: string; readonly reason: string };
 }
 
+/** That the service has paused a webhook, and holds what it would get. */
+export interface WebhookPaused {
+  readonly type: 'webhook.paused';
+  readonly data: WebhookDisabled['data'];
+}
+
 /** That deliveries of a webhook were given up: `count` of them since the last such notice, of which the newest is described. */
 export interface DeliveryGivenUp {
   readonly type: 'delivery.given_up';
@@ -21,7 +27,7 @@ export interface DeliveryGivenUp {
   };
 }
 
-export type Notice = WebhookDisabled | DeliveryGivenUp;
+export type Notice = WebhookDisabled | WebhookPaused | DeliveryGivenUp;
 export type TimedNotice = Notice & { readonly timestamp: string };
 
 /** Of all users together, 0.5 kB each. Beyond it the user with the most loses the oldest of the less important kind. */
@@ -29,7 +35,7 @@ export const MAX_WAITING = 1000;
 
 /** What waits for one user, each kind by webhook, the oldest first. */
 interface Waiting {
-  readonly disabled: Map<string, TimedNotice>;
+  readonly stopped: Map<string, TimedNotice>;
   readonly givenUp: Map<string, TimedNotice>;
 }
 
@@ -48,8 +54,8 @@ export class NoticeQueue {
   add(notice: TimedNotice): number {
     const { user_id: userId, webhook_id: webhookId } = notice.data;
     let waiting = this.#users.get(userId);
-    if (waiting === undefined) this.#users.set(userId, (waiting = { disabled: new Map(), givenUp: new Map() }));
-    const ofKind = notice.type === 'webhook.disabled' ? waiting.disabled : waiting.givenUp;
+    if (waiting === undefined) this.#users.set(userId, (waiting = { stopped: new Map(), givenUp: new Map() }));
+    const ofKind = notice.type === 'delivery.given_up' ? waiting.givenUp : waiting.stopped;
     const before = ofKind.get(webhookId);
     ofKind.set(webhookId, before === undefined ? notice : merged(before, notice));
     if (before !== undefined) return 0;
@@ -59,10 +65,10 @@ export class NoticeQueue {
     return 1;
   }
 
-  /** Takes out the next: users in turn, and that a webhook was disabled before that deliveries were given up. */
+  /** Takes out the next: users in turn, and that a webhook was disabled or paused before that deliveries were given up. */
   next(): TimedNotice | undefined {
     for (const [userId, waiting] of this.#users) {
-      const notice = takeOldest(waiting.disabled) ?? takeOldest(waiting.givenUp);
+      const notice = takeOldest(waiting.stopped) ?? takeOldest(waiting.givenUp);
       this.#users.delete(userId);
       if (notice === undefined) continue;
       this.#size -= 1;
@@ -76,13 +82,13 @@ export class NoticeQueue {
     let most: Waiting | undefined;
     for (const waiting of this.#users.values()) if (most === undefined || sizeOf(waiting) > sizeOf(most)) most = waiting;
     if (most === undefined) return;
-    if (takeOldest(most.givenUp) === undefined) takeOldest(most.disabled);
+    if (takeOldest(most.givenUp) === undefined) takeOldest(most.stopped);
     this.#size -= 1;
   }
 }
 
-function sizeOf({ disabled, givenUp }: Waiting): number {
-  return disabled.size + givenUp.size;
+function sizeOf({ stopped, givenUp }: Waiting): number {
+  return stopped.size + givenUp.size;
 }
 
 function takeOldest(notices: Map<string, TimedNotice>): TimedNotice | undefined {

@@ -1,7 +1,8 @@
-// Writes outcomes, and disables the webhooks that say they are gone or that have failed for too long.
+// Writes outcomes, and disables the webhooks that say they are gone. Those that have failed for too long are disabled or paused.
 import { inTransaction } from '../persistence/transaction.ts';
 import type { Pool } from 'pg';
 import { disableWebhook, type DisabledReason } from '../persistence/queries/disable-webhook.ts';
+import { pauseFailingWebhook } from '../persistence/queries/pause-failing-webhook.ts';
 import { listLocked } from '../persistence/queries/list-locked.ts';
 import {
   recordOutcomes,
@@ -25,6 +26,12 @@ export interface DisabledWebhook {
   readonly reason: DisabledReason;
 }
 
+/** A webhook that failed for too long, of an owner who wants to keep what it would get. */
+export interface PausedWebhook {
+  readonly webhookId: string;
+  readonly userId: string;
+}
+
 export interface OutcomeStoreOptions {
   readonly pool: Pool;
   /** Of this process (see Holder). */
@@ -33,6 +40,8 @@ export interface OutcomeStoreOptions {
   readonly disableAfterFailures: number;
   /** Called after the commit. What is still pending for the webhook is cancelled then. */
   readonly onDisabled: (webhook: DisabledWebhook) => void;
+  /** Called after the commit. The leader holds what is still scheduled for the webhook. */
+  readonly onPaused: (webhook: PausedWebhook) => void;
   readonly telemetry: Telemetry;
 }
 
@@ -71,7 +80,7 @@ export class OutcomeStore {
   async #write(rows: readonly OutcomeRow[], returnsEachTime: boolean): Promise<readonly (RecordedState | undefined)[]> {
     if (rows.some((row) => row.httpStatus === GONE)) return this.#recordGone(rows);
     const { states, failing } = await recordOutcomes(this.#options.pool, rows, returnsEachTime, this.#holderId());
-    for (const webhook of failing) if (this.#hasFailedTooLong(webhook)) void this.#disable(webhook.webhookId);
+    for (const webhook of failing) if (this.#hasFailedTooLong(webhook)) void this.#stop(webhook.webhookId);
     return states;
   }
 
@@ -101,12 +110,17 @@ export class OutcomeStore {
   }
 
   // Not in the transaction of the outcome: should it fail, the next failure of the webhook tries again.
-  async #disable(webhookId: string): Promise<void> {
+  async #stop(webhookId: string): Promise<void> {
     try {
+      const userId = await pauseFailingWebhook(this.#options.pool, webhookId);
+      if (userId !== null) return this.#options.onPaused({ webhookId, userId });
       const disabled = await disableWebhook(this.#options.pool, webhookId, 'failing');
       if (disabled !== null) this.#options.onDisabled(disabled);
     } catch (error) {
-      this.#options.telemetry.log.warn({ err: error, webhook_id: webhookId }, 'a failing webhook could not be disabled');
+      this.#options.telemetry.log.warn(
+        { err: error, webhook_id: webhookId },
+        'a failing webhook could not be disabled or paused',
+      );
     }
   }
 }

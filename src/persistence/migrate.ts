@@ -14,6 +14,7 @@ import { Migration20261128121000_sum_up_the_log } from '../../migrations/Migrati
 import { Migration20261128123100_keep_answers_of_calls } from '../../migrations/Migration20261128123100_keep_answers_of_calls.ts';
 import { Migration20261128130940_hold_deliveries_of_paused_webhooks } from '../../migrations/Migration20261128130940_hold_deliveries_of_paused_webhooks.ts';
 import { Migration20261128131900_keep_event_types_as_rows } from '../../migrations/Migration20261128131900_keep_event_types_as_rows.ts';
+import { Migration20261128135000_let_a_failing_webhook_be_paused } from '../../migrations/Migration20261128135000_let_a_failing_webhook_be_paused.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -46,6 +47,10 @@ const migrations = [
     class: Migration20261128130940_hold_deliveries_of_paused_webhooks,
   },
   { name: 'Migration20261128131900_keep_event_types_as_rows', class: Migration20261128131900_keep_event_types_as_rows },
+  {
+    name: 'Migration20261128135000_let_a_failing_webhook_be_paused',
+    class: Migration20261128135000_let_a_failing_webhook_be_paused,
+  },
 ];
 
 /** Runs those that are missing. Returns their names. To be called by the holder of the lock of migrations. */

@@ -2,7 +2,7 @@
 import { ServiceError } from '../domain/errors.ts';
 import { newId } from '../domain/ids.ts';
 import { Hold } from '../persistence/delivery-state.ts';
-import { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
+import { type OnFailing, WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
@@ -24,6 +24,8 @@ export interface CreateWebhookInput {
   readonly rateLimit: number;
   /** Whether its deliveries are held from the start. */
   readonly isPaused: boolean;
+  /** What becomes of it once it has failed for too long. */
+  readonly onFailing: OnFailing;
 }
 
 /**
@@ -74,6 +76,7 @@ export async function createWebhook(
         scope: input.scope,
         ...headers,
         rateLimit: input.rateLimit,
+        onFailing: input.onFailing,
         hold: input.isPaused ? Hold.paused : Hold.none,
         createdAt: now,
         updatedAt: now,

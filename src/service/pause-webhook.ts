@@ -48,6 +48,7 @@ export function resumeWebhook(
   return changeHold(context, principal, webhookId, once, async (transaction, webhook) => {
     if (webhook.releaseId != null && rate !== null) await setReleaseRate(transaction, webhook.releaseId, rate);
     if (webhook.hold !== Hold.paused) return false;
+    if (webhook.pausedReason != null) forgetFailures(webhook);
     // Of a disabled webhook nothing is held: what it had was cancelled.
     if (!webhook.isActive) {
       webhook.hold = Hold.none;
@@ -63,6 +64,14 @@ export function resumeWebhook(
     webhook.releaseId = id;
     return true;
   });
+}
+
+// The service paused it for them: counted on, they would have it paused again at the next one.
+function forgetFailures(webhook: WebhookEndpoint): void {
+  webhook.pausedReason = null;
+  webhook.pausedAt = null;
+  webhook.consecutiveFailures = 0;
+  webhook.failingSince = null;
 }
 
 function changeHold(

@@ -1,7 +1,7 @@
 // Changes a webhook: what is given replaces, what is absent stays.
 import { invalid } from '../domain/errors.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
-import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
+import type { OnFailing, WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import { findWebhook } from './find-webhook.ts';
@@ -24,6 +24,7 @@ export interface UpdateWebhookInput {
   readonly customHeaders: Readonly<Record<string, string>>;
   readonly clearCustomHeaders: boolean;
   readonly rateLimit: number | undefined;
+  readonly onFailing: OnFailing | undefined;
   /** The state that is to be changed; empty for any. */
   readonly etag: string;
   /** Names of what goes back to its default first. */
@@ -65,6 +66,7 @@ export async function updateWebhook(
       if (input.events.length > 0) found.events = [...input.events];
       if (input.description !== undefined) found.description = input.description;
       if (input.rateLimit !== undefined) found.rateLimit = input.rateLimit;
+      if (input.onFailing !== undefined) found.onFailing = input.onFailing;
       found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy, defaults);
       changeHeaders(context, found, input);
       if (input.isActive !== undefined) setActive(found, input.isActive);

@@ -1,7 +1,7 @@
 // A webhook as callers see it: secrets left out, the retry policy complete.
 import { effectivePolicy, type RetryPolicy } from '../domain/retry-policy.ts';
 import { Hold } from '../persistence/delivery-state.ts';
-import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
+import type { OnFailing, WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { countHeld } from '../persistence/queries/count-held.ts';
 import type { ManagementContext } from './context.ts';
 import { rotationEndsAt } from './secret-rotation.ts';
@@ -39,6 +39,10 @@ export interface WebhookView {
   /** Deliveries that are held, counted no further than MAX_COUNTED_HELD. */
   readonly held: number;
   readonly oldestHeldAt: Date | null;
+  readonly onFailing: OnFailing;
+  /** Why the service paused it; empty when it did not. */
+  readonly pausedReason: string;
+  readonly pausedAt: Date | null;
   /** Differs after every change. */
   readonly etag: string;
 }
@@ -85,6 +89,9 @@ export function webhookView(webhook: WebhookEndpoint, defaults: RetryPolicy, sec
     releaseId: webhook.releaseId ?? '',
     held: 0,
     oldestHeldAt: null,
+    onFailing: webhook.onFailing,
+    pausedReason: webhook.pausedReason ?? '',
+    pausedAt: webhook.pausedAt ?? null,
     etag: `r${webhook.revision}`,
   };
 }

@@ -207,6 +207,12 @@ export function createEvents(log: Logger, metrics: Metrics) {
       log.warn({ webhook_id: endpoint.webhookId, user_id: endpoint.userId, reason: endpoint.reason }, 'webhook disabled');
     },
 
+    /** It failed for too long, and what it would get is held. */
+    endpointPaused(endpoint: { webhookId: string; userId: string }): void {
+      metrics.count('endpoints_paused_total');
+      log.warn({ webhook_id: endpoint.webhookId, user_id: endpoint.userId, reason: 'failing' }, 'webhook paused');
+    },
+
     /**
      * Redis cannot do what the schedule needs, or can again.
      * @param why a sentence about Redis; null when it is only new or emptied, and is being filled

@@ -27,6 +27,7 @@ const counters = {
   queue_junk_total: 'Members of the schedule that name no delivery, removed.',
   stale_result_total: 'Results written under a lease that had passed to another process, and therefore dropped.',
   endpoints_disabled_total: 'Webhooks that the service disabled by itself.',
+  endpoints_paused_total: 'Webhooks that the service paused because they failed for too long.',
   sums_wrong_total: 'Days of a webhook whose statistics were not what the log has, of those that are counted again.',
   http_requests_total: 'Calls answered, over every protocol.',
   realtime_dropped_total: 'Status updates dropped because their watcher was too slow.',

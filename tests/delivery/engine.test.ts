@@ -118,6 +118,69 @@ describe.each([
     expect(enabled.body).toMatchObject({ is_active: true, health: { consecutive_failures: 0, disabled_reason: '' } });
   });
 
+  test('with on_failing hold, a webhook that fails for too long is paused: what waits is held, its owner gets a notice, and resuming sends it', async () => {
+    receiver.script('/held', 500);
+    const policy = { max_retries: 20, retry_delay: 0.1 };
+    const { id, user } = await webhookOf('/held', { on_failing: 'hold', retry_policy: policy });
+    await publishTo(user, 20);
+    const paused = await eventually(
+      async () => {
+        const { body } = await admin('GET', `/api/v1/webhooks/${id}`);
+        return body.paused === true && body.health.held === 20 && body;
+      },
+      { deadlineMs: DEADLINE_MS },
+    );
+    expect(paused).toMatchObject({
+      is_active: true,
+      on_failing: 'hold',
+      health: { disabled_reason: '', paused_reason: 'failing', paused_at: expect.any(String) },
+    });
+    await eventually(async () => (await statusesOf(id)).every((status) => status === 'pending'), { deadlineMs: DEADLINE_MS });
+    const notice = await notified.waitFor(
+      (requests) =>
+        requests
+          .map((request) => JSON.parse(request.body.toString()))
+          .find((found) => found.data.webhook_id === id && found.type === 'webhook.paused'),
+      DEADLINE_MS,
+    );
+    expect(notice.data).toMatchObject({ user_id: user, reason: 'failing' });
+
+    receiver.script('/held', 200);
+    const resumed = await admin('POST', `/api/v1/webhooks/${id}/resume`, { rate: 1000 });
+    expect(resumed.body).toMatchObject({ paused: false, health: { consecutive_failures: 0, paused_reason: '' } });
+    expect(resumed.body.health).not.toHaveProperty('paused_at');
+    await eventually(
+      async () => {
+        const statuses = await statusesOf(id);
+        return statuses.length === 20 && statuses.every((status) => status === 'delivered');
+      },
+      { deadlineMs: DEADLINE_MS },
+    );
+  });
+
+  test('on_failing can be changed and put back, is refused when it is none, and 410 disables a webhook all the same', async () => {
+    receiver.script('/gone-all-the-same', 410);
+    const { id, user } = await webhookOf('/gone-all-the-same');
+    const put = async (body: object) => await admin('PUT', `/api/v1/webhooks/${id}`, body);
+    expect((await put({ on_failing: 'hold' })).body.on_failing).toBe('hold');
+    expect((await put({ description: 'unchanged' })).body.on_failing).toBe('hold');
+    expect((await put({ on_failing: null })).body.on_failing).toBe('disable');
+    expect(await put({ on_failing: 'forget' })).toMatchObject({
+      status: 400,
+      body: { error: { reason: 'field_invalid', details: [{ field: 'on_failing' }] } },
+    });
+    await put({ on_failing: 'hold' });
+    await publishTo(user);
+    const webhook = await eventually(
+      async () => {
+        const { body } = await admin('GET', `/api/v1/webhooks/${id}`);
+        return body.is_active === false && body;
+      },
+      { deadlineMs: DEADLINE_MS },
+    );
+    expect(webhook).toMatchObject({ paused: false, health: { disabled_reason: 'gone', paused_reason: '' } });
+  });
+
   test('one success resets the count of failures', async () => {
     receiver.script('/recovers', 500, 200);
     const { id, user } = await webhookOf('/recovers');

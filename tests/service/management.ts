@@ -131,6 +131,7 @@ export const aWebhook: CreateWebhookInput = {
   customHeaders: {},
   rateLimit: 0,
   isPaused: false,
+  onFailing: 'disable',
 };
 
 export async function someWebhook(management: Management, principal: Principal, input: Partial<CreateWebhookInput> = {}) {

@@ -359,6 +359,7 @@ const unchanged: Omit<UpdateWebhookInput, 'webhookId'> = {
   customHeaders: {},
   clearCustomHeaders: false,
   rateLimit: undefined,
+  onFailing: undefined,
   etag: '',
   reset: [],
   readOnly: {},

@@ -1,5 +1,5 @@
 // How a webhook is set up.
-import { type Webhook, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import { OnFailing, type Webhook, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { useAction } from '../../api/action.ts';
 import { webhooks } from '../../api/client.ts';
 import { session } from '../../api/session.ts';
@@ -50,6 +50,12 @@ export function WebhookSettings({ webhook }: { webhook: Webhook }) {
         <dd>{span((policy?.timeout ?? 0) * 1000)} for one attempt</dd>
         <dt>Rate limit</dt>
         <dd>{webhook.rateLimit === 0 ? 'none' : `${plural(webhook.rateLimit, 'request')} a second`}</dd>
+        <dt>Failing for long</dt>
+        <dd>
+          {webhook.onFailing === OnFailing.HOLD
+            ? 'paused, and what it would get is kept'
+            : 'disabled, and what waits is cancelled'}
+        </dd>
         <dt>Secret</dt>
         <dd class="with-button">
           <code>whsec_…{webhook.secretHint}</code>

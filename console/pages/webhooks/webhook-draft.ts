@@ -2,6 +2,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
   type CreateWebhookRequestSchema,
+  OnFailing,
   type UpdateWebhookRequestSchema,
   type Webhook,
   WebhookScope,
@@ -21,6 +22,8 @@ export interface WebhookDraft {
   readonly replaceHeaders: boolean;
   readonly userId: string;
   readonly platform: boolean;
+  /** Whether it is paused, not disabled, once it has failed for too long. */
+  readonly holdsOnFailing: boolean;
 }
 
 export interface HeaderDraft {
@@ -40,6 +43,7 @@ export const emptyDraft: WebhookDraft = {
   replaceHeaders: true,
   userId: '',
   platform: false,
+  holdsOnFailing: false,
 };
 
 export function draftOf(webhook: Webhook): WebhookDraft {
@@ -52,6 +56,7 @@ export function draftOf(webhook: Webhook): WebhookDraft {
     retryDelay: text(webhook.retryPolicy?.retryDelay),
     timeout: text(webhook.retryPolicy?.timeout),
     rateLimit: webhook.rateLimit === 0 ? '' : String(webhook.rateLimit),
+    holdsOnFailing: webhook.onFailing === OnFailing.HOLD,
     replaceHeaders: Object.keys(webhook.customHeaders).length === 0,
   };
 }
@@ -64,6 +69,7 @@ export function toCreate(draft: WebhookDraft): MessageInitShape<typeof CreateWeb
     retryPolicy: retryPolicy(draft),
     customHeaders: headers(draft),
     rateLimit: number(draft.rateLimit) ?? 0,
+    onFailing: onFailing(draft),
     userId: draft.userId.trim(),
     scope: draft.platform ? WebhookScope.PLATFORM : WebhookScope.UNSPECIFIED,
   };
@@ -82,9 +88,14 @@ export function toUpdate(webhook: Webhook, draft: WebhookDraft): MessageInitShap
     ...(draft.description === before.description ? {} : { description: draft.description }),
     ...(policyChanged ? { retryPolicy: retryPolicy(draft) } : {}),
     ...(draft.rateLimit === before.rateLimit ? {} : { rateLimit: number(draft.rateLimit) ?? 0 }),
+    ...(draft.holdsOnFailing === before.holdsOnFailing ? {} : { onFailing: onFailing(draft) }),
     ...(draft.replaceHeaders && Object.keys(sent).length > 0 ? { customHeaders: sent } : {}),
     clearCustomHeaders: draft.replaceHeaders && Object.keys(sent).length === 0 && Object.keys(webhook.customHeaders).length > 0,
   };
+}
+
+function onFailing(draft: WebhookDraft): OnFailing {
+  return draft.holdsOnFailing ? OnFailing.HOLD : OnFailing.DISABLE;
 }
 
 function retryPolicy(draft: WebhookDraft) {

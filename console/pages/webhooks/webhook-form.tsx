@@ -142,6 +142,16 @@ export function WebhookForm({ initial, storedHeaders, submitLabel, cancelHref, o
             onInput={(rateLimit) => change({ rateLimit })}
           />
         </div>
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={draft.holdsOnFailing}
+            onChange={(event) => change({ holdsOnFailing: event.currentTarget.checked })}
+          />
+          <span>
+            Pause it when it fails for too long <span class="hint">What it would get is kept. Otherwise it is disabled.</span>
+          </span>
+        </label>
         <HeadersEditor draft={draft} stored={storedHeaders ?? []} onChange={change} />
       </details>
       {save.failure !== undefined && elsewhere && <Problem failure={save.failure} />}

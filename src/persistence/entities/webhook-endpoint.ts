@@ -13,6 +13,9 @@ export interface PreviousSecret {
   readonly signs_header?: true;
 }
 
+/** A webhook that failed for too long is disabled, or paused so that what it would get is held. */
+export type OnFailing = 'disable' | 'hold';
+
 export const WebhookEndpoint = defineEntity({
   name: 'WebhookEndpoint',
   tableName: 'webhook_endpoints',
@@ -46,6 +49,11 @@ export const WebhookEndpoint = defineEntity({
     hold: p.smallint().default(0),
     isGathering: p.boolean().default(false),
     /** The release that drains the hold. */
+    /** What becomes of it once it has failed for too long. */
+    onFailing: p.string().length(10).$type<OnFailing>().default('disable'),
+    /** Why the service paused it; null when it did not. */
+    pausedReason: p.string().length(20).nullable(),
+    pausedAt: p.datetime().columnType('timestamptz').nullable(),
     releaseId: p.string().length(64).nullable(),
     deletedAt: p.datetime().columnType('timestamptz').nullable(),
   },

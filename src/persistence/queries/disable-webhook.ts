@@ -21,5 +21,5 @@ export async function disableWebhook(
 const statement = `
 update webhook_endpoints
 set is_active = false, disabled_reason = $2, disabled_at = now(), revision = revision + 1, updated_at = now() at time zone 'utc'
-where id = $1 and is_active and deleted_at is null
+where id = $1 and is_active and deleted_at is null and ($2 <> 'failing' or on_failing = 'disable')
 returning user_id`;

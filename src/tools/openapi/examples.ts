@@ -60,12 +60,13 @@ const webhook = {
   secret_hint: 'Zm8=',
   custom_headers: {},
   rate_limit: 0,
-  health: { consecutive_failures: 0, disabled_reason: '', held: 0 },
+  health: { consecutive_failures: 0, disabled_reason: '', held: 0, paused_reason: '' },
   created_at: CREATED_AT,
   updated_at: CREATED_AT,
   etag: 'r1',
   paused: false,
   release_id: '',
+  on_failing: 'disable',
 };
 const RELEASE_ID = 'release_01hm6rk2w8a1b2c3d4e5f6g7h8';
 const holding = { ...webhook.health, held: 4000, oldest_held_at: CREATED_AT };

@@ -1,7 +1,13 @@
 // How a webhook looks on the wire.
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { timestampFromDate } from '@bufbuild/protobuf/wkt';
-import { type RetryPolicy, type Webhook, WebhookSchema, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import {
+  OnFailing,
+  type RetryPolicy,
+  type Webhook,
+  WebhookSchema,
+  WebhookScope,
+} from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { RetryPolicyInput } from '../../service/retry-policy-input.ts';
 import type { WebhookChanged } from '../../service/webhook-etag.ts';
 import type { WebhookView } from '../../service/webhook-view.ts';
@@ -30,6 +36,8 @@ export function webhookMessage(webhook: WebhookView): MessageInitShape<typeof We
       consecutiveFailures: webhook.consecutiveFailures,
       disabledReason: webhook.disabledReason,
       held: webhook.held,
+      pausedReason: webhook.pausedReason,
+      ...(webhook.pausedAt === null ? {} : { pausedAt: timestampFromDate(webhook.pausedAt) }),
       ...(webhook.oldestHeldAt === null ? {} : { oldestHeldAt: timestampFromDate(webhook.oldestHeldAt) }),
       ...(webhook.failingSince === null ? {} : { failingSince: timestampFromDate(webhook.failingSince) }),
       ...(webhook.disabledAt === null ? {} : { disabledAt: timestampFromDate(webhook.disabledAt) }),
@@ -39,12 +47,19 @@ export function webhookMessage(webhook: WebhookView): MessageInitShape<typeof We
     etag: webhook.etag,
     paused: webhook.isPaused,
     releaseId: webhook.releaseId,
+    onFailing: webhook.onFailing === 'hold' ? OnFailing.HOLD : OnFailing.DISABLE,
   };
 }
 
 /** What an `etag_mismatch` carries, whatever the protocol. */
 export function currentWebhook({ current }: WebhookChanged): Webhook {
   return create(WebhookSchema, webhookMessage(current));
+}
+
+/** What a caller has chosen; undefined: nothing. */
+export function onFailingInput(onFailing: OnFailing | undefined): 'disable' | 'hold' | undefined {
+  if (onFailing === OnFailing.HOLD) return 'hold';
+  return onFailing === OnFailing.DISABLE ? 'disable' : undefined;
 }
 
 export function retryPolicyInput(policy: RetryPolicy | undefined): RetryPolicyInput | undefined {

@@ -14,7 +14,7 @@ import { createDiagnosed } from '../../service/diagnose-webhook.ts';
 import { answerOnce } from '../call/answer-once.ts';
 import { principalOf } from '../call/call-context.ts';
 import { diagnosisMessage } from '../messages/diagnosis-message.ts';
-import { retryPolicyInput, webhookMessage } from '../messages/webhook-message.ts';
+import { onFailingInput, retryPolicyInput, webhookMessage } from '../messages/webhook-message.ts';
 
 export function createWebhook(context: ManagementContext): ServiceImpl<typeof WebhookService>['createWebhook'] {
   return async (request, call) => {
@@ -40,5 +40,6 @@ function inputOf(request: CreateWebhookRequest): CreateWebhookInput {
     customHeaders: request.customHeaders,
     rateLimit: request.rateLimit,
     isPaused: request.paused,
+    onFailing: onFailingInput(request.onFailing) ?? 'disable',
   };
 }

@@ -5,7 +5,7 @@ import { type WebhookService, WebhookScope } from '../../../gen/homechef/webhook
 import type { ManagementContext } from '../../service/context.ts';
 import { updateWebhook as update } from '../../service/update-webhook.ts';
 import { principalOf } from '../call/call-context.ts';
-import { retryPolicyInput, webhookMessage } from '../messages/webhook-message.ts';
+import { onFailingInput, retryPolicyInput, webhookMessage } from '../messages/webhook-message.ts';
 
 export function updateWebhook(context: ManagementContext): ServiceImpl<typeof WebhookService>['updateWebhook'] {
   return async (request, call) => {
@@ -19,6 +19,7 @@ export function updateWebhook(context: ManagementContext): ServiceImpl<typeof We
       customHeaders: request.customHeaders,
       clearCustomHeaders: request.clearCustomHeaders,
       rateLimit: request.rateLimit,
+      onFailing: onFailingInput(request.onFailing),
       etag: request.etag,
       reset: request.reset,
       readOnly: {

@@ -1,0 +1,29 @@
+// Pauses a webhook by the service's own decision, because it fails and its owner wants what it would get to be kept.
+import type { Pool } from 'pg';
+import { Hold } from '../delivery-state.ts';
+
+/** Answers whose it is; null when it is not to be paused: it is to be disabled instead, or is paused, disabled or deleted already. */
+export async function pauseFailingWebhook(pool: Pool, webhookId: string): Promise<string | null> {
+  const { rows } = await pool.query<{ user_id: string }>({
+    name: 'pause-failing-webhook',
+    text: statement,
+    values: [webhookId],
+  });
+  return rows[0]?.user_id ?? null;
+}
+
+// The webhook is locked before its release, as by callers that pause and resume it. The leader then moves what is scheduled into the hold.
+const statement = `
+with failing as materialized (
+  select id, release_id from webhook_endpoints
+  where id = $1 and on_failing = 'hold' and is_active and deleted_at is null and hold <> ${Hold.paused} for update
+), paused as (
+  update webhook_endpoints w set hold = ${Hold.paused}, is_gathering = true, tail_until = null, release_id = null,
+    paused_reason = 'failing', paused_at = now(), revision = revision + 1, updated_at = now() at time zone 'utc'
+  from failing where w.id = failing.id
+  returning w.user_id, failing.release_id
+), ended as (
+  update releases set state = 'cancelled', reason = 'webhook_paused', ended_at = clock_timestamp()
+  where id = (select release_id from paused) and ended_at is null
+)
+select user_id from paused`;
