@@ -58,6 +58,8 @@ const owners: readonly { libraries: RegExp; layers: readonly string[] }[] = [
   { libraries: /^(jose|ipaddr\.js)$/, layers: ['security'] },
   { libraries: /^rate-limiter-flexible$/, layers: ['security', 'delivery'] },
   { libraries: /^@grpc\//, layers: ['cli'] },
+  // Schemas of event types, and their patterns.
+  { libraries: /^(ajv|re2js)(\/|$)/, layers: ['service'] },
   { libraries: /^node:dns/, layers: ['outbound'] },
 ];
 

@@ -38,7 +38,12 @@ export async function createListeners(
   const rate = new RateLimit(config.rateLimitPerMinute, stores.redis?.commands ?? null, `${keyPrefix}wh-rate`);
   const countCall = (userId: string) => rate.consume(userId);
   const feed = engine.feed;
-  const catalogue = new EventCatalogue(stores.batchPool, (error) => events.storeFailed('database', error));
+  const catalogue = new EventCatalogue(stores.batchPool, {
+    onError: (error) => events.storeFailed('database', error),
+    onUnusableSchema: (eventType, err) =>
+      log.error({ err, event_type: eventType }, 'the schema of an event type cannot be compiled: its payloads are not checked'),
+    onMismatch: (mismatch) => events.payloadMismatched(mismatch),
+  });
   const context: Omit<ServiceContext, 'orm'> = {
     config,
     pool: stores.pool,

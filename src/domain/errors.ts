@@ -59,6 +59,14 @@ const catalogue = {
     code: 'invalid_argument',
     meaning: 'The payload holds a number that a double cannot carry: send it as a string.',
   },
+  payload_schema_mismatch: {
+    code: 'invalid_argument',
+    meaning: 'The payload is not what the schema of its event type says.',
+  },
+  schema_incompatible: {
+    code: 'failed_precondition',
+    meaning: 'The new schema of an event type takes back what the last one gave; `force` takes it all the same.',
+  },
   payload_key_forbidden: {
     code: 'invalid_argument',
     meaning: 'The payload holds a key that JavaScript receivers cannot carry safely.',

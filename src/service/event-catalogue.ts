@@ -1,26 +1,53 @@
 // The catalogue of event types as this process knows it: in memory, and at most a second behind PostgreSQL.
+import { isDeepStrictEqual } from 'node:util';
 import type { Pool } from 'pg';
-import { isPattern, isSubscribedBy, type EventType } from '../domain/event-type.ts';
+import { isPattern, isSubscribedBy, type EventType, type PayloadValidation } from '../domain/event-type.ts';
 import { invalid } from '../domain/errors.ts';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 import { readCatalogueRevision, readEventTypes } from '../persistence/queries/event-types.ts';
+import type { PayloadCheck } from './payload-schema.ts';
 
 /** A change is known everywhere within a second. Each look reads one row, and no Redis is needed. */
 const LOOK_INTERVAL_MS = 400;
 
+/** A type as publishes see it. */
+export interface CheckedType extends EventType {
+  /** Null: its payloads are not checked. */
+  readonly check: PayloadCheck | null;
+}
+
+export interface CatalogueReports {
+  /** The catalogue could not be read; what was read before stays in use. */
+  onError(error: unknown): void;
+  /** A schema that was accepted once cannot be compiled by this process: payloads of its type are not checked. */
+  onUnusableSchema(eventType: string, error: unknown): void;
+  /** A payload is not what its schema says: accepted in `warn`, refused in `strict`. */
+  onMismatch(mismatch: {
+    readonly eventType: string;
+    readonly validation: PayloadValidation;
+    readonly field: string;
+    readonly message: string;
+  }): void;
+}
+
 export class EventCatalogue implements LongRunning {
   readonly name = 'event catalogue';
   readonly #pool: Pool;
+  readonly #reports: CatalogueReports;
   readonly #looking: PeriodicTask;
-  #types: ReadonlyMap<string, EventType> = new Map();
+  #types: ReadonlyMap<string, CheckedType> = new Map();
   #revision = -1;
   #reading: Promise<void> = Promise.resolve();
 
-  /** @param onError called when the catalogue could not be read; what was read before stays in use */
-  constructor(pool: Pool, onError: (error: unknown) => void) {
+  constructor(pool: Pool, reports: CatalogueReports) {
     this.#pool = pool;
-    this.#looking = new PeriodicTask(() => this.#look(), LOOK_INTERVAL_MS, onError);
+    this.#reports = reports;
+    this.#looking = new PeriodicTask(
+      () => this.#look(),
+      LOOK_INTERVAL_MS,
+      (error) => reports.onError(error),
+    );
   }
 
   async start(): Promise<void> {
@@ -33,7 +60,7 @@ export class EventCatalogue implements LongRunning {
   }
 
   /** The type with this very name. */
-  find(name: string): EventType | undefined {
+  find(name: string): CheckedType | undefined {
     return this.#types.get(name);
   }
 
@@ -54,6 +81,22 @@ export class EventCatalogue implements LongRunning {
     }
   }
 
+  /**
+   * Holds a payload against the schema of its type. Throws `payload_schema_mismatch` when the type is strict.
+   * @param data canonical JSON text
+   */
+  checkPayload({ name, check, validation, schemaVersion }: CheckedType, data: string): void {
+    const fault = check?.(JSON.parse(data), 'data') ?? null;
+    if (fault === null) return;
+    this.#reports.onMismatch({ eventType: name, validation, ...fault });
+    if (validation !== 'strict') return;
+    throw invalid(
+      'payload_schema_mismatch',
+      fault.field,
+      `${fault.message}, as version ${schemaVersion} of the schema of ${name} says`,
+    );
+  }
+
   /** Reads the catalogue now: to be called by the process that has changed it. */
   async refresh(): Promise<void> {
     // One after the other: a read that began earlier must not end later.
@@ -64,8 +107,23 @@ export class EventCatalogue implements LongRunning {
 
   async #read(): Promise<void> {
     const { types, revision } = await readEventTypes(this.#pool);
-    this.#types = new Map(types.map((type) => [type.name, type]));
+    const checked = await Promise.all(types.map(async (type) => ({ ...type, check: await this.#checkOf(type) })));
+    this.#types = new Map(checked.map((type) => [type.name, type]));
     this.#revision = revision;
+  }
+
+  // Compiled once: a change of another type, or of another field, keeps it.
+  async #checkOf(type: EventType): Promise<PayloadCheck | null> {
+    if (type.schema === null || type.validation === 'off') return null;
+    const before = this.#types.get(type.name);
+    if (before?.check != null && isDeepStrictEqual(before.schema, type.schema)) return before.check;
+    try {
+      const { compileCheck } = await import('./payload-schema.ts');
+      return compileCheck(type.schema);
+    } catch (error) {
+      this.#reports.onUnusableSchema(type.name, error);
+      return null;
+    }
   }
 
   async #look(): Promise<void> {

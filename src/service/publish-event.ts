@@ -33,7 +33,7 @@ export interface PublishInput {
 export interface PublishContext {
   readonly publisher: Pick<Publisher, 'publish' | 'takeBatchKey' | 'isBusy'>;
   readonly config: { readonly maxPayloadBytes: number };
-  readonly catalogue: Pick<EventCatalogue, 'find'>;
+  readonly catalogue: Pick<EventCatalogue, 'find' | 'checkPayload'>;
   /** The webhooks that an event could be for, with what each rule of matching says. */
   readonly findAudience: (event: Pick<EventRow, 'eventType' | 'userIds' | 'broadcast'>) => Promise<readonly Candidate[]>;
   /** Milliseconds since 1970 by the database's clock: ids carry the time, and a row belongs into the partition of its day. */
@@ -104,6 +104,7 @@ export function checkedEvent(context: PublishContext, principal: Principal, inpu
     'json' in input.data
       ? canonicalPayload(input.data.json, maxPayloadBytes, 'data')
       : parsePayload(input.data.bytes, maxPayloadBytes, 'data_json');
+  if (type.check !== null) context.catalogue.checkPayload(type, data);
   return {
     id: newId('event', nowMs),
     eventType: input.eventType,

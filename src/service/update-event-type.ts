@@ -5,7 +5,7 @@ import type { EventType } from '../domain/event-type.ts';
 import { EventTypeRow } from '../persistence/entities/event-type.ts';
 import { changeCatalogue, eventTypeOf } from './change-catalogue.ts';
 import type { ManagementContext } from './context.ts';
-import { checkDocuments } from './event-type-documents.ts';
+import { checkCompatible, checkDocuments } from './event-type-documents.ts';
 
 type Changeable = Pick<EventType, 'description' | 'validation' | 'defaultPriority' | 'isDeprecated' | 'schema' | 'sample'>;
 
@@ -15,10 +15,10 @@ export interface UpdateEventTypeInput extends Readonly<{ [Name in keyof Changeab
   readonly force: boolean;
 }
 
-/** Rejects with `not_found` and `field_invalid`. */
+/** Rejects with `not_found`, `field_invalid` and `schema_incompatible`. */
 export async function updateEventType(
   context: Pick<ManagementContext, 'orm' | 'catalogue'>,
-  { name, ...given }: UpdateEventTypeInput,
+  { name, force, ...given }: UpdateEventTypeInput,
 ): Promise<EventType> {
   return changeCatalogue(context, async (transaction) => {
     const row = await transaction.findOne(EventTypeRow, { name });
@@ -31,10 +31,13 @@ export async function updateEventType(
     row.defaultPriority = given.defaultPriority ?? before.defaultPriority;
     row.isDeprecated = given.isDeprecated ?? before.isDeprecated;
     row.updatedAt = new Date();
-    if (!isDeepStrictEqual(row.schema, before.schema)) row.schemaVersion += 1;
     const after = eventTypeOf(row);
     await checkDocuments(after);
+    if (!isDeepStrictEqual(after.schema, before.schema)) {
+      if (!force && before.schema !== null && after.schema !== null) checkCompatible(before.schema, after.schema);
+      row.schemaVersion += 1;
+    }
     await transaction.flush();
-    return after;
+    return eventTypeOf(row);
   });
 }

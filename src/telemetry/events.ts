@@ -51,6 +51,8 @@ const CLOCK_SKEW_WARNING_MS = 5000;
 const STORE_LINE_INTERVAL_MS = 5000;
 /** A machine that is short of something refuses thousands of sockets a second: one line a second says how many. */
 const SHORTAGE_LINE_INTERVAL_MS = 1000;
+/** A publisher sends the same mistake thousands of times a second: one line a type in so long says as much. */
+const MISMATCH_LINE_INTERVAL_MS = 60_000;
 /** Deliveries wait a minute for a key before it is looked for again, in milliseconds. */
 const KEY_LINE_INTERVAL_MS = 60_000;
 
@@ -58,6 +60,7 @@ export type Events = ReturnType<typeof createEvents>;
 
 export function createEvents(log: Logger, metrics: Metrics) {
   const lastStoreLineAt = new Map<string, number>();
+  const lastMismatchLineAt = new Map<string, number>();
   let lastSkewLineAt = Number.NEGATIVE_INFINITY;
   let lastShortageLineAt = Number.NEGATIVE_INFINITY;
   let shortages = 0;
@@ -71,6 +74,19 @@ export function createEvents(log: Logger, metrics: Metrics) {
       metrics.count('deliveries_created_total', commit.deliveries);
       metrics.record('commit_events', commit.events + commit.duplicates);
       metrics.record('commit_duration_seconds', commit.durationMs / 1000);
+    },
+
+    /** A payload is not what the schema of its type says. The payload itself is never logged. */
+    payloadMismatched(mismatch: { eventType: string; validation: string; field: string; message: string }): void {
+      const { eventType, validation, field, message } = mismatch;
+      metrics.count('payload_mismatches_total', 1, validation);
+      const now = performance.now();
+      if (now - (lastMismatchLineAt.get(eventType) ?? Number.NEGATIVE_INFINITY) < MISMATCH_LINE_INTERVAL_MS) return;
+      lastMismatchLineAt.set(eventType, now);
+      log.warn(
+        { event_type: eventType, validation, field, fault: message },
+        'a payload is not what the schema of its type says',
+      );
     },
 
     /** A publisher has its answer. */

@@ -10,6 +10,8 @@ import { errorCodes } from '../domain/errors.ts';
 const counters = {
   events_published_total: 'Events committed and answered.',
   events_duplicate_total: 'Publishes answered with the event that an earlier call with the same idempotency key had made.',
+  payload_mismatches_total:
+    'Payloads that were not what the schema of their type says: accepted by `warn`, refused by `strict`.',
   deliveries_created_total: 'Deliveries made for published events.',
   deliveries_leased_total: 'Deliveries taken from the schedule.',
   deliveries_delivered_total: 'Deliveries answered with 2xx.',
@@ -40,6 +42,7 @@ const counters = {
 const labels: Partial<Record<CounterName, { readonly name: string; readonly values: readonly string[] }>> = {
   deliveries_failed_total: { name: 'error', values: Object.keys(attemptErrors) },
   endpoints_disabled_total: { name: 'reason', values: ['gone', 'failing'] },
+  payload_mismatches_total: { name: 'validation', values: ['warn', 'strict'] },
   http_requests_total: { name: 'code', values: ['ok', ...errorCodes] },
   store_errors_total: { name: 'store', values: ['database', 'redis'] },
   local_shortages_total: { name: 'resource', values: shortages },

@@ -259,6 +259,87 @@ describe('the version of the schema', () => {
   });
 });
 
+describe('a schema', () => {
+  const schema = {
+    type: 'object',
+    properties: { n: { type: 'integer' }, items: { type: 'array', items: { type: 'object', required: ['name'] } } },
+    required: ['n'],
+  };
+  const wrong = { data: { n: 1, items: [{ name: 'x' }, {}] } };
+  const mismatch = { reason: 'payload_schema_mismatch', details: [{ field: 'data.items[1].name' }] };
+
+  test('that is strict refuses a payload, with the place, and writes nothing', async () => {
+    const name = newName();
+    await admin('POST', TYPES, { name, schema, validation: 'strict' });
+    const { status, body } = await publish(publisher, name, wrong);
+    expect(status).toBe(400);
+    expect(body.error).toMatchObject(mismatch);
+    const json = Buffer.from(JSON.stringify(wrong.data)).toString('base64');
+    expect((await publish(publisher, name, { data: undefined, data_json: json })).body.error).toMatchObject(mismatch);
+    expect((await publish(publisher, name, { ...wrong, validate_only: true })).body.error).toMatchObject(mismatch);
+    expect((await publisher('GET', `/api/v1/events?event_type=${name}`)).body.events).toEqual([]);
+    expect((await publish(publisher, name)).status).toBe(202);
+  });
+
+  test('that is strict refuses one item of a batch alone', async () => {
+    const name = newName();
+    await admin('POST', TYPES, { name, schema, validation: 'strict' });
+    const event = { event_type: name, data: { n: 1 }, audience: { user_ids: [user] } };
+    const { status, body } = await publisher('POST', '/api/v1/events/batch', {
+      events: [event, { ...event, ...wrong }, event],
+    });
+    expect(status).toBe(202);
+    expect(body).toMatchObject({ accepted: 2, rejected: 1 });
+    expect(body.results[1].error).toMatchObject({ reason: 'payload_schema_mismatch', field: 'data.items[1].name' });
+  });
+
+  test('that is strict is strict in every process within a second, and in none once it is off', async () => {
+    const name = newName();
+    await admin('POST', TYPES, { name, schema });
+    await eventually(async () => (await publish(otherPublisher, name, wrong)).status === 202);
+    await admin('PATCH', `${TYPES}/${name}`, { validation: 'strict' });
+    await eventually(async () => (await publish(otherPublisher, name, wrong)).status === 400);
+    await admin('PATCH', `${TYPES}/${name}`, { validation: 'off' });
+    await eventually(async () => (await publish(otherPublisher, name, wrong)).status === 202);
+  });
+
+  test('that warns accepts the payload, and counts it', async () => {
+    const name = newName();
+    await admin('POST', TYPES, { name, schema, validation: 'warn' });
+    await webhookFor(`/${user}`, [name]);
+    expect((await publish(publisher, name, wrong)).body).toMatchObject({ deliveries: 1 });
+    await receiver.waitFor(() => receiver.at(`/${user}`).length === 1);
+    const metrics = await (await fetch(`${service.app.addresses.metrics}/metrics`)).text();
+    expect(metrics).toMatch(/payload_mismatches_total\{validation="warn"\} [1-9]/);
+  });
+
+  test('takes an optional property, and a removed or narrowed one by force alone', async () => {
+    const name = newName();
+    await admin('POST', TYPES, { name, schema });
+    const more = { ...schema, properties: { ...schema.properties, tip: { type: 'number' } } };
+    expect((await admin('PATCH', `${TYPES}/${name}`, { schema: more })).body).toMatchObject({ schema_version: 2 });
+    const { status, body } = await admin('PATCH', `${TYPES}/${name}`, { schema, description: 'not written' });
+    expect(status).toBe(409);
+    expect(body.error).toMatchObject({ reason: 'schema_incompatible', details: [{ field: 'schema.properties.tip' }] });
+    expect((await admin('GET', `${TYPES}/${name}`)).body).toMatchObject({ schema_version: 2, schema: more, description: '' });
+    expect((await admin('PATCH', `${TYPES}/${name}`, { schema, force: true })).body).toMatchObject({ schema_version: 3 });
+  });
+
+  test('that is none, or that its sample is not, is refused before anything is written', async () => {
+    const name = newName();
+    const refused = async (body: object, field: string): Promise<void> => {
+      const answer = await admin('POST', TYPES, { name, ...body });
+      expect(answer.status).toBe(400);
+      expect(answer.body.error).toMatchObject({ reason: 'field_invalid', details: [{ field }] });
+    };
+    await refused({ schema: { type: 'text' } }, 'schema.type');
+    await refused({ schema: { $ref: 'https://example.com/x' } }, 'schema.$ref');
+    await refused({ schema: { description: 'x'.repeat(70_000) } }, 'schema');
+    await refused({ schema, sample: { n: 'one' } }, 'sample.n');
+    expect((await admin('GET', `${TYPES}/${name}`)).status).toBe(404);
+  });
+});
+
 test('a catalogue that is full takes no other type', async () => {
   const { pool } = service.database;
   await pool.query(`insert into event_types (name, description) select 'filler.n' || n, '' from generate_series(1, 500) n`);

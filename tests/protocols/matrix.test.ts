@@ -139,6 +139,13 @@ function sceneOf(app: TestApp, user: string, token: string, after: (() => Promis
       if (change !== undefined) expect((await call('PUT', `/api/v1/webhooks/${body.id}`, change)).status).toBe(200);
       return body.id as string;
     },
+    async strictType() {
+      const admin = restClient(app.http, await app.token('root', 'admin'));
+      const name = `matrix.strict_${users}`;
+      const schema = { properties: { status: { type: 'string' } } };
+      expect((await admin('POST', '/api/v1/webhooks/events', { name, schema, validation: 'strict' })).status).toBe(201);
+      return name;
+    },
     async diagnose() {
       expect((await call('POST', '/api/v1/webhooks/diagnose', { url: 'ftp://example.com/' })).status).toBe(200);
     },

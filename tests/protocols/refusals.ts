@@ -15,6 +15,8 @@ export interface Scene {
   webhook(change?: JsonObject, key?: string): Promise<string>;
   /** Uses up the diagnoses that the user may have in a minute. */
   diagnose(): Promise<void>;
+  /** Adds a type whose `status` is a text, and gives its name. */
+  strictType(): Promise<string>;
   /** Publishes as the user. */
   publish(event: JsonObject): Promise<void>;
   /** Publishes a batch as the user. */
@@ -547,6 +549,30 @@ const webhooks: readonly Row[] = [
     role: 'admin',
     field: 'name',
     message: { name: 'Order' },
+  },
+  {
+    name: 'a schema that is none',
+    reason: 'field_invalid',
+    rpc: 'CreateEventType',
+    role: 'admin',
+    field: 'schema.type',
+    text: '{"name":"kitchen.opened","schema":{"type":"text"}}',
+  },
+  {
+    name: 'a schema that takes something back',
+    reason: 'schema_incompatible',
+    rpc: 'UpdateEventType',
+    role: 'admin',
+    field: 'schema.properties.status.const',
+    message: async (scene) => ({ name: await scene.strictType(), schema: { properties: { status: { const: 'new' } } } }),
+  },
+  {
+    name: 'a payload that its schema does not allow',
+    reason: 'payload_schema_mismatch',
+    rpc: PUBLISH,
+    role: 'service',
+    field: 'data.status',
+    message: async (scene) => ({ ...payload('{"status":1}'), event_type: await scene.strictType() }),
   },
   {
     name: 'a validation there is not',

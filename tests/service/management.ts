@@ -42,7 +42,7 @@ export async function startManagement(env: Record<string, string> = {}): Promise
   const config = toConfig({ ENVIRONMENT: 'test', ...env });
   const egress = new EgressPolicy(config);
   const box = new SecretBox([`k1:${randomBytes(32).toString('base64')}`]);
-  const catalogue = new EventCatalogue(database.pool, () => {});
+  const catalogue = new EventCatalogue(database.pool, { onError: () => {}, onUnusableSchema: () => {}, onMismatch: () => {} });
   await catalogue.refresh();
   const closing = new CloseWebhook({
     pool: database.pool,
