@@ -27,7 +27,7 @@ lint: setup ## Lint TypeScript and protobuf
 	@npm run --silent lint
 build: setup ## Check the types and build the console
 	@npm run --silent build
-swagger: setup ## Make gen/openapi.json from the .proto files, and lint it
+swagger: setup ## Make gen/openapi.json and gen/asyncapi.json from the .proto files, and lint them
 	@npm run --silent swagger
 protos: setup ## Write dist/protos: our .proto files with all that they import, for protoc and the like
 	@npm run --silent protos

@@ -2,12 +2,13 @@
 import { getOption } from '@bufbuild/protobuf';
 import type { DescField, DescMessage, FileRegistry } from '@bufbuild/protobuf';
 import { policy, RoleSchema } from '../../../gen/homechef/webhook/v1/policy_pb.ts';
-import { eventTypes } from '../../domain/event-types.ts';
+import { type DocumentedType, eventTypes } from '../../domain/event-types.ts';
 import { shortEnumName } from '../../transport/body/enum-names.ts';
 import { listBeside } from '../../transport/rest/query-input.ts';
 import { restRoutes } from '../../transport/rest/routes.ts';
 import type { RestRoute } from '../../transport/rest/routes.ts';
 import { commentOf } from './contract.ts';
+import { ANSWERING, bodyName, bodySchema, deliveryHeaders } from './delivery-request.ts';
 import { errorResponses, errorSchema } from './errors.ts';
 import { deliveryBodyExample, examples } from './examples.ts';
 import { plainOperations, plainSchemas } from './plain-operations.ts';
@@ -212,41 +213,14 @@ function query(name: string, schema: Schema): Schema {
   return { name, in: 'query', ...(description === undefined ? {} : { description }), schema: rest };
 }
 
-function webhookRequest(type: (typeof eventTypes)[number]): Schema {
-  const header = (name: string, description: string, schema: Schema = { type: 'string' }) => ({
-    name,
-    in: 'header',
-    required: true,
-    description,
-    schema,
-  });
+function webhookRequest(type: DocumentedType): Schema {
   return {
     operationId: `on_${type.name.replace('.', '_')}`,
     tags: [RECEIVED],
     summary: type.description,
-    description:
-      'Answer with any 2xx within the timeout; the answer’s body is kept for the log but means nothing. 410 disables the webhook, 429 and 503 may name a `Retry-After`. The same delivery may come twice, with the same `delivery_id`.',
+    description: ANSWERING,
     security: [],
-    parameters: [
-      header(
-        'X-HomeChef-Signature',
-        '`sha256=` and the hexadecimal HMAC-SHA256 of the body, keyed with the secret as it was shown.',
-      ),
-      header('X-HomeChef-Event', 'The event type.'),
-      header('X-HomeChef-Delivery', 'The delivery id, the same on every attempt.'),
-      header('X-HomeChef-Attempt', 'From 1 on.', { type: 'integer', minimum: 1 }),
-      header('webhook-id', 'Standard Webhooks: the delivery id.'),
-      header('webhook-timestamp', 'Standard Webhooks: the moment of this attempt, in seconds since 1970.', { type: 'integer' }),
-      header('webhook-signature', 'Standard Webhooks: `v1,` signatures, newest secret first, separated by spaces.'),
-      {
-        ...header('X-HomeChef-Schema-Version', 'The version of the type’s schema when the event was published.', {
-          type: 'integer',
-          minimum: 1,
-        }),
-        required: false,
-      },
-      header('traceparent', 'W3C trace context of the publisher’s call.'),
-    ],
+    parameters: deliveryHeaders.map((header) => ({ in: 'header', ...header })),
     requestBody: {
       required: true,
       content: {
@@ -261,26 +235,4 @@ function webhookRequest(type: (typeof eventTypes)[number]): Schema {
       default: { description: 'Failed: tried again until the retries are used up.' },
     },
   };
-}
-
-/** The body that receivers get, under a name: generators make a type of it, and several of them lose a body that has none. */
-function bodySchema(type: (typeof eventTypes)[number]): Schema {
-  const { $schema: _, ...data } = type.schema;
-  return {
-    type: 'object',
-    description: type.description,
-    required: ['event', 'data', 'timestamp', 'webhook_id', 'delivery_id'],
-    properties: {
-      event: { type: 'string', const: type.name },
-      data,
-      timestamp: { type: 'string', format: 'date-time', description: 'When it happened.' },
-      webhook_id: { type: 'string' },
-      delivery_id: { type: 'string' },
-    },
-  };
-}
-
-/** `OrderCreatedBody` for `order.created`. */
-function bodyName({ name }: (typeof eventTypes)[number]): string {
-  return `${name.replaceAll(/(?:^|\.)(\w)/g, (_, letter: string) => letter.toUpperCase())}Body`;
 }
