@@ -3,6 +3,7 @@ import { type Client, Code, ConnectError, createClient, type Interceptor } from 
 import { createConnectTransport } from '@connectrpc/connect-node';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
+import { ReplayService } from '../../gen/homechef/webhook/v1/replay_pb.ts';
 import { WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { readEnv, toConfig } from '../config.ts';
 import { type CallerRole, mintToken } from '../security/tokens.ts';
@@ -27,6 +28,7 @@ export interface Connection {
   readonly webhooks: Client<typeof WebhookService>;
   readonly deliveries: Client<typeof DeliveryService>;
   readonly events: Client<typeof EventService>;
+  readonly replays: Client<typeof ReplayService>;
 }
 
 export function connect(
@@ -48,6 +50,7 @@ export function connect(
     webhooks: createClient(WebhookService, transport),
     deliveries: createClient(DeliveryService, transport),
     events: createClient(EventService, transport),
+    replays: createClient(ReplayService, transport),
   };
 }
 

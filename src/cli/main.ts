@@ -16,6 +16,7 @@ const USAGE = `Usage:
   retry <delivery id>                                  Try a delivery again now
   pause <webhook id>                                   Keep what a webhook would get, instead of sending it
   resume <webhook id> [--rate <number>]                Send what was held, so many a second
+  replay --webhook <id> [--status <name>]              Send again what a webhook did not get, and show how far that is
   publish <event type> --to <user id>                  Publish an event, as a service
 
 Each explains itself with --help. --version prints the version.`;
@@ -34,6 +35,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   retry: async () => (await import('./retry.ts')).retry,
   pause: async () => (await import('./pause.ts')).pause,
   resume: async () => (await import('./pause.ts')).resume,
+  replay: async () => (await import('./replay.ts')).replay,
   publish: async () => (await import('./publish.ts')).publish,
 };
 

@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import type { Webhook } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { connect, CONNECTION_USAGE, connectionOptions } from './connection.ts';
-import { type Command, onlyArgument, UsageError } from './usage.ts';
+import { type Command, onlyArgument, wholeNumber } from './usage.ts';
 
 const PAUSE_USAGE = `Usage: pause <webhook id> [options]
 
@@ -31,15 +31,10 @@ async function runResume(args: string[]): Promise<void> {
   const options = { ...connectionOptions, rate: { type: 'string' } } as const;
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
   const webhookId = onlyArgument(positionals, '<webhook id>');
-  const rate = values.rate === undefined ? {} : { rate: wholeNumber(values.rate) };
+  const rate = values.rate === undefined ? {} : { rate: wholeNumber('--rate', values.rate) };
   const webhook = await connect(values, 'developer').webhooks.resumeWebhook({ webhookId, ...rate });
   const release = webhook.releaseId === '' ? 'nothing is held' : `${held(webhook)}, sent by ${webhook.releaseId}`;
   console.log(`${webhook.id}  resumed, ${release}`);
-}
-
-function wholeNumber(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new UsageError(`--rate: "${text}" is not a whole number`);
-  return Number(text);
 }
 
 function held({ health }: Webhook): string {

@@ -17,3 +17,9 @@ export function onlyArgument(positionals: readonly string[], what: string): stri
   if (extra !== undefined) throw new UsageError(`"${extra}" is one argument too many: only ${what} is expected`);
   return argument;
 }
+
+/** The value of an option that is a whole number; which ones are allowed, the service says. */
+export function wholeNumber(option: string, text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new UsageError(`${option}: "${text}" is not a whole number`);
+  return Number(text);
+}

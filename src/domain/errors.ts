@@ -114,6 +114,11 @@ const catalogue = {
   },
   rotation_not_running: { code: 'failed_precondition', meaning: 'No rotation of the signing secret is under way.' },
   webhook_inactive: { code: 'failed_precondition', meaning: 'The webhook is disabled, so nothing can be sent to it.' },
+  replay_exists: { code: 'already_exists', meaning: 'A replay that selects the same has not ended; the error names it.' },
+  replay_limit_reached: {
+    code: 'resource_exhausted',
+    meaning: 'As many replays of the webhook, or of its user, have not ended as may run.',
+  },
   rate_limited: { code: 'resource_exhausted', meaning: 'Too many calls; try again later.' },
   overloaded: {
     code: 'resource_exhausted',
@@ -176,6 +181,6 @@ export function invalid(reason: Reason, field: string, message: string): Service
 }
 
 /** The one reply for what does not exist and for what belongs to another user: they must not differ. */
-export function notFound(kind: 'webhook' | 'delivery' | 'event' | 'event type'): ServiceError {
+export function notFound(kind: 'webhook' | 'delivery' | 'event' | 'event type' | 'replay'): ServiceError {
   return new ServiceError('not_found', `There is no such ${kind}.`);
 }

@@ -1,4 +1,5 @@
-// Releases, by the leader alone: moves what a paused webhook has scheduled into the hold, and makes what is held due at a pace.
+// Releases, by the leader alone: moves what a paused webhook has scheduled into the hold, and makes what is held, or is to be sent again, due at a
+// pace.
 import type { Pool } from 'pg';
 import { FAILURES_TO_OPEN } from '../domain/delivery-rules.ts';
 import type { LongRunning } from '../lifecycle/long-running.ts';
@@ -7,11 +8,13 @@ import { Hold } from '../persistence/delivery-state.ts';
 import { haveAllEnded } from '../persistence/queries/close-sums.ts';
 import { gatherScheduled } from '../persistence/queries/hold-deliveries.ts';
 import {
+  beginMissing,
   beginTail,
   cancelRelease,
   completeRelease,
   countDue,
   endGathering,
+  endReplay,
   foldReleaseNotes,
   listGathering,
   listOpenReleases,
@@ -19,7 +22,8 @@ import {
   type OpenRelease,
   setWaiting,
 } from '../persistence/queries/release-states.ts';
-import { stepRelease, type StepRequest } from '../persistence/queries/release-step.ts';
+import { type Step, stepRelease } from '../persistence/queries/release-step.ts';
+import { stepMissing, stepReplay } from '../persistence/queries/replay-step.ts';
 import type { Scheduler } from '../schedule/scheduler.ts';
 import { LeaderTask } from './leader-task.ts';
 
@@ -104,7 +108,9 @@ export class Releases implements LongRunning {
     this.#running = open.length;
     this.#waiting = open.filter(({ state }) => state === 'waiting').length;
     this.#memories = new Map(open.map(({ no }) => [no, this.#memories.get(no) ?? newMemory()]));
-    for (const release of open) await this.#each(() => this.#advance(release));
+    for (const release of open) {
+      await this.#each(() => (release.kind === 'replay' ? this.#advanceReplay(release) : this.#advance(release)));
+    }
     await foldReleaseNotes(pool);
     return gathering.length + open.length > 0;
   }
@@ -129,27 +135,46 @@ export class Releases implements LongRunning {
       if (await cancelRelease(pool, release)) onWebhookChanged(webhookId);
       return;
     }
-    if (isGathering || (await this.#waits(release))) return;
+    const probe = (): Promise<Step> => stepRelease(pool, { releaseNo: no, max: 1 });
+    if (isGathering || (await this.#waits(release, probe))) return;
     if (hold === Hold.tail && tailAt === null) return markTail(pool, no);
     if (hold === Hold.tail && !(await haveAllEnded(pool, tailAt ?? ''))) return;
     const isLastPass = hold === Hold.tail;
-    if (!(await this.#step({ releaseNo: no, isLastPass }))) return;
+    const { due, isExhausted } = await this.#step(() => stepRelease(pool, { releaseNo: no, isLastPass }));
+    // More may have been held since the snapshot of a step that found some.
+    if (due.length > 0 || !isExhausted) return;
     if (await (isLastPass ? completeRelease(pool, release) : beginTail(pool, release))) onWebhookChanged(webhookId);
   }
 
-  /** Answers whether nothing was left that its pace would have allowed. */
-  async #step(request: StepRequest): Promise<boolean> {
-    const { pool, scheduler, onReleased, onError } = this.#options;
-    const { due, isExhausted } = await stepRelease(pool, request);
-    if (due.length === 0) return isExhausted;
-    onReleased(due.length);
-    // They are due in their rows by now: what a schedule in Redis does not take, the reconciler puts there.
-    await scheduler.enqueue(due).catch(onError);
-    // More may have been held since its snapshot.
-    return false;
+  /** What has ended is sent again, and then what was never made is made. A hold goes first. */
+  async #advanceReplay(release: OpenRelease): Promise<void> {
+    const { pool } = this.#options;
+    const { no, filter, hold, isDeliverable, isMakingMissing } = release;
+    if (!isDeliverable) return endReplay(pool, no, { state: 'cancelled', reason: 'webhook_disabled' });
+    if (hold !== Hold.none) return setWaiting(pool, no, hold === Hold.paused ? 'webhook_paused' : 'webhook_resuming');
+    const step = (max?: number): Promise<Step> => {
+      const request = { releaseNo: no, filter, ...(max === undefined ? {} : { max }) };
+      return isMakingMissing ? stepMissing(pool, request) : stepReplay(pool, request);
+    };
+    if (await this.#waits(release, () => step(1))) return;
+    const { isExhausted } = await this.#step(step);
+    if (!isExhausted) return;
+    if (filter.include_missing && !isMakingMissing) return beginMissing(pool, no);
+    return endReplay(pool, no, { state: 'completed', reason: null });
   }
 
-  async #waits(release: OpenRelease): Promise<boolean> {
+  async #step(step: () => Promise<Step>): Promise<Step> {
+    const { scheduler, onReleased, onError } = this.#options;
+    const result = await step();
+    if (result.due.length === 0) return result;
+    onReleased(result.due.length);
+    // They are due in their rows by now: what a schedule in Redis does not take, the reconciler puts there.
+    await scheduler.enqueue(result.due).catch(onError);
+    return result;
+  }
+
+  /** @param probe makes one delivery due */
+  async #waits(release: OpenRelease, probe: () => Promise<Step>): Promise<boolean> {
     const { pool } = this.#options;
     const { no, webhookId, state, consecutiveFailures } = release;
     const memory = this.#memories.get(no) ?? newMemory();
@@ -162,7 +187,7 @@ export class Releases implements LongRunning {
     if (now < memory.probedAt + PROBE_INTERVAL_MS) return true;
     memory.probedAt = now;
     // What is due already, or is tried again soon, finds out as well.
-    if ((await countDue(pool, webhookId, 1)) === 0) await this.#step({ releaseNo: no, max: 1 });
+    if ((await countDue(pool, webhookId, 1)) === 0) await this.#step(probe);
     return true;
   }
 

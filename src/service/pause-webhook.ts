@@ -12,7 +12,7 @@ import type { Once } from './idempotent-call.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
 
 /** Deliveries a second when neither the call nor the webhook names a rate: a small receiver that was away is not to be flooded. */
-const USUAL_RATE = 50;
+export const USUAL_RATE = 50;
 
 /**
  * From its commit on new deliveries are held; what is scheduled the leader moves into the hold. Calling it again changes nothing. A release that

@@ -209,6 +209,25 @@ test('explain names the rule that stopped an event, by its delivery or by itself
   });
 });
 
+test('replay sends again what a webhook did not get, and says how that went', async () => {
+  receiver.script('/replayed', 500, 200);
+  const { body } = await developer('POST', '/api/v1/webhooks', {
+    url: receiver.url('/replayed'),
+    events: ['order.cancelled'],
+    retry_policy: { max_retries: 0 },
+  });
+  await run('publish', 'order.cancelled', '--to', USER, '--user', 'orders');
+  const list = `/api/v1/webhooks/deliveries?webhook_id=${body.id}&status=failed`;
+  await eventually(async () => (await developer('GET', list)).body.total === 1, { what: 'the failure' });
+  const asked = ['replay', '--webhook', body.id, '--since', '2026-01-01T00:00:00Z', '--user', USER];
+  expect(await run(...asked, '--dry-run')).toEqual({ status: 0, output: '1 deliveries match\n' });
+  const { status, output } = await run(...asked, '--status', 'failed', '--rate', '100');
+  expect(status).toBe(0);
+  expect(output).toMatch(/^replay_\S+ {2}1 deliveries match, 100 a second\ncompleted: 1 sent, 1 delivered, 0 failed\n$/);
+  const refused = await run('replay', '--webhook', body.id, '--status', 'pending', '--user', USER);
+  expect(refused).toEqual({ status: 2, output: '--status: "pending" is none of failed, cancelled, delivered\n' });
+});
+
 test('pause keeps what a webhook would get, and resume sends it', async () => {
   const { body } = await developer('POST', '/api/v1/webhooks', { url: receiver.url('/paused'), events: ['order.completed'] });
   expect(await run('pause', body.id, '--user', USER)).toEqual({ status: 0, output: `${body.id}  paused, 0 held\n` });
@@ -247,7 +266,7 @@ test('what cannot be done is said in a line, without a stack', async () => {
 }, 90_000);
 
 test('every command explains itself', async () => {
-  for (const command of ['listen', 'watch', 'trigger', 'doctor', 'explain', 'retry', 'pause', 'resume', 'publish']) {
+  for (const command of ['listen', 'watch', 'trigger', 'doctor', 'explain', 'retry', 'pause', 'resume', 'replay', 'publish']) {
     expect(await run(command, '--help')).toMatchObject({ status: 0, output: expect.stringContaining(`Usage: ${command}`) });
   }
 });

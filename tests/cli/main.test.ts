@@ -32,6 +32,7 @@ const COMMANDS = [
   'retry',
   'pause',
   'resume',
+  'replay',
   'publish',
 ];
 

@@ -105,10 +105,12 @@ async function hold(count: number): Promise<string[]> {
 
 /** Takes all that is due as a receiver does that answers at once, so that no release gets ahead of it. */
 async function deliverDue(): Promise<number> {
-  const { rows } = await pool.query<{ id: string }>('select id from deliveries where next_attempt_at is not null limit 500');
+  const { rows } = await pool.query<{ id: string; attemptCount: number }>(
+    'select id, attempt_count as "attemptCount" from deliveries where next_attempt_at is not null limit 500',
+  );
   await recordOutcomes(
     pool,
-    rows.map(({ id }) => outcomeRow(id, { webhookId: WEBHOOK })),
+    rows.map(({ id, attemptCount }) => outcomeRow(id, { webhookId: WEBHOOK, attemptCount })),
   );
   return rows.length;
 }
@@ -214,6 +216,52 @@ test('two leaders whose backends are killed again and again make each delivery d
     [no],
   );
   expect(rows).toEqual([{ n: 2000 }]);
+  const told = enqueued.map(({ deliveryId }) => deliveryId);
+  expect(new Set(told).size).toBe(told.length);
+});
+
+test('a replay by two leaders whose backends are killed again and again sends each failed and each missing one once', async () => {
+  const made = Date.now() - 60_000;
+  const failed = Array.from({ length: 1000 }, (_, index) => newId('delivery', made + index));
+  await pool.query('update webhook_endpoints set hold = 0');
+  await pool.query(
+    `insert into deliveries (id, event_id, webhook_id, user_id, event_type, status, attempt_count, attempted_at, failed_at)
+     select id, 'event_1', $2, 'alice', 'order.created', 'failed', 1, now(), now() from unnest($1::text[]) id`,
+    [failed, WEBHOOK],
+  );
+  const missing = Array.from({ length: 500 }, (_, index) => newId('event', made + index));
+  await pool.query(
+    `insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast)
+     select id, 'order.created', '{}', now(), 'test', '{alice}', false from unnest($1::text[]) id`,
+    [missing],
+  );
+  const lists = '"statuses": ["failed"], "event_types": [], "error_codes": [], "http_statuses": []';
+  await pool.query(
+    `insert into releases (id, webhook_id, user_id, kind, rate, begun_at, filter, cursor, stop)
+     values ('replay_1', $1, 'alice', 'replay', 1000, now() - interval '1 minute',
+       '{${lists}, "include_missing": true, "cursor": "delivery_"}', 'delivery_', 'delivery_z')`,
+    [WEBHOOK],
+  );
+  await Promise.all([lead(), lead()]);
+  let kills = 0;
+  keepDoing(deliverDue, 50);
+  keepDoing(async () => {
+    const { rowCount } = await pool.query('select from (select pg_terminate_backend($1) as ended) t where ended', [
+      backends.pop() ?? 0,
+    ]);
+    kills += rowCount ?? 0;
+  }, 300);
+  await eventually(async () => (await state()).delivered === 1500, { what: 'every delivery', ...PATIENCE });
+  await eventually(async () => (await state()).state === 'completed', { what: 'the end', ...PATIENCE });
+  expect(kills).toBeGreaterThan(1);
+  expect(await state()).toMatchObject({ reason: null, released: 1500, delivered: 1500 });
+  const { rows } = await pool.query(
+    'select attempt_count as attempts, count(*)::integer as n from deliveries group by 1 order by 1',
+  );
+  expect(rows).toEqual([
+    { attempts: 1, n: 500 },
+    { attempts: 2, n: 1000 },
+  ]);
   const told = enqueued.map(({ deliveryId }) => deliveryId);
   expect(new Set(told).size).toBe(told.length);
 });

@@ -105,14 +105,16 @@ interface Call {
   readonly body?: unknown;
   readonly query?: string;
   readonly headers?: Record<string, string>;
-  /** Instead of the ids that are known. */
-  readonly id?: string;
+  /** Instead of the ids that are known, each behind the kind of its field. */
+  readonly noSuch?: string;
 }
 
 /** Calls an operation and holds status and body to the document; answers the body. */
 async function call(id: string, expected: number, options: Call = {}): Promise<Json> {
   const operation = operationOf(id);
-  const path = operation.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => options.id ?? known[name] ?? '');
+  const path = operation.path.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
+    options.noSuch === undefined ? (known[name] ?? '') : name.replace('_id', options.noSuch),
+  );
   const token = options.token === undefined ? developer : options.token;
   const body = 'body' in options ? options.body : operation.requestExample;
   const response = await fetch(`${service.http}${path}${options.query ?? ''}`, {
@@ -204,6 +206,14 @@ test('every operation succeeds as the document says', async () => {
   await call('completeRotation', 200);
   await call('pauseWebhook', 200);
   await call('resumeWebhook', 200);
+  const replay = await call('createReplay', 202);
+  known['replay_id'] = String(replay['id']);
+  await call('createReplay', 200, { body: { dry_run: true } });
+  await call('listReplays', 200);
+  await call('getReplay', 200);
+  await call('pauseReplay', 200);
+  await call('resumeReplay', 200);
+  await call('cancelReplay', 200);
   await call('isLive', 200, { token: null });
   await call('isReady', 200, { token: null });
   await call('getHealth', 200, { token: null });
@@ -229,8 +239,8 @@ test.each(operations.filter(({ path }) => path.includes('{')).map(({ id }) => id
   async (id) => {
     const [, kind = ''] = /\{(\w+)_id\}/.exec(operationOf(id).path) ?? [];
     const token = kind === 'event' ? publisher : tokenFor(id);
-    await call(id, 404, { id: `${kind}_01hm5w0qs8f4e2b6d9c1a7g3h5`, token });
-    await call(id, 404, { id: 'no-id', token });
+    await call(id, 404, { noSuch: '_01hm5w0qs8f4e2b6d9c1a7g3h5', token });
+    await call(id, 404, { noSuch: '-no-id', token });
   },
 );
 
@@ -242,9 +252,7 @@ test.each(operations.filter(({ requestSchema }) => requestSchema !== undefined).
     expect(valid(operationOf(id).requestSchema, body)).not.toBeNull();
     const one = {
       token,
-      id: operationOf(id).path.includes('{delivery_id}')
-        ? 'delivery_01hm5w0qs8f4e2b6d9c1a7g3h5'
-        : 'webhook_01hm5w0qs8f4e2b6d9c1a7g3h5',
+      noSuch: '_01hm5w0qs8f4e2b6d9c1a7g3h5',
     };
     await call(id, 400, { ...one, body });
     await call(id, 400, { ...one, body: '{"' });

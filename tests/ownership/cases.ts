@@ -9,6 +9,7 @@ export interface Things {
   readonly webhookId: string;
   readonly eventId: string;
   readonly deliveryId: string;
+  readonly replayId: string;
   /** Of lists in which these things come next. */
   readonly webhookPage: string;
   readonly deliveryPage: string;
@@ -62,6 +63,13 @@ const aboutDelivery: Case = {
   roles: everyone,
   stranger: 'not_found not_found',
   shows: 'deliveryId',
+};
+
+const aboutReplay: Case = {
+  asks: [(of) => ({ webhook_id: of.webhookId, replay_id: of.replayId })],
+  roles: everyone,
+  stranger: 'not_found not_found',
+  shows: 'webhookId',
 };
 
 export const cases: Readonly<Record<string, Case>> = {
@@ -122,6 +130,12 @@ export const cases: Readonly<Record<string, Case>> = {
     stranger: 'not_found not_found',
     owner: 'not_found not_found',
   },
+  'homechef.webhook.v1.ReplayService/CreateReplay': { ...aboutWebhook({ dry_run: true }), shows: 'webhookId' },
+  'homechef.webhook.v1.ReplayService/ListReplays': aboutWebhook(),
+  'homechef.webhook.v1.ReplayService/GetReplay': aboutReplay,
+  'homechef.webhook.v1.ReplayService/PauseReplay': aboutReplay,
+  'homechef.webhook.v1.ReplayService/ResumeReplay': aboutReplay,
+  'homechef.webhook.v1.ReplayService/CancelReplay': aboutReplay,
   'homechef.webhook.v1.DeliveryService/ListDeliveries': {
     asks: [
       (of) => ({ webhook_id: of.webhookId }),

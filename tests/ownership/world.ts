@@ -53,23 +53,35 @@ export async function openWorld(env: Readonly<Record<string, string>> = {}): Pro
         },
         { what: 'a delivery', deadlineMs: 30_000 },
       );
-      return { userId, webhookId: webhook.id, eventId: published.event_id, deliveryId, cursor, idempotencyKey, ...pages() };
+      const { body: replay } = await developer('POST', `/api/v1/webhooks/${webhook.id}/replays`, {});
+      return {
+        userId,
+        webhookId: webhook.id,
+        eventId: published.event_id,
+        deliveryId,
+        replayId: replay.id,
+        cursor,
+        idempotencyKey,
+        ...pages(),
+      };
     },
     invent: () => ({
       userId: `nobody-${randomBytes(4).toString('hex')}`,
       webhookId: newId('webhook', Date.now()),
       eventId: newId('event', Date.now()),
       deliveryId: newId('delivery', Date.now()),
+      replayId: newId('replay', Date.now()),
       cursor: String(Date.now() * 1000),
       idempotencyKey: randomBytes(8).toString('hex'),
       ...pages(),
     }),
     async rows(of) {
-      // A webhook that was resumed goes on changing until its release has ended.
+      // A webhook that was resumed, or has a replay, goes on changing until that has ended.
       const isAtRest = async (): Promise<boolean> => {
         const moving = await pool.query(
           `select from deliveries where id = $1 and next_attempt_at is not null
-           union all select from webhook_endpoints where id = $2 and (is_gathering or release_id is not null)`,
+           union all select from webhook_endpoints where id = $2 and (is_gathering or release_id is not null)
+           union all select from releases where webhook_id = $2 and ended_at is null`,
           [of.deliveryId, of.webhookId],
         );
         return moving.rowCount === 0;
@@ -80,8 +92,9 @@ export async function openWorld(env: Readonly<Record<string, string>> = {}): Pro
            (select jsonb_agg(to_jsonb(w)) from webhook_endpoints w where id = $1),
            (select jsonb_agg(to_jsonb(d)) from deliveries d where id = $2),
            (select jsonb_agg(to_jsonb(a)) from attempts a where delivery_id = $2),
-           (select jsonb_agg(to_jsonb(e)) from events e where id = $3))::text as everything`,
-        [of.webhookId, of.deliveryId, of.eventId],
+           (select jsonb_agg(to_jsonb(e)) from events e where id = $3),
+           (select jsonb_agg(to_jsonb(r)) from releases r where id = $4))::text as everything`,
+        [of.webhookId, of.deliveryId, of.eventId, of.replayId],
       );
       return rows[0].everything as string;
     },

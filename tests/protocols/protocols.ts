@@ -4,6 +4,7 @@ import { fromJson, toBinary, type DescMessage, type DescMethod, type JsonObject 
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
+import { ReplayService } from '../../gen/homechef/webhook/v1/replay_pb.ts';
 import { WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { listBeside } from '../../src/transport/rest/query-input.ts';
 import { restRoutes } from '../../src/transport/rest/routes.ts';
@@ -52,7 +53,7 @@ export interface Protocol {
   ask(ask: Ask): Promise<Told>;
 }
 
-const services = [WebhookService, DeliveryService, EventService];
+const services = [WebhookService, DeliveryService, ReplayService, EventService];
 const methods = new Map<string, DescMethod>(services.flatMap(({ methods: all }) => all).map((method) => [method.name, method]));
 export const routes = restRoutes(services.map((service) => ({ service, implementation: {} })));
 const MALFORMED_PROTOBUF = Buffer.from([0x0a, 0x05, 0x61]);

@@ -662,7 +662,8 @@ const webhooks: readonly Row[] = [
   },
   // Every call that is about one thing, as its path says.
   ...[...new Map(routes.map((route) => [route.method.name, route])).values()].flatMap(
-    ({ method: { name: rpc }, pathFields: [field = ''] }): Row[] => {
+    ({ method: { name: rpc }, pathFields }): Row[] => {
+      const [field = ''] = pathFields;
       const kind = field.replace(/_id$/, '');
       if (field === '') return [];
       const role = rpc === 'UpdateEventType' ? 'admin' : 'developer';
@@ -670,7 +671,7 @@ const webhooks: readonly Row[] = [
       if (field === 'name')
         return [{ name: `${rpc} of no type`, reason: 'not_found', rpc, role, message: { name: 'no.such' } }];
       return [
-        { name: `${rpc} of no ${kind}`, reason: 'not_found', rpc, message: { [field]: `${kind}_${'0'.repeat(26)}` } },
+        { name: `${rpc} of no ${kind}`, reason: 'not_found', rpc, message: noneOf(pathFields) },
         { name: `${rpc} of what is no id`, reason: 'not_found', rpc, field, message: { [field]: `${kind}_1` } },
       ];
     },
@@ -679,11 +680,18 @@ const webhooks: readonly Row[] = [
 
 export const rows: readonly Row[] = [...headers, ...texts, ...lists, ...events, ...webhooks];
 
+/** Ids that nothing has, each in its field. */
+function noneOf(fields: readonly string[]): JsonObject {
+  return Object.fromEntries(fields.map((field) => [field, field.replace(/id$/, '0'.repeat(26))]));
+}
+
 /** Reasons that no single request causes, and where they are tried. */
 export const elsewhere: Readonly<Partial<Record<Reason, string>>> = {
   etag_mismatch: 'tests/end-to-end/read-modify-write.test.ts',
   event_type_limit_reached: 'tests/end-to-end/event-types.test.ts',
   test_limit_reached: 'tests/delivery/test-send.test.ts',
+  replay_exists: 'tests/end-to-end/replays.test.ts',
+  replay_limit_reached: 'tests/end-to-end/replays.test.ts',
   idempotency_key_in_use: 'tests/end-to-end/idempotent-calls.test.ts',
   idempotency_limit_reached: 'tests/end-to-end/idempotent-calls.test.ts',
   broadcast_too_large: 'tests/service/broadcasts.test.ts',

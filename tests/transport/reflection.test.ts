@@ -59,6 +59,7 @@ test('lists every service that is served', async () => {
     'grpc.reflection.v1alpha.ServerReflection',
     'homechef.webhook.v1.DeliveryService',
     'homechef.webhook.v1.EventService',
+    'homechef.webhook.v1.ReplayService',
     'homechef.webhook.v1.WebhookService',
   ]);
 });
@@ -92,7 +93,7 @@ test('tells enough to call the service with nothing else in hand', async () => {
 test('tells older tools the same, which ask for v1alpha', async () => {
   const questions = [{ list_services: '*' }, { file_containing_symbol: 'homechef.webhook.v1.EventService' }];
   const [services, files] = await ask(service.grpc, questions, 'v1alpha');
-  expect(services.list_services_response.service).toHaveLength(6);
+  expect(services.list_services_response.service).toHaveLength(7);
   expect(filesOf(files)[0]?.name).toBe('homechef/webhook/v1/event.proto');
 });
 

@@ -190,6 +190,9 @@ const isAskedFor = `(d.next_trigger = 'manual' and o.trigger = 'automatic' and o
 const staysHeld = `(${isHeld} and o.status <> 'delivered' and (d.delivered_at is null or o.error_code is not distinct from 'shutdown')
       and (o.status = 'retrying' or ${isAskedFor}))`;
 
+/** What was delivered before stays delivered, also when sending it again failed. */
+const sentAgain = `case when succeeded or status <> 'delivered' then status else 'failed' end`;
+
 /** Asked once a statement, and only when an attempt of the batch failed. */
 const isAlive = `(select $17::text is null or exists (select 1 from holders where id = $17 and ended_at is null))`;
 
@@ -257,7 +260,7 @@ with outcome as materialized (
 ), noted as (
   ${noteChanges('s', '(late.was -> s.id)', 'from late cross join settled s where late.was ? s.id')}
 ), counted as (
-  ${noteReleased('settled')}
+  ${noteReleased('settled', sentAgain)}
 ), logged as (
   insert into attempts
     (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger,

@@ -2,18 +2,26 @@
 import type { Pool } from 'pg';
 import { Hold, isScheduled } from '../delivery-state.ts';
 import { inTransaction } from '../transaction.ts';
+import type { ReplayFilter } from './replay-selection.ts';
+import { eventId } from './replay-step.ts';
 
 /** Releases looked after in one round. A step takes some 2 ms, so these take their turn within a few seconds. */
 const MAX_OPEN = 1000;
 /** In the tail new deliveries wait so long for those that were held last, in milliseconds: transactions of publishes take less. */
 const TAIL_MS = 2000;
 
-export type ReleaseWait = 'receiver_failing';
+export type ReleaseWait = 'receiver_failing' | 'webhook_paused' | 'webhook_resuming';
 
 export interface OpenRelease {
   /** A bigint, as text. */
   readonly no: string;
   readonly webhookId: string;
+  /** Of a hold, or of what has ended. */
+  readonly kind: 'resume' | 'replay';
+  /** Of a replay. */
+  readonly filter: ReplayFilter;
+  /** A replay that has come to what was never made. */
+  readonly isMakingMissing: boolean;
   readonly state: 'running' | 'waiting';
   /** Deliveries a second. */
   readonly rate: number;
@@ -31,7 +39,7 @@ export async function listOpenReleases(pool: Pool): Promise<OpenRelease[]> {
 }
 
 const openReleases = `
-select r.no::text, r.webhook_id as "webhookId", r.state, r.rate, r.tail_at::text as "tailAt", w.hold, w.is_gathering as "isGathering",
+select r.no::text, r.webhook_id as "webhookId", r.kind, r.filter, r.cursor like 'event%' as "isMakingMissing", r.state, r.rate, r.tail_at::text as "tailAt", w.hold, w.is_gathering as "isGathering",
   w.is_active and w.deleted_at is null as "isDeliverable", w.consecutive_failures as "consecutiveFailures"
 from releases r join webhook_endpoints w on w.id = r.webhook_id
 where r.ended_at is null and r.state in ('running', 'waiting')
@@ -64,6 +72,28 @@ export async function setWaiting(pool: Pool, releaseNo: string, reason: ReleaseW
         filled_at = null, tokens = least(tokens, 1)
       where no = $1 and ended_at is null and state in ('running', 'waiting') and reason is distinct from $2`,
     values: [releaseNo, reason],
+  });
+}
+
+/** All that a replay selects is due: it goes on with what was never made. */
+export async function beginMissing(pool: Pool, replayNo: string): Promise<void> {
+  await pool.query({
+    name: 'begin-missing',
+    text: `update releases set cursor = ${eventId(`coalesce(filter ->> 'cursor', 'delivery_')`)}
+      where no = $1 and ended_at is null and cursor not like 'event%'`,
+    values: [replayNo],
+  });
+}
+
+export async function endReplay(
+  pool: Pool,
+  replayNo: string,
+  { state, reason }: { readonly state: 'completed' | 'cancelled'; readonly reason: string | null },
+): Promise<void> {
+  await pool.query({
+    name: 'end-replay',
+    text: 'update releases set state = $2, reason = $3, ended_at = clock_timestamp() where no = $1 and ended_at is null',
+    values: [replayNo, state, reason],
   });
 }
 

@@ -16,10 +16,11 @@ import { Schemas } from './schema.ts';
 import type { OpenApiDocument } from '../../transport/pages/openapi-document.ts';
 import type { Schema } from './schema.ts';
 
-const SERVICES = ['WebhookService', 'DeliveryService', 'EventService'] as const;
+const SERVICES = ['WebhookService', 'DeliveryService', 'ReplayService', 'EventService'] as const;
 const TAGS: Record<(typeof SERVICES)[number], string> = {
   WebhookService: 'Webhooks',
   DeliveryService: 'Deliveries',
+  ReplayService: 'Replays',
   EventService: 'Events',
 };
 
@@ -150,6 +151,9 @@ function operation(route: RestRoute, tag: string, schemas: Schemas): Schema {
       ...(route.nothingAcceptedStatus === null
         ? {}
         : { [route.nothingAcceptedStatus]: answerOf(route, 'Nothing was accepted; the results say why.', schemas) }),
+      ...(route.dryRunStatus === null
+        ? {}
+        : { [route.dryRunStatus]: answerOf(route, 'Nothing was done: what the call would do.', schemas) }),
       ...Object.fromEntries(failures(route).map((status) => [status, { $ref: `#/components/responses/Error${status}` }])),
     },
   };

@@ -68,6 +68,29 @@ const webhook = {
   release_id: '',
   on_failing: 'disable',
 };
+const replayFilter = {
+  statuses: ['failed', 'cancelled'],
+  event_types: [],
+  since: '2024-01-14T20:00:00.000Z',
+  error_codes: [],
+  http_statuses: [],
+  include_missing: false,
+};
+const replay = {
+  ...replayFilter,
+  id: 'replay_01hm6rk2w8a1b2c3d4e5f6g7h8',
+  webhook_id: WEBHOOK_ID,
+  state: 'running',
+  reason: '',
+  rate: 50,
+  matched: 4012,
+  matched_is_lower_bound: false,
+  released: 0,
+  delivered: 0,
+  failed: 0,
+  cancelled: 0,
+  created_at: CREATED_AT,
+};
 const RELEASE_ID = 'release_01hm6rk2w8a1b2c3d4e5f6g7h8';
 const holding = { ...webhook.health, held: 4000, oldest_held_at: CREATED_AT };
 const EARLIER_SECRET = 'whsec_Qm9n8y1sZ0s2y6cT5oJd4m3kq1fV7xH9bL0wRtYuIoE=';
@@ -201,6 +224,23 @@ export const examples: Readonly<Record<string, Example>> = {
   CancelRotation: { request: {}, answer: webhook },
   PauseWebhook: { request: {}, answer: { ...webhook, paused: true, health: holding } },
   ResumeWebhook: { request: { rate: 50 }, answer: { ...webhook, release_id: RELEASE_ID, health: holding } },
+  CreateReplay: { request: { statuses: ['failed', 'cancelled'], since: replayFilter.since, rate: 50 }, answer: replay },
+  ListReplays: { answer: { replays: [replay], limit: 20, next_page_token: '' } },
+  GetReplay: { answer: { ...replay, released: 850, delivered: 846, failed: 2 } },
+  PauseReplay: { request: {}, answer: { ...replay, state: 'paused', released: 850, delivered: 848, failed: 2 } },
+  ResumeReplay: { request: { rate: 100 }, answer: { ...replay, rate: 100, released: 850, delivered: 848, failed: 2 } },
+  CancelReplay: {
+    request: {},
+    answer: {
+      ...replay,
+      state: 'cancelled',
+      reason: 'cancelled_by_caller',
+      released: 850,
+      delivered: 848,
+      failed: 2,
+      ended_at: CREATED_AT,
+    },
+  },
   GetSecret: {
     answer: { secret: withSecret.secret, previous: [{ secret: EARLIER_SECRET, expires_at: '2024-01-16T10:30:00.000Z' }] },
   },

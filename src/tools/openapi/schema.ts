@@ -4,7 +4,7 @@ import type { DescEnum, DescField, DescMessage, DescOneof } from '@bufbuild/prot
 import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
 import { field as fieldRules, Ignore, oneof as oneofRules } from '../../../gen/buf/validate/validate_pb.ts';
 import type { FieldRules } from '../../../gen/buf/validate/validate_pb.ts';
-import { only_in, only_with } from '../../../gen/homechef/webhook/v1/policy_pb.ts';
+import { only_in, only_with, only_without } from '../../../gen/homechef/webhook/v1/policy_pb.ts';
 import { shortEnumName } from '../../transport/body/enum-names.ts';
 import { commentOf } from './contract.ts';
 
@@ -159,9 +159,10 @@ function mustBeGiven(field: DescField): boolean {
   }
 }
 
-/** REST writes every field that has no presence of its own, empty or not, but for those of one RPC alone, or beside another field. */
+/** REST writes every field that has no presence of its own, empty or not, but for those of some answers alone. */
 function isAlwaysThere(field: DescField): boolean {
-  return field.presence === FeatureSet_FieldPresence.IMPLICIT && !hasOption(field, only_in) && !hasOption(field, only_with);
+  const isOfSomeAnswers = [only_in, only_with, only_without].some((option) => hasOption(field, option));
+  return field.presence === FeatureSet_FieldPresence.IMPLICIT && !isOfSomeAnswers;
 }
 
 function scalar(type: ScalarType): Schema {

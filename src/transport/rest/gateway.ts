@@ -69,9 +69,11 @@ function handler(route: RestRoute, options: GatewayOptions) {
   };
 }
 
-function statusOf({ successStatus, nothingAcceptedStatus }: RestRoute, answer: Message): number {
-  if (nothingAcceptedStatus === null) return successStatus;
-  return (answer as unknown as { readonly accepted: number }).accepted === 0 ? nothingAcceptedStatus : successStatus;
+function statusOf({ successStatus, nothingAcceptedStatus, dryRunStatus }: RestRoute, answer: Message): number {
+  const { accepted, dryRun } = answer as unknown as { readonly accepted?: number; readonly dryRun?: boolean };
+  if (nothingAcceptedStatus !== null && accepted === 0) return nothingAcceptedStatus;
+  if (dryRunStatus !== null && dryRun === true) return dryRunStatus;
+  return successStatus;
 }
 
 /** The IETF's draft-ietf-httpapi-ratelimit-headers-10: the quota of a window, and what is left of it. */

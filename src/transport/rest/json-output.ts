@@ -1,7 +1,11 @@
 // From a message to REST's JSON: field names as in the .proto, short enum names, implicit fields always there.
 import { getOption, hasOption, toJson } from '@bufbuild/protobuf';
 import type { DescEnum, DescField, DescMessage, JsonObject, JsonValue, Message } from '@bufbuild/protobuf';
-import { only_in as onlyInRpc, only_with as onlyWithField } from '../../../gen/homechef/webhook/v1/policy_pb.ts';
+import {
+  only_in as onlyInRpc,
+  only_with as onlyWithField,
+  only_without as onlyWithoutField,
+} from '../../../gen/homechef/webhook/v1/policy_pb.ts';
 import { enumValueNamed, shortEnumName } from '../body/enum-names.ts';
 
 /** @param rpc whose answer it is: fields that another one alone has are left out, see `only_in` */
@@ -18,7 +22,8 @@ function rewrite(schema: DescMessage, json: JsonObject, rpc: string): void {
     if (value === undefined || value === null) continue;
     const only = onlyIn(field);
     const flag = onlyWith(field);
-    if ((only !== null && only !== rpc) || (flag !== null && json[flag] !== true)) {
+    const other = onlyWithout(field);
+    if ((only !== null && only !== rpc) || (flag !== null && json[flag] !== true) || (other !== null && json[other] === true)) {
       delete json[field.name];
       continue;
     }
@@ -43,22 +48,18 @@ function mapValue(value: JsonValue, change: (item: JsonValue) => JsonValue, fiel
   return isMap ? Object.fromEntries(Object.entries(value).map(([key, item]) => [key, change(item)])) : change(value);
 }
 
-const onlyInOf = new WeakMap<DescField, string | null>();
+const onlyIn = optionReader(onlyInRpc);
+const onlyWith = optionReader(onlyWithField);
+const onlyWithout = optionReader(onlyWithoutField);
 
-function onlyIn(field: DescField): string | null {
-  let rpc = onlyInOf.get(field);
-  if (rpc === undefined) onlyInOf.set(field, (rpc = hasOption(field, onlyInRpc) ? getOption(field, onlyInRpc) : null));
-  return rpc;
-}
-
-const onlyWithOf = new WeakMap<DescField, string | null>();
-
-function onlyWith(field: DescField): string | null {
-  let flag = onlyWithOf.get(field);
-  if (flag === undefined) {
-    onlyWithOf.set(field, (flag = hasOption(field, onlyWithField) ? getOption(field, onlyWithField) : null));
-  }
-  return flag;
+/** Reads an option of a field, once; null where it is not set. */
+function optionReader(option: typeof onlyInRpc): (field: DescField) => string | null {
+  const known = new WeakMap<DescField, string | null>();
+  return (field) => {
+    let value = known.get(field);
+    if (value === undefined) known.set(field, (value = hasOption(field, option) ? getOption(field, option) : null));
+    return value;
+  };
 }
 
 const rewritten = new WeakMap<DescMessage, boolean>();
@@ -76,6 +77,7 @@ function isRewritten(schema: DescMessage): boolean {
         field.enum !== undefined ||
         onlyIn(field) !== null ||
         onlyWith(field) !== null ||
+        onlyWithout(field) !== null ||
         (field.message !== undefined && isRewritten(field.message)),
     );
   rewritten.set(schema, holds);

@@ -22,6 +22,8 @@ export interface RestRoute {
   readonly successStatus: number;
   /** Instead, when the answer says that nothing was accepted; null: this one does not say. */
   readonly nothingAcceptedStatus: number | null;
+  /** Of an answer whose `dry_run` is true; null: there is none. */
+  readonly dryRunStatus: number | null;
 }
 
 /** Throws at start for an annotation that this gateway cannot serve, rather than serve it wrongly. */
@@ -48,9 +50,12 @@ function toRoute(entry: ServiceEntry, method: DescMethod, rule: HttpRule, isAlia
     if (!isTextField(method.input, field))
       throw new Error(`${name}: {${field}} is not a string field of ${method.input.typeName}`);
   }
-  const { successStatus, nothingAcceptedStatus } = getOption(method, policy);
+  const { successStatus, nothingAcceptedStatus, dryRunStatus } = getOption(method, policy);
   if (nothingAcceptedStatus !== 0 && !method.output.fields.some((field) => field.name === 'accepted')) {
     throw new Error(`${name}: its answer does not say how many were accepted`);
+  }
+  if (dryRunStatus !== 0 && !method.output.fields.some((field) => field.name === 'dry_run')) {
+    throw new Error(`${name}: its answer does not say whether it was a dry run`);
   }
   return {
     entry,
@@ -62,6 +67,7 @@ function toRoute(entry: ServiceEntry, method: DescMethod, rule: HttpRule, isAlia
     hasBody: rule.body === '*',
     successStatus: successStatus === 0 ? 200 : successStatus,
     nothingAcceptedStatus: nothingAcceptedStatus === 0 ? null : nothingAcceptedStatus,
+    dryRunStatus: dryRunStatus === 0 ? null : dryRunStatus,
   };
 }
 

@@ -7,14 +7,17 @@ import {
 } from '../../../gen/grpc/reflection/v1alpha/reflection_pb.ts';
 import { DeliveryService } from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { EventService } from '../../../gen/homechef/webhook/v1/event_pb.ts';
+import { ReplayService } from '../../../gen/homechef/webhook/v1/replay_pb.ts';
 import { WebhookService } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { ServiceContext } from '../../service/context.ts';
 import type { HealthView } from '../../maintenance/health.ts';
 import { serve, type ServiceEntry } from '../call/service-entry.ts';
 import { health } from './health.ts';
+import { cancelReplay, pauseReplay, resumeReplay } from './change-replay.ts';
 import { cancelRotation } from './cancel-rotation.ts';
 import { completeRotation } from './complete-rotation.ts';
 import { createEventType } from './create-event-type.ts';
+import { createReplay } from './create-replay.ts';
 import { createWebhook } from './create-webhook.ts';
 import { deleteWebhook } from './delete-webhook.ts';
 import { diagnoseUrl } from './diagnose-url.ts';
@@ -25,12 +28,14 @@ import { getDelivery } from './get-delivery.ts';
 import { getEvent } from './get-event.ts';
 import { getEventType } from './get-event-type.ts';
 import { getOverview } from './get-overview.ts';
+import { getReplay } from './get-replay.ts';
 import { getSecret } from './get-secret.ts';
 import { getWebhook } from './get-webhook.ts';
 import { getWebhookStats } from './get-webhook-stats.ts';
 import { listDeliveries } from './list-deliveries.ts';
 import { listEvents } from './list-events.ts';
 import { listEventTypes } from './list-event-types.ts';
+import { listReplays } from './list-replays.ts';
 import { listWebhooks } from './list-webhooks.ts';
 import { resumeWebhook } from './resume-webhook.ts';
 import { retryDelivery } from './retry-delivery.ts';
@@ -75,6 +80,14 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       explainDelivery: explainDelivery(context),
       retryDelivery: retryDelivery(context),
       watchDeliveries: watchDeliveries(context),
+    }),
+    serve(ReplayService, {
+      createReplay: createReplay(context),
+      listReplays: listReplays(context),
+      getReplay: getReplay(context),
+      pauseReplay: pauseReplay(context),
+      resumeReplay: resumeReplay(context),
+      cancelReplay: cancelReplay(context),
     }),
     serve(EventService, {
       publishEvent: publishEvent(context),

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homechef/webhook/v1/policy.proto.
  */
 export const file_homechef_webhook_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("CiBob21lY2hlZi93ZWJob29rL3YxL3BvbGljeS5wcm90bxITaG9tZWNoZWYud2ViaG9vay52MSJxCgxNZXRob2RQb2xpY3kSKAoFcm9sZXMYASADKA4yGS5ob21lY2hlZi53ZWJob29rLnYxLlJvbGUSFgoOc3VjY2Vzc19zdGF0dXMYAiABKAUSHwoXbm90aGluZ19hY2NlcHRlZF9zdGF0dXMYAyABKAUqUgoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASEgoOUk9MRV9ERVZFTE9QRVIQARIQCgxST0xFX1NFUlZJQ0UQAhIOCgpST0xFX0FETUlOEAM6OAoHb25seV9pbhIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY8owDIAEoCVIGb25seUluOjwKCW9ubHlfd2l0aBIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY84wDIAEoCVIIb25seVdpdGg6WwoGcG9saWN5Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY8YwDIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuTWV0aG9kUG9saWN5UgZwb2xpY3lCeAoXY29tLmhvbWVjaGVmLndlYmhvb2sudjFQAVpFZ2l0aHViLmNvbS9ob21lY2hlZi93ZWJob29rLXNlcnZpY2UvZ2VuL2hvbWVjaGVmL3dlYmhvb2svdjE7d2ViaG9va3YxqgITSG9tZUNoZWYuV2ViaG9vay5WMWIGcHJvdG8z", [file_google_protobuf_descriptor]);
+  fileDesc("CiBob21lY2hlZi93ZWJob29rL3YxL3BvbGljeS5wcm90bxITaG9tZWNoZWYud2ViaG9vay52MSKJAQoMTWV0aG9kUG9saWN5EigKBXJvbGVzGAEgAygOMhkuaG9tZWNoZWYud2ViaG9vay52MS5Sb2xlEhYKDnN1Y2Nlc3Nfc3RhdHVzGAIgASgFEh8KF25vdGhpbmdfYWNjZXB0ZWRfc3RhdHVzGAMgASgFEhYKDmRyeV9ydW5fc3RhdHVzGAQgASgFKlIKBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEhIKDlJPTEVfREVWRUxPUEVSEAESEAoMUk9MRV9TRVJWSUNFEAISDgoKUk9MRV9BRE1JThADOjgKB29ubHlfaW4SHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGPKMAyABKAlSBm9ubHlJbjo8Cglvbmx5X3dpdGgSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGPOMAyABKAlSCG9ubHlXaXRoOkIKDG9ubHlfd2l0aG91dBIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY9IwDIAEoCVILb25seVdpdGhvdXQ6WwoGcG9saWN5Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY8YwDIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuTWV0aG9kUG9saWN5UgZwb2xpY3lCeAoXY29tLmhvbWVjaGVmLndlYmhvb2sudjFQAVpFZ2l0aHViLmNvbS9ob21lY2hlZi93ZWJob29rLXNlcnZpY2UvZ2VuL2hvbWVjaGVmL3dlYmhvb2svdjE7d2ViaG9va3YxqgITSG9tZUNoZWYuV2ViaG9vay5WMWIGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * The policy of one RPC. An RPC without one can be called by nobody.
@@ -43,6 +43,13 @@ export type MethodPolicy = Message<"homechef.webhook.v1.MethodPolicy"> & {
    * @generated from field: int32 nothing_accepted_status = 3;
    */
   nothingAcceptedStatus: number;
+
+  /**
+   * The HTTP status of a REST answer whose `dry_run` is true, with the same body: nothing was done. 0: there is none.
+   *
+   * @generated from field: int32 dry_run_status = 4;
+   */
+  dryRunStatus: number;
 };
 
 /**
@@ -115,10 +122,18 @@ export const only_with: GenExtension<FieldOptions, string> = /*@__PURE__*/
   extDesc(file_homechef_webhook_v1_policy, 1);
 
 /**
+ * REST leaves the field out of an answer in which the field of this name is true.
+ *
+ * @generated from extension: string only_without = 50804;
+ */
+export const only_without: GenExtension<FieldOptions, string> = /*@__PURE__*/
+  extDesc(file_homechef_webhook_v1_policy, 2);
+
+/**
  * See MethodPolicy.
  *
  * @generated from extension: homechef.webhook.v1.MethodPolicy policy = 50801;
  */
 export const policy: GenExtension<MethodOptions, MethodPolicy> = /*@__PURE__*/
-  extDesc(file_homechef_webhook_v1_policy, 2);
+  extDesc(file_homechef_webhook_v1_policy, 3);
 

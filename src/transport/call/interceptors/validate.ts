@@ -61,7 +61,7 @@ export function fieldInvalid(violations: readonly FieldViolation[]): ServiceErro
   return new ServiceError('field_invalid', `${first?.field}: ${first?.message}`, { violations });
 }
 
-const ID_FIELD = /^(webhook|event|delivery)_ids?$/;
+const ID_FIELD = /^(webhook|event|delivery|replay)_ids?$/;
 
 /** The kind of thing whose id this should be and is not; null: it is about something else. */
 function kindOfId({ ruleId, field }: Violation): string | null {

@@ -1,0 +1,154 @@
+// The steps of a replay: makes the next of what it selects due, and the next of what was never made.
+import type { Pool } from 'pg';
+import { inTransaction } from '../transaction.ts';
+import { deliveryIdOf, matching } from '../matching.ts';
+import { closingBelow, noteChanges, noteInserts, wasOf } from './late-changes.ts';
+import { bucketColumns, lockRelease, paceColumns, pay } from './release-pace.ts';
+import { MAX_STEP, type Step } from './release-step.ts';
+import { matchedColumns, matches, MAX_LOOKED_AT, partOf, type ReplayFilter } from './replay-selection.ts';
+
+export interface ReplayStepRequest {
+  readonly releaseNo: string;
+  readonly filter: ReplayFilter;
+  readonly max?: number;
+}
+
+const NOTHING: Step = { due: [], isExhausted: false };
+
+/**
+ * Makes deliveries due in the order of their ids: rows, cursor, count and pace are one commit, as in `stepRelease`. A caller that retries one by hand
+ * meanwhile is not undone: the conditions hold once more when the row is locked. `isExhausted`: nothing is left, and the cursor has come to its end.
+ */
+export function stepReplay(pool: Pool, { releaseNo, filter, max = MAX_STEP }: ReplayStepRequest): Promise<Step> {
+  const part = partOf(filter.statuses);
+  return step(pool, `step-replay-${texts.indexOf(part)}`, sendAgain(part), [releaseNo, max]);
+}
+
+/**
+ * Makes the deliveries that events of the past have none of, though the webhook would get them today. The id of a delivery follows from event and webhook,
+ * so it is looked up, and cannot be made twice.
+ */
+export function stepMissing(pool: Pool, { releaseNo, max = MAX_STEP }: Omit<ReplayStepRequest, 'filter'>): Promise<Step> {
+  return step(pool, 'step-missing', makeMissing, [releaseNo, max]);
+}
+
+function step(pool: Pool, name: string, text: string, values: [string, number]): Promise<Step> {
+  return inTransaction(pool, 'begin', async (client) => {
+    const { rowCount } = await client.query({ name: 'lock-release', text: lockRelease, values: [values[0]] });
+    if (rowCount === 0) return NOTHING;
+    const { rows } = await client.query<[string | null, string, number]>({ name, text, rowMode: 'array', values });
+    const due = [];
+    let isExhausted = false;
+    for (const [deliveryId, webhookId, number] of rows) {
+      if (deliveryId === null) isExhausted = number === 1;
+      else due.push({ deliveryId, webhookId, dueAtMs: number });
+    }
+    return { due, isExhausted };
+  });
+}
+
+/** One text for each index that a selection can be read by. */
+const texts = [partOf(['failed']), partOf(['cancelled']), partOf(['delivered'])];
+
+const listOf = (name: string, type: string): string =>
+  `nullif(array(select jsonb_array_elements_text(r.filter -> '${name}'))::${type}[], '{}') as ${name}`;
+
+const place = (stop: string): string => `place as materialized (
+  select r.webhook_id, r.cursor, ${stop} as stop, r.made_at, ${listOf('statuses', 'text')}, ${listOf('event_types', 'text')},
+    ${listOf('error_codes', 'text')}, ${listOf('http_statuses', 'integer')}, ${paceColumns}
+  from releases r join webhook_endpoints w on w.id = r.webhook_id cross join (select clock_timestamp() as at) t
+  where r.no = $1
+), bucket as materialized (
+  select ${bucketColumns} from place
+), allowed as materialized (
+  select least($2::integer, floor(tokens)::integer) as n from bucket
+)`;
+
+// Where a look that found less than was allowed has come to: behind the last row of it, or null at the end of all.
+const reach = (found: string, lookedAt: string): string => `case
+    when (select count(*) from ${found}) >= (select n from allowed) then coalesce((select max(${found}.at_id) from ${found}), (select cursor from place))
+    else (select l.id from (${lookedAt}) l order by l.id offset ${MAX_LOOKED_AT - 1} limit 1) end`;
+
+const moved = (taken: string): string => `moved as (
+  update releases r set cursor = coalesce((select id from reach), (select stop from place)), ${pay(`(select count(*) from ${taken})`)}
+  from bucket where r.no = $1
+)`;
+
+const due = (from: string): string => `select id, webhook_id, (extract(epoch from next_attempt_at) * 1000)::float8 from ${from}
+union all
+select null, null, case when (select id from reach) is null then 1 else 0 end`;
+
+const fromPlace = (name: string): string => `(select ${name} from place)`;
+
+// For the planner, which looks an array up in every partition.
+const isNear = (d: string): string => `${d}.id > ${fromPlace('cursor')} and ${d}.id <= (select max(at_id) from found)`;
+
+// A first try that succeeded lives in its delivery row alone, which the coming attempt overwrites: it gets its attempt row here.
+const sendAgain = (part: string): string => {
+  const looked = (columns: string): string => `select ${columns} from deliveries d
+      where d.webhook_id = ${fromPlace('webhook_id')} and ${part} and d.id > ${fromPlace('cursor')} and d.id < ${fromPlace('stop')}
+      order by d.id limit ${MAX_LOOKED_AT}`;
+  return `
+with ${place('r.stop')}, found as materialized (
+  select x.id as at_id from (${looked(matchedColumns)}) x
+  where ${matches('x', fromPlace)} order by x.id limit (select n from allowed)
+), reach as materialized (
+  select ${reach('found', looked('d.id'))} as id
+), picked as materialized (
+  select d.*, ${wasOf('d')} as was from deliveries d
+  where d.id = any (array(select at_id from found)) and ${isNear('d')} and ${matches('d', fromPlace)} order by d.id for update of d
+), kept as (
+  insert into attempts
+    (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger,
+      response_oddity)
+  select id, attempt_count, attempted_at, coalesce(duration_ms, 0), http_status, response, response_truncated, error_code,
+    error_message, coalesce(last_trigger, 'automatic'), response_oddity
+  from picked where attempt_count > 0 and attempted_at is not null
+  on conflict (delivery_id, number) do nothing
+), d as (
+  update deliveries t set
+    status = case when t.attempt_count = 0 then 'pending' else 'retrying' end,
+    next_trigger = 'manual',
+    next_attempt_at = now(),
+    held_at = null,
+    release_no = $1,
+    failed_at = null,
+    cancelled_at = null,
+    changed_at = clock_timestamp()
+  where t.id = any (array(select id from picked)) and ${isNear('t')}
+  returning t.*
+), noted as (
+  ${noteChanges('d', 'picked.was', `from picked join d on d.id = picked.id where d.id < ${closingBelow}`)}
+), ${moved('picked')}
+${due('d')}`;
+};
+
+/** The id of an event of the same moment as this one of a delivery. */
+export const eventId = (deliveryId: string): string => `'event_' || substr(${deliveryId}, ${'delivery_'.length + 1})`;
+
+// The event is `f`, and the columns of the webhook have no alias, as `matching` wants it.
+const events = (columns: string): string => `select ${columns} from events f
+      where f.id > ${fromPlace('cursor')} and f.id < ${fromPlace('stop')} order by f.id limit ${MAX_LOOKED_AT}`;
+
+const makeMissing = `
+with ${place(eventId('r.stop'))}, found as materialized (
+  select f.id as at_id, f.event_type, w.webhook_id, w.user_id, ${deliveryIdOf('f.id', 'w.webhook_id')} as id
+  from (${events('f.*')}) f cross join lateral (
+    select webhook_endpoints.id as webhook_id, webhook_endpoints.user_id from webhook_endpoints
+    where webhook_endpoints.id = ${fromPlace('webhook_id')} and (${matching.audience}) and ${matching.active} and ${matching.event_type}
+      and (${fromPlace('event_types')} is null or f.event_type = any (${fromPlace('event_types')}::text[]))
+    offset 0
+  ) w
+  where not exists (select 1 from deliveries d where d.id = ${deliveryIdOf('f.id', 'w.webhook_id')})
+  order by f.id limit (select n from allowed)
+), reach as materialized (
+  select ${reach('found', events('f.id'))} as id
+), d as (
+  insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, release_no, changed_at)
+  select id, at_id, webhook_id, user_id, event_type, now(), $1, clock_timestamp() from found
+  on conflict do nothing
+  returning id, webhook_id, user_id, event_type, next_attempt_at
+), noted as (
+  ${noteInserts('from d')}
+), ${moved('d')}
+${due('d')}`;

@@ -1,0 +1,58 @@
+// How replays look on the wire.
+import { create } from '@bufbuild/protobuf';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { type Replay, ReplaySchema, ReplayState } from '../../../gen/homechef/webhook/v1/replay_pb.ts';
+import type { ReplayFilter } from '../../persistence/queries/replay-selection.ts';
+import type { ReplayRow, ReplayState as State } from '../../persistence/queries/replays.ts';
+import type { ReplayPreview } from '../../service/replay.ts';
+import { deliveryMessage, statusNamed } from './delivery-message.ts';
+
+const STATES: Record<State, ReplayState> = {
+  running: ReplayState.RUNNING,
+  waiting: ReplayState.WAITING,
+  paused: ReplayState.PAUSED,
+  completed: ReplayState.COMPLETED,
+  cancelled: ReplayState.CANCELLED,
+};
+
+export function replayMessage(replay: ReplayRow): Replay {
+  return create(ReplaySchema, {
+    ...filterFields(replay.filter),
+    id: replay.id,
+    webhookId: replay.webhookId,
+    state: STATES[replay.state],
+    reason: replay.reason ?? '',
+    rate: replay.rate,
+    matched: replay.matched,
+    matchedIsLowerBound: replay.isMatchedLowerBound,
+    released: replay.released,
+    delivered: replay.delivered,
+    failed: replay.failed,
+    cancelled: replay.cancelled,
+    createdAt: timestampFromMs(replay.createdAtMs),
+    ...(replay.endedAtMs === null ? {} : { endedAt: timestampFromMs(replay.endedAtMs) }),
+  });
+}
+
+export function previewMessage({ webhookId, filter, matched, isLowerBound, deliveries }: ReplayPreview): Replay {
+  return create(ReplaySchema, {
+    ...filterFields(filter),
+    webhookId,
+    matched,
+    matchedIsLowerBound: isLowerBound,
+    dryRun: true,
+    samples: deliveries.map(deliveryMessage),
+  });
+}
+
+function filterFields(filter: ReplayFilter) {
+  return {
+    statuses: filter.statuses.map(statusNamed),
+    eventTypes: [...filter.event_types],
+    errorCodes: [...filter.error_codes],
+    httpStatuses: [...filter.http_statuses],
+    includeMissing: filter.include_missing,
+    ...(filter.since_ms === null ? {} : { since: timestampFromMs(filter.since_ms) }),
+    ...(filter.until_ms === null ? {} : { until: timestampFromMs(filter.until_ms) }),
+  };
+}
