@@ -18,6 +18,9 @@ const INTERVAL_MS = 60_000;
 /** Rows deleted by one statement, so that no statement holds its locks for long. */
 const MAX_EXPIRED_KEYS = 5000;
 const MAX_EXPIRED_SUMS = 5000;
+const MAX_EXPIRED_CHANGES = 5000;
+/** Days. Long enough to look back from one season to the same of the year before. */
+const KEPT_CHANGES_DAYS = 365;
 /** Looked after in one round. */
 const MAX_CLOSED_WEBHOOKS = 100;
 /** Closed longer ago than this, in milliseconds, a webhook is not looked at: what is left of it is cancelled when its turn comes. */
@@ -91,6 +94,7 @@ function jobs(options: HousekeeperOptions, recount: Recount, signal: AbortSignal
     ['answers of calls with a key expired', () => expireKeys(options, 'idempotent_calls')],
     ['old secrets expired', () => expireOldSecrets(options)],
     ['sums expired', () => expireSums(options)],
+    ['history of webhooks expired', () => expireChanges(options)],
     ['days of statistics that differ from the log', () => recount.run()],
     ['closed webhooks with deliveries that waited', () => endAbandoned(options)],
     // Last, for the others wait for it: minutes, perhaps.
@@ -139,6 +143,21 @@ async function expireSums({ pool, statsDays, isLeading, processNowMs }: Housekee
       count = result.rowCount ?? 0;
       expired += count;
     }
+  }
+  return expired;
+}
+
+async function expireChanges({ pool, isLeading, processNowMs }: HousekeeperOptions): Promise<number> {
+  let expired = 0;
+  for (let count = MAX_EXPIRED_CHANGES; count === MAX_EXPIRED_CHANGES;) {
+    if (!isLeading() || !(await readClocks(pool, processNowMs)).agree) break;
+    const result = await pool.query(
+      `delete from webhook_changes where no = any (array(
+         select no from webhook_changes where at < now() - make_interval(days => ${KEPT_CHANGES_DAYS}) order by at limit $1))`,
+      [MAX_EXPIRED_CHANGES],
+    );
+    count = result.rowCount ?? 0;
+    expired += count;
   }
   return expired;
 }

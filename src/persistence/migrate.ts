@@ -15,6 +15,7 @@ import { Migration20261128123100_keep_answers_of_calls } from '../../migrations/
 import { Migration20261128130940_hold_deliveries_of_paused_webhooks } from '../../migrations/Migration20261128130940_hold_deliveries_of_paused_webhooks.ts';
 import { Migration20261128131900_keep_event_types_as_rows } from '../../migrations/Migration20261128131900_keep_event_types_as_rows.ts';
 import { Migration20261128135000_let_a_failing_webhook_be_paused } from '../../migrations/Migration20261128135000_let_a_failing_webhook_be_paused.ts';
+import { Migration20261128140500_keep_the_history_of_webhooks } from '../../migrations/Migration20261128140500_keep_the_history_of_webhooks.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -50,6 +51,10 @@ const migrations = [
   {
     name: 'Migration20261128135000_let_a_failing_webhook_be_paused',
     class: Migration20261128135000_let_a_failing_webhook_be_paused,
+  },
+  {
+    name: 'Migration20261128140500_keep_the_history_of_webhooks',
+    class: Migration20261128140500_keep_the_history_of_webhooks,
   },
 ];
 

@@ -4,11 +4,13 @@ import { newId } from '../domain/ids.ts';
 import { Hold } from '../persistence/delivery-state.ts';
 import { type OnFailing, WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
+import { insertWebhookChange } from '../persistence/queries/webhook-changes.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import type { Once } from './idempotent-call.ts';
 import { newOwnerId } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
+import { firstFields } from './webhook-changes.ts';
 import { makeSecret, sealHeaders } from './webhook-secrets.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
 
@@ -82,6 +84,8 @@ export async function createWebhook(
         updatedAt: now,
       });
       await transaction.persist(created).flush();
+      const fields = firstFields(created);
+      await insertWebhookChange(transaction, { webhookId: id, byUser: principal.userId, action: 'created', fields });
       const made = webhookView(created, context.config.delivery.retry, secret.secret);
       await once?.keep(transaction, made);
       return made;

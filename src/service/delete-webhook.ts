@@ -1,9 +1,7 @@
 // Removes a webhook: its row stays, unseen, because the log of its deliveries stays readable.
-import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
+import { changeWebhook } from './change-webhook.ts';
 import type { ManagementContext } from './context.ts';
-import { findWebhook } from './find-webhook.ts';
-import { ownerOf } from './owner.ts';
 import { checkEtag } from './webhook-etag.ts';
 import { webhookView } from './webhook-view.ts';
 
@@ -14,20 +12,18 @@ export async function deleteWebhook(
   webhookId: string,
   etag = '',
 ): Promise<void> {
-  const manager = entityManagerOf(context.orm, ownerOf(principal));
-  await context.changes.run(principal.userId, () =>
-    manager.transactional(async (transaction) => {
-      const webhook = await findWebhook(transaction, webhookId, { lock: true });
+  await changeWebhook(context, {
+    principal,
+    webhookId,
+    action: 'deleted',
+    change: (_, webhook, now) => {
       checkEtag(webhookView(webhook, context.config.delivery.retry), etag);
-      const now = new Date();
       webhook.deletedAt = now;
       webhook.isActive = false;
-      webhook.updatedAt = now;
-      webhook.revision += 1;
-      await transaction.flush();
-    }),
-  );
-  context.onWebhookChanged(webhookId);
+      return true;
+    },
+    view: () => undefined,
+  });
   // Takes its turn like a change; patient, because each is part of one call.
   await context.changes.run(principal.userId, () => context.endWaiting(webhookId), { isPatient: true });
 }

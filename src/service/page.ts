@@ -36,10 +36,11 @@ export interface PageOf<T> {
   readonly nextPageToken: string;
 }
 
-export function pageBounds(kind: IdKind, request: PageRequest): PageBounds {
+/** @param key what the list is ordered by: ids of a kind, or what such a key looks like */
+export function pageBounds(key: IdKind | ((text: string) => boolean), request: PageRequest): PageBounds {
   const limit = request.limit === 0 ? DEFAULT_LIMIT : request.limit;
   if (!(limit >= 1 && limit <= MAX_LIMIT)) throw invalid('field_invalid', 'limit', `must be from 1 to ${MAX_LIMIT}`);
-  if (request.pageToken !== '') return { page: 0, limit, offset: 0, lastId: openToken(kind, request.pageToken) };
+  if (request.pageToken !== '') return { page: 0, limit, offset: 0, lastId: openToken(key, request.pageToken) };
   const page = request.page === 0 ? 1 : request.page;
   if (page < 1) throw invalid('field_invalid', 'page', 'must be 1 or more');
   return { page, limit, offset: (page - 1) * limit, lastId: null };
@@ -74,10 +75,11 @@ function makeToken(id: string | null): string {
   return Buffer.from(`${TOKEN_VERSION}:${id}`).toString('base64url');
 }
 
-function openToken(kind: IdKind, token: string): string {
+function openToken(key: IdKind | ((text: string) => boolean), token: string): string {
   const text = Buffer.from(token, 'base64url').toString('latin1');
   const id = text.slice(TOKEN_VERSION.length + 1);
-  if (!text.startsWith(`${TOKEN_VERSION}:`) || !isId(kind, id) || makeToken(id) !== token) {
+  const isKey = typeof key === 'string' ? isId(key, id) : key(id);
+  if (!text.startsWith(`${TOKEN_VERSION}:`) || !isKey || makeToken(id) !== token) {
     throw invalid('page_token_invalid', 'page_token', 'was not made by this service for this list');
   }
   return id;

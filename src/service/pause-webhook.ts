@@ -6,7 +6,7 @@ import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.t
 import { countHeldIn } from '../persistence/queries/count-held.ts';
 import { cancelResume, insertResume, setReleaseRate } from '../persistence/queries/resume-release.ts';
 import type { Principal } from '../security/tokens.ts';
-import { changeWebhook } from './change-webhook.ts';
+import { changeWebhook, type WebhookChange } from './change-webhook.ts';
 import type { ManagementContext } from './context.ts';
 import type { Once } from './idempotent-call.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
@@ -24,7 +24,7 @@ export function pauseWebhook(
   webhookId: string,
   once: Once<WebhookView> | null = null,
 ): Promise<WebhookView> {
-  return changeHold(context, principal, webhookId, once, async (transaction, webhook) => {
+  return changeHold(context, { principal, webhookId, action: 'paused', once }, async (transaction, webhook) => {
     if (webhook.hold === Hold.paused) return false;
     if (webhook.releaseId != null) await cancelResume(transaction, webhook.releaseId, 'webhook_paused');
     webhook.hold = Hold.paused;
@@ -45,7 +45,7 @@ export function resumeWebhook(
   rate: number | null,
   once: Once<WebhookView> | null = null,
 ): Promise<WebhookView> {
-  return changeHold(context, principal, webhookId, once, async (transaction, webhook) => {
+  return changeHold(context, { principal, webhookId, action: 'resumed', once }, async (transaction, webhook) => {
     if (webhook.releaseId != null && rate !== null) await setReleaseRate(transaction, webhook.releaseId, rate);
     if (webhook.hold !== Hold.paused) return false;
     if (webhook.pausedReason != null) forgetFailures(webhook);
@@ -76,20 +76,16 @@ function forgetFailures(webhook: WebhookEndpoint): void {
 
 function changeHold(
   context: ManagementContext,
-  principal: Principal,
-  webhookId: string,
-  once: Once<WebhookView> | null,
+  call: Pick<WebhookChange<WebhookView>, 'principal' | 'webhookId' | 'action' | 'once'>,
   change: (transaction: EntityManager, webhook: WebhookEndpoint) => Promise<boolean>,
 ): Promise<WebhookView> {
   return changeWebhook(context, {
-    principal,
-    webhookId,
-    once,
+    ...call,
     // The webhook is locked before its release, here and by the leader.
     change,
     view: async (transaction, webhook) => ({
       ...webhookView(webhook, context.config.delivery.retry),
-      ...(webhook.hold === Hold.none ? {} : await countHeldIn(transaction, webhookId)),
+      ...(webhook.hold === Hold.none ? {} : await countHeldIn(transaction, webhook.id)),
     }),
   });
 }

@@ -3,7 +3,7 @@ import { HOUR_MS } from '../domain/time-units.ts';
 import { ServiceError } from '../domain/errors.ts';
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import type { Principal } from '../security/tokens.ts';
-import { changeWebhook } from './change-webhook.ts';
+import { changeWebhook, type WebhookChange } from './change-webhook.ts';
 import type { ManagementContext } from './context.ts';
 import type { Once } from './idempotent-call.ts';
 import { replaced, unexpired } from './secret-rotation.ts';
@@ -21,7 +21,7 @@ export function rotateSecret(
   overlapHours: number = USUAL_OVERLAP_HOURS,
   once: Once<WebhookView> | null = null,
 ): Promise<WebhookView> {
-  return changeSecrets(context, principal, webhookId, once, (webhook, now) => {
+  return changeSecrets(context, { principal, webhookId, action: 'secret_rotated', once }, (webhook, now) => {
     const made = makeSecret(context.secretBox, { userId: webhook.userId, webhookId: webhook.id });
     webhook.previousSecrets = replaced(webhook, overlapHours * HOUR_MS, now.getTime());
     webhook.secret = made.sealed;
@@ -37,7 +37,7 @@ export function completeRotation(
   webhookId: string,
   once: Once<WebhookView> | null = null,
 ): Promise<WebhookView> {
-  return changeSecrets(context, principal, webhookId, once, (webhook) => {
+  return changeSecrets(context, { principal, webhookId, action: 'rotation_completed', once }, (webhook) => {
     webhook.previousSecrets = [];
     return null;
   });
@@ -50,7 +50,7 @@ export function cancelRotation(
   webhookId: string,
   once: Once<WebhookView> | null = null,
 ): Promise<WebhookView> {
-  return changeSecrets(context, principal, webhookId, once, (webhook, now) => {
+  return changeSecrets(context, { principal, webhookId, action: 'rotation_cancelled', once }, (webhook, now) => {
     const [before, ...earlier] = unexpired(webhook.previousSecrets, now.getTime());
     if (before === undefined) {
       throw new ServiceError(
@@ -68,16 +68,12 @@ export function cancelRotation(
 /** @param change returns the secret to show, where there is a new one */
 function changeSecrets(
   context: ManagementContext,
-  principal: Principal,
-  webhookId: string,
-  once: Once<WebhookView> | null,
+  call: Pick<WebhookChange<WebhookView>, 'principal' | 'webhookId' | 'action' | 'once'>,
   change: (webhook: WebhookEndpoint, now: Date) => string | null,
 ): Promise<WebhookView> {
   let secret: string | null = null;
   return changeWebhook(context, {
-    principal,
-    webhookId,
-    once,
+    ...call,
     change: (_, webhook, now) => {
       secret = change(webhook, now);
       return true;

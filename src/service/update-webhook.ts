@@ -1,11 +1,9 @@
 // Changes a webhook: what is given replaces, what is absent stays.
 import { invalid } from '../domain/errors.ts';
-import { entityManagerOf } from '../persistence/orm.ts';
 import type { OnFailing, WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import type { Principal } from '../security/tokens.ts';
+import { changeWebhook } from './change-webhook.ts';
 import type { ManagementContext } from './context.ts';
-import { findWebhook } from './find-webhook.ts';
-import { ownerOf } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
 import { checkResets, resetWebhook } from './reset-webhook.ts';
 import { checkEtag } from './webhook-etag.ts';
@@ -54,10 +52,11 @@ export async function updateWebhook(
   context.catalogue.checkSubscriptions(input.events);
   checkResets(input.reset);
   const defaults = context.config.delivery.retry;
-  const manager = entityManagerOf(context.orm, ownerOf(principal));
-  const webhook = await context.changes.run(principal.userId, () =>
-    manager.transactional(async (transaction) => {
-      const found = await findWebhook(transaction, input.webhookId, { lock: true });
+  const webhook = await changeWebhook(context, {
+    principal,
+    webhookId: input.webhookId,
+    action: 'updated',
+    change: (_, found) => {
       const before = webhookView(found, defaults);
       checkEtag(before, input.etag);
       checkReadOnly(before, input.readOnly);
@@ -70,13 +69,10 @@ export async function updateWebhook(
       found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy, defaults);
       changeHeaders(context, found, input);
       if (input.isActive !== undefined) setActive(found, input.isActive);
-      found.revision += 1;
-      found.updatedAt = new Date();
-      await transaction.flush();
-      return found;
-    }),
-  );
-  context.onWebhookChanged(webhook.id);
+      return true;
+    },
+    view: (_, found) => found,
+  });
   // Takes its turn like a change; patient, because each is part of one call.
   if (input.isActive === false)
     await context.changes.run(principal.userId, () => context.endWaiting(webhook.id), { isPatient: true });

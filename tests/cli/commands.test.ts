@@ -228,6 +228,23 @@ test('replay sends again what a webhook did not get, and says how that went', as
   expect(refused).toEqual({ status: 2, output: '--status: "pending" is none of failed, cancelled, delivered\n' });
 });
 
+test('history lists what was changed about a webhook, by whom, also once it is deleted', async () => {
+  const { body } = await developer('POST', '/api/v1/webhooks', { url: receiver.url('/changed'), events: ['order.completed'] });
+  await developer('PATCH', `/api/v1/webhooks/${body.id}`, { rate_limit: 5, description: 'Till' });
+  await developer('DELETE', `/api/v1/webhooks/${body.id}`);
+  const { status, output } = await run('history', body.id, '--user', USER);
+  expect(status).toBe(0);
+  const lines = output.split('\n').map((line) => line.replace(/^\S+Z/, 'at'));
+  expect(lines.slice(0, 6)).toEqual([
+    `at  deleted             ${USER}`,
+    '  is_active: true -> false',
+    `at  updated             ${USER}`,
+    '  description: "" -> "Till"',
+    '  rate_limit: 0 -> 5',
+    `at  created             ${USER}`,
+  ]);
+});
+
 test('pause keeps what a webhook would get, and resume sends it', async () => {
   const { body } = await developer('POST', '/api/v1/webhooks', { url: receiver.url('/paused'), events: ['order.completed'] });
   expect(await run('pause', body.id, '--user', USER)).toEqual({ status: 0, output: `${body.id}  paused, 0 held\n` });
@@ -266,7 +283,19 @@ test('what cannot be done is said in a line, without a stack', async () => {
 }, 90_000);
 
 test('every command explains itself', async () => {
-  for (const command of ['listen', 'watch', 'trigger', 'doctor', 'explain', 'retry', 'pause', 'resume', 'replay', 'publish']) {
+  for (const command of [
+    'listen',
+    'watch',
+    'trigger',
+    'doctor',
+    'explain',
+    'history',
+    'retry',
+    'pause',
+    'resume',
+    'replay',
+    'publish',
+  ]) {
     expect(await run(command, '--help')).toMatchObject({ status: 0, output: expect.stringContaining(`Usage: ${command}`) });
   }
 });

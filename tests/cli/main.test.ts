@@ -29,6 +29,7 @@ const COMMANDS = [
   'trigger',
   'doctor',
   'explain',
+  'history',
   'retry',
   'pause',
   'resume',

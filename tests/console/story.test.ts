@@ -226,6 +226,8 @@ describe.skipIf(chromiumPath === null)('a day with the console', () => {
   test('a webhook is paused and resumed, disabled only after a question and enabled again, edited, and deleted only after a question', async () => {
     await page.getByRole('button', { name: 'Pause', exact: true }).click();
     await page.getByText('Nothing is sent to it: 0 deliveries held.').waitFor();
+    await page.locator('.history').getByText('Paused', { exact: true }).waitFor();
+    await page.locator('.history').getByText('paused false → true').waitFor();
     await page.getByRole('button', { name: 'Resume', exact: true }).click();
     await page.locator('.badge').getByText('Active').waitFor();
     await page.getByRole('button', { name: 'Disable', exact: true }).click();

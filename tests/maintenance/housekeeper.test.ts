@@ -13,16 +13,17 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** Keys, and old secrets of the webhook. */
-async function left(): Promise<[number, number]> {
-  const { rows } = await database.pool.query<{ keys: number; secrets: number }>(
+/** Keys, old secrets of the webhook, and entries of its history. */
+async function left(): Promise<[number, number, number]> {
+  const { rows } = await database.pool.query<{ keys: number; secrets: number; changes: number }>(
     `select (select count(*)::integer from idempotency_keys) + (select count(*)::integer from idempotent_calls) as keys,
-       (select sum(jsonb_array_length(previous_secrets))::integer from webhook_endpoints) as secrets`,
+       (select sum(jsonb_array_length(previous_secrets))::integer from webhook_endpoints) as secrets,
+       (select count(*)::integer from webhook_changes) as changes`,
   );
-  return [rows[0]?.keys ?? -1, rows[0]?.secrets ?? -1];
+  return [rows[0]?.keys ?? -1, rows[0]?.secrets ?? -1, rows[0]?.changes ?? -1];
 }
 
-test('idempotency keys and old secrets that expired by a clock of the database alone are kept until the clocks agree', async () => {
+test('idempotency keys, old secrets and the history of webhooks that expired by a clock of the database alone are kept until the clocks agree', async () => {
   await database.pool.query(
     `insert into idempotency_keys (publisher, key, request_hash, event_id, expires_at)
      values ('p', 'expired', '', 'event_1', now() - interval '1 minute'), ('p', 'valid', '', 'event_2', now() + interval '1 hour')`,
@@ -36,6 +37,11 @@ test('idempotency keys and old secrets that expired by a clock of the database a
      values ($1, 'alice', 'https://example.com/', '["order.created"]', 's', 'h', jsonb_build_array(
        jsonb_build_object('secret', 'old', 'expires_at', now() - interval '1 minute'),
        jsonb_build_object('secret', 'older', 'expires_at', now() + interval '1 hour')))`,
+    [WEBHOOK],
+  );
+  await database.pool.query(
+    `insert into webhook_changes (webhook_id, action, at)
+     values ($1, 'created', now() - interval '366 days'), ($1, 'updated', now() - interval '364 days')`,
     [WEBHOOK],
   );
   const ended: string[] = [];
@@ -64,7 +70,7 @@ test('idempotency keys and old secrets that expired by a clock of the database a
     await housekeeper.drain();
   };
   await housekeep(() => Date.now() - 61_000);
-  expect(await left()).toEqual([4, 2]);
+  expect(await left()).toEqual([4, 2, 2]);
   await housekeep(Date.now);
-  expect(await left()).toEqual([2, 1]);
+  expect(await left()).toEqual([2, 1, 1]);
 });

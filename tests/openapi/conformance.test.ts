@@ -214,6 +214,7 @@ test('every operation succeeds as the document says', async () => {
   await call('pauseReplay', 200);
   await call('resumeReplay', 200);
   await call('cancelReplay', 200);
+  await call('getWebhookHistory', 200, { query: '?limit=100' });
   await call('isLive', 200, { token: null });
   await call('isReady', 200, { token: null });
   await call('getHealth', 200, { token: null });

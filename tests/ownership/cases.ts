@@ -104,6 +104,7 @@ export const cases: Readonly<Record<string, Case>> = {
   'homechef.webhook.v1.WebhookService/PauseWebhook': { ...aboutWebhook(), shows: 'webhookId' },
   'homechef.webhook.v1.WebhookService/ResumeWebhook': { ...aboutWebhook(), shows: 'webhookId' },
   'homechef.webhook.v1.WebhookService/GetSecret': { ...aboutWebhook(), roles: ['developer'] },
+  'homechef.webhook.v1.WebhookService/GetWebhookHistory': aboutWebhook(),
   'homechef.webhook.v1.WebhookService/GetWebhookStats': { ...aboutWebhook(), shows: 'webhookId' },
   'homechef.webhook.v1.WebhookService/GetOverview': {
     asks: [() => ({})],

@@ -26,6 +26,7 @@ const MIGRATIONS = [
   'Migration20261128130940_hold_deliveries_of_paused_webhooks',
   'Migration20261128131900_keep_event_types_as_rows',
   'Migration20261128135000_let_a_failing_webhook_be_paused',
+  'Migration20261128140500_keep_the_history_of_webhooks',
 ];
 
 test('processes that start together migrate once, and create the database when it is missing', async () => {

@@ -160,6 +160,7 @@ export function memoryServices(world: World): ServiceEntry[] {
       pauseWebhook: unused,
       resumeWebhook: unused,
       getSecret: unused,
+      getWebhookHistory: unused,
       getWebhookStats: unused,
       getOverview: unused,
       createEventType: unused,

@@ -244,6 +244,30 @@ export const examples: Readonly<Record<string, Example>> = {
   GetSecret: {
     answer: { secret: withSecret.secret, previous: [{ secret: EARLIER_SECRET, expires_at: '2024-01-16T10:30:00.000Z' }] },
   },
+  GetWebhookHistory: {
+    answer: {
+      changes: [
+        {
+          at: '2024-01-15T10:30:00.000Z',
+          by: 'system',
+          action: 'disabled',
+          fields: [
+            { field: 'is_active', old: true, new: false },
+            { field: 'disabled_reason', old: null, new: 'gone' },
+          ],
+          reason: 'gone',
+        },
+        {
+          at: CREATED_AT,
+          by: 'user123',
+          action: 'updated',
+          fields: [{ field: 'rate_limit', old: 0, new: 5 }],
+          reason: '',
+        },
+      ],
+      next_page_token: '',
+    },
+  },
   GetWebhookStats: {
     answer: {
       webhook_id: WEBHOOK_ID,

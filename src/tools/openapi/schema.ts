@@ -109,6 +109,9 @@ export class Schemas {
         return { type: 'string', format: 'date-time' };
       case 'google.protobuf.Struct':
         return { type: 'object', additionalProperties: true };
+      // Any JSON value.
+      case 'google.protobuf.Value':
+        return {};
       default:
         return this.reference(message, direction);
     }

@@ -31,6 +31,7 @@ import { getOverview } from './get-overview.ts';
 import { getReplay } from './get-replay.ts';
 import { getSecret } from './get-secret.ts';
 import { getWebhook } from './get-webhook.ts';
+import { getWebhookHistory } from './get-webhook-history.ts';
 import { getWebhookStats } from './get-webhook-stats.ts';
 import { listDeliveries } from './list-deliveries.ts';
 import { listEvents } from './list-events.ts';
@@ -67,6 +68,7 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       pauseWebhook: pauseWebhook(context),
       resumeWebhook: resumeWebhook(context),
       getSecret: getSecret(context),
+      getWebhookHistory: getWebhookHistory(context),
       getWebhookStats: getWebhookStats(context),
       getOverview: getOverview(context),
       listEventTypes: listEventTypes(context),
