@@ -1,16 +1,8 @@
-// The catalogue of event types, read once: it only changes with the service itself.
+// The catalogue of event types. Admins add to it at any time, so each page that shows it reads it anew.
 import type { EventType } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { webhooks } from './client.ts';
 
-let reading: Promise<readonly EventType[]> | undefined;
-
-export function eventTypes(): Promise<readonly EventType[]> {
-  reading ??= webhooks.listEventTypes({}).then(
-    (answer) => answer.events,
-    (error: unknown) => {
-      reading = undefined;
-      throw error;
-    },
-  );
-  return reading;
+export async function eventTypes(signal: AbortSignal): Promise<readonly EventType[]> {
+  const { events } = await webhooks.listEventTypes({}, { signal });
+  return events;
 }
