@@ -109,7 +109,7 @@ test('every statement that writes webhooks writes the history too, or has a reas
     /findWebhook\([^;]*lock: true/.test(readFileSync(root + file, 'utf8')),
   );
   // A replay is of a webhook and leaves it as it is; the lock keeps two of the same selection apart.
-  expect(locking.toSorted()).toEqual(['service/change-webhook.ts', 'service/create-replay.ts']);
+  expect(locking.toSorted()).toEqual(['service/change-webhook.ts', 'service/replay.ts']);
 });
 
 test('an entry names the fields that differ, as they were and as they are', async () => {
