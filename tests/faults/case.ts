@@ -15,8 +15,11 @@ export interface FaultCase {
   readonly env?: Readonly<Record<string, string>>;
   /** False: the case starts its processes itself. */
   readonly startsProcesses?: boolean;
-  /** Plays the fault; every check is entered with what was seen. Throws only when it could not be played. */
-  run(world: World, check: Check): Promise<void>;
+  /**
+   * Plays the fault; every check is entered with what was seen. Throws only when it could not be played.
+   * @param scale of what a long case is made of: 1 is all of it
+   */
+  run(world: World, check: Check, scale: number): Promise<void>;
 }
 
 /** Enters one criterion: whether it held, and the figures. */
