@@ -1,6 +1,6 @@
 // `npm run demo`: an order's life against the running service, and an account of what arrived.
 import { randomUUID } from 'node:crypto';
-import { readEnv, toConfig } from '../config.ts';
+import { type Config, ConfigError, readEnv, toConfig } from '../config.ts';
 import { pause } from '../lifecycle/pause.ts';
 import { mintToken } from '../security/tokens.ts';
 import { createPublisher } from './demo-publisher.ts';
@@ -33,7 +33,7 @@ interface Delivery {
   readonly attempt_count: number;
 }
 
-const config = toConfig(readEnv());
+const config = configOrExit();
 const host = /^(0\.0\.0\.0|::)$/.test(config.host) ? '127.0.0.1' : config.host;
 const http = `http://${host}:${config.httpPort}`;
 const userId = `demo-${randomUUID().slice(0, 8)}`;
@@ -74,6 +74,17 @@ async function play(): Promise<boolean> {
     if (webhook !== undefined) await rest('DELETE', `/api/v1/webhooks/${webhook.id}`);
     publisher.close();
     await receiver.close();
+  }
+}
+
+// A setting that cannot be is the caller's to mend: the message says which, and a stack would hide it.
+function configOrExit(): Config {
+  try {
+    return toConfig(readEnv());
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    console.error(error.message);
+    return process.exit(2);
   }
 }
 
@@ -129,8 +140,10 @@ async function rest<T>(method: string, path: string, body?: object): Promise<T> 
 }
 
 function explain(error: unknown): string {
-  const { message, cause } = error as Error & { cause?: { code?: string } };
+  const { message, cause } = error as Error & { cause?: { code?: string; name?: string } };
   if (cause?.code === 'ECONNREFUSED')
     return `There is no service at ${http}: start it with \`make run\`, then run the demo in another terminal.`;
+  if (cause?.name === 'HTTPParserError')
+    return `What listens at ${http} does not speak HTTP/1.1: give the service's SERVER_PORT, not GRPC_PORT.`;
   return message;
 }

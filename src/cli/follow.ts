@@ -4,8 +4,8 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import type { Delivery, WatchDeliveriesRequestSchema } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { pause } from '../lifecycle/pause.ts';
 import type { Connection } from './connection.ts';
-import { UsageError } from './usage.ts';
 import { watchStream } from './watch-stream.ts';
+import { isWrongPort } from './wrong-port.ts';
 
 const FIRST_DELAY_MS = 250;
 const MAX_DELAY_MS = 10_000;
@@ -21,9 +21,6 @@ const FINAL = new Set([
   Code.Unimplemented,
   Code.ResourceExhausted,
 ]);
-
-const NOT_HTTP =
-  '--url: what listens there does not speak HTTP/1.1; give SERVER_PORT (8080 by default), not the port of gRPC or PostgreSQL';
 
 export interface FollowOptions {
   readonly request: MessageInitShape<typeof WatchDeliveriesRequestSchema>;
@@ -56,7 +53,7 @@ export async function follow(connection: Connection, options: FollowOptions): Pr
       }
     } catch (error) {
       if (signal.aborted) return;
-      if (speaksNoHttp(error)) throw new UsageError(NOT_HTTP);
+      if (isWrongPort(error)) throw error;
       // Once connected, even an expired token is worth another try: there may be a new one.
       if (!isConnected && FINAL.has(ConnectError.from(error).code)) throw error;
       options.onLost(error, delayMs);
@@ -64,11 +61,6 @@ export async function follow(connection: Connection, options: FollowOptions): Pr
     await pause(delayMs, signal);
     delayMs = Math.min(delayMs * 2, MAX_DELAY_MS);
   }
-}
-
-/** Node's HTTP client says so where an HTTP/2 server, as of gRPC, is on the port. */
-function speaksNoHttp(error: unknown): boolean {
-  return ConnectError.from(error).rawMessage.includes('Parse Error');
 }
 
 function remember(seen: Set<string>, cursor: string): void {

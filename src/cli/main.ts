@@ -2,6 +2,7 @@
 // The command line for people who run or use the service.
 import { ConfigError, toConfig } from '../config.ts';
 import { type Command, UsageError } from './usage.ts';
+import { isHangUp, isWrongPort, WRONG_PORT } from './wrong-port.ts';
 
 const USAGE = `Usage:
   token --user <id> [--role developer|service|admin]   Print a token signed with JWT_SECRET, good for JWT_EXPIRATION seconds
@@ -78,6 +79,9 @@ function refusalOf(error: unknown): { readonly message: string; readonly exitCod
   // parseArgs names the argument that it does not know, and spreads its advice over lines.
   if ('code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'))
     return { message: error.message.replaceAll('\n', ' '), exitCode: 2 };
+  if (isWrongPort(error)) return { message: WRONG_PORT, exitCode: 2 };
+  if (isHangUp(error))
+    return { message: `${error.message}: try again, or give SERVER_PORT (8080 by default) in --url`, exitCode: 1 };
   // What a service, the system or PostgreSQL answered. By their marks, so that a library is loaded only by the commands that need it.
   const isAnswer = error.name === 'ConnectError' || 'syscall' in error || 'severity' in error;
   return isAnswer ? { message: error.message, exitCode: 1 } : null;

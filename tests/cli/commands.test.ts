@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { Webhook } from 'standardwebhooks';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { verifyHomechef } from '../../src/security/signature.ts';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
@@ -105,15 +105,59 @@ test('listen forwards each event with the original body, freshly signed with the
   expect((await once(child, 'exit'))[0]).toBe(0);
 });
 
-test('watch and listen end when they were given the port of gRPC, and say which one to give', async () => {
-  const url = `http://${service.grpc}`;
-  for (const args of [['watch'], ['listen', '--forward', local.url('/none'), '--secret', webhook.secret]]) {
-    const { status, output } = await run(...args, '--url', url, '--user', USER);
-    expect([status, output]).toEqual([
-      2,
-      expect.stringMatching(/(?:^|\n)--url: what listens there does not speak HTTP\/1\.1; .*\n$/),
-    ]);
+test('a command that was given the port of gRPC ends, and says in one line which one to give', async () => {
+  const [watching, listening, ...calls] = await Promise.all(
+    [
+      ['watch'],
+      ['listen', '--forward', local.url('/none'), '--secret', webhook.secret],
+      ['publish', 'order.created', '--to', USER, '--data', '{}'],
+      ['trigger', 'order.created'],
+      ['retry', 'delivery_00000000000000000000000000'],
+    ].map((args) => run(...args, '--url', `http://${service.grpc}`, '--user', USER)),
+  );
+  // The server hangs up on what it takes for noise. Who comes back reads sooner or later what it said before.
+  for (const followed of [watching, listening])
+    expect(followed).toEqual({
+      status: 2,
+      output: expect.stringMatching(/(?:^|\n)--url: what listens there does not speak HTTP\/1\.1; .*\n$/),
+    });
+  for (const { status, output } of calls) {
+    expect(status).toBeGreaterThan(0);
+    expect(output).toMatch(/^[^\n]* give SERVER_PORT \(8080 by default\)[^\n]*\n$/);
   }
+}, 90_000);
+
+// util-linux's `script` gives a command a terminal; that of other systems takes other arguments.
+describe.skipIf(process.platform !== 'linux')('on a terminal', () => {
+  /** What `watch` draws for a delivery that was delivered. */
+  async function drawn(settings: Record<string, string>): Promise<string> {
+    const command = `stty cols 200 rows 40; exec '${process.execPath}' '${launcher}' watch --user ${USER}`;
+    const child = spawn('script', ['-qec', command, '/dev/null'], { env: { ...env(), SHELL: '/bin/sh', ...settings } });
+    running.push(child);
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()));
+    await eventually(() => /\bconnected/.test(output), { what: 'watch is connected', deadlineMs: LINE_DEADLINE_MS });
+    const published = await run('publish', 'order.created', '--to', USER, '--user', 'orders', '--data', '{}');
+    expect(published.status).toBe(0);
+    await eventually(() => / delivered +200 /.test(output), { what: 'a delivered row', deadlineMs: LINE_DEADLINE_MS });
+    return output;
+  }
+
+  test('watch draws a table in colours', async () => {
+    const output = await drawn({ TERM: 'xterm-256color' });
+    expect(output).toContain('\x1b[?1049h');
+    expect(output).toContain('\x1b[32m');
+  }, 90_000);
+
+  test('watch uses no colour under NO_COLOR', async () => {
+    const output = await drawn({ TERM: 'xterm-256color', NO_COLOR: '1' });
+    expect(output).toContain('\x1b[?1049h');
+    for (const colour of ['\x1b[32m', '\x1b[0m']) expect(output).not.toContain(colour);
+  }, 90_000);
+
+  test('watch sends a dumb terminal lines, and nothing that it would have to obey', async () => {
+    expect(await drawn({ TERM: 'dumb' })).not.toContain('\x1b');
+  }, 90_000);
 });
 
 test('listen goes on where it was after the service was away, each delivery once', async () => {
