@@ -11,7 +11,7 @@ import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { freePort } from '../fixtures/ports.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
-import { restClient, type Rest } from '../fixtures/rest.ts';
+import type { Rest } from '../fixtures/rest.ts';
 
 const launcher = fileURLToPath(new URL('../../src/cli/launch.mjs', import.meta.url));
 const USER = 'user123';
@@ -28,7 +28,7 @@ const running: { kill(signal: NodeJS.Signals): unknown }[] = [];
 beforeAll(async () => {
   [receiver, local, database, port] = await Promise.all([startReceiver(), startReceiver(), createTestDatabase(), freePort()]);
   await startService();
-  developer = restClient(service.http, await service.token(USER));
+  developer = await service.as(USER);
   const created = await developer('POST', '/api/v1/webhooks', {
     url: receiver.url('/public'),
     events: ['order.created'],
@@ -176,7 +176,7 @@ test('listen goes on where it was after the service was away, each delivery once
   await receiver.waitFor(() => receiver.at('/public').length > received);
   await service.close();
   await startService();
-  developer = restClient(service.http, await service.token(USER));
+  developer = await service.as(USER);
   await local.waitFor(() => local.at('/again').length === before + 2);
   await eventually(() => lines.filter((text) => text.startsWith('Listening')).length === 2);
   expect(new Set(local.at('/again').map(({ headers }) => headers['webhook-id'])).size).toBe(2);

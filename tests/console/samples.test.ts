@@ -8,7 +8,6 @@ import { samples } from '../../console/pages/verify/samples.ts';
 import { startApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { freePort } from '../fixtures/ports.ts';
-import { restClient } from '../fixtures/rest.ts';
 
 /** Where the sample finds the library it imports. */
 const cache = fileURLToPath(new URL('../../node_modules/.cache/', import.meta.url));
@@ -19,7 +18,7 @@ test('there is code for Node, Python, Go, PHP, Ruby and Java', () => {
 
 test('the Node receiver takes what the service sends, and refuses it with another secret', async () => {
   const app = await startApp({ env: { ENVIRONMENT: 'development' } });
-  const rest = restClient(app.http, await app.token('someone'));
+  const rest = await app.as('someone');
   const port = await freePort();
   const created = await rest('POST', '/api/v1/webhooks', { url: `http://127.0.0.1:${port}/`, events: ['order.created'] });
   try {

@@ -3,15 +3,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
-import { sharedTestRedis } from '../fixtures/redis.ts';
-import { restClient, type Rest } from '../fixtures/rest.ts';
+import type { Rest } from '../fixtures/rest.ts';
+import { createWebhook, schedules } from '../fixtures/scenario.ts';
 
 const DEADLINE_MS = 30_000;
 
-describe.each([
-  { schedule: 'PostgreSQL', redis: () => null },
-  { schedule: 'Redis', redis: sharedTestRedis },
-])('scheduled by $schedule', ({ redis }) => {
+describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
   let service: TestApp;
   let receiver: Receiver;
   let notified: Receiver;
@@ -28,7 +25,7 @@ describe.each([
         WEBHOOK_DISABLE_AFTER_FAILURES: '3',
       },
     });
-    admin = restClient(service.http, await service.token('operator', 'admin'));
+    admin = await service.as('operator', 'admin');
   }, 60_000);
   afterAll(async () => {
     await service.close();
@@ -38,15 +35,12 @@ describe.each([
   async function webhookOf(path: string, fields: object = {}): Promise<{ id: string; user: string }> {
     users += 1;
     const user = `user_${users}`;
-    const created = await admin('POST', '/api/v1/webhooks', {
-      url: receiver.url(path),
-      events: ['order.created'],
+    const { id } = await createWebhook(admin, receiver.url(path), {
       user_id: user,
       retry_policy: { max_retries: 1, retry_delay: 0.1 },
       ...fields,
     });
-    expect(created).toMatchObject({ status: 201 });
-    return { id: created.body.id, user };
+    return { id, user };
   }
 
   async function publishTo(user: string, count = 1): Promise<void> {

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
-import { restClient, type Rest } from '../fixtures/rest.ts';
+import type { Rest } from '../fixtures/rest.ts';
+import { createWebhook, publish as publishEvent } from '../fixtures/scenario.ts';
 
 /** A second, and as much again for a machine with other things to do: a lock used to cost nine to twenty. */
 const SOON_MS = 2000;
@@ -14,7 +15,7 @@ let publisher: Rest;
 
 beforeAll(async () => {
   [service, receiver] = await Promise.all([startApp({ env: { WEBHOOK_LEASE: '30' } }), startReceiver()]);
-  publisher = restClient(service.http, await service.token('orders', 'service'));
+  publisher = await service.as('orders', 'service');
 });
 afterAll(async () => {
   await service.close();
@@ -22,19 +23,11 @@ afterAll(async () => {
 });
 
 async function webhookOf(user: string, path: string): Promise<string> {
-  const created = await restClient(service.http, await service.token(user))('POST', '/api/v1/webhooks', {
-    url: receiver.url(path),
-    events: ['order.created'],
-    retry_policy: { max_retries: 1, retry_delay: 1 },
-  });
-  expect(created.status).toBe(201);
-  return created.body.id;
+  const retry_policy = { max_retries: 1, retry_delay: 1 };
+  return (await createWebhook(await service.as(user), receiver.url(path), { retry_policy })).id;
 }
 
-async function publish(user: string): Promise<void> {
-  const audience = { user_ids: [user] };
-  expect((await publisher('POST', '/api/v1/events', { event_type: 'order.created', data: {}, audience })).status).toBe(202);
-}
+const publish = (user: string): Promise<string> => publishEvent(publisher, [user]);
 
 const delivered = async (webhookId: string): Promise<number> =>
   (

@@ -6,17 +6,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { toConfig } from '../../src/config.ts';
-import { mintToken } from '../../src/security/tokens.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { spawnProcess, startProcess, type ServiceProcess } from '../fixtures/process.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
-import { restClient } from '../fixtures/rest.ts';
+import { createWebhook, publish } from '../fixtures/scenario.ts';
 
 // Starting a database cluster and a service takes three seconds, or thirty on a machine with other things to do.
 vi.setConfig({ testTimeout: 120_000 });
 
-const tokens = toConfig({}).tokens;
 const hasCurl = spawnSync('curl', ['--version']).status === 0;
 let directory: string;
 let receiver: Receiver;
@@ -61,30 +58,18 @@ async function start(): Promise<ServiceProcess> {
   return service;
 }
 
-const as = async (service: ServiceProcess, user: string, role: 'developer' | 'service') =>
-  restClient(service.http, await mintToken(tokens, { user, role }));
-
-const event = { event_type: 'order.created', data: { order_id: 'o1' }, audience: { user_ids: ['user123'] } };
-
 test('a service killed during a retry delay delivers what was pending once it is started again', async () => {
   receiver.script('/later', 500, 200);
   const first = await start();
-  const developer = await as(first, 'user123', 'developer');
-  const webhook = await developer('POST', '/api/v1/webhooks', {
-    url: receiver.url('/later'),
-    events: ['order.created'],
-    retry_policy: { max_retries: 3, retry_delay: 2 },
-  });
-  expect(webhook.status).toBe(201);
-  await (
-    await as(first, 'orders', 'service')
-  )('POST', '/api/v1/events', event);
+  const developer = await first.as('user123');
+  await createWebhook(developer, receiver.url('/later'), { retry_policy: { max_retries: 3, retry_delay: 2 } });
+  await publish(await first.as('orders', 'service'), ['user123']);
   await eventually(async () => (await developer('GET', '/api/v1/webhooks/deliveries?status=retrying')).body.total === 1);
   await first.kill();
   expect(receiver.at('/later')).toHaveLength(1);
 
   const second = await start();
-  const restarted = await as(second, 'user123', 'developer');
+  const restarted = await second.as('user123');
   const delivered = await eventually(
     async () => (await restarted('GET', '/api/v1/webhooks/deliveries?status=delivered')).body.deliveries[0],
     { deadlineMs: 15_000 },
@@ -98,15 +83,13 @@ test.for(['SIGINT', 'SIGTERM'] as const)(
   '%s ends the service and its PostgreSQL, with exit code 0 and the data kept',
   async (signal) => {
     const first = await start();
-    await (
-      await as(first, 'user123', 'developer')
-    )('POST', '/api/v1/webhooks', { url: receiver.url(), events: ['tip.received'] });
+    await createWebhook(await first.as('user123'), receiver.url(), { events: ['tip.received'] });
     expect(await postmaster()).not.toBeNull();
     first.signal(signal);
     expect(await first.exited).toBe(0);
     expect(await postmaster()).toBeNull();
     const second = await start();
-    const { body } = await (await as(second, 'user123', 'developer'))('GET', '/api/v1/webhooks');
+    const { body } = await (await second.as('user123'))('GET', '/api/v1/webhooks');
     expect(body.webhooks.map((webhook: { events: string[] }) => webhook.events)).toEqual([['tip.received']]);
     expect(await second.stop()).toBe(0);
   },
@@ -114,11 +97,9 @@ test.for(['SIGINT', 'SIGTERM'] as const)(
 
 test('Ctrl-C under npm, which passes on what the terminal sent already, still lets a request in flight end', async () => {
   const service = await start();
-  const developer = await as(service, 'user123', 'developer');
-  await developer('POST', '/api/v1/webhooks', { url: receiver.url('/slow?ms=800'), events: ['order.created'] });
-  await (
-    await as(service, 'orders', 'service')
-  )('POST', '/api/v1/events', event);
+  const developer = await service.as('user123');
+  await createWebhook(developer, receiver.url('/slow?ms=800'));
+  await publish(await service.as('orders', 'service'), ['user123']);
   await receiver.waitFor(() => receiver.at('/slow').length === 1);
   service.signal('SIGINT');
   // Apart, as npm's is: two that come together are one to the kernel.
@@ -126,7 +107,7 @@ test('Ctrl-C under npm, which passes on what the terminal sent already, still le
   service.signal('SIGINT');
   expect(await service.exited).toBe(0);
   const again = await start();
-  const { body } = await (await as(again, 'user123', 'developer'))('GET', '/api/v1/webhooks/deliveries');
+  const { body } = await (await again.as('user123'))('GET', '/api/v1/webhooks/deliveries');
   expect(body.deliveries).toMatchObject([{ status: 'delivered', attempt_count: 1 }]);
   expect(await again.stop()).toBe(0);
   expect(receiver.at('/slow')).toHaveLength(1);
@@ -184,6 +165,6 @@ test('npm run demo tells the whole story and leaves nothing behind', async () =>
   const { stdout } = await promisify(execFile)(process.execPath, [demo], { env });
   expect(stdout).toContain('5 events published, 5 delivered; 8 requests, 3 of them answered 503');
   expect(stdout).toContain('8 of 8 carried two good signatures');
-  const admin = restClient(service.http, await mintToken(tokens, { user: 'root', role: 'admin' }));
+  const admin = await service.as('root', 'admin');
   expect((await admin('GET', '/api/v1/webhooks')).body.webhooks).toEqual([]);
 });

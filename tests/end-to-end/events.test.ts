@@ -6,7 +6,8 @@ import { admin, orders, startManagement, type Management } from '../service/mana
 import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
-import { restClient, type Rest } from '../fixtures/rest.ts';
+import type { Rest } from '../fixtures/rest.ts';
+import { createWebhook, publish as publishEvent } from '../fixtures/scenario.ts';
 
 let receiver: Receiver;
 let service: TestApp;
@@ -15,32 +16,20 @@ let root: Rest;
 beforeAll(async () => {
   receiver = await startReceiver();
   service = await startApp();
-  publisher = restClient(service.http, await service.token('order-service', 'service'));
-  root = restClient(service.http, await service.token('root', 'admin'));
+  publisher = await service.as('order-service', 'service');
+  root = await service.as('root', 'admin');
 });
 afterAll(async () => {
   await service.close();
   await receiver.close();
 });
 
-const as = async (user: string): Promise<Rest> => restClient(service.http, await service.token(user));
-
-async function publish(userIds: string[], more: object = {}, by = publisher): Promise<string> {
-  const { status, body } = await by('POST', '/api/v1/events', {
-    event_type: 'order.created',
-    data: { order: '1' },
-    audience: { user_ids: userIds },
-    ...more,
-  });
-  expect(status).toBe(202);
-  return body.event_id as string;
-}
+const publish = (userIds: string[], more: object = {}, by = publisher): Promise<string> =>
+  publishEvent(by, userIds, { data: { order: '1' }, ...more });
 
 async function register(user: string, more: object = {}): Promise<string> {
-  const input = { url: receiver.url(`/${user}`), events: ['order.created'], ...more };
-  const { status, body } = await (await as(user))('POST', '/api/v1/webhooks', input);
-  expect(status).toBe(201);
-  return body.id as string;
+  const { id } = await createWebhook(await service.as(user), receiver.url(`/${user}`), more);
+  return id;
 }
 
 test('an event says to whom it went, and how that goes', async () => {
@@ -83,7 +72,7 @@ test('an event that went to nobody says why', async () => {
   const webhook = await register('cleo', { events: ['tip.received'] });
   const id = await publish(['cleo']);
   expect(await reasonFor(id)).toBe('not_subscribed');
-  const cleo = await as('cleo');
+  const cleo = await service.as('cleo');
   await cleo('PATCH', `/api/v1/webhooks/${webhook}`, { events: ['order.created'], is_active: false });
   expect(await reasonFor(id)).toBe('inactive');
   await cleo('PATCH', `/api/v1/webhooks/${webhook}`, { is_active: true });
@@ -95,7 +84,7 @@ test('an event that went to nobody says why', async () => {
 });
 
 test('a service sees its own events, an admin everybody’s, a developer none', async () => {
-  const other = restClient(service.http, await service.token('payment-service', 'service'));
+  const other = await service.as('payment-service', 'service');
   const [mine, theirs] = [await publish(['dora']), await publish(['dora'], {}, other)];
   const ids = async (by: Rest, query = ''): Promise<string[]> =>
     (await by('GET', `/api/v1/events?user_id=dora${query}`)).body.events.map(({ id }: { id: string }) => id);
@@ -113,7 +102,7 @@ test('a service sees its own events, an admin everybody’s, a developer none', 
     const { status, body } = await publisher('GET', `/api/v1/events/${id}`);
     expect([id, status, body.error.reason]).toEqual([id, 404, 'not_found']);
   }
-  expect((await (await as('dora'))('GET', `/api/v1/events/${mine}`)).status).toBe(403);
+  expect((await (await service.as('dora'))('GET', `/api/v1/events/${mine}`)).status).toBe(403);
 });
 
 test('lists of events have what one event alone has in no form', async () => {
@@ -127,7 +116,7 @@ test('lists of events have what one event alone has in no form', async () => {
 test('attempts are absent where they are not shown, and a list where they are', async () => {
   await register('fran');
   const id = await publish(['fran']);
-  const fran = await as('fran');
+  const fran = await service.as('fran');
   const [listed] = await eventually(async () => {
     const { body } = await fran('GET', `/api/v1/webhooks/deliveries?event_id=${id}`);
     return body.deliveries[0]?.status === 'delivered' && body.deliveries;

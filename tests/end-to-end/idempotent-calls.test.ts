@@ -18,8 +18,8 @@ let publisher: Rest;
 beforeAll(async () => {
   receiver = await startReceiver();
   service = await startApp({ env: { MAX_WEBHOOKS_PER_USER: '20' } });
-  alice = restClient(service.http, await service.token('alice'));
-  publisher = restClient(service.http, await service.token('orders', 'service'));
+  alice = await service.as('alice');
+  publisher = await service.as('orders', 'service');
 });
 afterAll(async () => {
   await service.close();
@@ -250,11 +250,11 @@ test('publishing takes the header on every protocol, and a stream refuses it', a
 });
 
 test('keys are the caller’s own', async () => {
-  const carol = restClient(service.http, await service.token('carol'));
+  const carol = await service.as('carol');
   const hers = await carol('POST', '/api/v1/webhooks', webhook(), keyed('create'));
   expect(hers.status).toBe(201);
   // Nor does a key give a role back: what an admin was answered is not told to the developer of the same name.
-  const root = restClient(service.http, await service.token('carol', 'admin'));
+  const root = await service.as('carol', 'admin');
   const answer = await root('POST', '/api/v1/webhooks', webhook(), keyed('create'));
   expect(answer.body.error.reason).toBe('idempotency_key_reused');
 });
@@ -268,7 +268,7 @@ test('a key that has expired is free', async () => {
 });
 
 test('a developer’s keys are so many at most, and calls without one go on', async () => {
-  const dave = restClient(service.http, await service.token('dave'));
+  const dave = await service.as('dave');
   const first = await dave('POST', '/api/v1/webhooks', webhook(), keyed('first'));
   await service.database.pool.query(
     `insert into idempotent_calls (caller, method, key, expires_at)

@@ -1,59 +1,36 @@
 // A paused webhook: nothing is sent to it and nothing is lost, and what was held is sent in its order once it is resumed.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
-import { sharedTestRedis } from '../fixtures/redis.ts';
-import { restClient, type Rest } from '../fixtures/rest.ts';
+import type { Rest } from '../fixtures/rest.ts';
+import { createWebhook, publish as publishEvent, schedules, startScenario, type Scenario } from '../fixtures/scenario.ts';
 
 const PATIENCE = { deadlineMs: 20_000 };
 
-describe.each([
-  { schedule: 'PostgreSQL', redis: () => null },
-  { schedule: 'Redis', redis: sharedTestRedis },
-])('scheduled by $schedule', ({ redis }) => {
-  let service: TestApp;
-  let receiver: Receiver;
+describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
+  let scenario: Scenario;
   let developer: Rest;
-  let publisher: Rest;
 
   beforeAll(async () => {
-    [service, receiver] = await Promise.all([startApp({ redis: redis() }), startReceiver()]);
-    publisher = restClient(service.http, await service.token('orders', 'service'));
+    scenario = await startScenario({ redis: redis() });
   });
-  afterAll(async () => {
-    await service.close();
-    await receiver.close();
-  });
+  afterAll(() => scenario.close());
 
   let user = 0;
   beforeEach(async () => {
     user += 1;
-    developer = restClient(service.http, await service.token(`user${user}`));
+    developer = await scenario.service.as(`user${user}`);
   });
 
   async function webhookAt(path: string, more: object = {}): Promise<string> {
-    const { status, body } = await developer('POST', '/api/v1/webhooks', {
-      url: receiver.url(path),
-      events: ['order.created'],
-      retry_policy: { max_retries: 5, retry_delay: 1 },
-      ...more,
-    });
-    expect(status).toBe(201);
-    return `/api/v1/webhooks/${body.id}`;
+    const fields = { retry_policy: { max_retries: 5, retry_delay: 1 }, ...more };
+    const { id } = await createWebhook(developer, scenario.receiver.url(path), fields);
+    return `/api/v1/webhooks/${id}`;
   }
 
-  async function publish(number: number): Promise<void> {
-    const { status } = await publisher('POST', '/api/v1/events', {
-      event_type: 'order.created',
-      data: { number },
-      audience: { user_ids: [`user${user}`] },
-    });
-    expect(status).toBe(202);
-  }
+  const publish = (number: number): Promise<string> => publishEvent(scenario.publisher, [`user${user}`], { data: { number } });
 
   const numbersAt = (path: string): number[] =>
-    receiver.at(path).map(({ body }) => (JSON.parse(body.toString()) as { data: { number: number } }).data.number);
+    scenario.receiver.at(path).map(({ body }) => (JSON.parse(body.toString()) as { data: { number: number } }).data.number);
   const heldOf = async (webhook: string): Promise<number> => (await developer('GET', webhook)).body.health.held;
   const isReleased = async (webhook: string): Promise<boolean> => {
     const { body } = await developer('GET', webhook);
@@ -70,27 +47,27 @@ describe.each([
     expect(body).toMatchObject({ paused: true, is_active: true, health: { held: 5, oldest_held_at: expect.any(String) } });
     const log = await developer('GET', `/api/v1/webhooks/deliveries?webhook_id=${body.id}&status=pending`);
     expect(log.body.deliveries).toHaveLength(5);
-    expect(receiver.at(path)).toEqual([]);
+    expect(scenario.receiver.at(path)).toEqual([]);
 
     const resumed = await developer('POST', `${webhook}/resume`, { rate: 100 });
     expect(resumed).toMatchObject({ status: 200, body: { paused: false, release_id: expect.stringMatching(/^release_/) } });
     await eventually(() => isReleased(webhook), { what: 'the end of the release', ...PATIENCE });
-    await receiver.waitFor(() => receiver.at(path).length >= 5);
+    await scenario.receiver.waitFor(() => scenario.receiver.at(path).length >= 5);
     expect(numbersAt(path).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4]);
     await publish(5);
-    await receiver.waitFor(() => receiver.at(path).length >= 6);
+    await scenario.receiver.waitFor(() => scenario.receiver.at(path).length >= 6);
   });
 
   test('a retry that was waiting is held, and comes after it is resumed', async () => {
     const path = `/retry-${user}`;
-    receiver.script(path, 500, 200);
+    scenario.receiver.script(path, 500, 200);
     const webhook = await webhookAt(path, { retry_policy: { max_retries: 5, retry_delay: 3 } });
     await publish(1);
-    await receiver.waitFor(() => receiver.at(path).length === 1);
+    await scenario.receiver.waitFor(() => scenario.receiver.at(path).length === 1);
     await developer('POST', `${webhook}/pause`, {});
     const { rows } = await eventually(
       async () => {
-        const found = await service.database.pool.query(
+        const found = await scenario.service.database.pool.query(
           `select status, attempt_count from deliveries where webhook_id = $1 and held_at is not null`,
           [webhook.slice('/api/v1/webhooks/'.length)],
         );
@@ -101,18 +78,18 @@ describe.each([
     expect(rows).toEqual([{ status: 'pending', attempt_count: 1 }]);
     expect(await heldOf(webhook)).toBe(1);
     await developer('POST', `${webhook}/resume`, {});
-    await receiver.waitFor(() => receiver.at(path).length === 2, PATIENCE.deadlineMs);
-    expect(receiver.at(path)[1]?.headers['x-homechef-attempt']).toBe('2');
+    await scenario.receiver.waitFor(() => scenario.receiver.at(path).length === 2, PATIENCE.deadlineMs);
+    expect(scenario.receiver.at(path)[1]?.headers['x-homechef-attempt']).toBe('2');
     await eventually(() => isReleased(webhook), { what: 'the end of the release', ...PATIENCE });
   });
 
   test('a webhook created paused holds its first event', async () => {
-    const path = `/born-${user}`;
+    const path = `/paused-${user}`;
     const webhook = await webhookAt(path, { paused: true });
     await publish(1);
     expect(await heldOf(webhook)).toBe(1);
     await developer('POST', `${webhook}/resume`, {});
-    await receiver.waitFor(() => receiver.at(path).length === 1, PATIENCE.deadlineMs);
+    await scenario.receiver.waitFor(() => scenario.receiver.at(path).length === 1, PATIENCE.deadlineMs);
   });
 
   test('what is published while a release runs comes behind what was held', async () => {
@@ -122,7 +99,7 @@ describe.each([
     await developer('POST', `${webhook}/resume`, { rate: 20 });
     for (let number = 20; number < 40; number += 1) await publish(number);
     expect((await developer('GET', webhook)).body.release_id).toMatch(/^release_/);
-    await receiver.waitFor(() => receiver.at(path).length >= 40, PATIENCE.deadlineMs);
+    await scenario.receiver.waitFor(() => scenario.receiver.at(path).length >= 40, PATIENCE.deadlineMs);
     // Deliveries that one step makes due leave side by side, so neighbours may change places.
     const order = numbersAt(path);
     expect(order.filter((number) => number < 20).length).toBe(20);
@@ -139,14 +116,17 @@ describe.each([
     const first = await developer('POST', `${webhook}/resume`, { rate: 1 });
     const second = await developer('POST', `${webhook}/resume`, { rate: 2 });
     expect(second.body.release_id).toBe(first.body.release_id);
-    await receiver.waitFor(() => receiver.at(path).length >= 1, PATIENCE.deadlineMs);
+    await scenario.receiver.waitFor(() => scenario.receiver.at(path).length >= 1, PATIENCE.deadlineMs);
     await developer('POST', `${webhook}/pause`, {});
     const { body } = await developer('POST', `${webhook}/pause`, {});
     expect(body).toMatchObject({ paused: true, release_id: '' });
-    await eventually(async () => (await heldOf(webhook)) + receiver.at(path).length === 10, { what: 'all ten', ...PATIENCE });
+    await eventually(async () => (await heldOf(webhook)) + scenario.receiver.at(path).length === 10, {
+      what: 'all ten',
+      ...PATIENCE,
+    });
     expect(await heldOf(webhook)).toBeGreaterThan(0);
     await developer('POST', `${webhook}/resume`, { rate: 1000 });
-    await receiver.waitFor(() => receiver.at(path).length >= 10, PATIENCE.deadlineMs);
+    await scenario.receiver.waitFor(() => scenario.receiver.at(path).length >= 10, PATIENCE.deadlineMs);
     await eventually(() => isReleased(webhook), { what: 'the end of the release', ...PATIENCE });
     expect(numbersAt(path).toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect((await developer('POST', `${webhook}/resume`, {})).body).toMatchObject({ paused: false, release_id: '' });
@@ -177,9 +157,9 @@ describe.each([
     expect((await developer('GET', webhook)).body).toEqual(before);
   });
 
-  test('somebody else’s webhook is not found', async () => {
+  test('another user’s webhook is not found', async () => {
     const webhook = await webhookAt(`/foreign-${user}`);
-    const stranger = restClient(service.http, await service.token('mallory'));
+    const stranger = await scenario.service.as('mallory');
     for (const action of ['pause', 'resume']) {
       expect((await stranger('POST', `${webhook}/${action}`, {})).status).toBe(404);
     }

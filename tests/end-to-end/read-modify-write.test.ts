@@ -4,8 +4,6 @@ import { createGrpcTransport } from '@connectrpc/connect-node';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
 import { WebhookSchema, WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
-import { toConfig } from '../../src/config.ts';
-import { mintToken } from '../../src/security/tokens.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { envOf, startProcess, type ServiceProcess } from '../fixtures/process.ts';
 import { restClient, type Rest, type RestAnswer } from '../fixtures/rest.ts';
@@ -20,7 +18,7 @@ beforeAll(async () => {
   database = await createTestDatabase();
   const env = { ...envOf(database.config, null), ENVIRONMENT: 'test', MAX_WEBHOOKS_PER_USER: '50' };
   service = await startProcess(env);
-  token = await mintToken(toConfig(env).tokens, { user: 'alice', role: 'developer' });
+  token = await service.token('alice');
   rest = restClient(service.http, token);
 }, PATIENCE_MS);
 afterAll(async () => {

@@ -1,49 +1,28 @@
 // From a publish to the end of a delivery, over real sockets, on both schedules.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { rawReceiver } from '../outbound/raw-receiver.ts';
-import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
-import { sharedTestRedis } from '../fixtures/redis.ts';
-import { restClient, type Rest } from '../fixtures/rest.ts';
+import type { Receiver } from '../fixtures/receiver.ts';
+import type { Rest } from '../fixtures/rest.ts';
+import { createWebhook, publish as publishEvent, schedules, startScenario, type Scenario } from '../fixtures/scenario.ts';
 
-describe.each([
-  { schedule: 'PostgreSQL', redis: () => null },
-  { schedule: 'Redis', redis: sharedTestRedis },
-])('scheduled by $schedule', ({ redis }) => {
-  let service: TestApp;
+describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
+  let scenario: Scenario;
   let receiver: Receiver;
   let developer: Rest;
-  let publisher: Rest;
 
   beforeAll(async () => {
-    [service, receiver] = await Promise.all([startApp({ redis: redis() }), startReceiver()]);
-    developer = restClient(service.http, await service.token('user123'));
-    publisher = restClient(service.http, await service.token('orders', 'service'));
+    scenario = await startScenario({ redis: redis() });
+    receiver = scenario.receiver;
+    developer = await scenario.service.as('user123');
   });
-  afterAll(async () => {
-    await service.close();
-    await receiver.close();
-  });
+  afterAll(() => scenario.close());
 
-  async function webhookAt(path: string, policy: object = { max_retries: 3, retry_delay: 1 }): Promise<any> {
-    const created = await developer('POST', '/api/v1/webhooks', {
-      url: receiver.url(path),
-      events: ['order.created'],
-      retry_policy: policy,
-    });
-    expect(created.status).toBe(201);
-    return created.body;
-  }
+  const webhookAt = (path: string, policy: object = { max_retries: 3, retry_delay: 1 }): Promise<any> =>
+    createWebhook(developer, receiver.url(path), { retry_policy: policy });
 
-  async function publish(): Promise<void> {
-    const published = await publisher('POST', '/api/v1/events', {
-      event_type: 'order.created',
-      data: { order_id: 'o1', note: 'größer als <€>' },
-      audience: { user_ids: ['user123'] },
-    });
-    expect(published).toMatchObject({ status: 202, body: { duplicate: false } });
-  }
+  const publish = (): Promise<string> =>
+    publishEvent(scenario.publisher, ['user123'], { data: { order_id: 'o1', note: 'größer als <€>' } });
 
   /** The only delivery of the webhook, in full, once it has this status. */
   async function deliveryOf(webhookId: string, status: string): Promise<any> {
@@ -69,9 +48,8 @@ describe.each([
     const webhooks = [];
     for (const path of ['takes', 'mends']) {
       const url = `http://127.0.0.1:${odd.port}/${path}`;
-      const policy = { max_retries: 3, retry_delay: 1 };
-      const created = await developer('POST', '/api/v1/webhooks', { url, events: ['order.created'], retry_policy: policy });
-      webhooks.push((created.body as { id: string }).id);
+      const created = await createWebhook(developer, url, { retry_policy: { max_retries: 3, retry_delay: 1 } });
+      webhooks.push(created.id as string);
     }
     await publish();
     const [taken, mended] = [

@@ -2,13 +2,11 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { toConfig } from '../../src/config.ts';
-import { mintToken } from '../../src/security/tokens.ts';
 import { createTestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { envOf, startProcess } from '../fixtures/process.ts';
 import { startReceiver } from '../fixtures/receiver.ts';
-import { restClient } from '../fixtures/rest.ts';
+import { createWebhook } from '../fixtures/scenario.ts';
 
 const EVENTS = 20;
 
@@ -19,15 +17,9 @@ test.skipIf(!hasPrlimit())(
     receiver.script('/ok', (socket) => socket.end('HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n'));
     const service = await startProcess({ ...envOf(database.config, null), ENVIRONMENT: 'test', LOG_LEVEL: 'warn' });
     try {
-      const { tokens } = toConfig({ ENVIRONMENT: 'test' });
-      const publisher = restClient(service.http, await mintToken(tokens, { user: 'orders', role: 'service' }));
-      const developer = restClient(service.http, await mintToken(tokens, { user: 'user123', role: 'developer' }));
-      const created = await developer('POST', '/api/v1/webhooks', {
-        url: receiver.url('/ok'),
-        events: ['order.created'],
-        retry_policy: { max_retries: 0, retry_delay: 1 },
-      });
-      expect(created.status).toBe(201);
+      const publisher = await service.as('orders', 'service');
+      const developer = await service.as('user123');
+      await createWebhook(developer, receiver.url('/ok'), { retry_policy: { max_retries: 0, retry_delay: 1 } });
       const events = Array.from({ length: EVENTS }, (_, n) => ({
         event_type: 'order.created',
         data: { n },

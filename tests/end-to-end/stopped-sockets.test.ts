@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { rawReceiver } from '../outbound/raw-receiver.ts';
 import { startApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { restClient } from '../fixtures/rest.ts';
+import { createWebhook, publish } from '../fixtures/scenario.ts';
 
 test('a stop closes the idle connections to receivers', async () => {
   let open = 0;
@@ -16,11 +16,9 @@ test('a stop closes the idle connections to receivers', async () => {
   });
   const service = await startApp();
   try {
-    const admin = restClient(service.http, await service.token('operator', 'admin'));
-    const created = await admin('POST', '/api/v1/webhooks', { url: receiver.url, events: ['order.created'], user_id: 'user1' });
-    expect(created.status).toBe(201);
-    const event = { event_type: 'order.created', data: {}, audience: { user_ids: ['user1'] } };
-    expect((await admin('POST', '/api/v1/events', event)).status).toBe(202);
+    const admin = await service.as('operator', 'admin');
+    await createWebhook(admin, receiver.url, { user_id: 'user1' });
+    await publish(admin, ['user1']);
     await eventually(() => receiver.requests.length === 1);
     expect(open).toBe(1);
     await service.app.drain();

@@ -36,7 +36,7 @@ beforeAll(async () => {
   }
   const publisher = await service.token('order-service', 'service');
   protocols = await openProtocols(service.http, service.grpc, { publisher, developers: tokens });
-  alice = restClient(service.http, await service.token('alice'));
+  alice = await service.as('alice');
   const { body } = await alice('POST', '/api/v1/webhooks', { url: receiver.url('/alice'), events: ['order.created'] });
   secret = body.secret as string;
 }, PATIENCE_MS);
@@ -235,7 +235,7 @@ describe('creating a webhook', () => {
   test(
     'no naughty string is a fault of ours in any other place',
     async () => {
-      const publisher = restClient(service.http, await service.token('order-service', 'service'));
+      const publisher = await service.as('order-service', 'service');
       const webhook = { url: 'https://example.com/hook', events: ['order.created'] };
       const event = { event_type: 'order.created', data: {}, audience: { user_ids: ['nobody'] } };
       const placesOf = (bob: Rest): readonly ((text: string) => ReturnType<Rest>)[] => [

@@ -3,7 +3,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 import { administer } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { restClient } from '../fixtures/rest.ts';
 
 let service: TestApp;
 beforeAll(async () => {
@@ -19,7 +18,7 @@ const readiness = async (): Promise<any> => {
 test('a process whose PostgreSQL is read-only is not ready, says why, and is ready again by itself', async () => {
   const { config } = service.database;
   const server = { ...config, name: 'postgres' };
-  const publisher = restClient(service.http, await service.token('orders', 'service'));
+  const publisher = await service.as('orders', 'service');
   const publish = async (): Promise<number> =>
     (await publisher('POST', '/api/v1/events', { event_type: 'order.created', data: {}, audience: { user_ids: ['nobody'] } }))
       .status;
@@ -30,9 +29,9 @@ test('a process whose PostgreSQL is read-only is not ready, says why, and is rea
   await eventually(async () => (await readiness()).database === 'read_only', { what: 'a database that is read-only' });
   expect(await readiness()).toMatchObject({ code: 503, status: 'not_ready' });
   expect(await publish()).toBe(503);
-  const reader = restClient(service.http, await service.token('alice'));
+  const reader = await service.as('alice');
   expect((await reader('GET', '/api/v1/webhooks')).status).toBe(200);
-  const admin = restClient(service.http, await service.token('root', 'admin'));
+  const admin = await service.as('root', 'admin');
   expect(await admin('GET', '/health')).toMatchObject({
     status: 503,
     body: { status: 'down', checks: { database: 'read_only' } },

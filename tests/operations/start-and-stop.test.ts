@@ -4,13 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { toConfig } from '../../src/config.ts';
-import { mintToken } from '../../src/security/tokens.ts';
 import { rawReceiver, socketReceiver, type RawReceiver } from '../outbound/raw-receiver.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { envOf, spawnProcess, startProcess, type ServiceProcess } from '../fixtures/process.ts';
-import { restClient } from '../fixtures/rest.ts';
+import { createWebhook, publish } from '../fixtures/scenario.ts';
 
 vi.setConfig({ testTimeout: 90_000 });
 
@@ -19,7 +17,6 @@ const ANSWER_MS = 1500;
 /** How far apart npm and systemd let the same signal arrive. */
 const ECHO_MS = 20;
 
-const { tokens } = toConfig({});
 const certificate = (name: string): string => fileURLToPath(new URL(`../delivery/certificates/${name}`, import.meta.url));
 let database: TestDatabase;
 let dataDir: string;
@@ -60,14 +57,8 @@ async function withRequestInFlight(answerMs: number): Promise<{ service: Service
 }
 
 async function publishOne(service: ServiceProcess, receiver: RawReceiver): Promise<void> {
-  const developer = restClient(service.http, await mintToken(tokens, { user: 'user123', role: 'developer' }));
-  const publisher = restClient(service.http, await mintToken(tokens, { user: 'orders', role: 'service' }));
-  await developer('POST', '/api/v1/webhooks', { url: receiver.url, events: ['order.created'] });
-  await publisher('POST', '/api/v1/events', {
-    event_type: 'order.created',
-    data: { order_id: 'o1' },
-    audience: { user_ids: ['user123'] },
-  });
+  await createWebhook(await service.as('user123'), receiver.url);
+  await publish(await service.as('orders', 'service'), ['user123']);
 }
 
 describe('a signal', () => {

@@ -4,7 +4,6 @@ import { newId } from '../../src/domain/ids.ts';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
-import { restClient } from '../fixtures/rest.ts';
 import { eventData, PUBLISHER, type Things } from './cases.ts';
 
 export interface World {
@@ -29,8 +28,8 @@ export async function openWorld(env: Readonly<Record<string, string>> = {}): Pro
     service,
     receiver,
     async make(userId) {
-      const developer = restClient(service.http, await service.token(userId));
-      const publisher = restClient(service.http, await service.token(PUBLISHER, 'service'));
+      const developer = await service.as(userId);
+      const publisher = await service.as(PUBLISHER, 'service');
       const cursor = String(Date.now() * 1000);
       const idempotencyKey = randomBytes(8).toString('hex');
       const { body: webhook } = await developer('POST', '/api/v1/webhooks', {

@@ -6,7 +6,6 @@ import { startApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { startReceiver } from '../fixtures/receiver.ts';
 import { createTestRedis } from '../fixtures/redis.ts';
-import { restClient } from '../fixtures/rest.ts';
 
 const files = new URL('../../k8s/helm-charts/homechef-microservices/files/', import.meta.url);
 const dashboard = JSON.parse(readFileSync(new URL('dashboard.json', files), 'utf8')) as {
@@ -39,8 +38,8 @@ test('every series of the dashboard and of the alert rules exists in /metrics of
   const [redis, receiver] = await Promise.all([createTestRedis(), startReceiver()]);
   const service = await startApp({ redis: redis.config, env: { WEBHOOK_RETRY_DELAY: '0.1' } });
   try {
-    const developer = restClient(service.http, await service.token('user123'));
-    const publisher = restClient(service.http, await service.token('orders', 'service'));
+    const developer = await service.as('user123');
+    const publisher = await service.as('orders', 'service');
     await developer('POST', '/api/v1/webhooks', {
       url: receiver.url('/500'),
       events: ['order.created'],

@@ -62,7 +62,7 @@ describe.skipIf(current === undefined)(`PgBouncer ${current?.version ?? ''}`, ()
     const receiver = await startReceiver();
     const env = { WEBHOOK_SECRET_KEYS: `k1:${randomBytes(32).toString('base64')}` };
     const [first, second] = [await startApp({ database: behind, env }), await startApp({ database: behind, env })];
-    const developer = restClient(first.http, await first.token('user123'));
+    const developer = await first.as('user123');
     const webhook = await developer('POST', '/api/v1/webhooks', { url: receiver.url('/hook'), events: ['order.created'] });
     expect(webhook.status).toBe(201);
     const publish = async (http: string, token: string): Promise<void> => {

@@ -9,7 +9,6 @@ import { startApp } from '../fixtures/app.ts';
 import { administer, openDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { startReceiver } from '../fixtures/receiver.ts';
-import { restClient } from '../fixtures/rest.ts';
 import { told, watchStream } from '../realtime/watching.ts';
 
 /** What an operator may have set for other programs, each at its most inconvenient. */
@@ -89,8 +88,8 @@ describe.each(['role', 'database'] as const)('with hostile settings of the %s', 
     await prepareDatabase(database);
     const service = await startApp({ database: { ...owned, config: database } });
     cleanUps.push(() => service.close());
-    const developer = restClient(service.http, await service.token('alice'));
-    const publisher = restClient(service.http, await service.token('orders', 'service'));
+    const developer = await service.as('alice');
+    const publisher = await service.as('orders', 'service');
     const webhook = await developer('POST', '/api/v1/webhooks', {
       url: receiver.url('/hook'),
       events: ['order.created'],

@@ -5,6 +5,7 @@ import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
 import { restClient, type Rest } from '../fixtures/rest.ts';
+import { createWebhook, publish as publishEvent } from '../fixtures/scenario.ts';
 import { bearer, openSocket, told, watchStream } from './watching.ts';
 
 let service: TestApp;
@@ -15,7 +16,7 @@ let adminToken: string;
 
 beforeAll(async () => {
   [service, receiver] = await Promise.all([startApp({ env: { MAX_WATCHERS_PER_USER: '1000' } }), startReceiver()]);
-  publisher = restClient(service.http, await service.token('orders', 'service'));
+  publisher = await service.as('orders', 'service');
   token = await service.token('user123');
   adminToken = await service.token('root', 'admin');
 });
@@ -24,25 +25,10 @@ afterAll(async () => {
   await receiver.close();
 });
 
-async function webhookOf(user: string, path: string, policy: object = { max_retries: 1, retry_delay: 1 }): Promise<any> {
-  const developer = restClient(service.http, await service.token(user));
-  const created = await developer('POST', '/api/v1/webhooks', {
-    url: receiver.url(path),
-    events: ['order.created'],
-    retry_policy: policy,
-  });
-  expect(created.status).toBe(201);
-  return created.body;
-}
+const webhookOf = async (user: string, path: string, policy: object = { max_retries: 1, retry_delay: 1 }): Promise<any> =>
+  createWebhook(await service.as(user), receiver.url(path), { retry_policy: policy });
 
-async function publish(...users: string[]): Promise<void> {
-  const published = await publisher('POST', '/api/v1/events', {
-    event_type: 'order.created',
-    data: { order_id: 'o1' },
-    audience: { user_ids: users },
-  });
-  expect(published.status).toBe(202);
-}
+const publish = (...users: string[]): Promise<string> => publishEvent(publisher, users);
 
 test('a stream and a WebSocket see each change of status, in order, with one cursor a change', async () => {
   receiver.script('/mends', 500, 200);

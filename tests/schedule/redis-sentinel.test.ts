@@ -5,7 +5,7 @@ import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
 import { createTestSentinels, type TestSentinels } from '../fixtures/redis-sentinel.ts';
-import { restClient } from '../fixtures/rest.ts';
+import { createWebhook, publish } from '../fixtures/scenario.ts';
 
 const DEADLINE_MS = 30_000;
 
@@ -24,20 +24,9 @@ async function redisState(service: TestApp): Promise<string> {
 /** Publishes one event to a receiver that takes it with the third request. Resolves once the first was refused. */
 async function beginRetries(service: TestApp, receiver: Receiver): Promise<void> {
   receiver.script('/mends', 500, 500, 200);
-  const developer = restClient(service.http, await service.token('user123'));
-  const created = await developer('POST', '/api/v1/webhooks', {
-    url: receiver.url('/mends'),
-    events: ['order.created'],
-    retry_policy: { max_retries: 5, retry_delay: 3 },
-  });
-  expect(created.status).toBe(201);
-  const publisher = restClient(service.http, await service.token('orders', 'service'));
-  const published = await publisher('POST', '/api/v1/events', {
-    event_type: 'order.created',
-    data: { order_id: 'o1' },
-    audience: { user_ids: ['user123'] },
-  });
-  expect(published.status).toBe(202);
+  const retry_policy = { max_retries: 5, retry_delay: 3 };
+  await createWebhook(await service.as('user123'), receiver.url('/mends'), { retry_policy });
+  await publish(await service.as('orders', 'service'), ['user123']);
   await eventually(() => receiver.at('/mends').length === 1, { what: 'the first request' });
 }
 

@@ -5,13 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { mintToken } from '../../src/security/tokens.ts';
-import { toConfig } from '../../src/config.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { envOf, startProcess, type ServiceProcess } from '../fixtures/process.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
-import { restClient, type Rest } from '../fixtures/rest.ts';
+import type { Rest } from '../fixtures/rest.ts';
+import { publish as publishEvent } from '../fixtures/scenario.ts';
 
 const PATIENCE_MS = 180_000;
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
@@ -48,14 +47,8 @@ function env(keys: string): Record<string, string> {
 async function restart(keys: string): Promise<{ service: ServiceProcess; developer: Rest; publish: () => Promise<string> }> {
   await service?.stop();
   service = await startProcess(env(keys));
-  const token = (user: string, role: 'developer' | 'service') => mintToken(toConfig(env(keys)).tokens, { user, role });
-  const developer = restClient(service.http, await token('alice', 'developer'));
-  const publisher = restClient(service.http, await token('orders', 'service'));
-  const publish = async (): Promise<string> => {
-    const event = { event_type: 'order.created', data: {}, audience: { user_ids: ['alice'] } };
-    return (await publisher('POST', '/api/v1/events', event)).body.event_id as string;
-  };
-  return { service, developer, publish };
+  const [developer, publisher] = [await service.as('alice'), await service.as('orders', 'service')];
+  return { service, developer, publish: () => publishEvent(publisher, ['alice']) };
 }
 
 const reencrypt = (keys: string) =>
@@ -157,8 +150,8 @@ test(
       deadlineMs: PATIENCE_MS,
     });
     expect((await ofEvent(`status <> 'delivered' and attempt_count + retries_used > 0`)).rows[0].n).toBe(0);
-    const admin = await mintToken(toConfig(env(third)).tokens, { user: 'root', role: 'admin' });
-    const health = await restClient(lacking.http, admin)('GET', '/health');
+    const admin = await lacking.as('root', 'admin');
+    const health = await admin('GET', '/health');
     expect(health.body.checks).toMatchObject({ secret_keys: 'degraded' });
     expect(receiver.requests).toHaveLength(before + 1);
 

@@ -4,8 +4,6 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { toConfig } from '../../src/config.ts';
-import { mintToken } from '../../src/security/tokens.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { envOf, startProcess, type ServiceProcess } from '../fixtures/process.ts';
@@ -60,11 +58,7 @@ test(
     for (const connection of [client, monitor]) connection.on('error', () => {});
     monitor.on('monitor', (_time: string, parts: string[]) => commands.push(parts.join(' ')));
     service = await startProcess(env);
-    const tokens = toConfig(env).tokens;
-    const [alice, publisher] = await Promise.all([
-      mintToken(tokens, { user: 'alice', role: 'developer' }),
-      mintToken(tokens, { user: 'orders', role: 'service' }),
-    ]);
+    const [alice, publisher] = [await service.token('alice'), await service.token('orders', 'service')];
     const developer = restClient(service.http, alice);
     const secrets = [credential, alice, publisher, `Bearer ${alice}`];
 

@@ -4,13 +4,12 @@ import { readFileSync } from 'node:fs';
 import { runInNewContext } from 'node:vm';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { mintToken } from '../../src/security/tokens.ts';
-import { toConfig } from '../../src/config.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { envOf, startProcess, type ServiceProcess } from '../fixtures/process.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
-import { restClient, type Rest } from '../fixtures/rest.ts';
+import type { Rest } from '../fixtures/rest.ts';
+import { publish } from '../fixtures/scenario.ts';
 
 const PATIENCE_MS = 60_000;
 /** In each state of the rotation so many deliveries arrive at least. */
@@ -41,9 +40,8 @@ beforeAll(async () => {
     WEBHOOK_MAX_RETRIES: '0',
   };
   service = await startProcess(env);
-  const token = (user: string, role: 'developer' | 'service') => mintToken(toConfig(env).tokens, { user, role });
-  developer = restClient(service.http, await token('alice', 'developer'));
-  publisher = restClient(service.http, await token('orders', 'service'));
+  developer = await service.as('alice');
+  publisher = await service.as('orders', 'service');
 }, PATIENCE_MS);
 afterAll(async () => {
   await service.kill();
@@ -54,10 +52,7 @@ afterAll(async () => {
 /** Every delivery that arrives during `until`, and some more, with the events going out one after the other. */
 async function deliver(): Promise<Receiver['requests']> {
   const before = receiver.requests.length;
-  for (let sent = 0; sent < DELIVERIES; sent += 1) {
-    const event = { event_type: 'order.created', data: { sent }, audience: { user_ids: ['alice'] } };
-    expect((await publisher('POST', '/api/v1/events', event)).status).toBe(202);
-  }
+  for (let sent = 0; sent < DELIVERIES; sent += 1) await publish(publisher, ['alice'], { data: { sent } });
   await eventually(() => receiver.requests.length === before + DELIVERIES, { what: 'every delivery' });
   return receiver.requests.slice(before);
 }

@@ -1,7 +1,7 @@
 // An event that is only validated: who would get it, who would not and why, with nothing written.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startApp, type TestApp } from '../fixtures/app.ts';
-import { restClient, type Rest } from '../fixtures/rest.ts';
+import type { Rest } from '../fixtures/rest.ts';
 
 let service: TestApp;
 let publisher: Rest;
@@ -10,10 +10,10 @@ const ids: Record<string, string> = {};
 
 beforeAll(async () => {
   service = await startApp();
-  publisher = restClient(service.http, await service.token('orders', 'service'));
-  alice = restClient(service.http, await service.token('alice'));
-  const bob = restClient(service.http, await service.token('bob'));
-  const admin = restClient(service.http, await service.token('root', 'admin'));
+  publisher = await service.as('orders', 'service');
+  alice = await service.as('alice');
+  const bob = await service.as('bob');
+  const admin = await service.as('root', 'admin');
   const make = async (name: string, by: Rest, events: string[], more: object = {}): Promise<void> => {
     const { status, body } = await by('POST', '/api/v1/webhooks', { url: 'https://example.com/hook', events, ...more });
     expect(status).toBe(201);

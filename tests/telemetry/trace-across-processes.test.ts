@@ -4,14 +4,12 @@ import { createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { EventService, PublishEventRequestSchema } from '../../gen/homechef/webhook/v1/event_pb.ts';
-import { toConfig } from '../../src/config.ts';
-import { mintToken } from '../../src/security/tokens.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { envOf, startProcess, type ServiceProcess } from '../fixtures/process.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
 import { createTestRedis, type TestRedis } from '../fixtures/redis.ts';
-import { restClient } from '../fixtures/rest.ts';
+import { createWebhook } from '../fixtures/scenario.ts';
 import { startCollector, type Collector } from './collector.ts';
 
 let database: TestDatabase;
@@ -47,10 +45,7 @@ afterAll(async () => {
 });
 
 test('a publisher’s trace reaches the receiver, through the commit, the other process and a retry', async () => {
-  const { tokens } = toConfig({ ENVIRONMENT: 'test' });
-  const developer = restClient(api.http, await mintToken(tokens, { user: 'user123', role: 'developer' }));
-  const created = await developer('POST', '/api/v1/webhooks', { url: receiver.url('/traced'), events: ['order.created'] });
-  expect(created.status).toBe(201);
+  await createWebhook(await api.as('user123'), receiver.url('/traced'));
   receiver.script('/traced', 500, 200);
 
   const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
@@ -62,7 +57,7 @@ test('a publisher’s trace reaches the receiver, through the commit, the other 
   });
   await client.publishEvent(request, {
     headers: {
-      authorization: `Bearer ${await mintToken(tokens, { user: 'orders', role: 'service' })}`,
+      authorization: `Bearer ${await api.token('orders', 'service')}`,
       traceparent: `00-${traceId}-00f067aa0ba902b7-01`,
     },
   });

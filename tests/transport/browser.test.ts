@@ -9,7 +9,6 @@ import { chromiumPath, launchBrowser } from '../console/browser.ts';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
-import { restClient } from '../fixtures/rest.ts';
 
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 const snippet = /<!-- browser snippet:[^>]*-->\s*```js\n([\s\S]*?)```/.exec(readme)?.[1] ?? '';
@@ -29,7 +28,7 @@ describe.skipIf(chromiumPath === null)('README’s snippet', () => {
       launchBrowser(),
     ]);
     service = await startApp({ env: { CORS_ORIGINS: originOf(pages) } });
-    const developer = restClient(service.http, await service.token('user123'));
+    const developer = await service.as('user123');
     await developer('POST', '/api/v1/webhooks', { url: receiver.url('/ok'), events: ['order.created'] });
   });
   afterAll(async () => {
@@ -41,7 +40,7 @@ describe.skipIf(chromiumPath === null)('README’s snippet', () => {
   });
 
   async function publish(): Promise<void> {
-    const publisher = restClient(service.http, await service.token('orders', 'service'));
+    const publisher = await service.as('orders', 'service');
     const event = { event_type: 'order.created', data: { order_id: 'o1' }, audience: { user_ids: ['user123'] } };
     expect((await publisher('POST', '/api/v1/events', event)).status).toBe(202);
   }
@@ -59,7 +58,7 @@ describe.skipIf(chromiumPath === null)('README’s snippet', () => {
 
   const shownOn = (page: Page) => page.evaluate<[string, string][]>('shown');
   const connections = async (): Promise<number> =>
-    (await restClient(service.http, await service.token('root', 'admin'))('GET', '/ws/status')).body.connections;
+    (await (await service.as('root', 'admin'))('GET', '/ws/status')).body.connections;
 
   test('shows deliveries as they happen', async () => {
     expect(snippet).toContain('new WebSocket(');

@@ -98,7 +98,7 @@ test(
   'services and operators are not counted',
   async () => {
     for (const role of ['service', 'admin'] as const) {
-      const rest = restClient(one.http, await one.token(`some-${role}`, role));
+      const rest = await one.as(`some-${role}`, role);
       const event = { event_type: 'order.created', data: {}, audience: { user_ids: ['nobody'] } };
       for (let index = 0; index < 2 * LIMIT; index += 1) expect((await rest('POST', '/api/v1/events', event)).status).toBe(202);
     }
@@ -124,7 +124,7 @@ test(
       const answers = await calls(one, token, 2 * LIMIT);
       expect(allowed(answers).length).toBeGreaterThanOrEqual(LIMIT);
       expect(refused(answers).length).toBeGreaterThan(0);
-      const rest = restClient(one.http, await one.token('orders', 'service'));
+      const rest = await one.as('orders', 'service');
       const event = { event_type: 'order.created', data: {}, audience: { user_ids: ['nobody'] } };
       expect((await rest('POST', '/api/v1/events', event)).status).toBe(202);
     } finally {

@@ -13,7 +13,6 @@ import { quietTelemetry } from '../../src/telemetry/telemetry.ts';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { sharedTestRedis } from '../fixtures/redis.ts';
-import { restClient } from '../fixtures/rest.ts';
 import { bearer, openSocket, told, watchStream } from '../realtime/watching.ts';
 
 /** Far more than sockets and kernel hold: some 40 MB. */
@@ -49,7 +48,7 @@ test('their buffers stay within bounds, they are given up, and the others get ev
   await sleeper.refused;
   sleeper.socket.pause();
   const sleepingStreams = [await sleepOverGrpc(), await sleepOverHttp()];
-  const admin = restClient(service.http, await service.token('root', 'admin'));
+  const admin = await service.as('root', 'admin');
   const status = async () => (await admin('GET', '/ws/status')).body;
   await eventually(async () => reader.messages.length > 0 && socket.messages.length > 0 && (await status()).watchers === 5);
   // The subscription of the service has to reach Redis first.

@@ -24,7 +24,7 @@ afterAll(() => service.close());
 const secureOrigin = (): string => service.http.replace('http:', 'https:');
 
 const noWatchers = async (): Promise<boolean> => {
-  const admin = restClient(service.http, await service.token('root', 'admin'));
+  const admin = await service.as('root', 'admin');
   return (await admin('GET', '/ws/status')).body.watchers === 0;
 };
 
