@@ -1,4 +1,5 @@
 // How the commands reach a running service, and as whom.
+import { parseArgs } from 'node:util';
 import { type Client, Code, ConnectError, createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
@@ -18,6 +19,12 @@ export const connectionOptions = {
   token: { type: 'string' },
   user: { type: 'string' },
 } as const;
+
+/** Reads the arguments of a command about one thing, which may be narrowed to a webhook. */
+export function readOneOrWebhook(args: string[]) {
+  const options = { ...connectionOptions, webhook: { type: 'string' } } as const;
+  return parseArgs({ args, options, allowPositionals: true });
+}
 
 export const CONNECTION_USAGE = `  --url <url>      The service; HOMECHEF_URL, or http://localhost:8080
   --token <token>  Whose deliveries; HOMECHEF_TOKEN

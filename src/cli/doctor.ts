@@ -1,12 +1,11 @@
 // `doctor <url>`: looks at the way to a receiver step by step, and says what to do.
-import { parseArgs } from 'node:util';
 import {
   type Diagnosis,
   DiagnosisResult,
   DiagnosisResultSchema,
   DiagnosisStepNameSchema,
 } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
-import { connect, CONNECTION_USAGE, connectionOptions, printable } from './connection.ts';
+import { connect, CONNECTION_USAGE, printable, readOneOrWebhook } from './connection.ts';
 import { type Command, onlyArgument, UsageError } from './usage.ts';
 
 const USAGE = `Usage: doctor <url> [options]
@@ -24,11 +23,7 @@ const GAP = '  ';
 export const doctor: Command = { usage: USAGE, run };
 
 async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    options: { ...connectionOptions, webhook: { type: 'string' } },
-    allowPositionals: true,
-  });
+  const { values, positionals } = readOneOrWebhook(args);
   const { webhook } = values;
   if (webhook !== undefined && positionals.length > 0) throw new UsageError('Give a URL or --webhook, not both.');
   const receiver = webhook ?? onlyArgument(positionals, '<url>');

@@ -1,7 +1,6 @@
 // `explain <id>`: why a webhook got an event or did not, rule by rule.
-import { parseArgs } from 'node:util';
 import { type Explanation, ExplanationVerdictSchema, RuleResultSchema } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
-import { connect, CONNECTION_USAGE, type Connection, connectionOptions, printable } from './connection.ts';
+import { connect, CONNECTION_USAGE, type Connection, printable, readOneOrWebhook } from './connection.ts';
 import { type Command, onlyArgument, UsageError } from './usage.ts';
 
 const USAGE = `Usage: explain <delivery or event id> [options]
@@ -18,11 +17,7 @@ const CODE_WIDTH = 'receiver_there'.length;
 export const explain: Command = { usage: USAGE, run };
 
 async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    options: { ...connectionOptions, webhook: { type: 'string' } },
-    allowPositionals: true,
-  });
+  const { values, positionals } = readOneOrWebhook(args);
   const id = onlyArgument(positionals, '<delivery or event id>');
   print(await explanationOf(connect(values, 'developer'), id, values.webhook));
 }

@@ -1,7 +1,6 @@
 // `trigger order.created`: sends a sample event, signed, to one's own webhooks for it, at once.
-import { parseArgs } from 'node:util';
 import type { Webhook } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
-import { connect, CONNECTION_USAGE, type Connection, connectionOptions, printable } from './connection.ts';
+import { connect, CONNECTION_USAGE, type Connection, printable, readOneOrWebhook } from './connection.ts';
 import { type Command, onlyArgument, UsageError } from './usage.ts';
 
 const USAGE = `Usage: trigger <event type> [options]
@@ -16,11 +15,7 @@ const PAGE = 100;
 export const trigger: Command = { usage: USAGE, run };
 
 async function run(args: string[]): Promise<void> {
-  const { values, positionals } = parseArgs({
-    args,
-    options: { ...connectionOptions, webhook: { type: 'string' } },
-    allowPositionals: true,
-  });
+  const { values, positionals } = readOneOrWebhook(args);
   const eventType = onlyArgument(positionals, '<event type>');
   const connection = connect(values, 'developer');
   const targets = values.webhook === undefined ? await webhooksFor(connection, eventType) : [values.webhook];

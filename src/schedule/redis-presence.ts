@@ -1,7 +1,7 @@
 // Which processes Redis serves: each reports it in PostgreSQL, so that one that is cut off from Redis leaves alone what others have there.
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
-import { pause } from '../lifecycle/pause.ts';
+import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 import { deletePresence, readOthers, writePresence, type OthersPresence } from '../persistence/queries/process-presence.ts';
 
 /** ms. Between two writes of one process. */
@@ -33,10 +33,9 @@ export class RedisPresence {
   readonly #claims: boolean;
   readonly #onError: (error: unknown) => void;
   readonly #id = randomUUID();
-  readonly #stopping = new AbortController();
+  readonly #reports: PeriodicTask;
   #state: () => PresenceState = () => ({ isServed: false, claimedAgoMs: 0 });
   #writing: Promise<void> = Promise.resolve();
-  #loop: Promise<void> = Promise.resolve();
   #look: Promise<Look> | null = null;
   #lookedAt = Number.NEGATIVE_INFINITY;
 
@@ -49,17 +48,17 @@ export class RedisPresence {
     this.#pool = options.pool;
     this.#claims = options.claims;
     this.#onError = options.onError;
+    this.#reports = new PeriodicTask(() => this.write(), WRITE_INTERVAL_MS, options.onError);
   }
 
   /** @param state read at each write */
   start(state: () => PresenceState): void {
     this.#state = state;
-    this.#loop = this.#run();
+    void this.#reports.start();
   }
 
   async drain(): Promise<void> {
-    this.#stopping.abort();
-    await this.#loop;
+    await this.#reports.drain();
     await this.#writing.catch(() => undefined);
     await deletePresence(this.#pool, this.#id).catch(this.#onError);
   }
@@ -83,13 +82,5 @@ export class RedisPresence {
     this.#lookedAt = askedAt;
     const others = await readOthers(this.#pool, this.#id, DEAD_AFTER_MS);
     return { ...others, askedAt, claimedAt: performance.now() - (others.claimedAgoMs ?? Infinity) };
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      await this.write().catch(this.#onError);
-      await pause(WRITE_INTERVAL_MS, signal);
-    }
   }
 }

@@ -6,9 +6,9 @@ import type { Percentiles } from '../domain/latency-histogram.ts';
 import type { Owner } from '../persistence/entities/owner.ts';
 import { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
+import { hasMoreThan } from '../persistence/queries/delivery-at.ts';
 import {
   countWebhooks,
-  hasMoreInLog,
   readCauses,
   readCausesOf,
   readUsedHours,
@@ -90,8 +90,8 @@ async function readAll(client: PoolClient, userId: string | null, sinceMs: numbe
   const widthMs = HOUR_MS * (BAR_HOURS.find((hours) => (nowMs - sinceMs) / HOUR_MS / hours <= MAX_BARS) ?? 12);
   // What is not summed up yet is read in the order of ids, of all users; of a user with few webhooks, webhook by webhook.
   const isByWebhook = userId !== null && webhooks.total <= MANY_WEBHOOKS;
-  const isOpenTooLong =
-    !isByWebhook && (await hasMoreInLog(client, openFrom(place.hoursBelow, sinceMs), idFloor('delivery', nowMs), MAX_OPEN));
+  const unsummed = { fromId: openFrom(place.hoursBelow, sinceMs), belowId: idFloor('delivery', nowMs), webhookId: null };
+  const isOpenTooLong = !isByWebhook && (await hasMoreThan(client, unsummed, MAX_OPEN));
   const untilMs = isOpenTooLong ? Math.max(sinceMs + 1, timeOfId(place.hoursBelow)) : nowMs;
   const bars = { sinceMs, untilMs, widthMs };
   const span = summedSpan(bars, place);

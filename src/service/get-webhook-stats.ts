@@ -4,14 +4,8 @@ import { invalid } from '../domain/errors.ts';
 import { idFloor, timeOfId } from '../domain/ids.ts';
 import type { Percentiles } from '../domain/latency-histogram.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
-import {
-  countWebhookLog,
-  hasMoreThan,
-  readDaySums,
-  readHourSums,
-  readSumsPlace,
-  type SumsPlace,
-} from '../persistence/queries/read-sums.ts';
+import { hasMoreThan } from '../persistence/queries/delivery-at.ts';
+import { countWebhookLog, readDaySums, readHourSums, readSumsPlace, type SumsPlace } from '../persistence/queries/read-sums.ts';
 import { webhookStats } from '../persistence/queries/webhook-stats.ts';
 import { inSnapshot } from '../persistence/transaction.ts';
 import type { Principal } from '../security/tokens.ts';
@@ -71,8 +65,8 @@ export async function getWebhookStats(
       const place = await readSumsPlace(client);
       // A webhook that is younger than the log has all of its deliveries there.
       const isInLog = Math.max(span.sinceMs, webhook.createdAt.getTime()) >= place.logFromMs;
-      const [from, below] = [idFloor('delivery', span.sinceMs), idFloor('delivery', span.untilMs)];
-      const isExact = isInLog && !(await hasMoreThan(client, webhook.id, from, below, MAX_EXACT));
+      const [fromId, belowId] = [idFloor('delivery', span.sinceMs), idFloor('delivery', span.untilMs)];
+      const isExact = isInLog && !(await hasMoreThan(client, { fromId, belowId, webhookId: webhook.id }, MAX_EXACT));
       return isExact ? exactStats(client, webhook.id, span) : summedStats(client, webhook, span, { place, isInLog });
     }),
   );
@@ -135,7 +129,7 @@ async function summedStats(
 async function isOpenTooLong(client: PoolClient, webhookId: string, bars: Bars, place: SumsPlace): Promise<boolean> {
   const { openFrom, openFromMs } = summedSpan(bars, place);
   if (openFromMs <= bars.sinceMs || bars.untilMs <= openFromMs || bars.untilMs - openFromMs > CATCHING_UP_MS) return false;
-  return hasMoreThan(client, webhookId, openFrom, idFloor('delivery', bars.untilMs), MAX_OPEN);
+  return hasMoreThan(client, { fromId: openFrom, belowId: idFloor('delivery', bars.untilMs), webhookId }, MAX_OPEN);
 }
 
 function toStats(

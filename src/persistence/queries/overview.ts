@@ -85,12 +85,3 @@ export async function readUsedHours(client: PoolClient, fromMs: number, toMs: nu
   );
   return new Set(rows.map(({ ms }) => ms));
 }
-
-/** Whether more than `max` deliveries of all have ids in a range. */
-export async function hasMoreInLog(client: PoolClient, from: string, below: string, max: number): Promise<boolean> {
-  const { rowCount } = await client.query(
-    'select 1 from deliveries where id >= $1 and id < $2 order by id offset $3::integer limit 1',
-    [from, below, max],
-  );
-  return rowCount !== 0;
-}

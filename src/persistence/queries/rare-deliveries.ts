@@ -1,5 +1,6 @@
 // Deliveries of an event type that is rare everywhere: the sums of the platform name them, so a list need not look for them in the log.
 import type { PoolClient } from 'pg';
+import { hasMoreThan } from './delivery-at.ts';
 import { contentOf, type DeliveryFilter, hasStatus, isOneOf, Parameters, rangeOf, where } from './delivery-filter.ts';
 
 /** Named deliveries that a list looks up by their ids, each a descent of the primary key: 10 ms. A type with more is not rare. */
@@ -19,8 +20,10 @@ export async function rareDeliveries(client: PoolClient, filter: DeliveryFilter,
   });
   const [found] = named;
   if (found === undefined || !found.isRare) return null;
-  const open = { ...filter, fromId: later(filter.fromId, found.hoursBelow) };
-  if (await hasMoreOpen(client, open, maxOpen)) return null;
+  // Those of several webhooks lie in no one order: all are counted then, which may be more.
+  const webhookId = filter.webhookIds.length === 1 ? (filter.webhookIds[0] ?? null) : null;
+  const open = { fromId: later(filter.fromId, found.hoursBelow), belowId: filter.belowId, webhookId };
+  if (await hasMoreThan(client, open, maxOpen)) return null;
   const values = new Parameters();
   const passing = [...ofCaller(filter, values), ...rangeOf(filter, values)];
   const ids = `d.id = any (string_to_array(${values.add(found.ids.join(','))}, ','))`;
@@ -45,19 +48,6 @@ function ofCaller(filter: DeliveryFilter, values: Parameters): string[] {
   if (userId !== null) conditions.push(`d.user_id = ${values.add(userId)}`);
   if (statuses.length > 0) conditions.push(hasStatus(statuses));
   return [...conditions, ...contentOf(filter, values)];
-}
-
-async function hasMoreOpen(client: PoolClient, open: DeliveryFilter, max: number): Promise<boolean> {
-  const values = new Parameters();
-  const conditions = rangeOf(open, values);
-  // Those of several webhooks lie in no one order: all are counted then, which may be more.
-  const [webhookId, ...others] = open.webhookIds;
-  if (webhookId !== undefined && others.length === 0) conditions.push(`d.webhook_id = ${values.add(webhookId)}`);
-  const { rowCount } = await client.query(
-    `select 1 from deliveries d ${where(conditions)} order by d.id offset ${values.add(max)}::integer limit 1`,
-    values.all,
-  );
-  return rowCount !== 0;
 }
 
 function later(one: string | null, other: string): string {

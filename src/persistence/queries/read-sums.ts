@@ -123,22 +123,6 @@ export async function countWebhookLog(client: PoolClient, webhookId: string, ran
   return rows;
 }
 
-/** Whether a webhook has more than `max` deliveries among some ids. */
-export async function hasMoreThan(
-  client: PoolClient,
-  webhookId: string,
-  from: string,
-  below: string,
-  max: number,
-): Promise<boolean> {
-  const { rowCount } = await client.query({
-    name: 'has-more-deliveries-than',
-    text: 'select 1 from deliveries where webhook_id = $1 and id >= $2 and id < $3 order by id offset $4::integer limit 1',
-    values: [webhookId, from, below, max],
-  });
-  return rowCount !== 0;
-}
-
 const arraysOf = (ranges: readonly LogRange[]): [number[], Buffer, Buffer] => [
   ranges.map(({ bar }) => bar),
   textArray(ranges.map(({ from }) => from)),

@@ -3,6 +3,7 @@ import { DAY_MS, floor, HOUR_MS } from '../../domain/time-units.ts';
 import { inTransaction } from '../transaction.ts';
 import type { Pool, PoolClient } from 'pg';
 import { idFloor, timeOfId } from '../../domain/ids.ts';
+import { deliveryAt } from './delivery-at.ts';
 import { foldLateChanges } from './fold-late-changes.ts';
 import {
   added,
@@ -121,13 +122,8 @@ async function pageOf(client: PoolClient, stretch: Stretch, size: number): Promi
   };
 }
 
-async function idAt(client: PoolClient, from: string, below: string, offset: number): Promise<string | null> {
-  const { rows } = await client.query<{ id: string }>(
-    'select id from deliveries where id >= $1 and id < $2 order by id offset $3::integer limit 1',
-    [from, below, offset],
-  );
-  return rows[0]?.id ?? null;
-}
+const idAt = (client: PoolClient, fromId: string, belowId: string, offset: number): Promise<string | null> =>
+  deliveryAt(client, { fromId, belowId, webhookId: null }, offset);
 
 /** SQLSTATE serialization_failure. */
 const MOVED_MEANWHILE = '40001';

@@ -4,28 +4,17 @@
 -- Returns  { how many are due, 1 when a sleeper should wake else 0 }
 
 local rescued = 0
+local suspected = suspects_among(webhooks_of_groups(2))
 
-local webhooks = {}
 local at = 3
 while at <= #ARGV do
-  webhooks[#webhooks + 1] = ARGV[at]
-  at = at + 3 + 2 * ARGV[at + 1]
-end
-local suspected = suspects_among(webhooks)
-
-at = 3
-while at <= #ARGV do
-  local webhook, count = ARGV[at], tonumber(ARGV[at + 1])
+  local webhook = ARGV[at]
   local left_alone_until = suspected[webhook]
   local key = of_webhook .. webhook
-  local deliveries = {}
-  for i = 1, count do
-    deliveries[i] = ARGV[at + 1 + 2 * i]
-  end
-  local scores = redis.call('ZMSCORE', key, unpack(deliveries))
+  local deliveries, scores, next_at = group_at(at, 2)
   local found = redis.call('HMGET', leases, unpack(deliveries))
   local due, changed = {}, {}
-  for i = 1, count do
+  for i = 1, #deliveries do
     local expirations, holder = read_lease(found[i])
     local token = scores[i] and tonumber(scores[i]) or 0
     if token > now and holder == ARGV[at + 2 + 2 * i] then
@@ -44,7 +33,7 @@ while at <= #ARGV do
     repair(webhook, left_alone_until)
     rescued = rescued + #due / 2
   end
-  at = at + 3 + 2 * count
+  at = next_at
 end
 
 return { rescued, rescued > 0 and 1 or 0 }

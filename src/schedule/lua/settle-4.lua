@@ -11,18 +11,11 @@ local PROBE_AGAIN_MS = 1000
 local shift = clock_shift(ARGV[2])
 local wake_before = math.max(earliest_in(ready), now + 1)
 local settled, wake = 0, 0
+local suspected = suspects_among(webhooks_of_groups(3))
 
-local webhooks = {}
 local at = 3
 while at <= #ARGV do
-  webhooks[#webhooks + 1] = ARGV[at]
-  at = at + 3 + 3 * ARGV[at + 1]
-end
-local suspected = suspects_among(webhooks)
-
-at = 3
-while at <= #ARGV do
-  local webhook, count = ARGV[at], tonumber(ARGV[at + 1])
+  local webhook = ARGV[at]
   local given, left_alone_until = ARGV[at + 2], suspected[webhook]
   local is_back = given == '0' and left_alone_until
   if is_back then
@@ -31,13 +24,9 @@ while at <= #ARGV do
     left_alone_until = suspect(webhook, given + shift)
   end
   local key = of_webhook .. webhook
-  local deliveries = {}
-  for i = 1, count do
-    deliveries[i] = ARGV[at + 3 * i]
-  end
-  local scores = redis.call('ZMSCORE', key, unpack(deliveries))
+  local deliveries, scores, next_at = group_at(at, 3)
   local over, again, freed = {}, {}, {}
-  for i = 1, count do
+  for i = 1, #deliveries do
     local token, due = ARGV[at + 3 * i + 1], ARGV[at + 3 * i + 2]
     if scores[i] and tonumber(scores[i]) == tonumber(token) then
       freed[#freed + 1] = deliveries[i]
@@ -59,7 +48,7 @@ while at <= #ARGV do
     if is_back and first < wake_before then wake = 1 end
   end
   settled = settled + #freed
-  at = at + 3 + 3 * count
+  at = next_at
 end
 
 return { settled, wake }
