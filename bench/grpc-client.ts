@@ -22,10 +22,10 @@ const Frame = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goAway: 7, 
 const Flag = { endStream: 1, ack: 1, endHeaders: 4 } as const;
 const Setting = { headerTableSize: 1, initialWindowSize: 4 } as const;
 
-/** Answers count for nobody. */
+/** Answers count for no call. */
 const unlimited = new Ledger(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
 
-/** Hears of the messages of one call, and of its end; an answer without a message is a call that failed. */
+/** Gets the messages of one call, and its end; an answer without a message is a call that failed. */
 export interface Call {
   onMessage(message: Buffer): void;
   onEnd(): void;

@@ -70,7 +70,7 @@ function tell(row: string, figures: Record<string, number>): void {
   console.log(row, rows[row]);
 }
 
-/** What the engine pays for each delivery to tell nobody. */
+/** What the engine pays for each delivery without a watcher. */
 async function busCost(): Promise<Record<string, number>> {
   const { host = '127.0.0.1', port = 0 } = world.redis.options;
   const config = {
@@ -151,7 +151,7 @@ async function steady(users: number, each: number, sleepers: number, rate: numbe
   await publish({ mode: 'unary', events, window: 64, rate, users });
   const seconds = (performance.now() - startedAt) / 1000;
   await settled();
-  // The last heartbeat of the feed's own reading of PostgreSQL, which would tell what the bus had lost.
+  // The last heartbeat of the feed's own reading of PostgreSQL, which would send what the bus had lost.
   await wait(2000);
   const { buffered, dropped } = await status();
   const rssMb = await world.rssMb();

@@ -6,6 +6,6 @@ const TICK_MS = 1000;
 export const nowMs = signal(Date.now());
 
 setInterval(() => {
-  // A hidden page is read by nobody.
+  // A hidden page has no reader.
   if (!document.hidden) nowMs.value = Date.now();
 }, TICK_MS);

@@ -1,4 +1,4 @@
-// What the service tells its page when it serves it.
+// What the service sends with its page when it serves it.
 function meta(name: string): string {
   return document.querySelector<HTMLMetaElement>(`meta[name="homechef-${name}"]`)?.content ?? '';
 }

@@ -9,7 +9,7 @@ test('a full map forgets the one entry that was set longest ago, and keeps the o
   expect(map.size).toBe(3);
 });
 
-test('a key that is set again is the newest, and takes nobody’s place', () => {
+test('a key that is set again is the newest, and takes no other key’s place', () => {
   const map = new BoundedMap<string, number>(2);
   map.set('a', 1);
   map.set('b', 2);

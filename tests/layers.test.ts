@@ -44,7 +44,7 @@ const transportLayers = [
 /** Folders that only some may import: what dials a stranger's address is used by the engine alone. */
 const sealed: ReadonlyMap<string, readonly string[]> = new Map([['outbound', ['outbound', 'delivery', 'app']]]);
 
-/** Who may import what; libraries that are not named belong to nobody in particular. */
+/** Who may import what; libraries that are not named belong to no folder in particular. */
 const owners: readonly { libraries: RegExp; layers: readonly string[] }[] = [
   { libraries: /^(fastify$|@fastify\/|ws$)/, layers: ['transport'] },
   // The command line is a client like any other.

@@ -38,7 +38,7 @@ export async function readDirectory(options: { again?: boolean } = {}): Promise<
   }
 }
 
-/** After a change, and when somebody else signs in. */
+/** After a change, and when another user signs in. */
 export function forgetDirectory(): void {
   directory.value = unread;
 }

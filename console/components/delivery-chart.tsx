@@ -1,4 +1,4 @@
-// Deliveries over time by status: a canvas for the eye, the same numbers as a table for everybody else.
+// Deliveries over time by status: a canvas for the eye, the same numbers as a table for all other readers.
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { StatsBucket } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { count } from '../format/number.ts';

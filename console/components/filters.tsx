@@ -1,4 +1,4 @@
-// The filters that lists of deliveries share. Each change is a new address, so a filtered view can be sent to somebody else.
+// The filters that lists of deliveries share. Each change is a new address, so a filtered view can be sent to another person.
 import { useEffect } from 'preact/hooks';
 import { eventTypes } from '../api/event-types.ts';
 import { useResource } from '../api/resource.ts';

@@ -1,4 +1,4 @@
-// An id: the part that tells it apart, the whole of it on hover and for copying.
+// An id: the part that differs, the whole of it on hover and for copying.
 const TAIL_CHARACTERS = 8;
 
 export function Identifier({ id, href }: { id: string; href?: string }) {

@@ -18,7 +18,7 @@ export function PageHead({ title, heading, lead, back, children }: PageHeadProps
   useEffect(() => {
     document.title = `${title} · HomeChef Webhooks`;
   }, [title]);
-  // Before the page can be seen: later it would take the focus from whoever has begun to type.
+  // Before the page can be seen: later it would take the focus from a reader who has begun to type.
   useLayoutEffect(() => {
     // After a move within the page, reading goes on at the new heading; on the first load the browser decides.
     if (!firstPage) element.current?.focus({ preventScroll: true });

@@ -1,4 +1,4 @@
-// A status as a shape and a colour, so that neither alone has to be told apart.
+// A status as a shape and a colour, so that neither alone has to be recognised.
 import type { DeliveryStatus } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { lookOf, type StatusLook } from '../format/status.ts';
 

@@ -68,7 +68,7 @@ export function SignInPage() {
   );
 }
 
-/** Exists only where the service mints tokens for anybody: in development. */
+/** Exists only where the service mints tokens for every user: in development. */
 function DevelopmentSignIn() {
   const [problem, setProblem] = useState('');
   const enter = async (role: ConsoleRole) => {

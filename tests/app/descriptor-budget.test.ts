@@ -1,4 +1,4 @@
-// The division of descriptors: nobody gets more than asked for, and all together never more than there are.
+// The division of descriptors: no part gets more than asked for, and all together never more than there are.
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -8,13 +8,13 @@ import { divideDescriptors } from '../../src/app/descriptor-budget.ts';
 const wanted = { outbound: 1000, http: 12_000, grpc: 4000 };
 const own = 96;
 
-test('everybody gets what was asked for where there is enough, and where the system names no limit', () => {
+test('every part gets what was asked for where there is enough, and where the system names no limit', () => {
   for (const limit of [20_000, 1_048_576, Number.POSITIVE_INFINITY]) {
     expect(divideDescriptors(limit, wanted)).toEqual({ ...wanted, limit, isReduced: false });
   }
 });
 
-test('whatever the limit, the shares and the process’s own descriptors fit into it, and nobody is left without', () => {
+test('whatever the limit, the shares and the process’s own descriptors fit into it, and no part is left without', () => {
   for (let limit = 192; limit < 20_000; limit += 7) {
     const { outbound, http, grpc, isReduced } = divideDescriptors(limit, wanted);
     expect(outbound + http + grpc + own).toBeLessThanOrEqual(limit);

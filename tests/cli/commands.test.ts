@@ -184,7 +184,7 @@ test('listen goes on where it was after the service was away, each delivery once
   expect(() => new Webhook(secret).verify(body.toString(), headers)).not.toThrow();
 });
 
-test('listen says so when nobody listens, and when the handler fails', async () => {
+test('listen says so when no program listens, and when the handler fails', async () => {
   local.script('/broken', 500);
   const [nobody, broken] = [
     start('listen', '--forward', `http://127.0.0.1:${await freePort()}/`, '--user', USER),

@@ -170,7 +170,7 @@ describe.skipIf(chromiumPath === null)('a day with the console', () => {
     expect(() => new Webhook(secret).verify(again?.body.toString() ?? '', again?.headers ?? {})).not.toThrow();
   });
 
-  test('a pasted request is checked in the browser, and told what is wrong with it', async () => {
+  test('a pasted request is checked in the browser, and the page says what is wrong with it', async () => {
     const sent = receiver.requests.at(-1);
     const headers = ['webhook-id', 'webhook-timestamp', 'webhook-signature', 'x-homechef-signature'];
     await page.getByRole('link', { name: 'Verify', exact: true }).click();

@@ -203,7 +203,7 @@ describe('a URL', () => {
     expect(stepOf(diagnosis, 'url').message).toContain(message);
   });
 
-  it('without a webhook is pinged with a secret that nobody knows; who refuses that is warned of, not failed', async () => {
+  it('without a webhook is pinged with a secret that no one has; a receiver that refuses it is warned of, not failed', async () => {
     const good = await receiver();
     const { diagnoser } = await diagnoserOf({ url: good.url });
     const diagnosis = await diagnoser.ofUrl(good.url);
@@ -236,7 +236,7 @@ describe('a name', () => {
   });
 
   it.each([[['10.11.12.13']], [['127.0.0.1', '10.11.12.13']], [['169.254.169.254']], [['127.0.0.1', 'fd00::17']]])(
-    'that stands for %j is told that webhooks may not go there, and nothing about these addresses',
+    'that stands for %j is refused as one where webhooks may not go, without a word about these addresses',
     async (addresses) => {
       const open = await receiver();
       const told: unknown[] = [];
@@ -246,7 +246,7 @@ describe('a name', () => {
         for (const address of [...addresses, '10.', 'fd00']) expect(JSON.stringify(diagnosis)).not.toContain(address);
         told.push(diagnosis.steps.map(({ step, result, message, advice }) => ({ step, result, message, advice })));
       }
-      // The same whether something listens there or not: a port cannot be told from another.
+      // The same whether something listens there or not: one port looks like another.
       expect(told[0]).toEqual(told[1]);
       expect(open.connections()).toBe(0);
     },
@@ -307,7 +307,7 @@ describe('TLS', () => {
     expect(stepOf(diagnosis, 'tls').advice).toMatch(advice);
   });
 
-  it('of an authority that nobody knows fails and says so', async () => {
+  it('of an unknown authority fails and says so', async () => {
     const diagnosis = await diagnose({ url: await tlsReceiver({ cert: certificate('good.pem') }), trusted: null });
     expect(stepOf(diagnosis, 'tls')).toMatchObject({ result: 'failed', message: expect.stringContaining('issuer') });
   });
@@ -383,7 +383,7 @@ describe('a ping', () => {
     expect(nameServersMs + CONNECT_TIMEOUT_MS + MAX_PING_MS).toBeLessThanOrEqual(MAX_CALL_MS - 5000);
   });
 
-  it('that nobody answers fails at the webhook’s own deadline', async () => {
+  it('that gets no response fails at the webhook’s own deadline', async () => {
     const { url } = await receiver(() => {});
     const diagnosis = await diagnose({ url, timeoutMs: 1000 });
     expect(stepOf(diagnosis, 'ping')).toMatchObject({ result: 'failed', message: 'The answer did not come in time.' });
@@ -432,7 +432,7 @@ describe('who may', () => {
     (await diagnoser.admit('bob', 'webhook_2'))();
   });
 
-  it('have eight under way in a process, whoever asks', async () => {
+  it('have eight under way in a process, for all callers together', async () => {
     const { diagnoser } = await diagnoserOf({ url: 'http://127.0.0.1/' });
     const ends = await Promise.all(Array.from({ length: 8 }, (_, n) => diagnoser.admit(`user${n}`, `webhook_${n}`)));
     await expect(diagnoser.admit('one more', 'webhook_9')).rejects.toMatchObject({ reason: 'diagnose_limit_reached' });

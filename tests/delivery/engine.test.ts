@@ -242,7 +242,7 @@ describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
     expect(times).toHaveLength(15);
   });
 
-  test('a webhook that hangs delays nobody else', async () => {
+  test('a webhook that hangs delays no other', async () => {
     receiver.script('/hangs', 'hang');
     const hanging = await webhookOf('/hangs', { retry_policy: { max_retries: 0, timeout: 1 } });
     const healthy = await webhookOf('/healthy');

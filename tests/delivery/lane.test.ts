@@ -1,4 +1,4 @@
-// A lane keeps one webhook from taking more than its share, and from being asked while nobody is there.
+// A lane keeps one webhook from taking more than its share, and from being asked while its receiver is away.
 import { describe, expect, test } from 'vitest';
 import { Lane, type Started } from '../../src/delivery/lane.ts';
 import { UserLanes } from '../../src/delivery/user-lanes.ts';
@@ -86,7 +86,7 @@ describe('a lane', () => {
     expect(pauses).toEqual([1000, 2000, 4000, 8000, 10_000, 10_000]);
   });
 
-  test('opens at once when somebody answers, even with an error', () => {
+  test('opens at once with any response, even an error', () => {
     const lane = laneWith(100);
     for (let n = 0; n < 8; n += 1) lane.learn('dns_error', 1, n);
     lane.learn('http_status', 5, 100);
@@ -94,7 +94,7 @@ describe('a lane', () => {
     expect(startAll(lane, 100)).toBe(MAX_IN_FLIGHT);
   });
 
-  test('says for how long the schedule is to leave it alone, that somebody answers, or nothing where that is not known', () => {
+  test('says for how long the schedule is to leave it alone, that the receiver responds, or nothing where that is not known', () => {
     const lane = laneWith(0);
     expect(lane.leftAloneForMs(0)).toBe(0);
     lane.learn('timeout', 10, 0);

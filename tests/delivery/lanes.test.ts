@@ -166,7 +166,7 @@ describe('with 512 places', () => {
     expect(startAll(lanes)).toHaveLength(PLACES / 4);
   });
 
-  test('six such users leave a third to whoever comes next', () => {
+  test('six such users leave a third to the next user', () => {
     const lanes = lanesOf(PLACES);
     for (let n = 0; n < 6; n += 1) pushAll(lanes, crowdOf(`slow${n}`));
     const held = startAll(lanes);
@@ -192,7 +192,7 @@ describe('with 512 places', () => {
     pushAll(lanes, crowdOf('fast'));
     const started = startAll(lanes);
     expect(started).toHaveLength((PLACES * 3) / 4);
-    // They hang. Whoever comes next finds places, and they get none back that they held.
+    // They hang. The next user finds places, and they get none back that they held.
     const later = NOW + 2000;
     pushAll(lanes, many(16, 'healthy.a'), later);
     expect(heldBy(startAll(lanes, later), 'healthy')).toBe(16);

@@ -1,4 +1,4 @@
-// The attempt that somebody waits for.
+// The attempt that a caller waits for.
 import { describe, expect, test } from 'vitest';
 import type { Target, WebhookDirectory } from '../../src/delivery/webhook-directory.ts';
 import { MAX_TESTS } from '../../src/delivery/test-budget.ts';

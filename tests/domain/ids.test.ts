@@ -1,11 +1,11 @@
-// Ids sort by time and tell it.
+// Ids sort by time and contain it.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { idFloor, isId, newId, timeOfId } from '../../src/domain/ids.ts';
 
 const moments = fc.integer({ min: 0, max: 2 ** 48 - 1 });
 
-test('an id tells when it was made', () => {
+test('an id has the time at which it was made', () => {
   fc.assert(
     fc.property(moments, (ms) => {
       expect(timeOfId(newId('event', ms))).toBe(ms);

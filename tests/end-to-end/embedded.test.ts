@@ -153,7 +153,7 @@ test.skipIf(!hasCurl)('the commands of README work as they are printed', async (
   expect(stderr.match(/^answered$/gm)).toHaveLength(calls + 2);
 });
 
-test('npm run demo tells the whole story and leaves nothing behind', async () => {
+test('npm run demo shows the whole story and leaves nothing behind', async () => {
   const service = await start();
   const demo = fileURLToPath(new URL('../../src/cli/demo.ts', import.meta.url));
   const env = {

@@ -1,4 +1,4 @@
-// Publishers look at what they have published: to whom it went, and why to nobody.
+// Publishers look at what they have published: to whom it went, and why to none.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { listEvents, type ListEventsInput } from '../../src/service/list-events.ts';
 import { newId } from '../../src/domain/ids.ts';
@@ -62,7 +62,7 @@ test('an event says to whom it went, and how that goes', async () => {
   );
 });
 
-test('an event that went to nobody says why', async () => {
+test('an event that went to no webhook says why', async () => {
   const reasonFor = async (id: string): Promise<unknown> => {
     const { body } = await publisher('GET', `/api/v1/events/${id}`);
     expect([body.deliveries, body.sent_to]).toEqual([0, []]);
@@ -83,7 +83,7 @@ test('an event that went to nobody says why', async () => {
   expect(await reasonFor(broadcast)).toBe('not_subscribed');
 });
 
-test('a service sees its own events, an admin everybody’s, a developer none', async () => {
+test('a service sees its own events, an admin all services’, a developer none', async () => {
   const other = await service.as('payment-service', 'service');
   const [mine, theirs] = [await publish(['dora']), await publish(['dora'], {}, other)];
   const ids = async (by: Rest, query = ''): Promise<string[]> =>

@@ -253,7 +253,7 @@ test('keys are the caller’s own', async () => {
   const carol = await service.as('carol');
   const hers = await carol('POST', '/api/v1/webhooks', webhook(), keyed('create'));
   expect(hers.status).toBe(201);
-  // Nor does a key give a role back: what an admin was answered is not told to the developer of the same name.
+  // Nor does a key give a role back: a reply to an admin is not sent to the developer of the same name.
   const root = await service.as('carol', 'admin');
   const answer = await root('POST', '/api/v1/webhooks', webhook(), keyed('create'));
   expect(answer.body.error.reason).toBe('idempotency_key_reused');

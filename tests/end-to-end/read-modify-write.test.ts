@@ -1,4 +1,4 @@
-// A program that reads a webhook, changes it and writes it back: nothing that it did not mean to change changes, and nobody's change is lost.
+// A program that reads a webhook, changes it and writes it back: nothing that it did not mean to change changes, and no other change is lost.
 import { ConnectError, createClient, type Interceptor } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';

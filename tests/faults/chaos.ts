@@ -90,7 +90,7 @@ criterion(
 criterion('early', verdict.early === 0, verdict.early);
 criterion('attempt gaps', verdict.gaps === 0, verdict.gaps);
 criterion('changed bodies', verdict.changedBodies === 0, verdict.changedBodies);
-// A lease that Redis forgot runs out as well, and nobody can count it.
+// A lease that Redis forgot runs out as well, and cannot be counted.
 const repeats = await unexplainedRepeats(world);
 const forgotten = repeats.filter(({ fromMs, untilMs }) =>
   outages.some(([from, until]) => from < untilMs && until > fromMs - LEASE * 1000),

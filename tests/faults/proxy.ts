@@ -1,4 +1,4 @@
-// A TCP proxy that breaks connections as it is told.
+// A TCP proxy that breaks connections on request.
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 

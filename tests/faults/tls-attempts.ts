@@ -12,7 +12,7 @@ const ATTEMPTS = 10_000;
 
 const client = new HttpClient({
   policy: new EgressPolicy({ environment: 'production', egress: { allowedCidrs: ['127.0.0.0/8'], allowHttp: false } }),
-  // Else a certificate of another host would be told by its issuer.
+  // Else a certificate of another host would show by its issuer.
   trustedCertificates: [readFileSync(new URL('../delivery/certificates/ca.pem', import.meta.url), 'utf8')],
 });
 const urls = process.argv.slice(2);

@@ -89,7 +89,7 @@ function isSuccess(arrival: Arrival): boolean {
 }
 
 // The schedule with its smallest jitter, from the arrival of the request that failed: both moments are read from one clock, that of the
-// receiver. What the log of attempts says of the moment was told by another, which may be off by half the time a question took.
+// receiver. What the log of attempts says of the moment comes from another clock, which may be off by half the time a question took.
 async function earlyRequests(world: World, byDelivery: ReadonlyMap<string, readonly Arrival[]>): Promise<number> {
   const failed = await world.postgres.query<{ delivery_id: string; number: number; delay_ms: number }>(
     `select a.delivery_id, a.number,

@@ -155,7 +155,7 @@ async function callGrpc(session: ClientHttp2Session, path: string, token: string
   return { status, text: JSON.stringify(headers), bytes: status === 0 ? Buffer.concat(chunks).subarray(5) : null };
 }
 
-/** A protobuf Struct with whatever numbers, keys and bytes it is told, which no library would write. */
+/** A protobuf Struct with whatever numbers, keys and bytes it is given, which no library would write. */
 export function structOf(value: Readonly<Record<string, unknown>>): Uint8Array {
   const writer = new BinaryWriter();
   for (const [key, item] of Object.entries(value)) {

@@ -1,4 +1,4 @@
-// TimeoutSet of one length: told in order and once, and at no cost while nobody waits.
+// TimeoutSet of one length: reported in order and once, and at no cost while nothing waits.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { TimeoutSet } from '../../src/lifecycle/timeout-set.ts';
 
@@ -46,7 +46,7 @@ test('one that began earlier than now counts from then', () => {
   expect(over.length).toBe(1);
 });
 
-test('nothing is looked at while nobody waits, and again when somebody does', () => {
+test('nothing is looked at while nothing waits, and again when something does', () => {
   const waiter = {};
   waits.begin(waiter);
   waits.end(waiter);

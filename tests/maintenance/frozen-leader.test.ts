@@ -36,7 +36,7 @@ async function leads(service: ServiceProcess): Promise<boolean> {
   return /^queue_depth \d/m.test(await (await fetch(service.metrics)).text());
 }
 
-/** Changes each time that a leader moves the place of the adoption. */
+/** Changes each time that a leader moves the place of the insert lease expiry. */
 async function adoptionVersion(): Promise<string> {
   const { rows } = await database.pool.query<{ version: string }>('select xmin::text as version from adoption');
   return rows[0]?.version ?? '';

@@ -84,7 +84,7 @@ test('a Redis that was emptied is filled again by itself: everything unfinished,
     [retrying],
   );
   const scores = await scoresOf(retrying);
-  // Later by what a busy Redis took to read a page: it cannot tell that from a difference of clocks.
+  // Later by what a busy Redis took to read a page: that looks like a difference of clocks.
   const LATE_MS = 1000;
   expect(
     rows.filter((row) => !((scores.get(row.id) ?? 0) >= row.due_ms && (scores.get(row.id) ?? 0) < row.due_ms + LATE_MS)),
@@ -150,7 +150,7 @@ test('a delivery that was committed and never scheduled is found by the next swe
   await insertRows(database.pool, [lost]);
   await createReconciler({ intervalMs: 1000 }).start();
   await eventually(async () => (await index.claim(everything)).leased.some((lease) => lease.deliveryId === lost.deliveryId));
-  // Told at the end of the sweep that found it.
+  // Reported at the end of the sweep that found it.
   await eventually(() => requeued > 0);
   expect(requeued).toBe(1);
 });

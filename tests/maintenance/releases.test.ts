@@ -1,4 +1,4 @@
-// Releases: what is held becomes due in its order, at its pace, each once, whoever leads and however often a leader dies.
+// Releases: what is held becomes due in its order, at its pace, each once, with any leader and however often a leader dies.
 import type { Pool } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { newId } from '../../src/domain/ids.ts';

@@ -101,7 +101,7 @@ test('a day with a scheduled delivery is kept until that has come to its end', a
   expect(await days()).not.toContain(dayOf(oldest));
 });
 
-test('a day with a delivery leased on insert that nobody finished is kept, and the delivery becomes due', async () => {
+test('a day with an unfinished delivery leased on insert is kept, and the delivery becomes due', async () => {
   const id = await insertDelivery('pending', false);
   await drop();
   expect(await days()).toContain(dayOf(oldest));
@@ -139,7 +139,7 @@ test('a delivery retried by hand while its day is being dropped keeps the day', 
   expect(await days()).toContain(dayOf(oldest));
 });
 
-test('somebody who reads for long is waited for but briefly, and holds up nobody else', async () => {
+test('a session that reads for long is waited for but briefly, and holds up no other', async () => {
   const reader = await database.pool.connect();
   await reader.query('begin');
   await reader.query('select count(*) from deliveries');

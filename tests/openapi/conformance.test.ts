@@ -94,7 +94,7 @@ afterAll(async () => {
   await receiver?.close();
 });
 
-/** Of somebody who may call it. */
+/** Of a caller who may call it. */
 function tokenFor(id: string): string {
   if (id === 'createEventType' || id === 'updateEventType') return admin;
   return id.startsWith('publish') ? publisher : developer;

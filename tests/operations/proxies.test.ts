@@ -78,7 +78,7 @@ describe.skipIf(nginx === null)('nginx', () => {
     );
     await writeFile(
       join(directory, 'nginx.conf'),
-      // As root its worker would be somebody else, who may not write into this folder.
+      // As root its worker would be another user, who may not write into this folder.
       `${process.getuid?.() === 0 ? 'user root;' : ''} daemon off; worker_processes 1; pid ${directory}/pid; error_log ${directory}/error.log;
        events {} http { access_log off; ${temporary.join(' ')} ${map}
        server { listen 127.0.0.1:${httpPort}; ${web} }
@@ -123,7 +123,7 @@ describe.skipIf(nginx === null)('nginx', () => {
     expect(results).toEqual(Array(STREAM_EVENTS).fill('published'));
   });
 
-  test('a WebSocket passes, and is told why it is closed', async () => {
+  test('a WebSocket passes, and its close has the reason', async () => {
     const token = await service.token('user123');
     const open = openSocket(http, '', bearer(token));
     expect(await open.refused).toBeUndefined();

@@ -134,7 +134,7 @@ describe('a name', () => {
     expect(outcome.durationMs).toBeLessThan(300 + SLACK_MS);
   });
 
-  it('is not held up by a hundred others that nobody answers for', async () => {
+  it('is not held up by a hundred others that no server answers for', async () => {
     const receiver = await okReceiver();
     const { resolver } = await names((name) => (name.startsWith('silent') ? 'silence' : { addresses: ['127.0.0.1'] }));
     const client = newClient(resolver);
@@ -145,7 +145,7 @@ describe('a name', () => {
     expect(new Set((await Promise.all(silent)).map(({ error }) => error))).toEqual(new Set(['timeout']));
   });
 
-  it('whose IPv6 address nobody answers for is reached by IPv4', async () => {
+  it('whose IPv6 address no server answers for is reached by IPv4', async () => {
     const receiver = await okReceiver();
     const server = await nameServer(
       () => ({ addresses: ['127.0.0.1'] }),
@@ -243,7 +243,7 @@ describe('a TLS receiver', () => {
   });
 
   it.each(['HTTP/1.1 400 Bad Request\r\n\r\n', 'SSH-2.0-OpenSSH_9.9\r\n', '220 mail.example ESMTP\r\n'])(
-    'that speaks plain %j is told so',
+    'that speaks plain %j fails with that reason',
     async (greeting) => {
       const receiver = await socketReceiver((socket) => socket.once('data', () => socket.end(greeting)));
       cleanups.push(() => receiver.close());

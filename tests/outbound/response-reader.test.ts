@@ -283,7 +283,7 @@ describe('beside the parser of Node', () => {
         const theirs = await readByNode(bytes);
         if (ours.progress === 'complete' && ours.reusableMs > 0)
           expect({ status: ours.status, body: ours.body }).toEqual(theirs);
-        // Nobody is kept from a verdict that Node would have given.
+        // No receiver is kept from a verdict that Node would have given.
         if (theirs !== null) expect(ours.status).toBe(theirs.status);
       }),
       { numRuns: 400 },

@@ -1,9 +1,9 @@
-// For every RPC: what it asks when it asks about somebody's things, and what each kind of caller is answered.
+// For every RPC: what it asks when it asks about a user's things, and what each kind of caller gets.
 import { existsSync } from 'node:fs';
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { CallerRole } from '../../src/security/tokens.ts';
 
-/** Somebody's things, or ids of the same form that nobody has. */
+/** A user's things, or ids of the same form that no user has. */
 export interface Things {
   readonly userId: string;
   readonly webhookId: string;
@@ -23,15 +23,15 @@ export interface Things {
 export interface Case {
   /** Each way of naming things is asked by itself. */
   readonly asks: readonly ((of: Things) => JsonObject)[];
-  /** Ways that name whose things they are: a developer who names somebody else is refused, whether there is such a user or not. */
+  /** Ways that name whose things they are: a developer who names another user is refused, whether there is such a user or not. */
   readonly named?: readonly ((of: Things) => JsonObject)[];
-  /** Null: anybody, without a token. */
+  /** Null: every caller, without a token. */
   readonly roles: readonly CallerRole[] | null;
-  /** What somebody else gets who has the role: never anything of these things. */
+  /** What another user gets who has the role: never anything of these things. */
   readonly stranger: 'ok' | 'not_found not_found' | 'permission_denied role_not_allowed' | 'already_exists event_type_exists';
-  /** What the owner is told of things as they are, where it is no success. */
+  /** What the owner gets of things as they are, where it is no success. */
   readonly owner?: 'failed_precondition rotation_not_running' | 'not_found not_found' | 'already_exists event_type_exists';
-  /** What the owner's answer shows, and nobody else's: a test that asks for nothing finds nothing. */
+  /** What the owner's reply shows, and no other user's: a test that asks for nothing finds nothing. */
   readonly shows?: 'webhookId' | 'deliveryId' | 'eventId';
   /** Once the owner has called, the thing is gone. */
   readonly destroys?: true;
@@ -40,7 +40,7 @@ export interface Case {
 const everyone: readonly CallerRole[] = ['developer', 'service', 'admin'];
 const publishers: readonly CallerRole[] = ['service', 'admin'];
 
-/** Who publishes the events of somebody's things. */
+/** Who publishes the events of a user's things. */
 export const PUBLISHER = 'order-service';
 
 export const eventData = { order_id: 'o1' };
@@ -118,7 +118,7 @@ export const cases: Readonly<Record<string, Case>> = {
     roles: everyone,
     stranger: 'ok',
   },
-  // The catalogue is nobody's: what admins are answered of a type that there is, or is not.
+  // The catalogue has no owner: what admins get of a type that there is, or is not.
   'homechef.webhook.v1.WebhookService/CreateEventType': {
     asks: [() => ({ name: 'tip.received' })],
     roles: ['admin'],
@@ -220,7 +220,7 @@ export const cases: Readonly<Record<string, Case>> = {
 /** A console that was not built says so. */
 const CONSOLE = existsSync(new URL('../../dist/console/index.html', import.meta.url)) ? 200 : 503;
 
-/** What is served beside the RPCs: who may read it, and what nobody (no token) is answered. */
+/** What is served beside the RPCs: who may read it, and what a call without a token gets. */
 export const plainRoutes: Readonly<Record<string, { readonly nobody: number; readonly stranger: number }>> = {
   'GET /health': { nobody: 200, stranger: 200 },
   'GET /livez': { nobody: 200, stranger: 200 },

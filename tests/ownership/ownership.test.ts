@@ -1,4 +1,4 @@
-// Every RPC there is, through every protocol, as its owner, as somebody else, in the wrong role and as nobody. An RPC without a case fails.
+// Every RPC there is, through every protocol, as its owner, as another user, in the wrong role and without a token. An RPC without a case fails.
 // Nor do they take different times: over 1,000 REST reads of each in turn, on a busy machine of two cores (2026-11-23), the medians were 3.90 ms for
 // another's webhook and 3.91 ms for none, 3.89 ms for another's delivery and 3.77 ms for none.
 import { globSync } from 'node:fs';
@@ -16,7 +16,7 @@ const methods = await everyMethod();
 
 let world: World;
 let protocols: ProtocolClient[];
-/** Somebody else's, for the strangers to find, and their own. */
+/** Another user's, for the strangers to find, and their own. */
 let hers: Things;
 const counts = { calls: 0, foreignIds: 0, refused: 0 };
 
@@ -69,12 +69,12 @@ describe.each([...methods])('%s', (name, method) => {
         counts.foreignIds += 1;
       }
     }
-    // What other publishers tell her of is hers to receive; nothing else reaches her.
+    // What other publishers send her is hers to receive; nothing else reaches her.
     if (mainRole === 'developer') expect(world.receiver.at('/alice')).toHaveLength(received);
     expect(await world.rows(hers)).toBe(before);
   }, 120_000);
 
-  test('whoever may, can: the owner, and services and admins for them', async () => {
+  test('those who may, can: the owner, and services and admins for them', async () => {
     for (const role of roles ?? callerRoles) {
       const token = await world.service.token(ownerIn(role, mainRole), role);
       for (const protocol of through(method)) {
@@ -89,7 +89,7 @@ describe.each([...methods])('%s', (name, method) => {
     }
   }, 120_000);
 
-  test('nobody else: no token, a token that is none, a role there is not, a role that may not', async () => {
+  test('no one else can: no token, a token that is none, a role there is not, a role that may not', async () => {
     const mine = isPublic ? 'ok' : null;
     const strangers: [string | null, string][] = [
       [null, mine ?? 'unauthenticated token_missing'],
@@ -114,7 +114,7 @@ describe.each([...methods])('%s', (name, method) => {
   }, 120_000);
 });
 
-test('every other route has a case, and answers nobody and a stranger as it says', async () => {
+test('every other route has a case, and replies to a call without a token and to a stranger as it says', async () => {
   const document = (await (await fetch(`${world.service.http}/openapi.json`)).json()) as { paths: Record<string, object> };
   const documented = Object.entries(document.paths)
     .filter(([path]) => !path.startsWith('/api/'))
@@ -148,7 +148,7 @@ async function everyMethod(): Promise<Map<string, DescMethod>> {
 }
 
 function caseOf(name: string): Case {
-  // The first test tells of an RPC without a case; the others then have nothing to do.
+  // The first test names an RPC without a case; the others then have nothing to do.
   return cases[name] ?? { asks: [], roles: [], stranger: 'ok' };
 }
 

@@ -24,7 +24,7 @@ export interface ProtocolClient {
 }
 
 const REQUEST_ID = 'the-same-for-all-calls';
-/** Far longer than any call here takes, so that a hang is told as one. */
+/** Far longer than any call here takes, so that a hang shows as one. */
 const TIMEOUT_MS = 20_000;
 
 export function openProtocols(http: string, grpc: string): ProtocolClient[] {
@@ -127,7 +127,7 @@ function headersOf(token: string | null): Record<string, string> {
   return { 'x-request-id': REQUEST_ID, ...(token === null ? {} : { authorization: `Bearer ${token}` }) };
 }
 
-/** Headers that tell of the moment, and of how many calls the caller has left. */
+/** Headers that name the moment, and of how many calls the caller has left. */
 const OWN_TO_THE_CALL: ReadonlySet<string> = new Set(['date', 'ratelimit']);
 
 function withoutClock(headers: Headers): [string, string][] {

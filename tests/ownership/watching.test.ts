@@ -1,4 +1,4 @@
-// Watching, live and through every protocol: nobody hears of what is somebody else's, whatever they ask for.
+// Watching, live and through every protocol: no caller gets what is another user's, whatever they ask for.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createGrpcWebTransport } from '@connectrpc/connect-node';
 import { createClient } from '@connectrpc/connect';
@@ -27,14 +27,14 @@ interface Watching {
   readonly stop: () => void;
 }
 
-/** Every way to ask for somebody's deliveries, through every protocol that tells of them. */
+/** Every way to ask for a user's deliveries, through every protocol that sends them. */
 function everyWay(token: string, of: Things): Watching[] {
   const { http, grpc } = world.service;
   const requests = [
     {},
     { webhookIds: [of.webhookId] },
     { eventId: of.eventId },
-    // Who names somebody else is refused; see below.
+    // A caller who names another user is refused; see below.
     ...(token === alice ? [{ userId: of.userId }] : []),
     { after: of.cursor, webhookIds: [of.webhookId] },
   ];
@@ -85,7 +85,7 @@ test('whatever she asks for, a stranger gets no update that is not hers', async 
   });
   const more = await world.make('alice');
   const own = await world.make('mallory');
-  // The owner, asking the same, is told; and the stranger of what is her own, so both were listening.
+  // The owner, asking the same, gets them; and the stranger what is her own, so both were listening.
   for (const { heard } of owners.filter(({ what }) => /\{\}|\?$/.test(what))) {
     await eventually(() => heard().includes(more.deliveryId), { what: 'the owner’s news', ...PATIENCE });
   }
@@ -105,7 +105,7 @@ test('whatever she asks for, a stranger gets no update that is not hers', async 
   console.log(`${strangers.length} ways to watch as a stranger: 0 foreign messages`);
 }, 180_000);
 
-test('whoever asks for another user is refused, as for a user there is not', async () => {
+test('a caller who asks for another user is refused, as for a user there is not', async () => {
   for (const userId of ['alice', 'nobody-there']) {
     const { http, grpc } = world.service;
     const streams = [http, grpc].map((address) => watchStream(address, mallory, { userId }));

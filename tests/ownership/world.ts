@@ -11,7 +11,7 @@ export interface World {
   readonly receiver: Receiver;
   /** A webhook of the user and a delivery to it, made. */
   make(userId: string): Promise<Things>;
-  /** Ids of the same form that nobody has. */
+  /** Ids of the same form that no user has. */
   invent(): Things;
   /** All that the database holds of the things, as text, once no attempt is under way. */
   rows(of: Things): Promise<string>;

@@ -1,4 +1,4 @@
-// What is installed, and what may run while it is: a list that somebody has looked at.
+// What is installed, and what may run while it is: a list that was looked at.
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 

@@ -1,4 +1,4 @@
-// What the Dockerfile does, done in a clean directory: the production install starts, as nobody special, and serves.
+// What the Dockerfile does, done in a clean directory: the production install starts, as an ordinary user, and serves.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -29,7 +29,7 @@ const [, dependencies = '', service = ''] = stages;
 const INSTALL_DEADLINE_MS = 240_000;
 /** Nothing of it has been read before, so a busy machine takes its time. */
 const START_DEADLINE_MS = 60_000;
-/** The user of the image; who runs the tests without root is nobody special already. */
+/** The user of the image; without root the tests run as an ordinary user already. */
 const USER = /^USER (\d+):(\d+)$/m.exec(service);
 
 let directory: string;

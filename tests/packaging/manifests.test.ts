@@ -58,7 +58,7 @@ test.each(resources.map((resource) => ({ name: `${resource.kind} ${resource.meta
   },
 );
 
-test('pods run as nobody special, with nothing to write to but /tmp, and are told apart by role', () => {
+test('pods run as an ordinary user, with nothing to write to but /tmp, and differ by role', () => {
   const pods = ofKind('Deployment').map((resource) => resource.spec.template.spec);
   expect(pods).toHaveLength(2);
   for (const pod of pods) {

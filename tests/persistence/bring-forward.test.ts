@@ -114,7 +114,7 @@ test('what has come to its end, and what is about now, stays as it is', async ()
   expect(await bring()).toEqual([]);
 });
 
-test('a row that somebody is writing is left for the next time', async () => {
+test('a row that another session is writing is left for the next time', async () => {
   const id = await insertDelivery({ madeMs: DAY_MS, nextMs: DAY_MS });
   const writer = await pool.connect();
   await writer.query('begin');

@@ -11,7 +11,7 @@ const limits = {
   refusal: 'Too many',
 };
 
-/** Starts tasks that end when they are told to, and keeps note of the order they began in. */
+/** Starts tasks that end on request, and keeps note of the order they began in. */
 function tasks(queue: FairQueue) {
   const begun: string[] = [];
   const ends = new Map<string, () => void>();
@@ -32,7 +32,7 @@ function tasks(queue: FairQueue) {
   return { begun, begin, end };
 }
 
-test('a user runs as many as one may and everybody as many as there is room for', async () => {
+test('a user runs as many as one user may, and all together as many as the pool takes', async () => {
   const { begun, begin } = tasks(new FairQueue(limits));
   for (const name of ['a1', 'a2', 'a3']) void begin('a', name);
   for (const name of ['b1', 'b2']) void begin('b', name);
@@ -45,7 +45,7 @@ test('who asked for much waits behind himself, the others for one turn', async (
   void begin('b', 'b1');
   void begin('c', 'c1');
   for (const name of ['a1', 'a2', 'b1', 'c1', 'a3']) await end(name);
-  // a's second was there before anybody else came; from then on they take turns.
+  // a's second was there before any other user’s came; from then on they take turns.
   expect(begun).toEqual(['a1', 'a2', 'b1', 'c1', 'a3', 'a4']);
 });
 

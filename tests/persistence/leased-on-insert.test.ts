@@ -95,7 +95,7 @@ test.each([
   expect(await scheduled()).toEqual([delivery?.deliveryId]);
 });
 
-test('whoever holds it may try it at once, and nobody else before the lease is over', async () => {
+test('its holder may try it at once, and no other process before the lease is over', async () => {
   const [{ deliveryId } = { deliveryId: '' }] = await publish();
   const { rows } = await pool.query<{ token: number }>(
     `select extract(epoch from date_trunc('milliseconds', leased_until))::float8 * 1000 as token from deliveries`,
@@ -288,7 +288,7 @@ test('every change is found in its order, page by page, whether an index has it 
   }
 });
 
-test('first tries that succeed at once share an answer when nobody watches; every other outcome has its own', async () => {
+test('first tries that succeed at once share a reply without a watcher; every other outcome has its own', async () => {
   const published = await publish(6);
   const [quick, fenced, retried, late, failing, alsoQuick] = published.map(({ deliveryId }) => deliveryId) as [
     string,

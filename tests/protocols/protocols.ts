@@ -1,4 +1,4 @@
-// Every protocol, format and shape that the service speaks, as one function: what is asked goes out as bytes, what is told comes back.
+// Every protocol, format and shape that the service speaks, as one function: a request goes out as bytes, a refusal comes back.
 import { gzipSync } from 'node:zlib';
 import { fromJson, toBinary, type DescMessage, type DescMethod, type JsonObject } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';

@@ -9,7 +9,7 @@ export const MAX_BATCH_BYTES = 300_000;
 
 /** Something of a caller's own, made before the caller does it wrong. */
 export interface Scene {
-  /** A developer or publisher nobody else is. */
+  /** A developer or publisher that no other row uses. */
   readonly user: string;
   /** Makes a webhook of theirs and gives its id. */
   webhook(change?: JsonObject, key?: string): Promise<string>;
@@ -100,14 +100,14 @@ const headers: readonly Row[] = [
   },
   { name: 'no message', reason: 'body_malformed', rpc: null, needs: 'body', ask: () => ({ isMalformed: true }) },
   {
-    name: 'an encoding nobody knows',
+    name: 'an unknown encoding',
     reason: 'encoding_unsupported',
     rpc: null,
     needs: 'encoding',
     ask: () => ({ encoding: 'zstd' }),
   },
   {
-    name: 'a media type nobody reads',
+    name: 'an unknown media type',
     reason: 'media_type_unsupported',
     rpc: null,
     needs: 'media type',

@@ -1,4 +1,4 @@
-// What a caller is told by a refusal, read out of each protocol's own form.
+// What a refusal says to its caller, read out of each protocol's own form.
 import { fromBinary, fromJson, type DescMessage, type JsonValue } from '@bufbuild/protobuf';
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import { BinaryReader } from '@bufbuild/protobuf/wire';

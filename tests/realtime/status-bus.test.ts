@@ -1,4 +1,4 @@
-// The status bus over Redis, single and clustered: fast when it works, harmless when it does not, silent when nobody listens.
+// The status bus over Redis, single and clustered: fast when it works, harmless when it does not, silent without a listener.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { RedisConfig } from '../../src/config.ts';
 import { pause } from '../../src/lifecycle/pause.ts';
@@ -75,7 +75,7 @@ describe.each([
     const heardHere: StatusUpdate[] = [];
     two?.bus.subscribe((updates) => heard.push(...updates));
     one?.bus.subscribe((updates) => heardHere.push(...updates));
-    // Until the subscription has reached the server, nobody is told anything.
+    // Until the subscription has reached the server, no process is sent anything.
     await eventually(() => {
       one?.bus.publish([update(0)]);
       return heard.length > 0;
@@ -90,7 +90,7 @@ describe.each([
     expect(ofThese(heardHere)).toEqual(expected);
   });
 
-  test('a first watcher of its own does not keep a process from telling the others', async () => {
+  test('a first watcher of its own does not keep a process from sending to the others', async () => {
     const [one, two] = await Promise.all([startProcess(server.config), startProcess(server.config)]);
     const heard: StatusUpdate[] = [];
     two.bus.subscribe((updates) => heard.push(...updates));
@@ -145,7 +145,7 @@ describe('with a Redis of its own', () => {
   });
   afterEach(() => server.close());
 
-  test('sends nothing while nobody listens, and starts again the moment somebody does', async () => {
+  test('sends nothing without a listener, and starts again with the first', async () => {
     const { bus, redis } = await startProcess(server.config);
     const published = async (): Promise<number> => {
       const stats = await redis.commands.info('commandstats');
@@ -157,7 +157,7 @@ describe('with a Redis of its own', () => {
       bus.publish([update(n)]);
       await pause(5);
     }
-    // One that found nobody.
+    // One that found no listener.
     expect(await published()).toBe(before + 1);
     const other = await startProcess(server.config);
     const heard: StatusUpdate[] = [];
@@ -167,7 +167,7 @@ describe('with a Redis of its own', () => {
       bus.publish([update(1000)]);
       return heard.length > 0;
     });
-    // Without its being told, it would have kept silent for a second.
+    // Without that message it would have kept silent for a second.
     expect(performance.now() - startedAt).toBeLessThan(500);
   });
 

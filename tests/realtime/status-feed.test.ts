@@ -1,4 +1,4 @@
-// The status feed against PostgreSQL: whatever the bus loses and in whatever order changes commit, each is told, and no hole is left.
+// The status feed against PostgreSQL: whatever the bus loses and in whatever order changes commit, each is sent, and no hole is left.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { PoolClient } from 'pg';
 import { newId } from '../../src/domain/ids.ts';
@@ -268,7 +268,7 @@ test('refuses more watchers than a user may have, cursors of others’ making, a
   await expect(feed.watch(old)).rejects.toMatchObject({ reason: 'cursor_invalid' });
 });
 
-test('while nobody watches, PostgreSQL is not asked and the bus is not listened to', async () => {
+test('without a watcher, PostgreSQL is not asked and the bus is not listened to', async () => {
   const reading = await watch();
   expect(bus.hasListeners).toBe(true);
   reading.watcher.close();

@@ -272,7 +272,7 @@ test('one process that still serves from PostgreSQL keeps Redis from giving the 
   await other.drain();
 });
 
-test('a Redis that was emptied while nobody asked it gives nothing out until it is filled', async () => {
+test('a Redis that was emptied between two claims gives nothing out until it is filled', async () => {
   await redis.commands.flushall();
   const item = newDue(newWebhookId(), Date.now() - 1);
   await schedule.enqueue([item]);
@@ -312,7 +312,7 @@ test('where one process keeps Redis shut for longer than coming back takes, the 
   });
 });
 
-test('a process that never claims shuts Redis for nobody', async () => {
+test('a process that never claims suspends no claims', async () => {
   const late = new RedisScheduler(redis, { ...server.config, leaseMs: LEASE_MS });
   let asked = 0;
   late.indexState = () => {
@@ -390,7 +390,7 @@ test('a key that was broken by hand keeps no process from coming back, nor the r
   await eventually(async () => (await redis.commands.zscore(key, deliveryKey(whole.deliveryId))) !== null);
 });
 
-test('whoever comes back opens Redis at once, unless it is shut for somebody else', async () => {
+test('a process that comes back resumes claims at once, unless another process has suspended them', async () => {
   const other = new RedisScheduler(redis, { ...server.config, leaseMs: LEASE_MS });
   await server.kill();
   await untilDegraded();

@@ -29,7 +29,7 @@ export interface Real {
   readonly dying: Scheduler;
   /** Resolves once the server's clock has passed this moment. */
   past(serverMs: number): Promise<void>;
-  /** What publish and the recorder write before the schedule hears of it. */
+  /** What publish and the recorder write before the schedule gets it. */
   write(items: readonly Scheduled[]): Promise<void>;
   finish(lease: Leased): Promise<void>;
 }
@@ -126,7 +126,7 @@ class ClaimAll implements Command {
   toString = (): string => `claimAll(${this.max}, without ${this.closed})`;
 }
 
-/** A process takes deliveries and is never heard of again. */
+/** A process takes deliveries and never comes back. */
 class ClaimAndDie implements Command {
   readonly max: number;
   constructor(max: number) {
@@ -179,7 +179,7 @@ class ReleaseStale implements Command {
   async run(model: Model, real: Real): Promise<void> {
     const presentToken = (lease: Leased): number | undefined => model.items.get(lease.deliveryId)?.lease?.token;
     const old = model.stale.filter((lease) => presentToken(lease) !== lease.token);
-    // Those that somebody else holds by now are the ones that could do harm.
+    // Those that another process has leased by now are the ones that could do harm.
     const harmful = old.filter((lease) => presentToken(lease) !== undefined);
     const stale = ofIndex(harmful.length > 0 ? harmful : old, this.index);
     if (stale === undefined) return;

@@ -1,4 +1,4 @@
-// What the schedule in PostgreSQL promises beyond the model: fairness, fencing, and a walk that leaves nobody out.
+// What the schedule in PostgreSQL promises beyond the model: fairness, fencing, and a walk that leaves no webhook out.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { MAX_LOOK } from '../../src/persistence/queries/claim-due.ts';
 import { PostgresScheduler } from '../../src/schedule/postgres-scheduler.ts';

@@ -135,7 +135,7 @@ test('what another process may have leased in Redis is left alone for a lease, w
   expect(one.taken).not.toContain(held.deliveryId);
 });
 
-test('a process that ended keeps nobody from taking over', async () => {
+test('a process that ended keeps no other from taking over', async () => {
   const [one, other] = [await start(), await start()];
   await other.end();
   started.pop();

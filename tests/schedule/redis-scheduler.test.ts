@@ -1,4 +1,4 @@
-// What the schedule in Redis promises beyond the model: fairness, fencing, and calm in the face of junk.
+// What the schedule in Redis promises beyond the model: fairness, fencing, and calm in the face of unknown members.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { RedisConnection } from '../../src/persistence/redis.ts';
 import { RedisScheduler } from '../../src/schedule/redis-scheduler.ts';

@@ -1,4 +1,4 @@
-// Webhooks whose receivers are away: the schedule in Redis leaves them alone, keeps nobody waiting for them, and notices when they are back.
+// Webhooks whose receivers are away: the schedule in Redis leaves them alone, keeps no other webhook waiting for them, and notices when they are back.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { RedisConnection } from '../../src/persistence/redis.ts';
 import { RedisScheduler } from '../../src/schedule/redis-scheduler.ts';

@@ -54,7 +54,7 @@ async function restart(keys: string): Promise<{ service: ServiceProcess; develop
 const reencrypt = (keys: string) =>
   promisify(execFile)(process.execPath, [main, 'reencrypt'], { env: { PATH: process.env['PATH'], ...env(keys) } });
 
-/** Webhooks that hold anything under a key, as the rows themselves tell it. */
+/** Webhooks that hold anything under a key, as the rows themselves say. */
 async function holding(keyId: string): Promise<number> {
   const { rows } = await database.pool.query(
     `select count(*)::int as n from webhook_endpoints w where w::text like '%v1:' || $1 || ':%'`,

@@ -79,7 +79,7 @@ test(
     expect(shown.body.secret).toBeUndefined();
 
     const event = { event_type: 'order.created', data: { note: payloadSecret }, audience: { user_ids: ['alice'] } };
-    // In one commit: the webhook that is gone is disabled by the first answer, and owed nothing afterwards.
+    // In one commit: the webhook that is gone is disabled by the first response, and gets nothing afterwards.
     const published = await restClient(service.http, publisher)('POST', '/api/v1/events/batch', {
       events: Array.from({ length: 5 }, () => event),
     });
@@ -145,7 +145,7 @@ test(
     try {
       const printed = () => printer.lines.filter((line) => line.startsWith('{') && line.includes('a library failed'));
       await eventually(() => printed().length > 0);
-      // Until the service is built, nobody minds what is printed.
+      // Until the service is built, it does not matter what is printed.
       const last = JSON.parse(printed().at(-1) ?? '') as Record<string, unknown>;
       expect(last).toMatchObject({ level: 'warn', message: 'a library failed', printed: true });
       expect(JSON.stringify(last)).not.toContain(credential);

@@ -1,4 +1,4 @@
-// Bad tokens: they cost the one who brings them time, and nobody else anything.
+// Bad tokens: they cost their sender time, and other callers nothing.
 import { createHmac } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { toConfig } from '../../src/config.ts';
@@ -56,7 +56,7 @@ test('no more answers are held back than may be: the rest come at once', async (
   expect(await refused(guarded, FORGED)).toBe('token_invalid');
 });
 
-test('a token that was signed and has ended, or is for somebody else, is no attack', async () => {
+test('a token that was signed and has ended, or is for another service, is no attack', async () => {
   const guarded = new GuardedTokens(new TokenVerifier({ ...config, audience: 'webhooks' }), { lateMs: FOR_EVER_MS });
   const now = Math.floor(Date.now() / 1000);
   const ended = token({ sub: 'orders', role: 'service', aud: 'webhooks', iat: now - 7200, exp: now - 3600 });

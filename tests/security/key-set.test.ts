@@ -52,7 +52,7 @@ const outcome = (kid: string): Promise<string> =>
     (error: unknown) => (error instanceof ServiceError ? `${error.code} ${error.reason}` : String(error)),
   );
 
-/** From here on time passes when it is told to; the network goes on. */
+/** From here on the test moves time; the network goes on. */
 function stopTheClock(): (ms: number) => void {
   vi.useFakeTimers({ toFake: ['Date'], now: Date.now() });
   closers.push(() => vi.useRealTimers());

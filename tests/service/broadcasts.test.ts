@@ -52,7 +52,7 @@ async function countOf(table: string): Promise<number> {
   return rows[0]?.n ?? -1;
 }
 
-/** Keeps whoever publishes with this key waiting, until the returned function is called. */
+/** Keeps every publisher with this key waiting, until the returned function is called. */
 async function holdKey(key: string): Promise<() => Promise<void>> {
   const client = await database.pool.connect();
   await client.query('begin');

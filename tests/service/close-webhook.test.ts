@@ -103,7 +103,7 @@ test('one delivery that was about to be sent is cancelled, counted and announced
   expect(updates).toMatchObject([{ deliveryId: id, status: 'cancelled' }]);
 });
 
-test('while nobody watches the deliveries are counted and not read', async () => {
+test('without a watcher the deliveries are counted and not read', async () => {
   isWatched = false;
   await addWaiting(5);
   await closing.endWaiting(WEBHOOK);

@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => management.close());
 beforeEach(() => (management.diagnosed = []));
 
-test('a diagnosis counts against the owner of the webhook, whoever asks, and gives its place back', async () => {
+test('a diagnosis counts against the owner of the webhook, for every caller, and gives its place back', async () => {
   await diagnoseWebhook(management.context, alice, webhookId);
   await diagnoseWebhook(management.context, orders, webhookId);
   const once = [`admitted alice ${webhookId}`, webhookId, 'ended'];

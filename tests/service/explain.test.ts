@@ -148,7 +148,7 @@ describe('who may ask', () => {
   const ask = (webhookId: string, eventId: string, principal = alice) =>
     explainDelivery(management.context, principal, { webhookId, eventId, deliveryId: '' });
 
-  test('a developer hears of events that concern them; others look like events that never were', async () => {
+  test('a developer gets explanations of events that concern them; others look like events that never were', async () => {
     const webhookId = await webhook();
     expect(await ask(webhookId, await anEvent())).toMatchObject({ verdict: 'not_owed' });
     expect(await ask(webhookId, await anEvent({ broadcast: true }))).toMatchObject({ verdict: 'not_owed' });
@@ -159,7 +159,7 @@ describe('who may ask', () => {
     expect(await ask(webhookId, foreign, admin)).toMatchObject({ verdict: 'not_owed' });
   });
 
-  test('nobody hears of another’s webhook or of a delivery to another webhook', async () => {
+  test('no caller gets anything of another user’s webhook or of a delivery to another webhook', async () => {
     const { webhookId, deliveryId = '' } = await delivery('delivered');
     await expect(ask(webhookId, await anEvent(), mallory)).rejects.toMatchObject({ code: 'not_found' });
     const other = await webhook();
@@ -183,7 +183,7 @@ describe('who may ask', () => {
 });
 
 describe('of an event', () => {
-  test('its publisher is told what became of it at each webhook of a user, and the best of that first', async () => {
+  test('its publisher sees what became of it at each webhook of a user, and the best of that first', async () => {
     const zoe = { ...alice, userId: 'zoe' };
     const [deaf, waiting] = [
       await someWebhook(management, zoe, { events: ['tip.received'] }),

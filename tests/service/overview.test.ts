@@ -1,4 +1,4 @@
-// The overview: what the log has of all webhooks, of everybody or of one user, and which webhooks are in trouble and why.
+// The overview: what the log has of all webhooks, of all users or of one, and which webhooks are in trouble and why.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { idFloor, newId } from '../../src/domain/ids.ts';
 import { sumPage } from '../../src/persistence/queries/sum-log.ts';

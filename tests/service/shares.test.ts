@@ -90,7 +90,7 @@ test('a report that takes longer than it may is ended, and says what to ask inst
   await expect(slow).rejects.toMatchObject({ code: 'deadline_exceeded', message: expect.stringContaining('shorter time') });
 });
 
-test('changes that wait for a user’s own lock leave connections to everybody else', async () => {
+test('changes that wait for a user’s own lock leave connections to all other users', async () => {
   const { id } = await someWebhook(management, alice);
   const blocker = await management.database.pool.connect();
   await blocker.query('begin');

@@ -65,7 +65,7 @@ test('says what publishing does: the same event then makes those deliveries, and
   expect(new Set(owed.map((row) => row.webhook_id as string))).toEqual(new Set(validated.body.would_deliver));
 });
 
-test('a broadcast names whom it would reach, and nobody is an empty list', async () => {
+test('a broadcast names whom it would reach, and no user is an empty list', async () => {
   const broadcast = await publisher('POST', '/api/v1/events', event({ audience: { broadcast: true }, validate_only: true }));
   expect(new Set(broadcast.body.would_deliver)).toEqual(new Set([ids['hers'], ids['his'], ids['platform']]));
   expect(broadcast.body.would_not).toMatchObject([{ webhook_id: ids['off'], code: 'active' }]);

@@ -333,7 +333,7 @@ test('pages by number and by token show every webhook once, newest first', async
   expect(seen).toEqual(ids);
 });
 
-test("a token of another list, or of nobody, is refused; one of another user's page gives nothing away", async () => {
+test("a token of another list, or of none, is refused; one of another user's page gives nothing away", async () => {
   for (let i = 0; i < 3; i += 1) await someWebhook(management, alice);
   const { nextPageToken } = await listWebhooks(management.context, alice, { ...nothing, limit: 1 });
   expect((await listWebhooks(management.context, mallory, { ...nothing, pageToken: nextPageToken })).items).toEqual([]);

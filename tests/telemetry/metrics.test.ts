@@ -91,7 +91,7 @@ test('a port that is taken fails the start', async () => {
   await expect(second.start()).rejects.toThrow('EADDRINUSE');
 });
 
-test('the lag of the event loop counts from when the process serves: what loading held up delayed nobody', async () => {
+test('the lag of the event loop counts from when the process serves: what loading held up delayed no call', async () => {
   const { telemetry, url } = await serving();
   const lag = async (): Promise<number | null> => {
     const text = await (await fetch(`${url}/metrics`)).text();

@@ -77,7 +77,7 @@ test('a publisher’s trace reaches the receiver, through the commit, the other 
   const attempts = spansOf('attempt');
   for (const attempt of attempts) expect(attempt).toMatchObject({ role: 'worker', parentSpanId: publish?.spanId });
   expect(attempts.map((attempt) => attempt.status?.message)).toEqual(['http_status', undefined]);
-  // The receiver is told the span of the very attempt that reached it, so what it records itself hangs below that.
+  // The receiver gets the span of the very attempt that reached it, so what it records itself hangs below that.
   expect([first?.headers['traceparent'], second?.headers['traceparent']]).toEqual(
     attempts.map((attempt) => `00-${traceId}-${attempt.spanId}-01`),
   );

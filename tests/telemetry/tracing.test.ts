@@ -1,4 +1,4 @@
-// Trace contexts: made, kept, passed on, and recorded where somebody collects them.
+// Trace contexts: made, kept, passed on, and recorded where a collector is named.
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
 import { expect, test } from 'vitest';
 import { toConfig } from '../../src/config.ts';

@@ -97,7 +97,7 @@ describe('every protocol', () => {
     expect(new Set(Object.values(await seen(1)))).toEqual(new Set(['203.0.113.7']));
   });
 
-  test('believes nobody by default', async () => {
+  test('believes no proxy by default', async () => {
     expect(new Set(Object.values(await seen(0)))).toEqual(new Set(['127.0.0.1']));
   });
 });

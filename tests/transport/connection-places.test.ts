@@ -51,7 +51,7 @@ test('a trusted proxy is not held to an address’s share, and what is idle long
   expect((await rest(listeners, 'POST', '/api/v1/events', { body: EVENT })).status).toBe(202);
 });
 
-test('a connection that does nothing is closed in time, and one over which somebody known has called is kept', async () => {
+test('a connection that does nothing is closed in time, and one over which a known caller has called is kept', async () => {
   listeners = await openListeners({ http: { limits: { strangerIdleMs: 300 } } });
   const known = connect(listeners.httpPort, '127.0.0.1');
   const session = connectHttp2(listeners.grpcUrl);
@@ -72,7 +72,7 @@ test('a connection that does nothing is closed in time, and one over which someb
   await eventually(() => answer.includes('200 OK'));
   const http = await idle(listeners.httpPort, 3);
   const grpc = await idle(listeners.grpcPort, 3, PREFACE);
-  // A probe's calls make nobody known.
+  // A probe's calls make no caller known.
   http.closed();
   sockets.at(-6)?.write('GET /livez HTTP/1.1\r\nhost: x\r\n\r\n');
   await eventually(() => http.closed() === 3 && grpc.closed() === 3);

@@ -1,4 +1,4 @@
-// Where a token may stand, and what else a stranger may write to look like somebody.
+// Where a token may stand, and what else a stranger may write to look like a known caller.
 import { create, toBinary, toJsonString } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GetWebhookRequestSchema } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
@@ -92,11 +92,11 @@ describe('headers of other people’s making change nothing', () => {
     'x-http-method-override': 'DELETE',
   };
 
-  test('they identify nobody', async () => {
+  test('they identify no caller', async () => {
     expect(await statuses('', identity)).toEqual([401, 401, 401]);
   });
 
-  test('they make nobody anybody else, and no call another', async () => {
+  test('they make no caller another caller, and no call another call', async () => {
     const mallory = await service.token('mallory');
     expect(await statuses('', { ...identity, authorization: `Bearer ${mallory}` })).toEqual([404, 404, 404]);
     expect(await statuses('', { ...identity, authorization: `Bearer ${alice}` })).toEqual([200, 200, 200]);

@@ -34,7 +34,7 @@ test('calls that follow each other on one connection are answered until a moment
   await closing;
 });
 
-test('on a connection that is never idle each call is answered, or told that it may be repeated', async () => {
+test('on a connection that is never idle each call gets a reply, or a refusal that says that it may be repeated', async () => {
   const listeners = await openListeners();
   listeners.world.publish = async (event) => {
     await pause(5);

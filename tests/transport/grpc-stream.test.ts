@@ -35,7 +35,7 @@ beforeEach(async () => {
 });
 afterEach(() => listeners.close(1000));
 
-/** A stream as its bytes; `told` is what headers and trailers say. */
+/** A stream as its bytes; with its headers and trailers. */
 function open(path: string, headers: OutgoingHttpHeaders = {}) {
   const session = connect(listeners.grpcUrl);
   session.on('error', () => {});
@@ -161,7 +161,7 @@ test.each([
   expect(answers.map(indexOf)).toEqual([0]);
 });
 
-test('a refused caller is told in headers alone, with the id of its call', async () => {
+test('a refusal is sent in headers alone, with the id of its call', async () => {
   const { stream, closed } = open(PUBLISH, { authorization: '', 'x-request-id': 'request-1' });
   stream.write(event(0));
   const told = await closed;
@@ -199,7 +199,7 @@ test('a stream stays open longer than a message may take', async () => {
   expect(answers).toHaveLength(2);
 });
 
-test('a stream is told when the process stops', async () => {
+test('a stream ends with the reason when the process stops', async () => {
   const { stream, answers, closed } = open(PUBLISH);
   stream.write(event(0));
   await eventually(() => answers.length === 1);
@@ -232,7 +232,7 @@ test.each([
   await eventually(() => listeners.world.calls.at(-1)?.code === 'canceled');
 });
 
-test('whoever waits for the next message of a caller that is lost is told so, not that there are no more', async () => {
+test('a wait for the next message of a lost caller ends with an error, not with the end of the messages', async () => {
   const told: string[] = [];
   probe = async function* (requests) {
     try {
@@ -289,7 +289,7 @@ test('a caller that does not read its answers is not read from', async () => {
   expect(answers).toHaveLength(1000);
 });
 
-test('messages that nobody takes are not read from the connection', async () => {
+test('messages that the handler does not take are not read from the connection', async () => {
   let release = (): void => {};
   const gate = new Promise<void>((resolve) => (release = resolve));
   probe = async function* (requests) {

@@ -21,7 +21,7 @@ test('readiness follows the view and names what is degraded', async () => {
   expect(await get('/livez')).toMatchObject({ status: 200, json: { status: 'ok' } });
 });
 
-test('only admins are told what stands behind the service', async () => {
+test('only admins see what stands behind the service', async () => {
   const open = await get('/health');
   expect(open).toMatchObject({ status: 200, json: { status: 'ok', version: '1.0.0' } });
   expect(open.json).not.toHaveProperty('dependencies');
@@ -39,7 +39,7 @@ test('gRPC health needs no token and knows its services', async () => {
   await expect(client.check({ service: 'nothing' })).rejects.toMatchObject({ code: Code.NotFound });
 });
 
-test('a gRPC health watcher hears of every change', async () => {
+test('a gRPC health watcher gets every change', async () => {
   const seen: Status[] = [];
   const controller = new AbortController();
   try {

@@ -20,7 +20,7 @@ beforeEach(() => {
   listeners.world.events.length = 0;
 });
 
-/** What the log of calls says became of it: the same words that the caller is told, whatever the protocol. */
+/** What the log of calls says became of it: the same words that the caller gets, whatever the protocol. */
 interface Told {
   readonly code: string;
   readonly reason: string | undefined;

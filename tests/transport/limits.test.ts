@@ -216,7 +216,7 @@ function call(
   });
 }
 
-test('gRPC tells its limits to every client', async () => {
+test('gRPC sends its limits to every client', async () => {
   const client = await session();
   expect(client.remoteSettings).toMatchObject({ maxConcurrentStreams: 256, maxHeaderListSize: 16_384 });
   client.destroy();

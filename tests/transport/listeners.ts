@@ -96,7 +96,7 @@ export async function verifyToken(header: string | null): Promise<Principal> {
   return { userId: userId ?? '', role: role as Principal['role'], expiresAtMs: Date.now() + Number(ms ?? 3_600_000) };
 }
 
-/** The documented types, as a catalogue that nobody has changed. */
+/** The documented types, as an unchanged catalogue has them. */
 function typeNamed(name: string): CheckedType | undefined {
   const documented = eventTypes.find((type) => type.name === name);
   const at = new Date(0);

@@ -1,10 +1,10 @@
-// What is told of a stream that ends in the middle: whether the caller went away or something of ours failed.
+// What is recorded of a stream that ends in the middle: whether the caller went away or something of ours failed.
 import { Code, ConnectError, createConnectRouter, createContextValues } from '@connectrpc/connect';
 import { describe, expect, test } from 'vitest';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { observe, type CallRecord } from '../../src/transport/call/interceptors/observe.ts';
 
-/** Reads one message of a stream that would go on, does something else to it, and answers what was told of the call. */
+/** Reads one message of a stream that would go on, does something else to it, and returns what was recorded of the call. */
 async function endedBy(
   act: (answers: AsyncIterator<Uint8Array>) => Promise<unknown>,
   next: () => Promise<object>,

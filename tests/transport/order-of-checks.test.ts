@@ -140,7 +140,7 @@ test.each(ways)('$name: a caller without a token is refused before its body has 
   expect(listeners.world.calls[0]).toMatchObject({ code: 'unauthenticated', error: { reason: 'token_missing' } });
 });
 
-test.each(ways)('$name: bytes that are no message are the caller’s fault, told and counted once', async (way) => {
+test.each(ways)('$name: bytes that are no message are the caller’s fault, reported and counted once', async (way) => {
   const token = way.path === WATCH ? 'developer:user123' : 'service:orders';
   const answer = await way.send(way, way.malformed, { token, isWhole: true });
   expect(answer).toMatch(/ 400 |grpc-status"?: ?"?3|invalid_argument/);
@@ -234,7 +234,7 @@ test('a body that is whole before its token is checked is read all the same', as
   await slow.close();
 });
 
-test('unfinished bodies of one user take that user’s share and nobody else’s', async () => {
+test('unfinished bodies of one user take that user’s share and no other user’s', async () => {
   const sessions = [connectHttp2(listeners.grpcUrl), connectHttp2(listeners.grpcUrl)] as const;
   for (const session of sessions) session.on('error', () => {});
   const upload = (session: ClientHttp2Session, token: string): { status: () => string } => {

@@ -44,7 +44,7 @@ const refused = (answers: readonly RestAnswer[]) => answers.filter(({ status }) 
 const allowed = (answers: readonly RestAnswer[]) => answers.filter(({ status }) => status === 200);
 
 test(
-  'a user’s calls are limited over all processes, and told alike by every protocol',
+  'a user’s calls are limited over all processes, and every protocol refuses alike',
   async () => {
     const token = await one.token('eager');
     const answers = [...(await calls(one, token, LIMIT)), ...(await calls(two, token, LIMIT))];

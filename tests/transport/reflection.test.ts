@@ -71,7 +71,7 @@ test('answers tools that send the headers of the call with their questions', asy
   expect(await ask(service.grpc, [{ list_services: '*' }], 'v1', metadata)).toHaveLength(1);
 });
 
-test('tells enough to call the service with nothing else in hand', async () => {
+test('shows enough to call the service with nothing else in hand', async () => {
   const [answer] = await ask(service.grpc, [{ file_containing_symbol: 'homechef.webhook.v1.WebhookService' }]);
   const set = toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file: filesOf(answer).toReversed() }));
   const learned = loadPackageDefinition(loadFileDescriptorSetFromBuffer(Buffer.from(set), { keepCase: true })) as unknown as {
@@ -90,7 +90,7 @@ test('tells enough to call the service with nothing else in hand', async () => {
   expect(types.events.map(({ name }: { name: string }) => name)).toContain('order.created');
 });
 
-test('tells older tools the same, which ask for v1alpha', async () => {
+test('shows older tools, which ask for v1alpha, the same', async () => {
   const questions = [{ list_services: '*' }, { file_containing_symbol: 'homechef.webhook.v1.EventService' }];
   const [services, files] = await ask(service.grpc, questions, 'v1alpha');
   expect(services.list_services_response.service).toHaveLength(7);

@@ -100,7 +100,7 @@ test.each([
   expect(answer).toContain('request_id');
 });
 
-test('what no protocol reads is a call like any other: a stranger is told so first, and it is logged', async () => {
+test('what no protocol reads is a call like any other: a stranger is refused first, and it is logged', async () => {
   const type = 'content-type: text/plain\r\ncontent-length: 0';
   expect(await raw(`POST ${PUBLISH} HTTP/1.1\r\nhost: x\r\n${type}`)).toContain('"reason":"token_missing"');
   expect(await raw(`POST ${PUBLISH} HTTP/1.1\r\nhost: x\r\n${token}\r\n${type}`)).toContain('media_type_unsupported');

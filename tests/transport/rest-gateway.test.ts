@@ -218,7 +218,7 @@ test('reads a body that is compressed as it says, and no other', async () => {
   expect([bomb.status, reasonOf(bomb)]).toEqual([413, 'message_too_large']);
 });
 
-test('tells an unknown route, and which methods a known one takes', async () => {
+test('refuses an unknown route, and says which methods a known one takes', async () => {
   const unknown = await rest(listeners, 'GET', '/api/v1/nothing');
   expect([unknown.status, reasonOf(unknown)]).toEqual([404, 'route_not_found']);
   const wrong = await rest(listeners, 'POST', `/api/v1/webhooks/${WEBHOOK_ID}`);
@@ -354,7 +354,7 @@ test("answers carry a request id, the caller's own when it is harmless", async (
   expect(harmful.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
 });
 
-test('tells browsers what they may do', async () => {
+test('says to browsers what they may do', async () => {
   const allowed = await rest(listeners, 'GET', '/api/v1/webhooks', { headers: { origin: 'https://console.example.com' } });
   expect(allowed.headers.get('access-control-allow-origin')).toBe('https://console.example.com');
   for (const origin of ['https://console.example.com.evil.example', 'https://evil.example', 'null']) {

@@ -1,4 +1,4 @@
-// An RPC that nobody has written a route for: a service made here, of descriptors alone, is served by its annotations.
+// An RPC without a route written by hand: a service made here, of descriptors alone, is served by its annotations.
 import { create, createFileRegistry, setExtension } from '@bufbuild/protobuf';
 import type { DescService } from '@bufbuild/protobuf';
 import {
@@ -147,7 +147,7 @@ test.each([
   expect([status, json.error.details[0].field]).toEqual([400, field]);
 });
 
-test('the policy decides who may call, and an RPC without one can be called by nobody', async () => {
+test('the policy decides who may call, and an RPC without one can be called by no one', async () => {
   expect((await rest(listeners, 'POST', '/kitchen/dishes', { token: 'developer:user123', body: {} })).status).toBe(403);
   for (const role of ['developer', 'service', 'admin']) {
     const { status, json } = await rest(listeners, 'GET', '/kitchen/forbidden', { token: `${role}:x` });

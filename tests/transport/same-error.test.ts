@@ -202,7 +202,7 @@ const cases: { name: string; call?: Call; failure?: unknown; told: Partial<Told>
 ];
 
 describe.each(cases)('$name', ({ call = okCall, failure = null, told, status }) => {
-  test('is told alike at every protocol', async () => {
+  test('is the same at every protocol', async () => {
     listeners.world.failure = failure;
     const { status: restStatus, ...viaRest } = await throughRest(call);
     expect(viaRest).toMatchObject(told);

@@ -37,7 +37,7 @@ const through = (protocol: string): RawCall => {
 const { publishEvent, publishEvents, publishStream } = EventService.method;
 // Payloads that take exactly so many bytes when they are delivered.
 const letters = (bytes: number): JsonObject => ({ a: 'x'.repeat(bytes - 8) });
-/** Six bytes of escape for three of UTF-8, as Python writes them unless told otherwise. */
+/** Six bytes of escape for three of UTF-8, as Python writes them by default. */
 const euroSigns = (bytes: number): JsonObject => ({ a: '€'.repeat(Math.floor((bytes - 8) / 3)) + 'x'.repeat((bytes - 8) % 3) });
 /** Eleven bytes of Struct for two of JSON. */
 const smallNumbers = (bytes: number): JsonObject => ({
@@ -140,7 +140,7 @@ function inField(number: number, bytes: Uint8Array): Buffer {
   return Buffer.from(new BinaryWriter().tag(number, WireType.LengthDelimited).bytes(bytes).finish());
 }
 
-/** A message that is padded to so many bytes: JSON with blanks, protobuf with a field that nobody knows. */
+/** A message that is padded to so many bytes: JSON with blanks, protobuf with an unknown field. */
 function padded(message: Buffer, format: Format, bytes: number): Buffer {
   if (format === 'json') return Buffer.concat([message, Buffer.alloc(bytes - message.length, ' ')]);
   for (let lengthBytes = 1; lengthBytes <= 5; lengthBytes += 1) {

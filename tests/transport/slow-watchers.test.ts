@@ -1,4 +1,4 @@
-// Watchers that do not read, behind every protocol: what waits for them is bounded, and nobody else notices.
+// Watchers that do not read, behind every protocol: what waits for them is bounded, and no other caller notices.
 import { connect as connectHttp2 } from 'node:http2';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';
@@ -31,7 +31,7 @@ beforeAll(async () => {
   token = await service.token('user123');
   redis = new RedisConnection(config, () => {});
   await redis.connect();
-  // Another process, as far as the service can tell.
+  // Another process, as far as the service can see.
   bus = createStatusBus({ redis, keyPrefix: config.keyPrefix, telemetry: quietTelemetry() });
   await bus.start();
 });
@@ -76,7 +76,7 @@ test('their buffers stay within bounds, they are given up, and the others get ev
   expect(process.memoryUsage.rss() - rssBefore).toBeLessThan(400 * 1024 * 1024);
   expect(seconds).toBeLessThan(60);
 
-  // The WebSocket is given up after twenty seconds; a client that wakes up just then is told why.
+  // The WebSocket is given up after twenty seconds; a client that wakes up just then gets the reason.
   await eventually(async () => (await status()).watchers === 4, { deadlineMs: 30_000, what: 'the sleeper to be given up' });
   sleeper.socket.resume();
   expect([1013, 1006]).toContain((await sleeper.closed).code);

@@ -125,21 +125,27 @@ async function endOf(stream: AsyncIterable<unknown>, onFirst: () => void): Promi
   throw new Error('ended without an error');
 }
 
-test.each(['connect', 'grpc-web', 'grpc'] as const)('over %s a watcher is told when the process stops', async (protocol) => {
-  const stream = connectClient(DeliveryService, listeners, protocol, 'developer:user123').watchDeliveries({});
-  let closed: Promise<void> | undefined;
-  const error = await endOf(stream, () => {
-    closed = listeners.close();
-  });
-  expect(error.code).toBe(Code.Unavailable);
-  await closed;
-  listeners = await openListeners();
-});
+test.each(['connect', 'grpc-web', 'grpc'] as const)(
+  'over %s a watcher gets the reason when the process stops',
+  async (protocol) => {
+    const stream = connectClient(DeliveryService, listeners, protocol, 'developer:user123').watchDeliveries({});
+    let closed: Promise<void> | undefined;
+    const error = await endOf(stream, () => {
+      closed = listeners.close();
+    });
+    expect(error.code).toBe(Code.Unavailable);
+    await closed;
+    listeners = await openListeners();
+  },
+);
 
-test.each(['connect', 'grpc-web', 'grpc'] as const)('over %s a watcher is told when its token expires', async (protocol) => {
-  const stream = connectClient(DeliveryService, listeners, protocol, 'developer:user123:300').watchDeliveries({});
-  expect((await endOf(stream, () => {})).code).toBe(Code.Unauthenticated);
-});
+test.each(['connect', 'grpc-web', 'grpc'] as const)(
+  'over %s a watcher gets the reason when its token expires',
+  async (protocol) => {
+    const stream = connectClient(DeliveryService, listeners, protocol, 'developer:user123:300').watchDeliveries({});
+    expect((await endOf(stream, () => {})).code).toBe(Code.Unauthenticated);
+  },
+);
 
 test('a unary call in flight is answered although the process stops', async () => {
   const release = holdPublishes();
@@ -170,7 +176,7 @@ test('a client that cancels 250 calls at once keeps its connection', async () =>
   });
   expect(new Set(await Promise.all(all))).toEqual(new Set([Code.Canceled]));
   await eventually(() => listeners.world.calls.length === 250);
-  // With the connection every call on it would have gone, those that nobody cancelled too.
+  // With the connection every call on it would have gone, those that were not cancelled too.
   expect(listeners.world.calls.every(({ code }) => code === 'canceled')).toBe(true);
   const last = new AbortController();
   for await (const update of client.watchDeliveries({}, { signal: last.signal })) {

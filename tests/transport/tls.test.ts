@@ -62,7 +62,7 @@ test('with a client CA gRPC wants a certificate of its callers, and REST does no
   expect((await getLivez()).status).toBe(200);
 });
 
-test('HTTPS wants a certificate of its callers too when it is told so', async () => {
+test('HTTPS wants a certificate of its callers too when the settings say so', async () => {
   const clientCa = join(folder, 'client-ca.pem');
   await copyFile(new URL('ca.pem', certificates), clientCa);
   await open(clientCa, true);
@@ -117,7 +117,7 @@ test('plain text on a TLS listener is not answered', async () => {
   }
 });
 
-test('a renewed certificate that cannot be read leaves the old one in use, and is told', async () => {
+test('a renewed certificate that cannot be read leaves the old one in use, and is logged', async () => {
   await open(null);
   await writeFile(join(folder, 'tls.crt'), 'not a certificate');
   await eventually(() => listeners.world.errors.length > 0, { what: 'the complaint' });

@@ -90,7 +90,7 @@ describe('who gets in', () => {
     ['?statsu=failed', 'field_unknown'],
     ['?event_id=a&event_id=b', 'field_invalid'],
     ['?status=%ff', 'body_malformed'],
-  ])('a known caller with %s is told why: an error, and a close with code 1008 and the reason', async (query, reason) => {
+  ])('a known caller with %s gets the reason: an error, and a close with code 1008 and the reason', async (query, reason) => {
     const { refused, closed, messages } = openSocket(service.http, query, bearer(token));
     expect(await refused).toBeUndefined();
     expect(await closed).toMatchObject({ code: 1008, reason });
@@ -100,7 +100,7 @@ describe('who gets in', () => {
     await eventually(noWatchers);
   });
 
-  test('a page is told by a close what other clients are told by a status: browsers show it nothing else', async () => {
+  test('a page gets with a close what other clients get with a status: browsers show it nothing else', async () => {
     const page = { origin: 'https://console.example' };
     for (const protocols of [[], bearer('x.y.z')]) {
       const { refused, closed } = openSocket(service.http, '', protocols, page);
@@ -236,7 +236,7 @@ describe('how it ends', () => {
   });
 });
 
-test('the status shows a developer their own figures, an admin everybody’s, a stranger none', async () => {
+test('the status shows a developer their own figures, an admin all users’, a stranger none', async () => {
   await eventually(noWatchers);
   const mine = openSocket(service.http, '', bearer(token));
   const theirs = openSocket(service.http, '', bearer(await service.token('user456')));

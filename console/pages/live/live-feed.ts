@@ -3,7 +3,7 @@ import { signal } from '@preact/signals';
 import type { Delivery } from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
 import type { DeliveryRow } from '../../components/delivery-table.tsx';
 
-/** More rows than anybody reads, few enough to draw without a stutter. */
+/** More rows than a person reads, few enough to draw without a stutter. */
 const MAX_ROWS = 200;
 /** While paused; the oldest are forgotten first, and can still be found among the deliveries. */
 const MAX_WAITING = 5000;

@@ -1,4 +1,4 @@
-// The check of a pasted request: each thing that can be wrong with it, told apart.
+// The check of a pasted request: each thing that can be wrong with it, each by its name.
 import { plainSignature, secretBytes, standardSignature, TOLERANCE_SECONDS } from '../../signing.ts';
 import { span } from '../../format/time.ts';
 

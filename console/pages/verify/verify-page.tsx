@@ -1,4 +1,4 @@
-// For whoever writes a receiver: working code that checks signatures, and a place to try a request that does not check out.
+// For the author of a receiver: working code that checks signatures, and a place to try a request that does not check out.
 import { PageHead } from '../../components/page-head.tsx';
 import { signatureHeader } from '../../environment.ts';
 import { query, withQuery } from '../../router.ts';

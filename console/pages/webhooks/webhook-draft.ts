@@ -18,7 +18,7 @@ export interface WebhookDraft {
   readonly timeout: string;
   readonly rateLimit: string;
   readonly headers: readonly HeaderDraft[];
-  /** Whether `headers` replaces the stored ones, whose values nobody can read back. */
+  /** Whether `headers` replaces the stored ones, whose values cannot be read back. */
   readonly replaceHeaders: boolean;
   readonly userId: string;
   readonly platform: boolean;

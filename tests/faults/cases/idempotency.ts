@@ -1,4 +1,4 @@
-// F26, F35: the same event published more than once, because somebody is impatient or an answer was lost.
+// F26, F35: the same event published more than once, because a publisher is impatient or a reply was lost.
 import { eventually } from '../../fixtures/eventually.ts';
 import type { FaultCase } from '../case.ts';
 import { statuses } from '../figures.ts';

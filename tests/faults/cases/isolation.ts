@@ -121,7 +121,7 @@ async function arrivalsOf(world: World, records: readonly PublishRecord[]): Prom
   }
 }
 
-/** Brings the bad users to so many, and owes each of their webhooks the same number of deliveries. */
+/** Brings the bad users to so many, and matches the same number of deliveries to each of their webhooks. */
 async function addBadUsers(world: World, url: string, users: number): Promise<void> {
   const ids = Array.from({ length: users }, (_, n) => `bad-${n}`);
   const created = ids.filter((id) => users === 1 || id !== 'bad-0');

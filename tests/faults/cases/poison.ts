@@ -48,7 +48,7 @@ export const cases: readonly FaultCase[] = [
           id,
         ]);
       }
-      // The payloads are damaged before anybody reads them: their webhook answers with a failure until then.
+      // The payloads are damaged before they are read: their webhook answers with a failure until then.
       world.sink.behave('/payload', { statuses: [500] });
       const payload = await world.createWebhook('/payload', {
         user_id: 'payload',
@@ -112,7 +112,7 @@ export const cases: readonly FaultCase[] = [
       await world.settle();
       const [p95, p95Beside] = [quietestP95(withoutPoison), quietestP95(besidePoison)];
       const verdict = await judge(world, ['/poisoned', '/payload', '/keyless', 'x', '169.254.169.254/']);
-      check('a status nobody knows is refused by the schema', refused, String(refused));
+      check('an unknown status is refused by the schema', refused, String(refused));
       check('lost', verdict.lost === 0, verdict.lost);
       check('p95 of the others at most twice the baseline', p95Beside <= 2 * p95, `${p95Beside} ms after ${p95} ms`);
       check(

@@ -192,7 +192,7 @@ async function withoutRoom(world: World, check: Check): Promise<PublishRecord[]>
       statuses(full),
     );
     await rm(join(data, 'filler'));
-    // A server that could not write its log ends; whoever runs it starts it again.
+    // A server that could not write its log ends; its operator starts it again.
     if (!world.postgres.isRunning) await world.postgres.run();
     await acceptsAgain(world);
     return full;

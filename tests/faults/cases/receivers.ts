@@ -260,7 +260,7 @@ export const cases: readonly FaultCase[] = [
       check('the webhook is disabled as gone', answer['is_active'] === false && reason === 'gone', String(reason));
       check('the others are cancelled', seen === 'cancelled ×4, failed ×1', seen);
       const notices = await world.metric('endpoints_disabled_total');
-      check('the operators are told', notices === 1, notices);
+      check('the operators get a notice', notices === 1, notices);
     },
   },
   {

@@ -34,7 +34,7 @@ export const cases: readonly FaultCase[] = [
   recoveryCase('recovery-freeze', 'a process freezes for a minute: it keeps its leases until they end', false, freeze),
   recoveryCase(
     'recovery-database',
-    'PostgreSQL restarts, nobody is taken for dead, and then a process dies',
+    'PostgreSQL restarts, no process is taken for dead, and then a process dies',
     false,
     restartDatabase,
   ),
@@ -107,7 +107,7 @@ function startLoad(world: World, processes: readonly ServiceProcess[]): () => Pr
 }
 
 /**
- * What is owed at this moment comes to its end in time.
+ * What is unfinished at this moment comes to its end in time.
  * @param startMs how long it took until there was a process again: a busy machine needs many seconds for that
  */
 async function checkRecovery(world: World, check: Check, what: string, sinceMs: number, startMs = 0): Promise<void> {
@@ -195,7 +195,11 @@ async function restartDatabase(world: World, check: Check): Promise<void> {
   });
   await wait(4000);
   const after = await holders();
-  check('nobody was taken for dead', JSON.stringify(after) === JSON.stringify(before), `${after.length} of ${before.length}`);
+  check(
+    'no process was taken for dead',
+    JSON.stringify(after) === JSON.stringify(before),
+    `${after.length} of ${before.length}`,
+  );
   const killed = dying.kill();
   const killedAt = performance.now();
   await killed;

@@ -257,7 +257,7 @@ export const cases: readonly FaultCase[] = [
       check('duplicates', verdict.duplicates === 0, verdict.duplicates);
       check('emptied, it was filled again', requeued > 0, requeued);
       check(
-        'junk is removed and counted',
+        'unknown members are removed and counted',
         junk >= 5 && left.length === 0,
         `${junk}${left.length > 0 ? `, left: ${left.join(', ')}` : ''}`,
       );

@@ -56,7 +56,7 @@ export const cases: readonly FaultCase[] = [
       for (const watcher of watchers) watcher.stop();
       const verdict = await judge(world);
       check(
-        'every end was seen by everybody',
+        'every end was seen by every watcher',
         unseen.every((n) => n === 0),
         `${Math.max(...unseen)} of ${rows.length} missing at worst`,
       );

@@ -156,7 +156,7 @@ export const cases: readonly FaultCase[] = [
   },
 ];
 
-/** Fills every place that the slow webhook has in the first worker, so that what is in flight there can be told. */
+/** Fills every place that the slow webhook has in the first worker, so that what is in flight there is known. */
 async function saturate(world: World): Promise<number> {
   await world.publishBacklog(4 * ENDPOINT_CONCURRENCY);
   return eventually(
