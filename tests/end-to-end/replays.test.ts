@@ -242,7 +242,7 @@ describe.each([
     expect((await developer('GET', `${webhook}/replays`)).body.replays).toEqual([]);
   });
 
-  test('somebody else’s webhook and replay are not found, like those that do not exist', async () => {
+  test('another user’s webhook and replay are not found, like those that do not exist', async () => {
     const webhook = await webhookAt();
     await fail(webhook, 1);
     const { body } = await developer('POST', `${webhook}/replays`, { rate: 1 });
