@@ -29,7 +29,9 @@ test('the folder holds our contract and what it imports, and nothing else', () =
     'google/api/http.proto',
     'homechef/webhook/v1/delivery.proto',
     'homechef/webhook/v1/event.proto',
+    'homechef/webhook/v1/event_type.proto',
     'homechef/webhook/v1/policy.proto',
+    'homechef/webhook/v1/replay.proto',
     'homechef/webhook/v1/webhook.proto',
   ]);
 });

@@ -26,6 +26,7 @@ test('the statements that write a status are those that are known', () => {
     'insert-events.ts',
     'record-outcomes.ts',
     'release-step.ts',
+    'replay-step.ts',
     'retry-delivery.ts',
     'test-webhook.ts',
   ]);
