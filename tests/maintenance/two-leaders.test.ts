@@ -135,10 +135,11 @@ test('expiring insert leases, reconciling, partitions, retention and cancelling 
       redis.close();
     }
   };
-  await eventually(() => counts.scheduled >= LEASED && counts.cancelled >= WAITING, {
-    what: 'insertLeaseExpiry',
-    deadlineMs: 30_000,
-  });
+  const isCounted = (): true => {
+    if (counts.scheduled >= LEASED && counts.cancelled >= WAITING) return true;
+    throw new Error(`${counts.scheduled} scheduled, ${counts.cancelled} cancelled, ${counts.errors.join('; ')}`);
+  };
+  await eventually(isCounted, { what: 'the end of insert leases and of what a closed webhook had', deadlineMs: 60_000 });
   await eventually(async () => (await index.indexState()) === 'complete', { what: 'a complete index', deadlineMs: 30_000 });
   await eventually(async () => (await scheduledInRedis()) >= LEASED + SCHEDULED + 1, {
     what: 'the schedule',
