@@ -23,7 +23,8 @@ describe.skipIf(chromiumPath === null)('a day with the console', () => {
     browser = await launchBrowser();
     tab = await visit(browser, service.http);
     page = tab.page;
-    page.setDefaultTimeout(10_000);
+    // Three test files share two cores, and a browser is the slowest of all.
+    page.setDefaultTimeout(30_000);
   }, 90_000);
 
   afterAll(async () => {
