@@ -1,9 +1,8 @@
 // The step of a release: makes the next deliveries of a set due, as many as its pace allows.
 import type { Pool } from 'pg';
 import { isHeld } from '../delivery-state.ts';
-import { inTransaction } from '../transaction.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
-import { bucketColumns, lockRelease, paceColumns, pay } from './release-pace.ts';
+import { allowance, type DueDelivery, paceColumns, pay, takeStep } from './release-pace.ts';
 
 /** Deliveries of one step: 30 ms. Ten steps a second are more than the fastest release may do. */
 export const MAX_STEP = 500;
@@ -17,35 +16,21 @@ export interface StepRequest {
 }
 
 export interface Step {
-  readonly due: readonly { readonly deliveryId: string; readonly webhookId: string; readonly dueAtMs: number }[];
+  readonly due: readonly DueDelivery[];
   /** Whether its pace allowed more than there was. */
   readonly isExhausted: boolean;
 }
 
-const NOTHING: Step = { due: [], isExhausted: false };
+export const NOTHING: Step = { due: [], isExhausted: false };
 
 /**
  * Makes deliveries due in the order of their ids. The rows, the cursor, the count and what is left of the pace are one commit, so a process that
  * is killed neither skips nor repeats. Two processes that believe to lead take turns: one that finds the release locked does nothing.
  */
-export function stepRelease(pool: Pool, { releaseNo, max = MAX_STEP, isLastPass = false }: StepRequest): Promise<Step> {
-  return inTransaction(pool, 'begin', async (client) => {
-    const { rowCount } = await client.query({ name: 'lock-release', text: lockRelease, values: [releaseNo] });
-    if (rowCount === 0) return NOTHING;
-    const { rows } = await client.query<[string | null, string, number]>({
-      name: 'step-release',
-      text: statement,
-      rowMode: 'array',
-      values: [releaseNo, Math.min(max, MAX_STEP), isLastPass],
-    });
-    const due = [];
-    let allowed = 0;
-    for (const [deliveryId, webhookId, number] of rows) {
-      if (deliveryId === null) allowed = number;
-      else due.push({ deliveryId, webhookId, dueAtMs: number });
-    }
-    return { due, isExhausted: due.length < allowed };
-  });
+export async function stepRelease(pool: Pool, { releaseNo, max = MAX_STEP, isLastPass = false }: StepRequest): Promise<Step> {
+  const values = [releaseNo, Math.min(max, MAX_STEP), isLastPass] as const;
+  const taken = await takeStep(pool, { name: 'step-release', text: statement, values });
+  return taken === null ? NOTHING : { due: taken.due, isExhausted: taken.due.length < taken.number };
 }
 
 // Without the cursor the look would pass the index entries of all that was released before: 155 ms behind 220,000 of them.
@@ -55,11 +40,7 @@ with place as materialized (
   select r.no, r.webhook_id, case when $3::boolean then '' else r.cursor end as cursor, ${paceColumns}
   from releases r join webhook_endpoints w on w.id = r.webhook_id cross join (select clock_timestamp() as at) t
   where r.no = $1
-), bucket as materialized (
-  select ${bucketColumns} from place
-), allowed as materialized (
-  select least($2::integer, floor(tokens)::integer) as n from bucket
-), picked as materialized (
+), ${allowance}, picked as materialized (
   select d.id, ${wasOf('d')} as was from deliveries d
   where d.webhook_id = (select webhook_id from place) and ${isHeld} and d.id > (select cursor from place)
   order by d.id limit (select n from allowed) for update of d

@@ -1,10 +1,10 @@
 // The steps of a replay: makes the next of what it selects due, and the next of what was never made.
 import type { Pool } from 'pg';
-import { inTransaction } from '../transaction.ts';
 import { deliveryIdOf, matching } from '../matching.ts';
 import { closingBelow, noteChanges, noteInserts, wasOf } from './late-changes.ts';
-import { bucketColumns, lockRelease, paceColumns, pay } from './release-pace.ts';
-import { MAX_STEP, type Step } from './release-step.ts';
+import { keepAttempt } from './keep-attempt.ts';
+import { allowance, paceColumns, pay, type StepStatement, takeStep } from './release-pace.ts';
+import { MAX_STEP, NOTHING, type Step } from './release-step.ts';
 import { matchedColumns, matches, MAX_LOOKED_AT, partOf, type ReplayFilter } from './replay-selection.ts';
 
 export interface ReplayStepRequest {
@@ -13,15 +13,13 @@ export interface ReplayStepRequest {
   readonly max?: number;
 }
 
-const NOTHING: Step = { due: [], isExhausted: false };
-
 /**
  * Makes deliveries due in the order of their ids: rows, cursor, count and pace are one commit, as in `stepRelease`. A caller that retries one by hand
  * meanwhile is not undone: the conditions hold once more when the row is locked. `isExhausted`: nothing is left, and the cursor has come to its end.
  */
 export function stepReplay(pool: Pool, { releaseNo, filter, max = MAX_STEP }: ReplayStepRequest): Promise<Step> {
   const part = partOf(filter.statuses);
-  return step(pool, `step-replay-${texts.indexOf(part)}`, sendAgain(part), [releaseNo, max]);
+  return step(pool, { name: `step-replay-${parts.indexOf(part)}`, text: sendAgain(part), values: [releaseNo, max] });
 }
 
 /**
@@ -29,26 +27,16 @@ export function stepReplay(pool: Pool, { releaseNo, filter, max = MAX_STEP }: Re
  * so it is looked up, and cannot be made twice.
  */
 export function stepMissing(pool: Pool, { releaseNo, max = MAX_STEP }: Omit<ReplayStepRequest, 'filter'>): Promise<Step> {
-  return step(pool, 'step-missing', makeMissing, [releaseNo, max]);
+  return step(pool, { name: 'step-missing', text: makeMissing, values: [releaseNo, max] });
 }
 
-function step(pool: Pool, name: string, text: string, values: [string, number]): Promise<Step> {
-  return inTransaction(pool, 'begin', async (client) => {
-    const { rowCount } = await client.query({ name: 'lock-release', text: lockRelease, values: [values[0]] });
-    if (rowCount === 0) return NOTHING;
-    const { rows } = await client.query<[string | null, string, number]>({ name, text, rowMode: 'array', values });
-    const due = [];
-    let isExhausted = false;
-    for (const [deliveryId, webhookId, number] of rows) {
-      if (deliveryId === null) isExhausted = number === 1;
-      else due.push({ deliveryId, webhookId, dueAtMs: number });
-    }
-    return { due, isExhausted };
-  });
+async function step(pool: Pool, statement: StepStatement): Promise<Step> {
+  const taken = await takeStep(pool, statement);
+  return taken === null ? NOTHING : { due: taken.due, isExhausted: taken.number === 1 };
 }
 
 /** One text for each index that a selection can be read by. */
-const texts = [partOf(['failed']), partOf(['cancelled']), partOf(['delivered'])];
+const parts = [partOf(['failed']), partOf(['cancelled']), partOf(['delivered'])];
 
 const listOf = (name: string, type: string): string =>
   `nullif(array(select jsonb_array_elements_text(r.filter -> '${name}'))::${type}[], '{}') as ${name}`;
@@ -58,11 +46,7 @@ const place = (stop: string): string => `place as materialized (
     ${listOf('error_codes', 'text')}, ${listOf('http_statuses', 'integer')}, ${paceColumns}
   from releases r join webhook_endpoints w on w.id = r.webhook_id cross join (select clock_timestamp() as at) t
   where r.no = $1
-), bucket as materialized (
-  select ${bucketColumns} from place
-), allowed as materialized (
-  select least($2::integer, floor(tokens)::integer) as n from bucket
-)`;
+), ${allowance}`;
 
 // Where a look that found less than was allowed has come to: behind the last row of it, or null at the end of all.
 const reach = (found: string, lookedAt: string): string => `case
@@ -83,7 +67,6 @@ const fromPlace = (name: string): string => `(select ${name} from place)`;
 // For the planner, which looks an array up in every partition.
 const isNear = (d: string): string => `${d}.id > ${fromPlace('cursor')} and ${d}.id <= (select max(at_id) from found)`;
 
-// A first try that succeeded lives in its delivery row alone, which the coming attempt overwrites: it gets its attempt row here.
 const sendAgain = (part: string): string => {
   const looked = (columns: string): string => `select ${columns} from deliveries d
       where d.webhook_id = ${fromPlace('webhook_id')} and ${part} and d.id > ${fromPlace('cursor')} and d.id < ${fromPlace('stop')}
@@ -98,13 +81,7 @@ with ${place('r.stop')}, found as materialized (
   select d.*, ${wasOf('d')} as was from deliveries d
   where d.id = any (array(select at_id from found)) and ${isNear('d')} and ${matches('d', fromPlace)} order by d.id for update of d
 ), kept as (
-  insert into attempts
-    (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger,
-      response_oddity)
-  select id, attempt_count, attempted_at, coalesce(duration_ms, 0), http_status, response, response_truncated, error_code,
-    error_message, coalesce(last_trigger, 'automatic'), response_oddity
-  from picked where attempt_count > 0 and attempted_at is not null
-  on conflict (delivery_id, number) do nothing
+  ${keepAttempt('picked')}
 ), d as (
   update deliveries t set
     status = case when t.attempt_count = 0 then 'pending' else 'retrying' end,

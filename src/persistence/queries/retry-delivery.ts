@@ -1,6 +1,7 @@
 // Makes a delivery due now, by hand.
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { isHeld, isLeased, isUnfinished } from '../delivery-state.ts';
+import { keepAttempt } from './keep-attempt.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
@@ -8,8 +9,6 @@ import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
  * Makes the delivery due and returns how it stands. One with an attempt under way is tried by hand after it, unless that attempt delivers
  * (see record-outcomes.ts). One that is held for its paused webhook stays held, and is tried by hand once it is released. Automatic retries
  * already used stay used.
- *
- * A first try that succeeded lives in its delivery row alone, which the coming attempt overwrites: it gets its attempt row here.
  */
 export async function retryDelivery(transaction: EntityManager, deliveryId: string): Promise<DeliveryRow | undefined> {
   const [row] = await transaction.execute<DeliveryRow[]>(statement, [deliveryId, deliveryId]);
@@ -22,13 +21,7 @@ with present as materialized (
     ${wasOf('d')} as was
   from deliveries d where id = ? for update
 ), kept as (
-  insert into attempts
-    (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger,
-      response_oddity)
-  select id, attempt_count, attempted_at, coalesce(duration_ms, 0), http_status, response, response_truncated, error_code,
-    error_message, coalesce(last_trigger, 'automatic'), response_oddity
-  from present where attempt_count > 0 and attempted_at is not null
-  on conflict (delivery_id, number) do nothing
+  ${keepAttempt('present')}
 ), d as (
   update deliveries t set
     status = case when t.attempt_count = 0 or present.is_held then 'pending' else 'retrying' end,
