@@ -1,4 +1,5 @@
 // What the tests of management calls stand on: a context on a database of their own, and the rows that publishing would have made.
+import type { UpdateWebhookInput } from '../../src/service/update-webhook.ts';
 import { randomBytes } from 'node:crypto';
 import { toConfig } from '../../src/config.ts';
 import type { DeliveryStatus, Outcome } from '../../src/domain/delivery.ts';
@@ -209,3 +210,19 @@ export async function refusal(
   }
   throw new Error('the call was not refused');
 }
+
+/** An update that changes nothing. */
+export const unchanged: Omit<UpdateWebhookInput, 'webhookId'> = {
+  url: undefined,
+  events: [],
+  description: undefined,
+  retryPolicy: undefined,
+  isActive: undefined,
+  customHeaders: {},
+  clearCustomHeaders: false,
+  rateLimit: undefined,
+  onFailing: undefined,
+  etag: '',
+  reset: [],
+  readOnly: {},
+};

@@ -16,7 +16,7 @@ import { pauseWebhook, resumeWebhook } from '../../src/service/pause-webhook.ts'
 import { cancelRotation, completeRotation, rotateSecret } from '../../src/service/rotate-secret.ts';
 import { updateWebhook, type UpdateWebhookInput } from '../../src/service/update-webhook.ts';
 import type { WebhookView } from '../../src/service/webhook-view.ts';
-import { admin, alice, type Management, mallory, refusal, someWebhook, startManagement } from './management.ts';
+import { admin, alice, type Management, mallory, refusal, someWebhook, startManagement, unchanged } from './management.ts';
 
 let management: Management;
 beforeAll(async () => {
@@ -27,19 +27,8 @@ beforeEach(() => management.database.pool.query('truncate webhook_endpoints, web
 
 const change = (webhookId: string, input: Partial<UpdateWebhookInput>) =>
   updateWebhook(management.context, alice, {
+    ...unchanged,
     webhookId,
-    url: undefined,
-    events: [],
-    description: undefined,
-    retryPolicy: undefined,
-    isActive: undefined,
-    customHeaders: {},
-    clearCustomHeaders: false,
-    rateLimit: undefined,
-    onFailing: undefined,
-    etag: '',
-    reset: [],
-    readOnly: {},
     ...input,
   });
 

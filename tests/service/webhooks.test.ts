@@ -18,6 +18,7 @@ import {
   refusal,
   someWebhook,
   startManagement,
+  unchanged,
 } from './management.ts';
 
 const RANDOM_ID = 'webhook_01hzy000000000000000000000';
@@ -349,21 +350,6 @@ test("a token of another list, or of none, is refused; one of another user's pag
     });
   }
 });
-
-const unchanged: Omit<UpdateWebhookInput, 'webhookId'> = {
-  url: undefined,
-  events: [],
-  description: undefined,
-  retryPolicy: undefined,
-  isActive: undefined,
-  customHeaders: {},
-  clearCustomHeaders: false,
-  rateLimit: undefined,
-  onFailing: undefined,
-  etag: '',
-  reset: [],
-  readOnly: {},
-};
 
 function update(webhookId: string, change: Partial<UpdateWebhookInput>) {
   return updateWebhook(management.context, alice, { ...unchanged, webhookId, ...change });
