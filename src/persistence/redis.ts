@@ -5,6 +5,7 @@ import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { RedisConfig, SentinelConfig } from '../config.ts';
 import { pause } from '../lifecycle/pause.ts';
 import { explainRedisError, isForbidden, isRefusal, isTimeout } from './redis-refusal.ts';
+import { listenForAllErrors } from './redis-sockets.ts';
 import { readCertificates } from './server-certificates.ts';
 
 /** ms. A command that takes longer has failed: Redis replies in a millisecond, and PostgreSQL can stand in for it. */
@@ -21,6 +22,8 @@ const LEAVE_SERVER_INTERVAL_MS = 500;
 /** Slots move rarely and one hop follows a move; more would only prolong a failure. */
 const MAX_CLUSTER_REDIRECTIONS = 4;
 const CLUSTER_RETRY_DELAY_MS = 50;
+
+listenForAllErrors();
 
 export type RedisHealth = { readonly state: 'up' } | { readonly state: 'down'; readonly sinceMs: number };
 
