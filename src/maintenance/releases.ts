@@ -20,6 +20,7 @@ import {
   listOpenReleases,
   markTail,
   type OpenRelease,
+  type ReleaseWait,
   setWaiting,
 } from '../persistence/queries/release-states.ts';
 import { type Step, stepRelease } from '../persistence/queries/release-step.ts';
@@ -74,12 +75,12 @@ export class Releases implements LongRunning {
 
   /** Releases that have not ended; NaN: not known to this process. */
   get running(): number {
-    return this.#running;
+    return this.#options.isLeading() ? this.#running : Number.NaN;
   }
 
   /** Those of them that wait for a receiver that fails. */
   get waiting(): number {
-    return this.#waiting;
+    return this.#options.isLeading() ? this.#waiting : Number.NaN;
   }
 
   start(): Promise<void> {
@@ -95,6 +96,7 @@ export class Releases implements LongRunning {
       if (!(await this.#round())) return;
       await pause(STEP_MS, this.#task.signal);
     }
+    // Should it lead again, it does not know them yet.
     this.#running = Number.NaN;
     this.#waiting = Number.NaN;
   }
@@ -151,7 +153,7 @@ export class Releases implements LongRunning {
     const { pool } = this.#options;
     const { no, filter, hold, isDeliverable, isMakingMissing } = release;
     if (!isDeliverable) return endReplay(pool, no, { state: 'cancelled', reason: 'webhook_disabled' });
-    if (hold !== Hold.none) return setWaiting(pool, no, hold === Hold.paused ? 'webhook_paused' : 'webhook_resuming');
+    if (hold !== Hold.none) return this.#setWaiting(release, hold === Hold.paused ? 'webhook_paused' : 'webhook_resuming');
     const step = (max?: number): Promise<Step> => {
       const request = { releaseNo: no, filter, ...(max === undefined ? {} : { max }) };
       return isMakingMissing ? stepMissing(pool, request) : stepReplay(pool, request);
@@ -176,19 +178,24 @@ export class Releases implements LongRunning {
   /** @param probe makes one delivery due */
   async #waits(release: OpenRelease, probe: () => Promise<Step>): Promise<boolean> {
     const { pool } = this.#options;
-    const { no, webhookId, state, consecutiveFailures } = release;
+    const { no, webhookId, consecutiveFailures } = release;
     const memory = this.#memories.get(no) ?? newMemory();
     if (consecutiveFailures < FAILURES_TO_OPEN) {
-      if (state === 'waiting') await setWaiting(pool, no, null);
+      await this.#setWaiting(release, null);
       return this.#isAhead(release, memory);
     }
-    if (state !== 'waiting') await setWaiting(pool, no, 'receiver_failing');
+    await this.#setWaiting(release, 'receiver_failing');
     const now = performance.now();
     if (now < memory.probedAt + PROBE_INTERVAL_MS) return true;
     memory.probedAt = now;
     // What is due already, or is tried again soon, finds out as well.
     if ((await countDue(pool, webhookId, 1)) === 0) await this.#step(probe);
     return true;
+  }
+
+  // A release that waits is looked at ten times a second, and written when that changes.
+  async #setWaiting({ no, reason: current }: OpenRelease, reason: ReleaseWait | null): Promise<void> {
+    if (reason !== current) await setWaiting(this.#options.pool, no, reason);
   }
 
   async #isAhead({ webhookId, rate }: OpenRelease, memory: Memory): Promise<boolean> {

@@ -38,7 +38,7 @@ export interface IdempotentCallOptions<Result> {
 }
 
 /** What a change that can be repeated needs of it. */
-export type Once<Result> = Pick<IdempotentCall<Result>, 'take' | 'keep'>;
+export type Once<Result> = Pick<IdempotentCall<Result>, 'recognise' | 'take' | 'keep'>;
 
 export class IdempotentCall<Result> {
   readonly #context: { readonly orm: Orm; readonly secretBox: SecretBox };
@@ -62,6 +62,11 @@ export class IdempotentCall<Result> {
       if (!(error instanceof CallRepeated)) throw error;
       return { firstAnswer: await this.#firstAnswer() };
     }
+  }
+
+  /** To be called before costly work outside the transaction: a repeated call ends here. Of two at the same time both may pass; `take` decides. */
+  async recognise(): Promise<void> {
+    if ((await findFirstCall(this.#manager(), this.#id)) !== undefined) throw new CallRepeated('the key is taken');
   }
 
   /** To be called first in the transaction. One that is repeated at the same time waits here for the first one's end. */

@@ -77,6 +77,7 @@ export async function createReplay(
   input: ReplayInput,
   once: Once<ReplayRow> | null = null,
 ): Promise<ReplayRow> {
+  await once?.recognise();
   const nowMs = Date.now();
   const { webhookId } = input;
   const filter = toFilter(context, input, nowMs);
@@ -93,6 +94,8 @@ export async function createReplay(
       const webhook = await findWebhook(transaction, webhookId, { lock: true });
       if (!webhook.isActive) throw webhookInactive();
       const { userId, rateLimit } = webhook;
+      // One at a time per user: two that both see room for one more would both take it.
+      await transaction.execute(`select pg_advisory_xact_lock(hashtextextended('replays of ' || ?, 0))`, [userId]);
       refuseSecond(filter, webhookId, await listOpenReplays(transaction, { webhookId, userId }));
       const replay = await insertReplay(transaction, {
         id: newId('replay', nowMs),

@@ -273,5 +273,8 @@ describe.each([
     const again = await call();
     expect(again.body.id).toBe(first.body.id);
     expect((await developer('GET', `${webhook}/replays`)).body.replays).toHaveLength(1);
+    // Before anything is looked at or counted: the webhook may be gone.
+    await developer('DELETE', webhook);
+    expect(await call()).toMatchObject({ status: 202, body: { id: first.body.id } });
   });
 });

@@ -63,13 +63,13 @@ afterEach(async () => {
 });
 
 /** One that believes to lead, on connections of its own. */
-async function lead(): Promise<Releases> {
+async function lead(isLeading: () => boolean = () => true): Promise<Releases> {
   const own = createPool(database.config, () => undefined, { max: 2, settings: batchSettings });
   own.on('connect', (client) => void backends.push((client as unknown as { processID: number }).processID));
   const releases = new Releases({
     pool: own,
     scheduler: { enqueue: async (items) => enqueued.push(...items) },
-    isLeading: () => true,
+    isLeading,
     onWebhookChanged: () => undefined,
     onHeld: () => undefined,
     onReleased: () => undefined,
@@ -89,6 +89,14 @@ async function addRelease(rate: number, differing: { isSlow?: boolean } = {}): P
   );
   await pool.query(`update webhook_endpoints set release_id = 'release_1'`);
   return rows[0]?.no ?? '';
+}
+
+async function addReplay(): Promise<void> {
+  await pool.query(
+    `insert into releases (id, webhook_id, user_id, kind, rate, filter, stop)
+     values ('replay_1', $1, 'alice', 'replay', 10, '{"statuses": ["failed"]}', 'delivery_~')`,
+    [WEBHOOK],
+  );
 }
 
 /** Oldest first. */
@@ -332,6 +340,32 @@ test('of a webhook that was disabled the release ends, and says why', async () =
   await lead();
   await eventually(async () => (await state()).state === 'cancelled', { what: 'the end', ...PATIENCE });
   expect(await state()).toMatchObject({ reason: 'webhook_disabled', hold: 0 });
+});
+
+test('a replay that waits for a paused webhook is looked at, and not written again and again', async () => {
+  await pool.query('update webhook_endpoints set hold = 1');
+  await addReplay();
+  await lead();
+  await eventually(async () => (await state()).reason === 'webhook_paused', { what: 'the reason', ...PATIENCE });
+  const own = leaders[0]?.pool as Pool;
+  const sent: string[] = [];
+  const query = own.query.bind(own) as (statement: { name: string }) => unknown;
+  own.query = ((statement: { name: string }) => (sent.push(statement.name), query(statement))) as Pool['query'];
+  const looks = (): number => sent.filter((name) => name === 'list-open-releases').length;
+  await eventually(() => looks() >= 5, { what: 'five looks', ...PATIENCE });
+  expect(sent).not.toContain('set-release-waiting');
+});
+
+test('a process that no longer leads knows of no release', async () => {
+  await pool.query('update webhook_endpoints set hold = 1');
+  await addReplay();
+  let isLeading = true;
+  const releases = await lead(() => isLeading);
+  await eventually(() => releases.waiting === 1, { what: 'a replay that waits', ...PATIENCE });
+  expect(releases.running).toBe(1);
+  isLeading = false;
+  expect(releases.running).toBeNaN();
+  expect(releases.waiting).toBeNaN();
 });
 
 test('the walk of a step goes along the index of what is held', async () => {

@@ -136,6 +136,7 @@ test('a call that sets what was set already leaves no entry', async () => {
 test('nothing is kept of a change that is rolled back', async () => {
   const { id } = await someWebhook(management, alice);
   const once = {
+    recognise: () => Promise.resolve(),
     take: () => Promise.resolve(),
     keep: () => Promise.reject(new Error('the answer cannot be kept')),
   };

@@ -1,7 +1,15 @@
 // Counts what a replay would select, and names the oldest of it, looking at no more of the log than half a second allows.
 import type { Pool } from 'pg';
 import { deliveryIdOf, matching } from '../matching.ts';
-import { matchedColumns, matches, MAX_LOOKED_AT, partOf, type ReplayFilter } from './replay-selection.ts';
+import {
+  matchedColumns,
+  matches,
+  MAX_LOOKED_AT,
+  nextRows,
+  type Reading,
+  readingOf,
+  type ReplayFilter,
+} from './replay-selection.ts';
 
 /** ms. Enough for a million rows in memory; a preview is answered within a second. */
 const MAX_LOOK_MS = 500;
@@ -33,10 +41,10 @@ export async function previewReplay(pool: Pool, request: PreviewRequest): Promis
   const deadline = performance.now() + MAX_LOOK_MS;
   const { webhookId, filter, stop } = request;
   const { cursor } = filter;
-  const part = partOf(filter.statuses);
+  const text = countAgain(readingOf(filter.statuses));
   const types = orNull(filter.event_types);
   const lists = [filter.statuses, types, orNull(filter.error_codes), orNull(filter.http_statuses)];
-  const again = await count(deadline, cursor, (from) => readPage(pool, countAgain(part), [webhookId, from, stop, ...lists]));
+  const again = await count(deadline, cursor, (from) => readPage(pool, text, [webhookId, from, stop, ...lists]));
   if (!filter.include_missing) return again;
   const missing = await count(deadline, asEvent(cursor), (from) =>
     readPage(pool, countMissing, [webhookId, from, asEvent(stop), types]),
@@ -83,13 +91,12 @@ const values = {
   made_at: 'now()',
 } as const;
 
-const countAgain = (part: string): string => `
+const countAgain = (reading: Reading): string => `
 select (count(*) filter (where matches))::integer as matched, count(*)::integer as looked, max(id) as "lastId",
   coalesce((array_agg(id order by id) filter (where matches))[1:${MAX_SAMPLES}], '{}') as samples
 from (
   select d.id, ${matches('d', (name) => values[name])} as matches from (
-    select ${matchedColumns} from deliveries d where d.webhook_id = $1 and ${part} and d.id > $2 and d.id < $3
-    order by d.id limit ${MAX_LOOKED_AT}) d) m`;
+    ${nextRows(reading, matchedColumns, { webhookId: '$1', cursor: '$2', stop: '$3' })}) d) m`;
 
 // The event is `f`, and the columns of the webhook have no alias, as `matching` wants it.
 const countMissing = `

@@ -23,6 +23,8 @@ export interface OpenRelease {
   /** A replay that has come to what was never made. */
   readonly isMakingMissing: boolean;
   readonly state: 'running' | 'waiting';
+  /** Why it waits. */
+  readonly reason: ReleaseWait | null;
   /** Deliveries a second. */
   readonly rate: number;
   readonly tailAt: string | null;
@@ -39,7 +41,7 @@ export async function listOpenReleases(pool: Pool): Promise<OpenRelease[]> {
 }
 
 const openReleases = `
-select r.no::text, r.webhook_id as "webhookId", r.kind, r.filter, r.cursor like 'event%' as "isMakingMissing", r.state, r.rate, r.tail_at::text as "tailAt", w.hold, w.is_gathering as "isGathering",
+select r.no::text, r.webhook_id as "webhookId", r.kind, r.filter, r.cursor like 'event%' as "isMakingMissing", r.state, r.reason, r.rate, r.tail_at::text as "tailAt", w.hold, w.is_gathering as "isGathering",
   w.is_active and w.deleted_at is null as "isDeliverable", w.consecutive_failures as "consecutiveFailures"
 from releases r join webhook_endpoints w on w.id = r.webhook_id
 where r.ended_at is null and r.state in ('running', 'waiting')

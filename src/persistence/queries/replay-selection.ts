@@ -25,12 +25,42 @@ export interface ReplayFilter {
  */
 export const MAX_LOOKED_AT = 20_000;
 
-/** The rows that may match, in words by which their own index is found; deliveries `d`. */
-export function partOf(statuses: readonly ReplayableStatus[]): string {
-  const [only, ...others] = statuses;
-  if (others.length > 0) return 'true';
-  if (only === 'failed') return 'd.failed_at is not null';
-  return only === 'cancelled' ? 'd.cancelled_at is not null' : 'true';
+/** By which indexes a selection is read: each has its own statement. */
+export type Reading = 'failed' | 'cancelled' | 'failed_or_cancelled' | 'all';
+
+export function readingOf(statuses: readonly ReplayableStatus[]): Reading {
+  // No index holds delivered ones alone.
+  if (statuses.includes('delivered')) return 'all';
+  if (!statuses.includes('cancelled')) return 'failed';
+  return statuses.includes('failed') ? 'failed_or_cancelled' : 'cancelled';
+}
+
+/** Conditions on deliveries `d` that share no row, in words by which the planner finds their index. */
+const partsOf: Record<Reading, readonly string[]> = {
+  failed: ['d.failed_at is not null'],
+  cancelled: ['d.cancelled_at is not null'],
+  // A late outcome may leave both on a row.
+  failed_or_cancelled: ['d.failed_at is not null', 'd.cancelled_at is not null and d.failed_at is null'],
+  all: ['true'],
+};
+
+export interface Walk {
+  readonly webhookId: string;
+  /** Exclusive. */
+  readonly cursor: string;
+  /** Exclusive. */
+  readonly stop: string;
+}
+
+/** The next rows of a selection that may match, in the order of their ids: `MAX_LOOKED_AT` of them at the most, read from each index in its order. */
+export function nextRows(reading: Reading, columns: string, { webhookId, cursor, stop }: Walk): string {
+  const parts = partsOf[reading].map(
+    (part) => `select ${columns} from deliveries d
+      where d.webhook_id = ${webhookId} and ${part} and d.id > ${cursor} and d.id < ${stop}
+      order by d.id limit ${MAX_LOOKED_AT}`,
+  );
+  if (parts.length === 1) return parts.join();
+  return `select u.* from (${parts.map((part) => `(${part})`).join(' union all ')}) u order by u.id limit ${MAX_LOOKED_AT}`;
 }
 
 type FilterValue = 'statuses' | 'event_types' | 'error_codes' | 'http_statuses' | 'made_at';

@@ -5,7 +5,15 @@ import { closingBelow, noteChanges, noteInserts, wasOf } from './late-changes.ts
 import { keepAttempt } from './keep-attempt.ts';
 import { allowance, paceColumns, pay, type StepStatement, takeStep } from './release-pace.ts';
 import { MAX_STEP, NOTHING, type Step } from './release-step.ts';
-import { matchedColumns, matches, MAX_LOOKED_AT, partOf, type ReplayFilter } from './replay-selection.ts';
+import {
+  matchedColumns,
+  matches,
+  MAX_LOOKED_AT,
+  nextRows,
+  type Reading,
+  readingOf,
+  type ReplayFilter,
+} from './replay-selection.ts';
 
 export interface ReplayStepRequest {
   readonly releaseNo: string;
@@ -18,8 +26,12 @@ export interface ReplayStepRequest {
  * meanwhile is not undone: the conditions hold once more when the row is locked. `isExhausted`: nothing is left, and the cursor has come to its end.
  */
 export function stepReplay(pool: Pool, { releaseNo, filter, max = MAX_STEP }: ReplayStepRequest): Promise<Step> {
-  const part = partOf(filter.statuses);
-  return step(pool, { name: `step-replay-${parts.indexOf(part)}`, text: sendAgain(part), values: [releaseNo, max] });
+  const reading = readingOf(filter.statuses);
+  return step(pool, {
+    name: `step-replay-${reading}`,
+    text: statements[reading],
+    values: [releaseNo, Math.min(max, MAX_STEP)],
+  });
 }
 
 /**
@@ -27,16 +39,13 @@ export function stepReplay(pool: Pool, { releaseNo, filter, max = MAX_STEP }: Re
  * so it is looked up, and cannot be made twice.
  */
 export function stepMissing(pool: Pool, { releaseNo, max = MAX_STEP }: Omit<ReplayStepRequest, 'filter'>): Promise<Step> {
-  return step(pool, { name: 'step-missing', text: makeMissing, values: [releaseNo, max] });
+  return step(pool, { name: 'step-missing', text: makeMissing, values: [releaseNo, Math.min(max, MAX_STEP)] });
 }
 
 async function step(pool: Pool, statement: StepStatement): Promise<Step> {
   const taken = await takeStep(pool, statement);
   return taken === null ? NOTHING : { due: taken.due, isExhausted: taken.number === 1 };
 }
-
-/** One text for each index that a selection can be read by. */
-const parts = [partOf(['failed']), partOf(['cancelled']), partOf(['delivered'])];
 
 const listOf = (name: string, type: string): string =>
   `nullif(array(select jsonb_array_elements_text(r.filter -> '${name}'))::${type}[], '{}') as ${name}`;
@@ -67,10 +76,9 @@ const fromPlace = (name: string): string => `(select ${name} from place)`;
 // For the planner, which looks an array up in every partition.
 const isNear = (d: string): string => `${d}.id > ${fromPlace('cursor')} and ${d}.id <= (select max(at_id) from found)`;
 
-const sendAgain = (part: string): string => {
-  const looked = (columns: string): string => `select ${columns} from deliveries d
-      where d.webhook_id = ${fromPlace('webhook_id')} and ${part} and d.id > ${fromPlace('cursor')} and d.id < ${fromPlace('stop')}
-      order by d.id limit ${MAX_LOOKED_AT}`;
+const sendAgain = (reading: Reading): string => {
+  const walk = { webhookId: fromPlace('webhook_id'), cursor: fromPlace('cursor'), stop: fromPlace('stop') };
+  const looked = (columns: string): string => nextRows(reading, columns, walk);
   return `
 with ${place('r.stop')}, found as materialized (
   select x.id as at_id from (${looked(matchedColumns)}) x
@@ -98,6 +106,14 @@ with ${place('r.stop')}, found as materialized (
   ${noteChanges('d', 'picked.was', `from picked join d on d.id = picked.id where d.id < ${closingBelow}`)}
 ), ${moved('picked')}
 ${due('d')}`;
+};
+
+/** Made once: a step comes each 100 ms. */
+const statements: Readonly<Record<Reading, string>> = {
+  failed: sendAgain('failed'),
+  cancelled: sendAgain('cancelled'),
+  failed_or_cancelled: sendAgain('failed_or_cancelled'),
+  all: sendAgain('all'),
 };
 
 /** The id of an event of the same moment as this one of a delivery. */

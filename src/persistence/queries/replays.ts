@@ -64,14 +64,15 @@ export async function findReplay(transaction: EntityManager, webhookId: string, 
   return row;
 }
 
-/** Newest first, behind `lastId`. */
+/** Newest first, behind `lastId`. By their numbers: ids are made by clocks of several processes, and may not come in that order. */
 export async function listReplays(
   pool: Pool,
   { webhookId, lastId, limit }: { readonly webhookId: string; readonly lastId: string | null; readonly limit: number },
 ): Promise<ReplayRow[]> {
   const { rows } = await pool.query<ReplayRow>({
     name: 'list-replays',
-    text: `select ${columns} from releases where webhook_id = $1 and kind = 'replay' and ($2::text is null or id < $2) order by no desc limit $3`,
+    text: `select ${columns} from releases where webhook_id = $1 and kind = 'replay'
+        and ($2::text is null or no < (select last.no from releases last where last.id = $2)) order by no desc limit $3`,
     values: [webhookId, lastId, limit],
   });
   return rows;
