@@ -15,6 +15,7 @@ import {
 import type { Reports } from '../persistence/reports.ts';
 import { storeUnavailable } from '../persistence/store-errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import { ReleaseNews } from './release-news.ts';
 import type { StatusBus } from './status-bus.ts';
 import type { StatusUpdate } from './status-update.ts';
 import type { WatchFilter } from './watch-filter.ts';
@@ -22,6 +23,8 @@ import { toFeedUpdate, toUpdate, Watcher, type PastRange, type FeedUpdate, type 
 
 /** ms. How often PostgreSQL is asked for what the bus has not sent, while a watcher is connected. */
 const FILL_INTERVAL_MS = 1000;
+/** ms. How often it is asked how far releases are, while a watcher is connected: what a person can follow. */
+const PROGRESS_INTERVAL_MS = 1000;
 /** Often enough that no proxy takes a quiet stream for a dead one. */
 const HEARTBEAT_INTERVAL_MS = 15_000;
 /** Changes taken from one look into PostgreSQL; what is left follows with the next. */
@@ -206,12 +209,10 @@ export class StatusFeed implements LongRunning, WatcherFeed {
     const horizon = await readHorizon(this.#options.pool);
     if (signal.aborted) return;
     this.#settle(horizon, startedAt);
-    void repeat(
-      () => this.#fill(signal),
-      FILL_INTERVAL_MS,
-      signal,
-      (error) => this.#options.telemetry.events.storeFailed('database', error),
-    );
+    const news = new ReleaseNews(this.#options.pool);
+    const onError = (error: unknown): void => this.#options.telemetry.events.storeFailed('database', error);
+    void repeat(() => this.#fill(signal), FILL_INTERVAL_MS, signal, onError);
+    void repeat(() => this.#sendProgress(news, signal), PROGRESS_INTERVAL_MS, signal, onError);
     const timer = setInterval(() => this.#beat(), this.#options.heartbeatIntervalMs ?? HEARTBEAT_INTERVAL_MS);
     signal.addEventListener('abort', () => clearInterval(timer));
   }
@@ -243,8 +244,7 @@ export class StatusFeed implements LongRunning, WatcherFeed {
     const { pool } = this.#options;
     const startedAt = performance.now();
     const horizon = await readHorizon(pool);
-    const userIds = this.#everyone.size > 0 || this.#byUser.size > MAX_SELECTED_USERS ? null : [...this.#byUser.keys()];
-    const changes = await listChanges(pool, { micros: this.#horizonMicros, userIds, max: MAX_CHANGES });
+    const changes = await listChanges(pool, { micros: this.#horizonMicros, userIds: this.#selected(), max: MAX_CHANGES });
     const isWatched = (userId: string): boolean => this.#everyone.size > 0 || this.#byUser.has(userId);
     const isNews = ({ id, userId, micros }: Change): boolean =>
       (this.#lastSentMicros.get(id) ?? 0) < micros && isWatched(userId);
@@ -258,6 +258,20 @@ export class StatusFeed implements LongRunning, WatcherFeed {
     const last = changes.at(-1);
     const isComplete = changes.length < MAX_CHANGES || last === undefined;
     this.#settle(isComplete ? horizon : { ...horizon, horizonMicros: Math.min(horizon.horizonMicros, last.micros) }, startedAt);
+  }
+
+  async #sendProgress(news: ReleaseNews, signal: AbortSignal): Promise<void> {
+    const changed = await news.look(this.#selected());
+    if (signal.aborted) return;
+    for (const progress of changed) {
+      for (const watcher of this.#everyone) watcher.offerProgress(progress);
+      for (const watcher of this.#byUser.get(progress.userId) ?? []) watcher.offerProgress(progress);
+    }
+  }
+
+  /** The users that PostgreSQL is asked about; null: all of them. */
+  #selected(): string[] | null {
+    return this.#everyone.size > 0 || this.#byUser.size > MAX_SELECTED_USERS ? null : [...this.#byUser.keys()];
   }
 
   #settle(horizon: { readonly horizonMicros: number; readonly ageMs: number }, at: number): void {

@@ -1,7 +1,9 @@
 // A watcher: one subscriber's view of the feed, its past read from PostgreSQL, its present from a bounded queue.
 import type { ServiceError } from '../domain/errors.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
+import { MAX_PROGRESS, type ReleaseProgress } from '../persistence/queries/release-progress.ts';
 import { positionCursor, updateCursor, microsOf } from './cursor.ts';
+import { concerns } from './release-news.ts';
 import type { StatusUpdate } from './status-update.ts';
 import { matches, type WatchFilter } from './watch-filter.ts';
 
@@ -23,7 +25,9 @@ export type FeedMessage =
   /** Every change before the cursor was sent. */
   | { readonly kind: 'heartbeat'; readonly cursor: string }
   /** Updates were dropped. Their deliveries follow as they stand by then, and can also be read again from the cursor. */
-  | { readonly kind: 'gap'; readonly cursor: string; readonly dropped: number };
+  | { readonly kind: 'gap'; readonly cursor: string; readonly dropped: number }
+  /** How far a release is. The cursor is that of the message before: a release has no place in the stream of changes. */
+  | { readonly kind: 'release'; readonly cursor: string; readonly progress: ReleaseProgress };
 
 /** What a watcher needs of the feed. */
 export interface WatcherFeed {
@@ -54,6 +58,9 @@ export class Watcher {
   #fromMicros: number | null;
   /** Changes sent while the end of the past was read, by delivery: they are in the queue as well. */
   #replayed = new Map<string, number>();
+  /** Of each release the latest that was not sent yet. */
+  readonly #progress = new Map<string, ReleaseProgress>();
+  #lastCursor = '';
   #dropped = 0;
   #droppedInAll = 0;
   #heartbeatDue = true;
@@ -81,7 +88,9 @@ export class Watcher {
   /** The next message; null after close(). Rejects when the past cannot be read, or with what end() was given. */
   async next(): Promise<FeedMessage | null> {
     const { value, done } = await this.#messages.next();
-    return done === true ? null : value;
+    if (done === true) return null;
+    this.#lastCursor = value.cursor;
+    return value;
   }
 
   /** Puts an update into the queue if it is of interest; never waits. */
@@ -99,6 +108,14 @@ export class Watcher {
     this.#wakeUp();
   }
 
+  /** Keeps how far a release is, if it is of interest, in place of what was not sent yet; never waits. */
+  offerProgress(progress: ReleaseProgress): void {
+    if (this.#closed || !concerns(this.filter, progress)) return;
+    if (this.#progress.size >= MAX_PROGRESS && !this.#progress.has(progress.id)) return;
+    this.#progress.set(progress.id, progress);
+    this.#wakeUp();
+  }
+
   beat(): void {
     this.#heartbeatDue = true;
     this.#wakeUp();
@@ -109,6 +126,7 @@ export class Watcher {
     if (this.#closed) return;
     this.#closed = true;
     this.#queue = [];
+    this.#progress.clear();
     this.#feed.onClosed(this);
     this.#wakeUp();
   }
@@ -122,8 +140,11 @@ export class Watcher {
   async *#read(): AsyncGenerator<FeedMessage, void> {
     try {
       while (!this.#closed) {
-        const next = this.#queue.shift();
-        if (next !== undefined) {
+        // Before the queue, which may never be empty. Not before there is a cursor to give it.
+        const progress = this.#takeProgress();
+        const next = progress === undefined ? this.#queue.shift() : undefined;
+        if (progress !== undefined) yield { kind: 'release', cursor: this.#lastCursor, progress };
+        else if (next !== undefined) {
           if (!this.#wasReplayed(next)) yield next;
         } else if (this.#fromMicros !== null) {
           if (this.#dropped > 0) yield this.#gap(this.#fromMicros);
@@ -137,6 +158,13 @@ export class Watcher {
     } finally {
       this.close();
     }
+  }
+
+  #takeProgress(): ReleaseProgress | undefined {
+    if (this.#progress.size === 0 || this.#lastCursor === '') return undefined;
+    const [oldest] = this.#progress.values();
+    if (oldest !== undefined) this.#progress.delete(oldest.id);
+    return oldest;
   }
 
   #gap(fromMicros: number): FeedMessage {

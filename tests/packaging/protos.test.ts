@@ -31,6 +31,7 @@ test('the folder holds our contract and what it imports, and nothing else', () =
     'homechef/webhook/v1/event.proto',
     'homechef/webhook/v1/event_type.proto',
     'homechef/webhook/v1/policy.proto',
+    'homechef/webhook/v1/release.proto',
     'homechef/webhook/v1/replay.proto',
     'homechef/webhook/v1/webhook.proto',
   ]);

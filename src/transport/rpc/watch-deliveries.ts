@@ -13,6 +13,7 @@ import type { ServiceContext } from '../../service/context.ts';
 import { watchDeliveries as watch } from '../../service/watch-deliveries.ts';
 import { principalOf } from '../call/call-context.ts';
 import { deliveryMessage } from '../messages/delivery-message.ts';
+import { progressMessage } from '../messages/progress-message.ts';
 import { watchInput } from './watch-input.ts';
 
 export function watchDeliveries(context: Pick<ServiceContext, 'feed'>): ServiceImpl<typeof DeliveryService>['watchDeliveries'] {
@@ -45,5 +46,7 @@ function contentOf(message: FeedMessage): WatchDeliveriesResponse['message'] {
       return { case: 'heartbeat', value: create(HeartbeatSchema) };
     case 'gap':
       return { case: 'gap', value: create(GapSchema, { dropped: message.dropped }) };
+    case 'release':
+      return { case: 'release', value: progressMessage(message.progress) };
   }
 }

@@ -4,6 +4,7 @@ import { type WatchDeliveriesRequest, WatchDeliveriesRequestSchema } from '../..
 import type { DeliveryStatus } from '../../domain/delivery.ts';
 import { invalid, ServiceError } from '../../domain/errors.ts';
 import { shownKey } from '../../domain/json-text.ts';
+import type { ReleaseProgress } from '../../persistence/queries/release-progress.ts';
 import type { OwnerNotice } from '../../realtime/status-bus.ts';
 import type { FeedMessage, FeedUpdate } from '../../realtime/watcher.ts';
 import { validateMessage } from '../call/interceptors/validate.ts';
@@ -27,13 +28,37 @@ export function feedText(message: FeedMessage): Buffer | string {
   if (message.kind === 'heartbeat') return JSON.stringify({ type: 'heartbeat', cursor: message.cursor });
   if (message.kind === 'gap')
     return JSON.stringify({ type: 'gap', data: { dropped: message.dropped }, cursor: message.cursor });
+  if (message.kind === 'release') return JSON.stringify(progressOf(message.progress, message.cursor));
   let text = texts.get(message);
   if (text === undefined) texts.set(message, (text = Buffer.from(updateText(message))));
   return text;
 }
 
+function time(ms: number | null): string | null {
+  return ms === null ? null : new Date(ms).toISOString();
+}
+
+function progressOf(progress: ReleaseProgress, cursor: string): object {
+  const data = {
+    id: progress.id,
+    webhook_id: progress.webhookId,
+    user_id: progress.userId,
+    state: progress.state,
+    reason: progress.reason,
+    rate: progress.rate,
+    matched: progress.matched,
+    matched_is_lower_bound: progress.isMatchedLowerBound,
+    released: progress.released,
+    delivered: progress.delivered,
+    failed: progress.failed,
+    cancelled: progress.cancelled,
+    created_at: time(progress.createdAtMs),
+    ended_at: time(progress.endedAtMs),
+  };
+  return { type: 'release_progress', data, cursor };
+}
+
 function updateText({ update, cursor }: FeedUpdate): string {
-  const time = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
   const data = {
     delivery_id: update.deliveryId,
     webhook_id: update.webhookId,
