@@ -15,6 +15,8 @@ export const deliveryRules = [
   'active',
   /** The webhook is subscribed to the type of the event. */
   'event_type',
+  /** The payload passes the filter of the webhook, if it has one. */
+  'filter',
   /** The webhook matched when the event was published, and not only since it was changed. */
   'matched_then',
   /** The delivery was not cancelled. */
@@ -43,7 +45,7 @@ export const deliveryRules = [
 export type DeliveryRule = (typeof deliveryRules)[number];
 
 /** Those that decide whether an event becomes a delivery, as the publish statement does. */
-export const matchingRules = ['audience', 'active', 'event_type'] as const satisfies readonly DeliveryRule[];
+export const matchingRules = ['audience', 'active', 'event_type', 'filter'] as const satisfies readonly DeliveryRule[];
 export type MatchingRule = (typeof matchingRules)[number];
 
 /** Failures in a row without a sign of the receiver, after which a webhook's circuit breaker opens. */

@@ -67,6 +67,10 @@ const catalogue = {
     code: 'failed_precondition',
     meaning: 'The new schema of an event type takes back what the last one gave; `force` takes it all the same.',
   },
+  filter_invalid: {
+    code: 'invalid_argument',
+    meaning: 'The filter of a webhook does not parse, or could cost too much; the message says at which character.',
+  },
   payload_key_forbidden: {
     code: 'invalid_argument',
     meaning: 'The payload holds a key that JavaScript receivers cannot carry safely.',

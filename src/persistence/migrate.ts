@@ -16,6 +16,7 @@ import { Migration20261128130940_hold_deliveries_of_paused_webhooks } from '../.
 import { Migration20261128131900_keep_event_types_as_rows } from '../../migrations/Migration20261128131900_keep_event_types_as_rows.ts';
 import { Migration20261128135000_let_a_failing_webhook_be_paused } from '../../migrations/Migration20261128135000_let_a_failing_webhook_be_paused.ts';
 import { Migration20261128140500_keep_the_history_of_webhooks } from '../../migrations/Migration20261128140500_keep_the_history_of_webhooks.ts';
+import { Migration20261128161500_filter_what_a_webhook_gets } from '../../migrations/Migration20261128161500_filter_what_a_webhook_gets.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -56,6 +57,7 @@ const migrations = [
     name: 'Migration20261128140500_keep_the_history_of_webhooks',
     class: Migration20261128140500_keep_the_history_of_webhooks,
   },
+  { name: 'Migration20261128161500_filter_what_a_webhook_gets', class: Migration20261128161500_filter_what_a_webhook_gets },
 ];
 
 /** Runs those that are missing. Returns their names. To be called by the holder of the lock of migrations. */

@@ -11,6 +11,7 @@ import type { Once } from './idempotent-call.ts';
 import { newOwnerId } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
 import { firstFields } from './webhook-changes.ts';
+import { checkFilter } from './webhook-filter.ts';
 import { makeSecret, sealHeaders } from './webhook-secrets.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
 
@@ -28,6 +29,8 @@ export interface CreateWebhookInput {
   readonly isPaused: boolean;
   /** What becomes of it once it has failed for too long. */
   readonly onFailing: OnFailing;
+  /** Empty: it gets every event of its types. */
+  readonly filter: string;
 }
 
 /**
@@ -46,6 +49,7 @@ export async function createWebhook(
   }
   const url = context.checkUrl(input.url);
   context.catalogue.checkSubscriptions(input.events);
+  await checkFilter(context, input.filter, input.events);
   const now = new Date();
   const id = newId('webhook', now.getTime());
   const owner = { userId, webhookId: id };
@@ -79,6 +83,7 @@ export async function createWebhook(
         ...headers,
         rateLimit: input.rateLimit,
         onFailing: input.onFailing,
+        filter: input.filter === '' ? null : input.filter,
         hold: input.isPaused ? Hold.paused : Hold.none,
         createdAt: now,
         updatedAt: now,

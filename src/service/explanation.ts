@@ -44,6 +44,7 @@ const asks: Readonly<Record<DeliveryRule, string>> = {
   audience: 'The event concerns the owner of the webhook.',
   active: 'The webhook is active.',
   event_type: 'The webhook is subscribed to the type of the event.',
+  filter: 'The payload passes the filter of the webhook, if it has one.',
   matched_then: 'The webhook matched when the event was published.',
   not_cancelled: 'The delivery was not cancelled.',
   not_gone: 'The receiver has not said that it is gone.',
@@ -146,6 +147,10 @@ const sentences: Readonly<Record<DeliveryRule, (explained: Explained, asked: Ask
   },
   event_type: ({ eventTypes }, { event }) =>
     `The event is ${event.eventType}; the webhook is subscribed to ${eventTypes.join(', ')}.`,
+  filter: ({ filterText, isPayloadHeld }) =>
+    isPayloadHeld
+      ? `The payload does not pass the filter of the webhook: ${filterText ?? ''}.`
+      : 'The payload holds what PostgreSQL cannot read as jsonb, such as the character \\u0000: it passes no filter.',
   matched_then: ({ isChangedSince }) =>
     isChangedSince
       ? 'The webhook matches as it is now, and did not when the event was published: it was changed since.'

@@ -35,7 +35,9 @@ export interface PublishContext {
   readonly config: { readonly maxPayloadBytes: number };
   readonly catalogue: Pick<EventCatalogue, 'find' | 'checkPayload'>;
   /** The webhooks that an event could be for, with what each rule of matching says. */
-  readonly findAudience: (event: Pick<EventRow, 'eventType' | 'userIds' | 'broadcast'>) => Promise<readonly Candidate[]>;
+  readonly findAudience: (
+    event: Pick<EventRow, 'eventType' | 'data' | 'userIds' | 'broadcast'>,
+  ) => Promise<readonly Candidate[]>;
   /** Milliseconds since 1970 by the database's clock: ids carry the time, and a row belongs into the partition of its day. */
   readonly now: () => number;
 }
@@ -78,6 +80,7 @@ const REFUSALS: Readonly<Record<MatchingRule, string>> = {
   audience: 'The event does not concern the owner of the webhook.',
   active: 'The webhook is disabled.',
   event_type: 'The webhook is not subscribed to the type of the event.',
+  filter: 'The payload does not pass the filter of the webhook.',
 };
 
 /** The event as it is written. Throws what publishEvent rejects with, as far as the event itself is at fault. */

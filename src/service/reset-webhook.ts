@@ -10,6 +10,7 @@ const withoutPolicyField = (webhook: WebhookEndpoint, name: keyof WebhookEndpoin
 const RESETS: Readonly<Record<string, (webhook: WebhookEndpoint) => void>> = {
   description: (webhook) => void (webhook.description = ''),
   rate_limit: (webhook) => void (webhook.rateLimit = 0),
+  filter: (webhook) => void (webhook.filter = null),
   on_failing: (webhook) => void (webhook.onFailing = 'disable'),
   custom_headers: (webhook) => {
     webhook.customHeaders = null;

@@ -1,12 +1,16 @@
 // Changes a webhook: what is given replaces, what is absent stays.
 import { invalid } from '../domain/errors.ts';
 import type { OnFailing, WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
+import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
 import { changeWebhook } from './change-webhook.ts';
 import type { ManagementContext } from './context.ts';
+import { findWebhook } from './find-webhook.ts';
+import { ownerOf } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
 import { checkResets, resetWebhook } from './reset-webhook.ts';
 import { checkEtag } from './webhook-etag.ts';
+import { checkFilter } from './webhook-filter.ts';
 import { sealHeaders } from './webhook-secrets.ts';
 import { type WebhookView, webhookView, webhookViewWithHeld } from './webhook-view.ts';
 
@@ -23,6 +27,8 @@ export interface UpdateWebhookInput {
   readonly clearCustomHeaders: boolean;
   readonly rateLimit: number | undefined;
   readonly onFailing: OnFailing | undefined;
+  /** Empty removes it. */
+  readonly filter: string | undefined;
   /** The state that is to be changed; empty for any. */
   readonly etag: string;
   /** Names of what goes back to its default first. */
@@ -51,6 +57,7 @@ export async function updateWebhook(
   const url = input.url === undefined ? undefined : context.checkUrl(input.url);
   context.catalogue.checkSubscriptions(input.events);
   checkResets(input.reset);
+  await checkNewFilter(context, principal, input);
   const defaults = context.config.delivery.retry;
   const webhook = await changeWebhook(context, {
     principal,
@@ -66,6 +73,7 @@ export async function updateWebhook(
       if (input.description !== undefined) found.description = input.description;
       if (input.rateLimit !== undefined) found.rateLimit = input.rateLimit;
       if (input.onFailing !== undefined) found.onFailing = input.onFailing;
+      if (input.filter !== undefined) found.filter = input.filter === '' ? null : input.filter;
       found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy, defaults);
       changeHeaders(context, found, input);
       if (input.isActive !== undefined) setActive(found, input.isActive);
@@ -77,6 +85,17 @@ export async function updateWebhook(
   if (input.isActive === false)
     await context.changes.run(principal.userId, () => context.endWaiting(webhook.id), { isPatient: true });
   return webhookViewWithHeld(context, webhook);
+}
+
+async function checkNewFilter(
+  context: ManagementContext,
+  principal: Principal,
+  { webhookId, filter, events }: Pick<UpdateWebhookInput, 'webhookId' | 'filter' | 'events'>,
+): Promise<void> {
+  if (filter === undefined || filter === '') return;
+  const types =
+    events.length > 0 ? events : (await findWebhook(entityManagerOf(context.orm, ownerOf(principal)), webhookId)).events;
+  await checkFilter(context, filter, types);
 }
 
 function changeHeaders(context: ManagementContext, webhook: WebhookEndpoint, input: UpdateWebhookInput): void {

@@ -36,6 +36,7 @@ const FIELDS: Readonly<Record<Extract<keyof WebhookEndpoint, string>, HistoryFie
     name: 'rotation_ends_at',
     show: (webhook) => rotationEndsAt(webhook, Date.now())?.toISOString() ?? null,
   },
+  filter: { name: 'filter', show: ({ filter }) => filter ?? null },
   onFailing: { name: 'on_failing', show: ({ onFailing }) => onFailing },
   pausedReason: { name: 'paused_reason', show: ({ pausedReason }) => pausedReason ?? null },
   disabledReason: { name: 'disabled_reason', show: ({ disabledReason }) => disabledReason ?? null },

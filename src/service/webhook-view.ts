@@ -40,6 +40,8 @@ export interface WebhookView {
   readonly held: number;
   readonly oldestHeldAt: Date | null;
   readonly onFailing: OnFailing;
+  /** Empty: it gets every event of its types. */
+  readonly filter: string;
   /** Why the service paused it; empty when it did not. */
   readonly pausedReason: string;
   readonly pausedAt: Date | null;
@@ -90,6 +92,7 @@ export function webhookView(webhook: WebhookEndpoint, defaults: RetryPolicy, sec
     held: 0,
     oldestHeldAt: null,
     onFailing: webhook.onFailing,
+    filter: webhook.filter ?? '',
     pausedReason: webhook.pausedReason ?? '',
     pausedAt: webhook.pausedAt ?? null,
     etag: `r${webhook.revision}`,

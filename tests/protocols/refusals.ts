@@ -597,6 +597,13 @@ const webhooks: readonly Row[] = [
     message: webhook({ url: 'http://169.254.169.254/' }),
   },
   {
+    name: 'a filter that does not parse',
+    reason: 'filter_invalid',
+    rpc: CREATE,
+    field: 'filter',
+    message: webhook({ filter: '$.total_amount >' }),
+  },
+  {
     name: 'a header of the protocol',
     reason: 'header_forbidden',
     rpc: CREATE,

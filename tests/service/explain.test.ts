@@ -70,6 +70,10 @@ const situations: Readonly<Record<DeliveryRule, () => Promise<Asked>>> = {
     return { webhookId, eventId: await anEvent() };
   },
   event_type: async () => ({ webhookId: await webhook(), eventId: await anEvent({ eventType: 'tip.received' }) }),
+  filter: async () => {
+    const { id: webhookId } = await someWebhook(management, alice, { events: ['order.created'], filter: '$.n == 1' });
+    return { webhookId, eventId: await anEvent() };
+  },
   matched_then: async () => ({ webhookId: await webhook(), eventId: await anEvent() }),
   not_cancelled: () => delivery('cancelled'),
   not_gone: () => delivery('failed', 'http_status = 410'),

@@ -133,6 +133,7 @@ export const aWebhook: CreateWebhookInput = {
   rateLimit: 0,
   isPaused: false,
   onFailing: 'disable',
+  filter: '',
 };
 
 export async function someWebhook(management: Management, principal: Principal, input: Partial<CreateWebhookInput> = {}) {
@@ -222,6 +223,7 @@ export const unchanged: Omit<UpdateWebhookInput, 'webhookId'> = {
   clearCustomHeaders: false,
   rateLimit: undefined,
   onFailing: undefined,
+  filter: undefined,
   etag: '',
   reset: [],
   readOnly: {},

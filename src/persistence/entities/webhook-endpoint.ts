@@ -48,12 +48,14 @@ export const WebhookEndpoint = defineEntity({
     /** See `Hold` in delivery-state.ts. */
     hold: p.smallint().default(0),
     isGathering: p.boolean().default(false),
-    /** The release that drains the hold. */
+    /** An SQL/JSON path that payloads must pass; null: every payload does. PostgreSQL evaluates `filter_path`, which it generates from this. */
+    filter: p.text().nullable(),
     /** What becomes of it once it has failed for too long. */
     onFailing: p.string().length(10).$type<OnFailing>().default('disable'),
     /** Why the service paused it; null when it did not. */
     pausedReason: p.string().length(20).nullable(),
     pausedAt: p.datetime().columnType('timestamptz').nullable(),
+    /** The release that drains the hold. */
     releaseId: p.string().length(64).nullable(),
     deletedAt: p.datetime().columnType('timestamptz').nullable(),
   },

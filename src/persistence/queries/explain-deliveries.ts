@@ -41,6 +41,10 @@ export interface Explained {
   readonly rateLimit: number;
   readonly consecutiveFailures: number;
   readonly eventTypes: readonly string[];
+  /** Null: it has none. */
+  readonly filterText: string | null;
+  /** Whether jsonb can hold the payload; true when the webhook has no filter. */
+  readonly isPayloadHeld: boolean;
   readonly disabledReason: string | null;
   readonly delivery: ExplainedDelivery | null;
 }
@@ -58,7 +62,10 @@ export async function explainDeliveries(
     text: statement,
     values: [eventId, textArray(webhookIds), deliveryId],
   });
-  return rows.map(({ audience, active, event_type, ...row }) => ({ ...row, matches: { audience, active, event_type } }));
+  return rows.map(({ audience, active, event_type, filter, ...row }) => ({
+    ...row,
+    matches: { audience, active, event_type, filter },
+  }));
 }
 
 const ms = (moment: string): string => `(extract(epoch from ${moment}) * 1000)::float8`;
@@ -78,6 +85,7 @@ cross join lateral (
     created_at > (f.created_at at time zone 'utc') as "isYounger", updated_at > (f.created_at at time zone 'utc') as "isChangedSince",
     ${isActive} as "isDeliverable", ${holdsEverything('w')} as "isPaused", secret as "sealedSecret", retry_policy as "retryPolicy",
     rate_limit as "rateLimit", consecutive_failures as "consecutiveFailures", event_types as "eventTypes",
+    filter as "filterText", (filter is null or (select payload_document(f.data)) is not null) as "isPayloadHeld",
     disabled_reason as "disabledReason"
   from webhook_endpoints w where id = any ($2::text[])
 ) w

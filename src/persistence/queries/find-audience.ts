@@ -15,14 +15,19 @@ export interface Candidate {
 /** Those that match first, each kind by its id. Of a broadcast only those that are subscribed to its type. */
 export async function findAudience(
   pool: Pool,
-  event: { readonly eventType: string; readonly userIds: readonly string[]; readonly broadcast: boolean },
+  event: {
+    readonly eventType: string;
+    readonly data: string;
+    readonly userIds: readonly string[];
+    readonly broadcast: boolean;
+  },
 ): Promise<Candidate[]> {
   const { rows } = await pool.query<{ webhookId: string } & Record<MatchingRule, boolean>>({
     name: 'find-audience',
     text: statement,
-    values: [event.eventType, textArray(event.userIds), event.broadcast],
+    values: [event.eventType, textArray(event.userIds), event.broadcast, event.data],
   });
-  return rows.map(({ webhookId, audience, active, event_type }) => ({ webhookId, matches: { audience, active, event_type } }));
+  return rows.map(({ webhookId, ...matches }) => ({ webhookId, matches }));
 }
 
 /** By the users or by the type of the event, each of which has an index. */
@@ -34,9 +39,12 @@ const lookUp = (events: string, webhooks: string): string => `
   ) w
   where ${events} order by w.id limit ${2 * MAX_NAMED})`;
 
+const rules = matchingRules.join(', ');
+const all = matchingRules.join(' and ');
+
 const statement = `
 with f as materialized (
-  select $1::text as event_type, $2::text[] as user_ids, $3::boolean as broadcast
+  select $1::text as event_type, $2::text[] as user_ids, $3::boolean as broadcast, $4::text as data
 ), candidates as materialized (
   ${lookUp('not f.broadcast', `user_id = any (f.user_ids) and scope = 'user'`)}
   union all
@@ -44,6 +52,6 @@ with f as materialized (
   union all
   ${lookUp('true', `${isSubscribedTo('f.event_type')} and scope = 'platform'`)}
 )
-(select id as "webhookId", audience, active, event_type from candidates where audience and active and event_type order by id limit ${MAX_NAMED})
+(select id as "webhookId", ${rules} from candidates where ${all} order by id limit ${MAX_NAMED})
 union all
-(select id, audience, active, event_type from candidates where not (audience and active and event_type) order by id limit ${MAX_NAMED})`;
+(select id, ${rules} from candidates where not (${all}) order by id limit ${MAX_NAMED})`;

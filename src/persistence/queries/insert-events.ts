@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import { idFloor, timeOfId } from '../../domain/ids.ts';
 import { arrayLiteral, plainArray, textArray, nullIfAllDefault } from '../array-parameter.ts';
 import { Hold, holdsNew, MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from '../delivery-state.ts';
-import { deliveryIdOf, ways } from '../matching.ts';
+import { deliveryIdOf, matching, ways } from '../matching.ts';
 import { leaseEnd } from './holders.ts';
 import { noteInserts } from './late-changes.ts';
 
@@ -177,7 +177,7 @@ const lookUp = ({ events, audience, active, eventType }: (typeof ways)[number]):
   select f.number, f.id as event_id, f.event_type, f.may_lease, f.user_ids[1] as first_user_id, w.*
   from fresh f cross join lateral (
     select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until from webhook_endpoints
-    where ${audience} and ${active} and ${eventType}
+    where ${audience} and ${active} and ${eventType} and ${matching.filter}
     offset 0
   ) w
   where ${events}`;

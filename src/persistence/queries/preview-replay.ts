@@ -107,6 +107,6 @@ from (
   left join lateral (
     select not exists (select 1 from deliveries d where d.id = ${deliveryIdOf('f.id', 'webhook_endpoints.id')}) as is_missing
     from webhook_endpoints
-    where webhook_endpoints.id = $1 and (${matching.audience}) and ${matching.active} and ${matching.event_type}
+    where webhook_endpoints.id = $1 and (${matching.audience}) and ${matching.active} and ${matching.event_type} and ${matching.filter}
       and ($4::text[] is null or f.event_type = any ($4::text[]))
     offset 0) w on true) m`;

@@ -128,7 +128,7 @@ with ${place(eventId('r.stop'))}, found as materialized (
   select f.id as at_id, f.event_type, w.webhook_id, w.user_id, ${deliveryIdOf('f.id', 'w.webhook_id')} as id
   from (${events('f.*')}) f cross join lateral (
     select webhook_endpoints.id as webhook_id, webhook_endpoints.user_id from webhook_endpoints
-    where webhook_endpoints.id = ${fromPlace('webhook_id')} and (${matching.audience}) and ${matching.active} and ${matching.event_type}
+    where webhook_endpoints.id = ${fromPlace('webhook_id')} and (${matching.audience}) and ${matching.active} and ${matching.event_type} and ${matching.filter}
       and (${fromPlace('event_types')} is null or f.event_type = any (${fromPlace('event_types')}::text[]))
     offset 0
   ) w

@@ -66,6 +66,7 @@ const webhook = {
   etag: 'r1',
   paused: false,
   release_id: '',
+  filter: '$.total_amount > 50',
   on_failing: 'disable',
 };
 const replayFilter = {
@@ -178,6 +179,7 @@ const explanation = {
       result: 'stopped_here',
       message: 'The event is tip.received; the webhook is subscribed to order.created.',
     },
+    { code: 'filter', result: 'not_reached', message: 'The payload passes the filter of the webhook, if it has one.' },
     { code: 'matched_then', result: 'not_reached', message: 'The webhook matched when the event was published.' },
   ],
 };

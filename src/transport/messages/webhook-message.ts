@@ -47,6 +47,7 @@ export function webhookMessage(webhook: WebhookView): MessageInitShape<typeof We
     etag: webhook.etag,
     paused: webhook.isPaused,
     releaseId: webhook.releaseId,
+    filter: webhook.filter,
     onFailing: webhook.onFailing === 'hold' ? OnFailing.HOLD : OnFailing.DISABLE,
   };
 }

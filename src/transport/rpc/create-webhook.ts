@@ -41,5 +41,6 @@ function inputOf(request: CreateWebhookRequest): CreateWebhookInput {
     rateLimit: request.rateLimit,
     isPaused: request.paused,
     onFailing: onFailingInput(request.onFailing) ?? 'disable',
+    filter: request.filter,
   };
 }

@@ -20,6 +20,7 @@ export function updateWebhook(context: ManagementContext): ServiceImpl<typeof We
       clearCustomHeaders: request.clearCustomHeaders,
       rateLimit: request.rateLimit,
       onFailing: onFailingInput(request.onFailing),
+      filter: request.filter,
       etag: request.etag,
       reset: request.reset,
       readOnly: {

@@ -661,7 +661,7 @@ export const ExplanationSchema: GenMessage<Explanation> = /*@__PURE__*/
  */
 export type ExplainedRule = Message<"homechef.webhook.v1.ExplainedRule"> & {
   /**
-   * `registered`, `audience`, `active`, `event_type`, `matched_then`, `not_cancelled`, `not_gone`, `not_lost`, `retries_left`, `not_paused`, `secret_key`,
+   * `registered`, `audience`, `active`, `event_type`, `filter`, `matched_then`, `not_cancelled`, `not_gone`, `not_lost`, `retries_left`, `not_paused`, `secret_key`,
    * `due`, `not_leased`, `receiver_there`, `rate_limit`, `place`. More may come.
    *
    * @generated from field: string code = 1;

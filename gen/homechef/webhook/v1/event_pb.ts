@@ -185,7 +185,7 @@ export type WouldNotDeliver = Message<"homechef.webhook.v1.WouldNotDeliver"> & {
   webhookId: string;
 
   /**
-   * The rule that stops it, as in an explanation: `active`, `event_type`.
+   * The rule that stops it, as in an explanation: `active`, `event_type`, `filter`.
    *
    * @generated from field: string code = 2;
    */
