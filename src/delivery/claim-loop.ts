@@ -5,7 +5,7 @@ import type { Claim } from '../schedule/scheduler.ts';
 export const LONGEST_SLEEP_MS = 1000;
 /** ms between claims while everything due belongs to webhooks that are busy or closed. */
 const BLOCKED_SLEEP_MS = 50;
-/** ms after the schedule or the database failed. */
+/** ms after the schedule or the database failed, whatever wakes it: each event would be another call to a server that is away. */
 const FAILURE_SLEEP_MS = 500;
 
 /** What a claim has brought. `no place`: none was made, since nothing can be taken. `failed`: the schedule or a store failed. */
@@ -35,6 +35,7 @@ export class ClaimLoop {
   #lastClaimAt = Number.NEGATIVE_INFINITY;
   #isRunning = false;
   #wake: () => void = () => undefined;
+  #isResting = false;
   #wakeups = 0;
   #loop: Promise<void> = Promise.resolve();
 
@@ -56,13 +57,13 @@ export class ClaimLoop {
   /** Resolves when the claim that is under way has ended; no other follows. */
   async stop(): Promise<void> {
     this.#isRunning = false;
-    this.wakeUp();
+    this.#wake();
     await this.#loop;
   }
 
   wakeUp(): void {
     this.#wakeups += 1;
-    this.#wake();
+    if (!this.#isResting) this.#wake();
   }
 
   /** Wakes in time for a retry that is due before the schedule would be asked again. */
@@ -104,8 +105,10 @@ export class ClaimLoop {
   async #run(): Promise<void> {
     while (this.#isRunning) {
       const wakeups = this.#wakeups;
-      const sleepMs = this.#sleepAfter(await this.#options.claim());
-      if (sleepMs > 0 && wakeups === this.#wakeups && this.#isRunning) await this.#sleep(sleepMs);
+      const result = await this.#options.claim();
+      const sleepMs = this.#sleepAfter(result);
+      this.#isResting = result === 'failed';
+      if (sleepMs > 0 && (this.#isResting || wakeups === this.#wakeups) && this.#isRunning) await this.#sleep(sleepMs);
     }
   }
 

@@ -26,6 +26,11 @@ const MAX_CLAIM = 500;
 const HOLD_RETRY_MS = 50;
 /** ms until a delivery is due again whose attempt threw. */
 const FAILURE_SLEEP_MS = 500;
+/**
+ * ms. After the database was away so long passes before anything is claimed. Processes whose leases have run out meanwhile write first
+ * what they have sent (recorder.ts); what is written is not sent again.
+ */
+const OUTCOMES_FIRST_MS = 500;
 /** Between the tries of a webhook's deliveries while something of this machine's runs short, in milliseconds. */
 const SHORTAGE_SLEEP_MS = 1000;
 /** The same while the key of a webhook's secrets is missing, which takes a restart to mend. */
@@ -74,6 +79,8 @@ export class Dispatcher implements LongRunning {
   readonly #claims: ClaimLoop;
   readonly #leases: LeaseReleaser;
   #isPumping = false;
+  /** Whether the last claim, or the load of what it brought, has failed. */
+  #hasFailed = false;
   #lackedKeyAt = Number.NEGATIVE_INFINITY;
   #drained: Promise<void> | undefined;
 
@@ -173,6 +180,7 @@ export class Dispatcher implements LongRunning {
     const room = this.#lanes.room(performance.now());
     this.#claims.begin();
     try {
+      if (this.#hasFailed) await this.#waitForOutcomes();
       const claim = await scheduler.claim({
         max,
         perWebhook: endpointConcurrency,
@@ -187,9 +195,17 @@ export class Dispatcher implements LongRunning {
       }
       return claim;
     } catch (error) {
-      this.#options.telemetry.log.warn({ err: error }, 'due deliveries could not be taken; trying again');
+      if (!this.#hasFailed)
+        this.#options.telemetry.log.warn({ err: error }, 'due deliveries cannot be taken; trying until they can');
+      this.#hasFailed = true;
       return 'failed';
     }
+  }
+
+  async #waitForOutcomes(): Promise<void> {
+    await this.#options.pool.query('select 1');
+    await pause(OUTCOMES_FIRST_MS);
+    this.#hasFailed = false;
   }
 
   async #load(leased: readonly Leased[]): Promise<void> {

@@ -53,6 +53,17 @@ test('after a failure, and while everything due is blocked, it waits a little', 
   expect(claimedAt).toEqual([0, 500, 550]);
 });
 
+test('after a failure it waits whatever wakes it, and ends at once when it is stopped', async () => {
+  const { loop, claimedAt } = loopOver(['failed', 'failed']);
+  for (let waitedMs = 0; waitedMs < 500; waitedMs += 10) {
+    loop.wakeUp();
+    await vi.advanceTimersByTimeAsync(10);
+  }
+  expect(claimedAt).toEqual([0, 500]);
+  await loop.stop();
+  expect(claimedAt).toEqual([0, 500]);
+});
+
 test('without a place nothing is asked until one is free', async () => {
   const { loop, claimedAt } = loopOver(['no place']);
   await vi.advanceTimersByTimeAsync(200);

@@ -74,6 +74,56 @@ test('however many leases run out while they wait, they are ended a few hundred 
   await dispatcher.drain();
 });
 
+test('after the database was away, others first record what they have sent, and only then is anything claimed', async () => {
+  const asked: ('claim' | 'away' | 'back')[] = [];
+  let isAway = true;
+  let backAt = 0;
+  let claimedAt = 0;
+  let wake = (): void => undefined;
+  const dispatcher = new Dispatcher({
+    pool: {
+      query: async () => {
+        asked.push(isAway ? 'away' : 'back');
+        backAt = performance.now();
+        if (isAway) throw new Error('the database is away');
+        return { rows: [] };
+      },
+    },
+    scheduler: {
+      onWake: (callback: () => void) => (wake = callback),
+      claim: async () => {
+        claimedAt = performance.now();
+        asked.push('claim');
+        if (isAway) throw new Error('the database is away');
+        return { leased: [], nextDueInMs: null, isLimited: false };
+      },
+      enqueue: async () => 0,
+      release: async () => undefined,
+    },
+    directory: {},
+    recorder: { isStalled: false, record: () => undefined, idle: async () => undefined },
+    maxConcurrency: 512,
+    endpointConcurrency: 16,
+    leaseMs: 45_000,
+    maxTimeoutMs: 10_000,
+    now: () => Date.now(),
+    shutdownGraceMs: 0,
+    abort: () => undefined,
+    telemetry: createTelemetry(toConfig({ ENVIRONMENT: 'test', LOG_LEVEL: 'silent' })),
+  } as unknown as DispatcherOptions);
+  const waking = setInterval(() => wake(), 5);
+  await dispatcher.start();
+  await eventually(() => asked.length >= 3);
+  isAway = false;
+  await eventually(() => asked.at(-1) === 'claim' && asked.length > 3);
+  clearInterval(waking);
+  expect(asked.slice(0, 3)).toEqual(['claim', 'away', 'away']);
+  expect(asked.filter((what) => what === 'back')).toHaveLength(1);
+  // Twice as long as the recorder waits between two writes.
+  expect(claimedAt - backAt).toBeGreaterThan(490);
+  await dispatcher.drain();
+});
+
 test('what a rate limit keeps waiting stays with its lease, and is sent once the limit allows', async () => {
   const released: Settlement[] = [];
   const sent: string[] = [];
