@@ -14,6 +14,7 @@ const USAGE = `Usage:
   trigger <event type>                                 Send a sample event to your webhooks
   doctor <url>                                         Why nothing gets through to a receiver, step by step
   explain <delivery or event id>                       Why a webhook got an event or did not, rule by rule
+  filter <webhook id> --event <event id>               Whether a payload passes a filter
   history <webhook id>                                 What was changed about a webhook, by whom and when
   retry <delivery id>                                  Try a delivery again now
   pause <webhook id>                                   Keep what a webhook would get, instead of sending it
@@ -34,6 +35,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   trigger: async () => (await import('./trigger.ts')).trigger,
   doctor: async () => (await import('./doctor.ts')).doctor,
   explain: async () => (await import('./explain.ts')).explain,
+  filter: async () => (await import('./filter.ts')).filter,
   history: async () => (await import('./history.ts')).history,
   retry: async () => (await import('./retry.ts')).retry,
   pause: async () => (await import('./pause.ts')).pause,

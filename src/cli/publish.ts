@@ -1,7 +1,7 @@
 // `publish order.created`: publishes an event as a service of HomeChef would.
-import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { connect, CONNECTION_USAGE, type Connection, connectionOptions } from './connection.ts';
+import { jsonBytes } from './json-argument.ts';
 import { type Command, onlyArgument, UsageError } from './usage.ts';
 
 const USAGE = `Usage: publish <event type> (--to <user id>… | --broadcast) [options]
@@ -41,11 +41,8 @@ async function run(args: string[]): Promise<void> {
   console.log(`${published.eventId}  goes to ${published.deliveries} webhooks${duplicate}`);
 }
 
-/** The bytes as they are: the service checks them, so that nothing here can differ from what it would say. */
 async function dataOf({ webhooks }: Connection, eventType: string, data: string | undefined): Promise<Uint8Array> {
-  if (data === '-') return readFileSync(0);
-  if (data?.startsWith('@') === true) return readFileSync(data.slice(1));
-  if (data !== undefined) return Buffer.from(data);
+  if (data !== undefined) return jsonBytes(data);
   const { sample } = await webhooks.getEventType({ name: eventType });
   if (sample === undefined) throw new UsageError(`the catalogue has no sample of "${eventType}"; give --data`);
   return Buffer.from(JSON.stringify(sample));

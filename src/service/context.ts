@@ -28,7 +28,7 @@ export interface ServiceContext extends ManagementContext {
 
 /** What all calls but publishing need. */
 export interface ManagementContext {
-  readonly config: Pick<Config, 'delivery' | 'maxWebhooksPerUser' | 'statsDays'>;
+  readonly config: Pick<Config, 'delivery' | 'maxPayloadBytes' | 'maxWebhooksPerUser' | 'statsDays'>;
   readonly orm: Orm;
   /** For hand-written statements whose cost does not grow with the log. */
   readonly pool: Pool;

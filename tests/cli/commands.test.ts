@@ -253,6 +253,19 @@ test('explain names the rule that stopped an event, by its delivery or by itself
   });
 });
 
+test('filter says whether a payload passes, and points at what is wrong with a filter', async () => {
+  const asked = ['filter', webhook.id, '--user', USER];
+  expect(await run(...asked, '--filter', '$.n > 1', '--data', '{"n":2}')).toEqual({ status: 0, output: 'match\n' });
+  const { output } = await run('publish', 'tip.received', '--to', USER, '--user', 'orders', '--data', '{"n":1}');
+  const eventId = /event_\w+/.exec(output)?.[0] ?? '';
+  expect(await run(...asked, '--filter', '$.n > 1', '--event', eventId)).toEqual({ status: 1, output: 'no match\n' });
+  expect(await run(...asked, '--filter', '$.n = 1', '--data', '{}')).toEqual({
+    status: 1,
+    output: 'no match\nat character 5: equality is written ==\n$.n = 1\n    ^\n',
+  });
+  expect(await run(...asked, '--filter', '$.n > 1')).toEqual({ status: 2, output: 'Give --event or --data, and not both.\n' });
+}, 90_000);
+
 test('replay sends again what a webhook did not get, and says how that went', async () => {
   receiver.script('/replayed', 500, 200);
   const { body } = await developer('POST', '/api/v1/webhooks', {
@@ -333,6 +346,7 @@ test('every command explains itself', async () => {
     'trigger',
     'doctor',
     'explain',
+    'filter',
     'history',
     'retry',
     'pause',

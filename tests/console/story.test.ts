@@ -238,8 +238,17 @@ describe.skipIf(chromiumPath === null)('a day with the console', () => {
     await page.locator('.badge').getByText('Active').waitFor();
     await page.getByRole('link', { name: 'Edit', exact: true }).click();
     await page.getByLabel('Description').fill('Somebody else’s kitchen');
+    await page.getByLabel('Filter').fill('$.amount > 5');
+    await page.getByLabel('Try it on').fill('{"amount": 6}');
+    await page.getByRole('button', { name: 'Try', exact: true }).click();
+    await page.getByTestId('filter-result').getByText('Match', { exact: true }).waitFor();
+    await page.getByLabel('Filter').fill('$.amount = 5');
+    await page.getByRole('button', { name: 'Save changes' }).click();
+    await page.getByText('at character 10: equality is written ==').waitFor();
+    await page.getByLabel('Filter').fill('$.amount > 5');
     await page.getByRole('button', { name: 'Save changes' }).click();
     await page.getByText('Somebody else’s kitchen').waitFor();
+    await page.locator('.facts').getByText('$.amount > 5').waitFor();
     await page.getByRole('button', { name: 'Delete', exact: true }).click();
     await page.getByRole('dialog').waitFor();
     await page.keyboard.press('Escape');

@@ -140,3 +140,57 @@ test('an event whose payload jsonb cannot hold is published all the same, to web
   expect(body.deliveries).toMatchObject([{ event_id: eventId, webhook_id: plain }]);
   expect(body.deliveries).not.toMatchObject([{ webhook_id: filtered }]);
 });
+
+describe('filter/test', () => {
+  const tested = async (id: string, question: object, rest = developer) =>
+    rest('POST', `/api/v1/webhooks/${id}/filter/test`, question);
+  const answers = async (id: string, question: object) => (await tested(id, question)).body;
+  const OK = { error: '', position: 0 };
+
+  test('says whether a payload passes: the filter that is given, or the one that the webhook has', async () => {
+    const id = await webhook('$.n == 1');
+    expect(await answers(id, { data: { n: 1 } })).toEqual({ match: true, ...OK });
+    expect(await answers(id, { data: { n: 2 } })).toEqual({ match: false, ...OK });
+    expect(await answers(id, { filter: '$.n == 2', data: { n: 2 } })).toEqual({ match: true, ...OK });
+    expect(await answers(id, { filter: '', data: { n: 2 } })).toEqual({ match: true, ...OK });
+    const json = Buffer.from('{"n":1}').toString('base64');
+    expect(await answers(id, { data_json: json })).toEqual({ match: true, ...OK });
+    expect((await developer('GET', `/api/v1/webhooks/${id}`)).body.filter).toBe('$.n == 1');
+  });
+
+  test('says where a filter is at fault, and why one is neither true nor false', async () => {
+    const id = await webhook();
+    const faulty = await answers(id, { filter: '$.n >', data: { n: 1 } });
+    expect(faulty).toEqual({ match: false, error: expect.stringMatching(/^at character 6: the filter ends/), position: 6 });
+    const mixed = await answers(id, { filter: '$.n > 5', data: { n: 'many' } });
+    expect(mixed).toMatchObject({ match: false, error: expect.stringMatching(/^the filter is neither true nor false/) });
+    const odd = await answers(id, { filter: '!exists($.n)', data: { text: '\u0000' } });
+    expect(odd).toMatchObject({ match: false, error: expect.stringMatching(/cannot read as jsonb/), position: 0 });
+  });
+
+  test('takes the payload of a past event that concerns the owner of the webhook; of others there is none', async () => {
+    const id = await webhook();
+    const filter = '$.n == 1';
+    const own = await publish({ n: 1 });
+    expect(await answers(id, { filter, event_id: own })).toEqual({ match: true, ...OK });
+    const foreign = await publisher('POST', '/api/v1/events', event({ n: 1 }, { audience: { user_ids: ['somebody'] } }));
+    const never = own.replace(/.$/, (last) => (last === '0' ? '1' : '0'));
+    const refusals = await Promise.all(
+      [foreign.body.event_id, never, 'event_1'].map((id_) => tested(id, { filter, event_id: id_ })),
+    );
+    for (const { status, body } of refusals) expect([status, body.error.message]).toEqual([404, 'There is no such event.']);
+    // A service that did not publish it and knows a webhook of another user.
+    const other = await service.as('payments', 'service');
+    expect((await tested(id, { filter, event_id: foreign.body.event_id }, other)).status).toBe(404);
+    expect((await tested(id, { filter, event_id: foreign.body.event_id }, publisher)).body.match).toBe(true);
+  });
+
+  test.each([
+    [{}, 'field_invalid', 'data'],
+    [{ data: { n: 1 }, event_id: 'event_1' }, 'field_invalid', 'event_id'],
+    [{ data_json: Buffer.from('[1]').toString('base64') }, 'payload_not_object', 'data_json'],
+  ])('refuses %j for its payload', async (question, reason, field) => {
+    const { status, body } = await tested(await webhook(), question);
+    expect({ status, ...body.error }).toMatchObject({ status: 400, reason, details: [{ field }] });
+  });
+});

@@ -191,6 +191,8 @@ test('every operation succeeds as the document says', async () => {
   await call('explainEvent', 200, { token: publisher, query: '?user_id=user123' });
   await call('retryDelivery', 202);
   await call('testWebhook', 200);
+  // What the example says is wrong with a filter, the service says.
+  expect(await call('testFilter', 200)).toMatchObject({ match: false, position: 17 });
   await call('diagnoseWebhook', 200);
   await call('diagnoseUrl', 200);
   const looked = await call('createWebhook', 201, { body: { url: receiver.url(), events: ['order.created'], diagnose: true } });

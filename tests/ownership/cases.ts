@@ -89,6 +89,14 @@ export const cases: Readonly<Record<string, Case>> = {
   'homechef.webhook.v1.WebhookService/UpdateWebhook': { ...aboutWebhook({ description: 'seized' }), shows: 'webhookId' },
   'homechef.webhook.v1.WebhookService/DeleteWebhook': { ...aboutWebhook(), destroys: true },
   'homechef.webhook.v1.WebhookService/TestWebhook': aboutWebhook(),
+  'homechef.webhook.v1.WebhookService/TestFilter': {
+    asks: [
+      (of) => ({ webhook_id: of.webhookId, data_json: Buffer.from('{}').toString('base64') }),
+      (of) => ({ webhook_id: of.webhookId, event_id: of.eventId }),
+    ],
+    roles: everyone,
+    stranger: 'not_found not_found',
+  },
   'homechef.webhook.v1.WebhookService/DiagnoseWebhook': aboutWebhook(),
   'homechef.webhook.v1.WebhookService/DiagnoseUrl': {
     asks: [() => ({ url: 'ftp://example.com/' })],

@@ -152,6 +152,7 @@ export function memoryServices(world: World): ServiceEntry[] {
       updateWebhook: async (request) => ({ ...webhook, url: request.url ?? webhook.url }),
       deleteWebhook: async () => ({}),
       testWebhook: async ({ eventType }) => ({ deliveryId: eventType, success: true }),
+      testFilter: unused,
       diagnoseWebhook: unused,
       diagnoseUrl: unused,
       rotateSecret: async () => webhook,

@@ -41,6 +41,8 @@ export function WebhookSettings({ webhook }: { webhook: Webhook }) {
           </span>
           {webhook.scope === WebhookScope.PLATFORM && <p class="hint">Of everybody on the platform.</p>}
         </dd>
+        <dt>Filter</dt>
+        <dd>{webhook.filter === '' ? 'none' : <code class="wrap">{webhook.filter}</code>}</dd>
         <dt>Retries</dt>
         <dd>
           {plural(policy?.maxRetries ?? 0, 'retry', 'retries')}, the first after {span((policy?.retryDelay ?? 0) * 1000)}, then

@@ -23,6 +23,7 @@ export function EditWebhookPage({ id }: { id: string }) {
         {(webhook) => (
           <WebhookForm
             initial={draftOf(webhook)}
+            webhookId={id}
             storedHeaders={Object.keys(webhook.customHeaders)}
             submitLabel="Save changes"
             cancelHref={`/webhooks/${id}`}

@@ -19,6 +19,7 @@ export function NewWebhookPage() {
       <PageHead title="New webhook" back={{ href: '/webhooks', label: 'Webhooks' }} />
       <WebhookForm
         initial={emptyDraft}
+        webhookId={null}
         storedHeaders={null}
         submitLabel="Create webhook"
         cancelHref="/webhooks"

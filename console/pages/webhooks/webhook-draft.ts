@@ -12,6 +12,8 @@ export interface WebhookDraft {
   readonly url: string;
   readonly events: readonly string[];
   readonly description: string;
+  /** Empty: every event of its types. */
+  readonly filter: string;
   /** As typed; empty follows the service's default. */
   readonly maxRetries: string;
   readonly retryDelay: string;
@@ -35,6 +37,7 @@ export const emptyDraft: WebhookDraft = {
   url: '',
   events: [],
   description: '',
+  filter: '',
   maxRetries: '',
   retryDelay: '',
   timeout: '',
@@ -52,6 +55,7 @@ export function draftOf(webhook: Webhook): WebhookDraft {
     url: webhook.url,
     events: webhook.events,
     description: webhook.description,
+    filter: webhook.filter,
     maxRetries: text(webhook.retryPolicy?.maxRetries),
     retryDelay: text(webhook.retryPolicy?.retryDelay),
     timeout: text(webhook.retryPolicy?.timeout),
@@ -66,6 +70,7 @@ export function toCreate(draft: WebhookDraft): MessageInitShape<typeof CreateWeb
     url: draft.url,
     events: [...draft.events],
     description: draft.description,
+    filter: draft.filter.trim(),
     retryPolicy: retryPolicy(draft),
     customHeaders: headers(draft),
     rateLimit: number(draft.rateLimit) ?? 0,
@@ -86,6 +91,7 @@ export function toUpdate(webhook: Webhook, draft: WebhookDraft): MessageInitShap
     ...(draft.url === before.url ? {} : { url: draft.url }),
     ...(same(draft.events, before.events) ? {} : { events: [...draft.events] }),
     ...(draft.description === before.description ? {} : { description: draft.description }),
+    ...(draft.filter.trim() === before.filter ? {} : { filter: draft.filter.trim() }),
     ...(policyChanged ? { retryPolicy: retryPolicy(draft) } : {}),
     ...(draft.rateLimit === before.rateLimit ? {} : { rateLimit: number(draft.rateLimit) ?? 0 }),
     ...(draft.holdsOnFailing === before.holdsOnFailing ? {} : { onFailing: onFailing(draft) }),

@@ -5,6 +5,7 @@ import { seesEverybody, session } from '../../api/session.ts';
 import { Field } from '../../components/field.tsx';
 import { Problem } from '../../components/states.tsx';
 import { EventPicker } from './event-picker.tsx';
+import { FilterField } from './filter-field.tsx';
 import { HeadersEditor } from './headers-editor.tsx';
 import { NumberField } from './number-field.tsx';
 import { UrlField } from './url-field.tsx';
@@ -12,6 +13,8 @@ import type { WebhookDraft } from './webhook-draft.ts';
 
 interface WebhookFormProps {
   readonly initial: WebhookDraft;
+  /** Null: it is being made. */
+  readonly webhookId: string | null;
   /** Null: it is being made. */
   readonly storedHeaders: readonly string[] | null;
   readonly submitLabel: string;
@@ -24,13 +27,14 @@ const SHOWN_FIELDS = [
   'url',
   'events',
   'description',
+  'filter',
   'retry_policy.max_retries',
   'retry_policy.retry_delay',
   'retry_policy.timeout',
   'rate_limit',
 ];
 
-export function WebhookForm({ initial, storedHeaders, submitLabel, cancelHref, onSubmit }: WebhookFormProps) {
+export function WebhookForm({ initial, webhookId, storedHeaders, submitLabel, cancelHref, onSubmit }: WebhookFormProps) {
   const [draft, setDraft] = useState(initial);
   const [eventsMissing, setEventsMissing] = useState(false);
   const save = useAction(onSubmit);
@@ -95,6 +99,12 @@ export function WebhookForm({ initial, storedHeaders, submitLabel, cancelHref, o
           chosen={draft.events}
           error={eventsMissing && draft.events.length === 0 ? 'Choose at least one event type.' : fields.get('events')}
           onChange={(events) => change({ events })}
+        />
+        <FilterField
+          value={draft.filter}
+          error={fields.get('filter')}
+          webhookId={webhookId}
+          onInput={(filter) => change({ filter })}
         />
       </section>
       <details class="panel form-more" open={storedHeaders !== null}>

@@ -219,6 +219,14 @@ export const examples: Readonly<Record<string, Example>> = {
       },
     },
   },
+  TestFilter: {
+    request: { filter: '$.total_amount >> 50', data: { total_amount: 51 } },
+    answer: {
+      match: false,
+      error: 'at character 17: ">" stands where a path such as $.city, a value, or a parenthesis is expected',
+      position: 17,
+    },
+  },
   DiagnoseWebhook: { request: {}, answer: diagnosis },
   DiagnoseUrl: { request: { url: webhook.url }, answer: diagnosis },
   RotateSecret: { request: { overlap_hours: 24 }, answer: { ...withSecret, rotation_ends_at: '2024-01-16T10:30:00.000Z' } },

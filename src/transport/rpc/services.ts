@@ -41,6 +41,7 @@ import { listWebhooks } from './list-webhooks.ts';
 import { resumeWebhook } from './resume-webhook.ts';
 import { retryDelivery } from './retry-delivery.ts';
 import { rotateSecret } from './rotate-secret.ts';
+import { testFilter } from './test-filter.ts';
 import { testWebhook } from './test-webhook.ts';
 import { updateEventType } from './update-event-type.ts';
 import { updateWebhook } from './update-webhook.ts';
@@ -60,6 +61,7 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       updateWebhook: updateWebhook(context),
       deleteWebhook: deleteWebhook(context),
       testWebhook: testWebhook(context),
+      testFilter: testFilter(context),
       diagnoseWebhook: diagnoseWebhook(context),
       diagnoseUrl: diagnoseUrl(context),
       rotateSecret: rotateSecret(context),
