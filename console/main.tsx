@@ -13,6 +13,7 @@ import './styles/overview.css';
 import './styles/live.css';
 import './styles/webhook-form.css';
 import './styles/webhook.css';
+import './styles/replay.css';
 import './styles/delivery.css';
 import './styles/verify.css';
 import { Console } from './console.tsx';

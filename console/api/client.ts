@@ -2,6 +2,7 @@
 import { Code, ConnectError, createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-web';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
+import { ReplayService } from '../../gen/homechef/webhook/v1/replay_pb.ts';
 import { WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { session, signOut } from './session.ts';
 
@@ -33,3 +34,4 @@ const transport = createConnectTransport({
 
 export const webhooks = createClient(WebhookService, transport);
 export const deliveries = createClient(DeliveryService, transport);
+export const replays = createClient(ReplayService, transport);

@@ -15,6 +15,7 @@ import { link } from '../../router.ts';
 import { DiagnosisPanel } from './diagnosis-panel.tsx';
 import { FailureList } from './failure-list.tsx';
 import { HistoryPanel } from './history-panel.tsx';
+import { ReplayPanel } from './replay-panel.tsx';
 import { RotationPanel } from './rotation-panel.tsx';
 import { SecretPanel } from './secret-panel.tsx';
 import { TestPanel } from './test-panel.tsx';
@@ -51,6 +52,7 @@ export function WebhookPage({ id }: { id: string }) {
             {loaded.isActive && <TestPanel webhook={loaded} onTested={refresh} />}
             <DiagnosisPanel webhookId={id} />
             <RecentDeliveries id={id} version={version} />
+            <ReplayPanel webhook={loaded} onEnded={refresh} />
             <WebhookSettings webhook={loaded} />
             <HistoryPanel webhookId={id} version={version} />
           </>
