@@ -79,7 +79,8 @@ async function watchOnce(
 ): Promise<unknown> {
   try {
     const options = { signal, maxSilenceMs: MAX_SILENCE_MS, onOpen };
-    for await (const update of watchStream(deliveries, { ...filter, after: position.cursor }, options)) {
+    const request = { ...filter, after: position.cursor };
+    for await (const update of watchStream((call) => deliveries.watchDeliveries(request, call), options)) {
       // What the service dropped lies after the last cursor seen, so the stream is taken up again from there.
       if (update.message.case === 'gap') return new ConnectError('Updates came faster than they were read.', Code.Unavailable);
       if (update.cursor !== '') position.cursor = update.cursor;

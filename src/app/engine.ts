@@ -13,8 +13,10 @@ import { createTestSender } from '../delivery/test-send.ts';
 import { WebhookDirectory } from '../delivery/webhook-directory.ts';
 import type { DescriptorBudget } from './descriptor-budget.ts';
 import { createStatusBus } from '../realtime/create-status-bus.ts';
+import { EventFeed } from '../realtime/event-feed.ts';
 import { StatusFeed } from '../realtime/status-feed.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
+import { WatcherPlaces } from '../realtime/watcher-places.ts';
 import { EgressPolicy } from '../security/egress-policy.ts';
 import { RateLimit } from '../security/rate-limit.ts';
 import { loadOrCreateKeys, SecretBox } from '../security/secret-box.ts';
@@ -46,7 +48,9 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
   const maxTimeoutMs = Math.max(config.delivery.retry.timeoutMs, config.delivery.leaseMs - LEASE_RESERVE_MS);
   const bus = createStatusBus({ redis: stores.redis, keyPrefix: config.redis?.keyPrefix ?? '', telemetry });
   const { pool, reports } = stores;
-  const feed = new StatusFeed({ bus, pool, reports, telemetry, maxWatchersPerUser: config.maxWatchersPerUser });
+  const places = new WatcherPlaces({ maxPerUser: config.maxWatchersPerUser, metrics: telemetry.metrics });
+  const feed = new StatusFeed({ bus, pool, reports, telemetry, places });
+  const eventFeed = new EventFeed({ pool, reports, telemetry, places });
   bus.onWebhookChanged((webhookId) => directory.forget(webhookId));
   const publishUpdates = (updates: readonly StatusUpdate[]): void => {
     bus.publish(updates);
@@ -156,6 +160,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     diagnoser,
     bus,
     feed,
+    eventFeed,
     publishUpdates,
     closing,
   };

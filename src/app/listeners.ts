@@ -56,6 +56,7 @@ export async function createListeners(
     findAudience: (event) => findAudience(stores.pool, event),
     now: () => stores.clock.now(),
     feed,
+    eventFeed: engine.eventFeed,
     testSender: engine.testSender,
     diagnoser: engine.diagnoser,
     checkUrl: (url) => engine.policy.checkUrl(url),

@@ -88,7 +88,7 @@ export function orderParts(config: Config, telemetry: Telemetry, parts: Parts, a
   stages.add('loaded', { start: parts.onLoaded });
   // The listeners stay open while it stops, so that probes learn that this process is not ready; what is published goes to the schedule.
   if (config.role !== 'api') stages.add(engine.dispatcher.name, engine.dispatcher);
-  stages.add('feed', { drain: () => engine.feed.drain() });
+  stages.add('feeds', { drain: () => Promise.all([engine.feed.drain(), engine.eventFeed.drain()]) });
   stages.add('ready', {
     start: () => {
       listeners.health.serve(true);

@@ -1,9 +1,7 @@
-// Following deliveries for as long as it takes: through restarts of the service and breaks of the network, by cursor.
-import type { MessageInitShape } from '@bufbuild/protobuf';
-import { Code, ConnectError } from '@connectrpc/connect';
-import type { Delivery, WatchDeliveriesRequestSchema } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
+// Following a stream for as long as it takes: through restarts of the service and breaks of the network, by cursor.
+import { type CallOptions, Code, ConnectError } from '@connectrpc/connect';
+import { BoundedMap } from '../bounded-map.ts';
 import { pause } from '../lifecycle/pause.ts';
-import type { Connection } from './connection.ts';
 import { watchStream } from './watch-stream.ts';
 import { isWrongPort } from './wrong-port.ts';
 
@@ -11,7 +9,7 @@ const FIRST_DELAY_MS = 250;
 const MAX_DELAY_MS = 10_000;
 /** Three heartbeats: a connection that says nothing for so long is dead, whatever the network thinks. */
 const SILENCE_MS = 45_000;
-/** Changes remembered so that none is reported twice: those of a reconnect's overlap, at several hundred a second. */
+/** Messages remembered so that none is reported twice: those of a reconnect's overlap, at several hundred a second. */
 const MAX_REMEMBERED = 10_000;
 /** What a new attempt would not mend. */
 const FINAL = new Set([
@@ -22,34 +20,40 @@ const FINAL = new Set([
   Code.ResourceExhausted,
 ]);
 
-export interface FollowOptions {
-  readonly request: MessageInitShape<typeof WatchDeliveriesRequestSchema>;
+export interface FollowOptions<Message> {
+  /** Opens the stream after a cursor; an empty one means from now on. */
+  readonly open: (after: string, options: CallOptions) => AsyncIterable<Message>;
+  /** The cursor to begin with. */
+  readonly after: string;
   readonly signal: AbortSignal;
   readonly onConnected: () => void;
-  readonly onDelivery: (delivery: Delivery) => void | Promise<void>;
+  /** By what a message is known when it comes again; null: it is not reported. */
+  readonly keyOf: (message: Message) => string | null;
+  readonly onMessage: (message: Message) => void | Promise<void>;
   /** The connection was lost; the next attempt follows after `delayMs`. */
   readonly onLost: (error: unknown, delayMs: number) => void;
 }
 
-/** Calls back for every change, once; resolves when the signal aborts, rejects when there is no use in trying again. */
-export async function follow(connection: Connection, options: FollowOptions): Promise<void> {
+/** Calls back for every message, once; resolves when the signal aborts, rejects when there is no use in trying again. */
+export async function follow<Message extends { readonly cursor: string }>(options: FollowOptions<Message>): Promise<void> {
   const { signal } = options;
-  const seen = new Set<string>();
-  let after = options.request.after ?? '';
+  const seen = new BoundedMap<string, true>(MAX_REMEMBERED);
+  let { after } = options;
   let delayMs = FIRST_DELAY_MS;
   while (!signal.aborted) {
     let isConnected = false;
     try {
-      const stream = watchStream(connection.deliveries, { ...options.request, after }, { signal, maxSilenceMs: SILENCE_MS });
-      for await (const { cursor, message } of stream) {
+      const from = after;
+      for await (const message of watchStream((call) => options.open(from, call), { signal, maxSilenceMs: SILENCE_MS })) {
         if (!isConnected) options.onConnected();
         isConnected = true;
         delayMs = FIRST_DELAY_MS;
-        if (message.case === 'delivery' && !seen.has(cursor)) {
-          remember(seen, cursor);
-          await options.onDelivery(message.value);
+        const key = options.keyOf(message);
+        if (key !== null && seen.get(key) === undefined) {
+          seen.set(key, true);
+          await options.onMessage(message);
         }
-        after = cursor;
+        after = message.cursor;
       }
     } catch (error) {
       if (signal.aborted) return;
@@ -61,11 +65,4 @@ export async function follow(connection: Connection, options: FollowOptions): Pr
     await pause(delayMs, signal);
     delayMs = Math.min(delayMs * 2, MAX_DELAY_MS);
   }
-}
-
-function remember(seen: Set<string>, cursor: string): void {
-  seen.add(cursor);
-  if (seen.size <= MAX_REMEMBERED) return;
-  const [oldest] = seen;
-  if (oldest !== undefined) seen.delete(oldest);
 }

@@ -9,7 +9,7 @@ const USAGE = `Usage:
   migrate                                              Bring the schema of the database at DB_HOST up to date
   reencrypt                                            Seal stored secrets under the newest key of WEBHOOK_SECRET_KEYS
   secrets <file>                                       Write JWT_SECRET and WEBHOOK_SECRET_KEYS for node --env-file, made where none are
-  listen --forward <url>                               Your own events, POSTed to your machine as they happen
+  listen [--forward <url>]                             Your own events on your machine as they happen, without a webhook
   watch                                                Deliveries as they happen, as a table
   trigger <event type>                                 Send a sample event to your webhooks
   doctor <url>                                         Why nothing gets through to a receiver, step by step

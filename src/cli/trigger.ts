@@ -5,7 +5,7 @@ import { type Command, onlyArgument, UsageError } from './usage.ts';
 
 const USAGE = `Usage: trigger <event type> [options]
 
-Sends a sample event to your active webhooks for that type, and shows what they answered. Logged, not retried; 'listen' sees it too.
+Sends a sample event to your active webhooks for that type, and shows what they answered. Logged, not retried; 'watch' and 'listen --webhook' see it.
 
   --webhook <id>   Only to this one
 ${CONNECTION_USAGE}`;

@@ -1,12 +1,9 @@
-// One stream of WatchDeliveries, from its opening to its end. The command line and the console follow deliveries with it, so it uses nothing
+// One stream of WatchDeliveries or WatchEvents, from its opening to its end. The command line and the console follow with it, so it uses nothing
 // that a browser lacks.
-import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { Client } from '@connectrpc/connect';
-import type {
-  DeliveryService,
-  WatchDeliveriesRequestSchema,
-  WatchDeliveriesResponse,
-} from '../../gen/homechef/webhook/v1/delivery_pb.ts';
+import type { CallOptions } from '@connectrpc/connect';
+
+/** Opens a stream: the call of a client, with the options that watchStream gives it. */
+export type OpenStream<Message> = (options: CallOptions) => AsyncIterable<Message>;
 
 export interface WatchStreamOptions {
   readonly signal: AbortSignal;
@@ -17,11 +14,10 @@ export interface WatchStreamOptions {
 }
 
 /** Yields every message. Returns when the service ends the stream; throws when it refuses, when the stream breaks or is aborted. */
-export async function* watchStream(
-  client: Pick<Client<typeof DeliveryService>, 'watchDeliveries'>,
-  request: MessageInitShape<typeof WatchDeliveriesRequestSchema>,
+export async function* watchStream<Message>(
+  open: OpenStream<Message>,
   { signal, maxSilenceMs, onOpen }: WatchStreamOptions,
-): AsyncGenerator<WatchDeliveriesResponse, void> {
+): AsyncGenerator<Message, void> {
   const silence = new SilenceAlarm(signal, maxSilenceMs);
   let isOpen = false;
   const came = (): void => {
@@ -31,7 +27,7 @@ export async function* watchStream(
   };
   try {
     // Without a deadline of the transport's: a stream lasts until it is aborted.
-    for await (const message of client.watchDeliveries(request, { signal: silence.signal, timeoutMs: 0, onHeader: came })) {
+    for await (const message of open({ signal: silence.signal, timeoutMs: 0, onHeader: came })) {
       came();
       yield message;
     }

@@ -54,15 +54,20 @@ async function run(args: string[]): Promise<void> {
     return value.number as DeliveryStatus;
   });
   const connection = connect(values, 'developer');
+  const request = { webhookIds: values.webhook, eventTypes: values.event, statuses };
   const view = process.stdout.isTTY && process.env['TERM'] !== 'dumb' ? new Table(connection.url) : new Lines();
   try {
     await untilInterrupted((signal) =>
-      follow(connection, {
-        request: { after: values.after, webhookIds: values.webhook, eventTypes: values.event, statuses },
+      follow({
+        open: (after, call) => connection.deliveries.watchDeliveries({ ...request, after }, call),
+        after: values.after,
         signal,
         onConnected: () => view.say('connected'),
         onLost: (error, delayMs) => view.say(`${explain(error, connection.url)}; trying again in ${delayMs / 1000} s`),
-        onDelivery: (delivery) => view.show(delivery),
+        keyOf: ({ cursor, message }) => (message.case === 'delivery' ? cursor : null),
+        onMessage: ({ message }) => {
+          if (message.case === 'delivery') view.show(message.value);
+        },
       }),
     );
   } finally {

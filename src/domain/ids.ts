@@ -1,5 +1,5 @@
 // Ids: a kind, an underscore and 26 characters that sort by time (a ULID in lower-case Crockford base 32).
-import { randomFillSync } from 'node:crypto';
+import { createHash, randomFillSync } from 'node:crypto';
 
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 const TIME_CHARACTERS = 10;
@@ -35,6 +35,15 @@ export function timeOfId(id: string): number {
 /** The smallest id of a kind that can be made at `ms`: the bound of a time range over ids. */
 export function idFloor(kind: IdKind, ms: number): string {
   return `${kind}_${encodeTime(ms)}${'0'.repeat(RANDOM_CHARACTERS)}`;
+}
+
+/** The id of the delivery of an event to a webhook: the time of the event, and a hash of both. PostgreSQL makes the same (persistence/matching.ts). */
+export function deliveryIdOf(eventId: string, webhookId: string): string {
+  const start = eventId.indexOf('_') + 1;
+  const hash = createHash('sha256')
+    .update(eventId + webhookId)
+    .digest('hex');
+  return `delivery_${eventId.slice(start, start + TIME_CHARACTERS)}${hash.slice(0, RANDOM_CHARACTERS)}`;
 }
 
 let encodedMs = -1;

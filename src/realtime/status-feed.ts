@@ -19,6 +19,7 @@ import { ReleaseNews } from './release-news.ts';
 import type { StatusBus } from './status-bus.ts';
 import type { StatusUpdate } from './status-update.ts';
 import type { WatchFilter } from './watch-filter.ts';
+import type { WatcherPlaces } from './watcher-places.ts';
 import { toFeedUpdate, toUpdate, Watcher, type PastRange, type FeedUpdate, type WatcherFeed } from './watcher.ts';
 
 /** ms. How often PostgreSQL is asked for what the bus has not sent, while a watcher is connected. */
@@ -36,8 +37,6 @@ const MAX_SELECTED_USERS = 20;
 const PAGE_CHANGES = 4000;
 /** How far back a watcher may resume. Who was away for longer reads the list of deliveries. */
 const MAX_PAST_MS = 86_400_000;
-/** Watchers of one process: each costs some 20 kB with its socket. */
-const MAX_WATCHERS = 10_000;
 
 export interface FeedOptions {
   readonly bus: StatusBus;
@@ -45,8 +44,7 @@ export interface FeedOptions {
   /** For the past of watchers: a crowd that reconnects must not take all connections, nor one user the others' turns. */
   readonly reports: Reports;
   readonly telemetry: Telemetry;
-  /** Streams and WebSockets of one user on this process. */
-  readonly maxWatchersPerUser: number;
+  readonly places: WatcherPlaces;
   /** For tests. */
   readonly heartbeatIntervalMs?: number;
 }
@@ -66,7 +64,6 @@ export class StatusFeed implements LongRunning, WatcherFeed {
   readonly #options: FeedOptions;
   readonly #everyone = new Set<Watcher>();
   readonly #byUser = new Map<string, Set<Watcher>>();
-  readonly #perCaller = new Map<string, number>();
   #running: { readonly controller: AbortController; readonly unsubscribe: () => void; readonly ready: Promise<void> } | null =
     null;
   /** The latest change of each delivery that was sent, in microseconds, for as long as PostgreSQL may return it again. */
@@ -80,7 +77,6 @@ export class StatusFeed implements LongRunning, WatcherFeed {
 
   constructor(options: FeedOptions) {
     this.#options = options;
-    options.telemetry.metrics.gauge('watchers', () => this.#watcherCount);
   }
 
   async start(): Promise<void> {}
@@ -108,7 +104,7 @@ export class StatusFeed implements LongRunning, WatcherFeed {
         violations: [{ field: 'after', message: 'is more than a day old; read the list of deliveries' }],
       });
     }
-    this.#checkLimits(options.caller);
+    this.#options.places.take(options.caller);
     const watcher = new Watcher(this, options);
     this.#add(watcher);
     this.#running ??= this.#run();
@@ -165,21 +161,8 @@ export class StatusFeed implements LongRunning, WatcherFeed {
     if (group?.delete(watcher) !== true) return;
     if (userId !== null && group.size === 0) this.#byUser.delete(userId);
     this.#watcherCount -= 1;
-    const left = (this.#perCaller.get(watcher.caller) ?? 1) - 1;
-    if (left === 0) this.#perCaller.delete(watcher.caller);
-    else this.#perCaller.set(watcher.caller, left);
+    this.#options.places.release(watcher.caller);
     if (this.#watcherCount === 0) this.#stop();
-  }
-
-  #checkLimits(caller: string): void {
-    const max = this.#options.maxWatchersPerUser;
-    if ((this.#perCaller.get(caller) ?? 0) >= max) {
-      const message = `You may have ${max} streams and WebSockets open; close one first.`;
-      throw new ServiceError('watcher_limit_reached', message);
-    }
-    if (this.#watcherCount >= MAX_WATCHERS) {
-      throw new ServiceError('overloaded', 'This process has as many watchers as it takes; try another.');
-    }
   }
 
   #add(watcher: Watcher): void {
@@ -188,7 +171,6 @@ export class StatusFeed implements LongRunning, WatcherFeed {
     if (group === undefined) this.#byUser.set(userId ?? '', (group = new Set()));
     group.add(watcher);
     this.#watcherCount += 1;
-    this.#perCaller.set(watcher.caller, (this.#perCaller.get(watcher.caller) ?? 0) + 1);
   }
 
   *#watchers(): Iterable<Watcher> {

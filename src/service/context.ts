@@ -4,6 +4,7 @@ import type { FairQueue } from '../persistence/fair-queue.ts';
 import type { Orm } from '../persistence/orm.ts';
 import type { Reports } from '../persistence/reports.ts';
 import type { Pool } from 'pg';
+import type { EventFeed } from '../realtime/event-feed.ts';
 import type { StatusFeed } from '../realtime/status-feed.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
 import type { SecretBox } from '../security/secret-box.ts';
@@ -24,6 +25,8 @@ export interface ServiceContext extends ManagementContext {
   readonly now: () => number;
   /** What WatchDeliveries and WebSockets send. */
   readonly feed: StatusFeed;
+  /** What WatchEvents sends. */
+  readonly eventFeed: EventFeed;
 }
 
 /** What all calls but publishing need. */

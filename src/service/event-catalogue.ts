@@ -74,10 +74,10 @@ export class EventCatalogue implements LongRunning {
     return [...this.#types.values()];
   }
 
-  /** Throws `event_type_unknown` for the first subscription that is neither a type of the catalogue nor a pattern. */
-  checkSubscriptions(subscriptions: readonly string[]): void {
+  /** Throws `event_type_unknown` for the first subscription of a field that is neither a type of the catalogue nor a pattern. */
+  checkSubscriptions(subscriptions: readonly string[], field = 'events'): void {
     for (const [index, name] of subscriptions.entries()) {
-      if (!this.#types.has(name) && !isPattern(name)) throw unknownEventType(`events[${index}]`);
+      if (!this.#types.has(name) && !isPattern(name)) throw unknownEventType(`${field}[${index}]`);
     }
   }
 

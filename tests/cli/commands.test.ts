@@ -78,13 +78,76 @@ function start(...args: string[]) {
   return { child, lines, line };
 }
 
-test('listen forwards each event with the original body, freshly signed with the webhook’s secret, and ends at Ctrl-C', async () => {
-  const { child, line } = start('listen', '--forward', local.url('/hook'), '--user', USER, '--secret', webhook.secret);
+test('listen needs no webhook and no public URL: each event is forwarded, signed with the secret that it shows', async () => {
+  const user = 'without-webhook';
+  const { child, line, lines } = start('listen', '--forward', local.url('/own'), '--user', user, '--event', 'order.*');
+  const secret = /whsec_\S+/.exec(await line(/^Requests are signed with this session's secret: /))?.[0] ?? '';
+  await line(/^Listening on \S+ for your events, forwarding to /);
+  const published = await run(
+    'publish',
+    'order.created',
+    '--to',
+    user,
+    '--user',
+    'orders',
+    '--data',
+    '{"note":"größer als <€>"}',
+  );
+  expect(published.output).toMatch(/^event_\S+ {2}goes to 0 webhooks\n$/);
+  await line(/order\.created\s+delivery_\S+ {2}→ 200 .*\d+ ms$/);
+  const [forwarded] = local.at('/own');
+  const { headers = {}, body = Buffer.alloc(0) } = forwarded ?? {};
+  expect(() => new Webhook(secret).verify(body.toString(), headers)).not.toThrow();
+  expect(verifyHomechef(secret, headers['x-homechef-signature'], body)).toBe(true);
+  expect(headers).toMatchObject({
+    'x-homechef-event': 'order.created',
+    'x-homechef-attempt': '1',
+    'x-homechef-schema-version': '1',
+  });
+  expect(JSON.parse(body.toString())).toMatchObject({ data: { note: 'größer als <€>' }, delivery_id: headers['webhook-id'] });
+  child.kill('SIGINT');
+  expect((await once(child, 'exit'))[0]).toBe(0);
+  expect(lines.filter((text) => text.includes('delivery_'))).toHaveLength(1);
+  expect((await (await service.as(user))('GET', '/api/v1/webhooks')).body.webhooks).toEqual([]);
+}, 90_000);
+
+test('listen without --forward prints each body', async () => {
+  const user = 'reader';
+  const { line } = start('listen', '--user', user);
+  await line(/^Listening on \S+ for your events\. Ctrl-C ends it\.$/);
+  await run('publish', 'order.created', '--to', user, '--user', 'orders', '--data', '{"note":"seen"}');
+  await line(/order\.created\s+delivery_\S+$/);
+  await line(/^\{"event":"order\.created","data":\{"note":"seen"\}/);
+}, 90_000);
+
+test('listen survives a restart of the service, and forwards what was published meanwhile, once', async () => {
+  const user = 'patient';
+  const { line, lines } = start('listen', '--forward', local.url('/patient'), '--user', user);
+  await line(/^Listening/);
+  const at = new URL(service.http).port;
+  await run('publish', 'order.created', '--to', user, '--user', 'orders', '--data', '{"n":1}');
+  await local.waitFor(() => local.at('/patient').length === 1);
+  await service.close();
+  await line(/trying again in/);
+  await startService(Number(at));
+  await run('publish', 'order.created', '--to', user, '--user', 'orders', '--data', '{"n":2}');
+  await eventually(() => lines.filter((text) => text.startsWith('Listening')).length === 2, {
+    what: 'it is back',
+    deadlineMs: LINE_DEADLINE_MS,
+  });
+  await run('publish', 'order.created', '--to', user, '--user', 'orders', '--data', '{"n":3}');
+  await local.waitFor(() => local.at('/patient').length === 3);
+  expect(local.at('/patient').map(({ body }) => JSON.parse(body.toString()).data.n)).toEqual([1, 2, 3]);
+}, 120_000);
+
+test('listen --webhook forwards what a webhook got with the original body, freshly signed with its secret, and ends at Ctrl-C', async () => {
+  const asUser = ['--user', USER, '--secret', webhook.secret];
+  const { child, line } = start('listen', '--webhook', webhook.id, '--forward', local.url('/hook'), ...asUser);
   await line(/^Listening/);
   expect(
     (await run('publish', 'order.created', '--to', USER, '--user', 'orders', '--data', '{"note":"größer als <€>"}')).output,
   ).toMatch(/^event_\S+ {2}goes to 1 webhooks\n$/);
-  await local.waitFor((requests) => requests.length === 1);
+  await local.waitFor(() => local.at('/hook').length === 1);
   const [original, forwarded] = [receiver.at('/public').at(-1), local.at('/hook').at(-1)];
   expect(forwarded?.body.equals(original?.body ?? Buffer.alloc(0))).toBe(true);
   const headers = forwarded?.headers ?? {};
@@ -198,7 +261,7 @@ test('listen says so when no program listens, and when the handler fails', async
 
 test('trigger sends a sample and shows the answer; watch and listen see it; retry tries again', async () => {
   const watching = start('watch', '--user', USER);
-  const listening = start('listen', '--forward', local.url('/sample'), '--user', USER);
+  const listening = start('listen', '--webhook', webhook.id, '--forward', local.url('/sample'), '--user', USER);
   await Promise.all([watching.line(/connected/), listening.line(/^Listening/)]);
   receiver.script('/public', 200, 503, 200);
   const good = await run('trigger', 'order.created', '--user', USER);
@@ -209,7 +272,7 @@ test('trigger sends a sample and shows the answer; watch and listen see it; retr
   const bad = await run('trigger', 'order.created', '--user', USER, '--webhook', webhook.id);
   expect(bad).toMatchObject({ status: 1, output: expect.stringContaining('HTTP 503') });
   await watching.line(/ failed +503 +1 +order\.created +delivery_/);
-  await local.waitFor(() => local.at('/sample').length === 2, 30_000);
+  await local.waitFor(() => local.at('/sample').length === 2, LINE_DEADLINE_MS);
   const failed = /delivery_\w+/.exec(bad.output)?.[0] ?? '';
   expect(await run('retry', failed, '--user', USER)).toMatchObject({
     status: 0,

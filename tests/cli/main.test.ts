@@ -44,7 +44,10 @@ test.for([
   [['migrate', 'now'], "Unexpected argument 'now'. This command does not take positional arguments"],
   [['secrets'], '<file> is missing'],
   [['retry', 'a', 'b'], '"b" is one argument too many: only <delivery id> is expected'],
-  [['listen', '--user', 'u'], '--forward is missing: give a URL, as in http://localhost:3000/hook'],
+  [
+    ['listen', '--user', 'u', '--forward', 'http://x', '--secret', 'x'],
+    '--secret: is not a secret of a webhook, which begins with whsec_',
+  ],
   [['listen', '--forward', 'ftp://x'], '--forward: "ftp://x" is not an http or https URL, as in http://localhost:3000/hook'],
   [['watch', '--status', 'bogus'], '--status: "bogus" is not pending, retrying, delivered, failed or cancelled'],
   [['dance'], `There is no command "dance": it is one of ${COMMANDS.join(', ')}`],

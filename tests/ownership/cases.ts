@@ -33,6 +33,8 @@ export interface Case {
   readonly owner?: 'failed_precondition rotation_not_running' | 'not_found not_found' | 'already_exists event_type_exists';
   /** What the owner's reply shows, and no other user's: a test that asks for nothing finds nothing. */
   readonly shows?: 'webhookId' | 'deliveryId' | 'eventId';
+  /** What it shows is the caller's own in every role, unless a user is named. */
+  readonly isOfCaller?: true;
   /** Once the owner has called, the thing is gone. */
   readonly destroys?: true;
 }
@@ -51,6 +53,9 @@ const event = (of: Things): JsonObject => ({
   audience: { user_ids: ['alice'] },
   idempotency_key: of.idempotencyKey,
 });
+
+/** From before the event was published, as the temporary webhook that has the id of a real one. */
+const eventCursor = (of: Things): string => `${of.cursor}-${of.webhookId.slice('webhook_'.length)}`;
 
 const aboutWebhook = (more: JsonObject = {}): Case => ({
   asks: [(of) => ({ webhook_id: of.webhookId, ...more })],
@@ -173,6 +178,14 @@ export const cases: Readonly<Record<string, Case>> = {
     roles: everyone,
     stranger: 'ok',
     shows: 'deliveryId',
+  },
+  'homechef.webhook.v1.DeliveryService/WatchEvents': {
+    asks: [(of) => ({ after: eventCursor(of) }), (of) => ({ after: eventCursor(of), event_types: ['order.created'] })],
+    named: [(of) => ({ after: eventCursor(of), user_id: of.userId })],
+    roles: everyone,
+    stranger: 'ok',
+    shows: 'eventId',
+    isOfCaller: true,
   },
   'homechef.webhook.v1.EventService/PublishEvent': {
     asks: [event],

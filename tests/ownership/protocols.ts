@@ -112,7 +112,10 @@ async function first(transport: Transport, method: DescMethod, request: JsonObje
   const leaving = new AbortController();
   try {
     const answer = await transport.stream(method as never, leaving.signal, TIMEOUT_MS, headers, oneOf(message) as never);
-    for await (const answered of answer.message as AsyncIterable<Message>) return { message: answered, header: answer.header };
+    for await (const answered of answer.message as AsyncIterable<Message & { readonly message?: { readonly case?: string } }>) {
+      // That a stream begins with what is old says nothing of the things themselves.
+      if (answered.message?.case !== 'behind') return { message: answered, header: answer.header };
+    }
     throw new Error(`${method.name} ended without a message`);
   } finally {
     leaving.abort();

@@ -71,6 +71,8 @@ const isEvent = (rpc: string): boolean => rpc === 'PublishEvent';
 /** Of publishers: developers may not. */
 export const isOfEvents = (rpc: string): boolean => methodOf(rpc).parent === EventService;
 const isWatch = (rpc: string): boolean => rpc === 'WatchDeliveries';
+/** A stream that the service sends. A WebSocket has one of them alone. */
+const isServerStream = (rpc: string): boolean => methodOf(rpc).methodKind === 'server_streaming';
 
 /** How an event is asked: by itself, or within something. */
 const WITHIN = {
@@ -233,7 +235,7 @@ function connectWatch(http: string, { format }: Framing): Protocol {
     format,
     features: new Set(['body', 'token', 'encoding', 'deadline', 'media type', 'rpc path']),
     deadlineHeader: 'connect-timeout-ms',
-    serves: isWatch,
+    serves: isServerStream,
     fieldName: same,
     async ask(ask) {
       const type = `application/connect+${format === 'json' ? 'json' : 'proto'}`;
@@ -259,7 +261,7 @@ function grpc(
     format,
     features: new Set(['body', 'token', 'encoding', 'deadline', 'media type', 'rpc path']),
     deadlineHeader: 'grpc-timeout',
-    serves: (rpc) => (shape === 'watch' ? isWatch(rpc) : results === null ? isUnary(rpc) : isEvent(rpc)),
+    serves: (rpc) => (shape === 'watch' ? isServerStream(rpc) : results === null ? isUnary(rpc) : isEvent(rpc)),
     fieldName: same,
     async ask(ask) {
       const bytes = bytesOf(ask, format, results);

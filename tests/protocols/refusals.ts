@@ -347,7 +347,7 @@ const lists: readonly Row[] = [
     field: 'page_token',
     message: { page_token: 'x' },
   },
-  ...['ListDeliveries', 'ListWebhooks', 'WatchDeliveries'].map((rpc): Row => ({
+  ...['ListDeliveries', 'ListWebhooks', 'WatchDeliveries', 'WatchEvents'].map((rpc): Row => ({
     name: `another’s data: ${rpc}`,
     reason: 'role_not_allowed',
     rpc,
@@ -401,6 +401,30 @@ const lists: readonly Row[] = [
     name: 'to watch more than one may',
     reason: 'watcher_limit_reached',
     rpc: 'WatchDeliveries',
+    message: {},
+    before: (scene) => scene.watch(),
+  },
+];
+
+const watchedEvents: readonly Row[] = [
+  {
+    name: 'to watch a type of events there is not',
+    reason: 'event_type_unknown',
+    rpc: 'WatchEvents',
+    field: 'event_types[1]',
+    message: { event_types: ['order.*', 'order.creatde'] },
+  },
+  {
+    name: 'to watch events from nowhere',
+    reason: 'cursor_invalid',
+    rpc: 'WatchEvents',
+    field: 'after',
+    message: { after: 'yesterday' },
+  },
+  {
+    name: 'to watch events in more streams than one may',
+    reason: 'watcher_limit_reached',
+    rpc: 'WatchEvents',
     message: {},
     before: (scene) => scene.watch(),
   },
@@ -685,7 +709,7 @@ const webhooks: readonly Row[] = [
   ),
 ];
 
-export const rows: readonly Row[] = [...headers, ...texts, ...lists, ...events, ...webhooks];
+export const rows: readonly Row[] = [...headers, ...texts, ...lists, ...watchedEvents, ...events, ...webhooks];
 
 /** Ids that nothing has, each in its field. */
 function noneOf(fields: readonly string[]): JsonObject {

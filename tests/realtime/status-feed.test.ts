@@ -10,6 +10,7 @@ import { LocalStatusBus } from '../../src/realtime/local-status-bus.ts';
 import { StatusFeed } from '../../src/realtime/status-feed.ts';
 import { MAX_QUEUED_UPDATES, toUpdate, type FeedMessage, type FeedUpdate, type Watcher } from '../../src/realtime/watcher.ts';
 import type { WatchFilter } from '../../src/realtime/watch-filter.ts';
+import { WatcherPlaces } from '../../src/realtime/watcher-places.ts';
 import { silentLogger } from '../../src/telemetry/log.ts';
 import { quietTelemetry } from '../../src/telemetry/telemetry.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
@@ -38,7 +39,7 @@ function newFeed(): StatusFeed {
     pool: database.pool,
     reports: new Reports(database.pool),
     telemetry,
-    maxWatchersPerUser: 5,
+    places: new WatcherPlaces({ maxPerUser: 5, metrics: telemetry.metrics }),
     heartbeatIntervalMs: 100,
   });
   feeds.push(made);

@@ -184,6 +184,9 @@ export function memoryServices(world: World): ServiceEntry[] {
         yield { cursor: '1', message: { case: 'heartbeat' as const, value: {} } };
         await new Promise((resolve) => call.signal.addEventListener('abort', resolve));
       },
+      watchEvents: async function* () {
+        yield await unused();
+      },
     }),
     serve(Health, health(world.health, ['homechef.webhook.v1.EventService'])),
   ];

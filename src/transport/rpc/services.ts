@@ -51,6 +51,7 @@ import { publishEvents } from './publish-events.ts';
 import { publishStream } from './publish-stream.ts';
 import { ReflectionIndex, serverReflection } from './server-reflection.ts';
 import { watchDeliveries } from './watch-deliveries.ts';
+import { watchEvents } from './watch-events.ts';
 
 export function services(context: ServiceContext, healthView: HealthView): ServiceEntry[] {
   const entries = [
@@ -84,6 +85,7 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       explainDelivery: explainDelivery(context),
       retryDelivery: retryDelivery(context),
       watchDeliveries: watchDeliveries(context),
+      watchEvents: watchEvents(context),
     }),
     serve(ReplayService, {
       createReplay: createReplay(context),

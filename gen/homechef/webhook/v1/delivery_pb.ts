@@ -19,7 +19,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homechef/webhook/v1/delivery.proto.
  */
 export const file_homechef_webhook_v1_delivery: GenFile = /*@__PURE__*/
-  fileDesc("CiJob21lY2hlZi93ZWJob29rL3YxL2RlbGl2ZXJ5LnByb3RvEhNob21lY2hlZi53ZWJob29rLnYxIukFCghEZWxpdmVyeRIKCgJpZBgBIAEoCRISCgp3ZWJob29rX2lkGAIgASgJEhAKCGV2ZW50X2lkGAMgASgJEhIKCmV2ZW50X3R5cGUYBCABKAkSMwoGc3RhdHVzGAUgASgOMiMuaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeVN0YXR1cxIYCgtodHRwX3N0YXR1cxgGIAEoBUgAiAEBEhUKCHJlc3BvbnNlGAcgASgJSAGIAQESFQoNYXR0ZW1wdF9jb3VudBgIIAEoBRIxCg1uZXh0X3JldHJ5X2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxkZWxpdmVyZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWZhaWxlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoKZXJyb3JfY29kZRgMIAEoCUgCiAEBEhoKDWVycm9yX21lc3NhZ2UYDSABKAlIA4gBARIuCgpjcmVhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgdwYXlsb2FkGBAgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIRCgRib2R5GBEgASgJSASIAQESPwoIYXR0ZW1wdHMYEiADKAsyHC5ob21lY2hlZi53ZWJob29rLnYxLkF0dGVtcHRCD5LnGAtHZXREZWxpdmVyeRIaCg1jYW5jZWxfcmVhc29uGBMgASgJSAWIAQFCDgoMX2h0dHBfc3RhdHVzQgsKCV9yZXNwb25zZUINCgtfZXJyb3JfY29kZUIQCg5fZXJyb3JfbWVzc2FnZUIHCgVfYm9keUIQCg5fY2FuY2VsX3JlYXNvbiKGAwoHQXR0ZW1wdBIOCgZudW1iZXIYASABKAUSLgoKc3RhcnRlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZHVyYXRpb25fbXMYAyABKAUSGAoLaHR0cF9zdGF0dXMYBCABKAVIAIgBARIVCghyZXNwb25zZRgFIAEoCUgBiAEBEhoKEnJlc3BvbnNlX3RydW5jYXRlZBgGIAEoCBIXCgplcnJvcl9jb2RlGAcgASgJSAKIAQESGgoNZXJyb3JfbWVzc2FnZRgIIAEoCUgDiAEBEjQKB3RyaWdnZXIYCSABKA4yIy5ob21lY2hlZi53ZWJob29rLnYxLkF0dGVtcHRUcmlnZ2VyEhwKD3Jlc3BvbnNlX29kZGl0eRgKIAEoCUgEiAEBQg4KDF9odHRwX3N0YXR1c0ILCglfcmVzcG9uc2VCDQoLX2Vycm9yX2NvZGVCEAoOX2Vycm9yX21lc3NhZ2VCEgoQX3Jlc3BvbnNlX29kZGl0eSLMBQoVTGlzdERlbGl2ZXJpZXNSZXF1ZXN0Ej0KBnN0YXR1cxgBIAEoDjIjLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlTdGF0dXNCCLpIBYIBAhABEj4KCndlYmhvb2tfaWQYAiABKAlCKrpIJ9gBAXIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIbCgpldmVudF90eXBlGAMgASgJQge6SARyAhhkEjoKCGV2ZW50X2lkGAQgASgJQii6SCXYAQFyIDIeXmV2ZW50X1swLTlhLWhqa21ucC10di16XXsyNn0kEikKBXNpbmNlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGQoEcGFnZRgHIAEoBUILukgIGgYYoI0GKAASGAoFbGltaXQYCCABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAkgASgJQgi6SAVyAxjIARIZCgd1c2VyX2lkGAogASgJQgi6SAVyAxj/ARJGCghzdGF0dXNlcxgLIAMoDjIjLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlTdGF0dXNCD7pIDJIBCRAFIgWCAQIQARJDCgt3ZWJob29rX2lkcxgMIAMoCUIuukgrkgEoEGQiJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIkCgtodHRwX3N0YXR1cxgNIAEoBUIKukgHGgUY1wQoZEgAiAEBEhsKCmVycm9yX2NvZGUYDiABKAlCB7pIBHICGCgSNwoFb3JkZXIYDyABKA4yHi5ob21lY2hlZi53ZWJob29rLnYxLkxpc3RPcmRlckIIukgFggECEAFCDgoMX2h0dHBfc3RhdHVzIqgBChZMaXN0RGVsaXZlcmllc1Jlc3BvbnNlEjEKCmRlbGl2ZXJpZXMYASADKAsyHS5ob21lY2hlZi53ZWJob29rLnYxLkRlbGl2ZXJ5EgwKBHBhZ2UYAiABKAUSDQoFbGltaXQYAyABKAUSDQoFdG90YWwYBCABKAUSFgoOdG90YWxfaXNfZXhhY3QYBSABKAgSFwoPbmV4dF9wYWdlX3Rva2VuGAYgASgJIo4BChJHZXREZWxpdmVyeVJlcXVlc3QSPQoLZGVsaXZlcnlfaWQYASABKAlCKLpIJXIjMiFeZGVsaXZlcnlfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSOQoEdmlldxgCIAEoDjIhLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlWaWV3Qgi6SAWCAQIQASJ4ChRSZXRyeURlbGl2ZXJ5UmVxdWVzdBI9CgtkZWxpdmVyeV9pZBgBIAEoCUIoukglciMyIV5kZWxpdmVyeV9bMC05YS1oamttbnAtdHYtel17MjZ9JBIhCg9pZGVtcG90ZW5jeV9rZXkYAiABKAlCCLpIBXIDGP8BIrwCChZXYXRjaERlbGl2ZXJpZXNSZXF1ZXN0EhcKBWFmdGVyGAEgASgJQgi6SAVyAxjIARJDCgt3ZWJob29rX2lkcxgCIAMoCUIuukgrkgEoEGQiJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIlCgtldmVudF90eXBlcxgDIAMoCUIQukgNkgEKEGQiBnIEEAEYZBJGCghzdGF0dXNlcxgEIAMoDjIjLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlTdGF0dXNCD7pIDJIBCRAFIgWCAQIQARI6CghldmVudF9pZBgFIAEoCUIoukgl2AEBciAyHl5ldmVudF9bMC05YS1oamttbnAtdHYtel17MjZ9JBIZCgd1c2VyX2lkGAYgASgJQgi6SAVyAxj/ASL+AQoXV2F0Y2hEZWxpdmVyaWVzUmVzcG9uc2USDgoGY3Vyc29yGAEgASgJEjEKCGRlbGl2ZXJ5GAIgASgLMh0uaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeUgAEjMKCWhlYXJ0YmVhdBgDIAEoCzIeLmhvbWVjaGVmLndlYmhvb2sudjEuSGVhcnRiZWF0SAASJwoDZ2FwGAQgASgLMhguaG9tZWNoZWYud2ViaG9vay52MS5HYXBIABI3CgdyZWxlYXNlGAUgASgLMiQuaG9tZWNoZWYud2ViaG9vay52MS5SZWxlYXNlUHJvZ3Jlc3NIAEIJCgdtZXNzYWdlIgsKCUhlYXJ0YmVhdCIWCgNHYXASDwoHZHJvcHBlZBgBIAEoBSLTAQoWRXhwbGFpbkRlbGl2ZXJ5UmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSOgoIZXZlbnRfaWQYAiABKAlCKLpIJdgBAXIgMh5eZXZlbnRfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSQAoLZGVsaXZlcnlfaWQYAyABKAlCK7pIKNgBAXIjMiFeZGVsaXZlcnlfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQixgEKC0V4cGxhbmF0aW9uEjgKB3ZlcmRpY3QYASABKA4yJy5ob21lY2hlZi53ZWJob29rLnYxLkV4cGxhbmF0aW9uVmVyZGljdBIPCgdzdW1tYXJ5GAIgASgJEjEKBXJ1bGVzGAMgAygLMiIuaG9tZWNoZWYud2ViaG9vay52MS5FeHBsYWluZWRSdWxlEhIKCndlYmhvb2tfaWQYBCABKAkSEAoIZXZlbnRfaWQYBSABKAkSEwoLZGVsaXZlcnlfaWQYBiABKAkiXwoNRXhwbGFpbmVkUnVsZRIMCgRjb2RlGAEgASgJEi8KBnJlc3VsdBgCIAEoDjIfLmhvbWVjaGVmLndlYmhvb2sudjEuUnVsZVJlc3VsdBIPCgdtZXNzYWdlGAMgASgJKsYBCg5EZWxpdmVyeVN0YXR1cxIfChtERUxJVkVSWV9TVEFUVVNfVU5TUEVDSUZJRUQQABIbChdERUxJVkVSWV9TVEFUVVNfUEVORElORxABEhwKGERFTElWRVJZX1NUQVRVU19SRVRSWUlORxACEh0KGURFTElWRVJZX1NUQVRVU19ERUxJVkVSRUQQAxIaChZERUxJVkVSWV9TVEFUVVNfRkFJTEVEEAQSHQoZREVMSVZFUllfU1RBVFVTX0NBTkNFTExFRBAFKoYBCg5BdHRlbXB0VHJpZ2dlchIfChtBVFRFTVBUX1RSSUdHRVJfVU5TUEVDSUZJRUQQABIdChlBVFRFTVBUX1RSSUdHRVJfQVVUT01BVElDEAESGgoWQVRURU1QVF9UUklHR0VSX01BTlVBTBACEhgKFEFUVEVNUFRfVFJJR0dFUl9URVNUEAMqUAoJTGlzdE9yZGVyEhoKFkxJU1RfT1JERVJfVU5TUEVDSUZJRUQQABISCg5MSVNUX09SREVSX0FTQxABEhMKD0xJU1RfT1JERVJfREVTQxACKmAKDERlbGl2ZXJ5VmlldxIdChlERUxJVkVSWV9WSUVXX1VOU1BFQ0lGSUVEEAASFgoSREVMSVZFUllfVklFV19CT0RZEAESGQoVREVMSVZFUllfVklFV19QQVlMT0FEEAIqvgEKEkV4cGxhbmF0aW9uVmVyZGljdBIjCh9FWFBMQU5BVElPTl9WRVJESUNUX1VOU1BFQ0lGSUVEEAASIQodRVhQTEFOQVRJT05fVkVSRElDVF9ERUxJVkVSRUQQARIfChtFWFBMQU5BVElPTl9WRVJESUNUX1dBSVRJTkcQAhIgChxFWFBMQU5BVElPTl9WRVJESUNUX05PVF9PV0VEEAMSHQoZRVhQTEFOQVRJT05fVkVSRElDVF9FTkRFRBAEKnwKClJ1bGVSZXN1bHQSGwoXUlVMRV9SRVNVTFRfVU5TUEVDSUZJRUQQABIWChJSVUxFX1JFU1VMVF9QQVNTRUQQARIcChhSVUxFX1JFU1VMVF9TVE9QUEVEX0hFUkUQAhIbChdSVUxFX1JFU1VMVF9OT1RfUkVBQ0hFRBADMoIGCg9EZWxpdmVyeVNlcnZpY2USmgEKDkxpc3REZWxpdmVyaWVzEiouaG9tZWNoZWYud2ViaG9vay52MS5MaXN0RGVsaXZlcmllc1JlcXVlc3QaKy5ob21lY2hlZi53ZWJob29rLnYxLkxpc3REZWxpdmVyaWVzUmVzcG9uc2UiL5ACAYrnGAUKAwECA4LT5JMCHRIbL2FwaS92MS93ZWJob29rcy9kZWxpdmVyaWVzEpQBCgtHZXREZWxpdmVyeRInLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0RGVsaXZlcnlSZXF1ZXN0Gh0uaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeSI9kAIBiucYBQoDAQIDgtPkkwIrEikvYXBpL3YxL3dlYmhvb2tzL2RlbGl2ZXJpZXMve2RlbGl2ZXJ5X2lkfRKbAQoPRXhwbGFpbkRlbGl2ZXJ5EisuaG9tZWNoZWYud2ViaG9vay52MS5FeHBsYWluRGVsaXZlcnlSZXF1ZXN0GiAuaG9tZWNoZWYud2ViaG9vay52MS5FeHBsYW5hdGlvbiI5kAIBiucYBQoDAQIDgtPkkwInEiUvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9leHBsYWluEqEBCg1SZXRyeURlbGl2ZXJ5EikuaG9tZWNoZWYud2ViaG9vay52MS5SZXRyeURlbGl2ZXJ5UmVxdWVzdBodLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnkiRornGAgKAwECAxDKAYLT5JMCNDoBKiIvL2FwaS92MS93ZWJob29rcy9kZWxpdmVyaWVzL3tkZWxpdmVyeV9pZH0vcmV0cnkSeQoPV2F0Y2hEZWxpdmVyaWVzEisuaG9tZWNoZWYud2ViaG9vay52MS5XYXRjaERlbGl2ZXJpZXNSZXF1ZXN0GiwuaG9tZWNoZWYud2ViaG9vay52MS5XYXRjaERlbGl2ZXJpZXNSZXNwb25zZSIJiucYBQoDAQIDMAFCeAoXY29tLmhvbWVjaGVmLndlYmhvb2sudjFQAVpFZ2l0aHViLmNvbS9ob21lY2hlZi93ZWJob29rLXNlcnZpY2UvZ2VuL2hvbWVjaGVmL3dlYmhvb2svdjE7d2ViaG9va3YxqgITSG9tZUNoZWYuV2ViaG9vay5WMWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_homechef_webhook_v1_policy, file_homechef_webhook_v1_release]);
+  fileDesc("CiJob21lY2hlZi93ZWJob29rL3YxL2RlbGl2ZXJ5LnByb3RvEhNob21lY2hlZi53ZWJob29rLnYxIukFCghEZWxpdmVyeRIKCgJpZBgBIAEoCRISCgp3ZWJob29rX2lkGAIgASgJEhAKCGV2ZW50X2lkGAMgASgJEhIKCmV2ZW50X3R5cGUYBCABKAkSMwoGc3RhdHVzGAUgASgOMiMuaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeVN0YXR1cxIYCgtodHRwX3N0YXR1cxgGIAEoBUgAiAEBEhUKCHJlc3BvbnNlGAcgASgJSAGIAQESFQoNYXR0ZW1wdF9jb3VudBgIIAEoBRIxCg1uZXh0X3JldHJ5X2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxkZWxpdmVyZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWZhaWxlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoKZXJyb3JfY29kZRgMIAEoCUgCiAEBEhoKDWVycm9yX21lc3NhZ2UYDSABKAlIA4gBARIuCgpjcmVhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgp1cGRhdGVkX2F0GA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgdwYXlsb2FkGBAgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIRCgRib2R5GBEgASgJSASIAQESPwoIYXR0ZW1wdHMYEiADKAsyHC5ob21lY2hlZi53ZWJob29rLnYxLkF0dGVtcHRCD5LnGAtHZXREZWxpdmVyeRIaCg1jYW5jZWxfcmVhc29uGBMgASgJSAWIAQFCDgoMX2h0dHBfc3RhdHVzQgsKCV9yZXNwb25zZUINCgtfZXJyb3JfY29kZUIQCg5fZXJyb3JfbWVzc2FnZUIHCgVfYm9keUIQCg5fY2FuY2VsX3JlYXNvbiKGAwoHQXR0ZW1wdBIOCgZudW1iZXIYASABKAUSLgoKc3RhcnRlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZHVyYXRpb25fbXMYAyABKAUSGAoLaHR0cF9zdGF0dXMYBCABKAVIAIgBARIVCghyZXNwb25zZRgFIAEoCUgBiAEBEhoKEnJlc3BvbnNlX3RydW5jYXRlZBgGIAEoCBIXCgplcnJvcl9jb2RlGAcgASgJSAKIAQESGgoNZXJyb3JfbWVzc2FnZRgIIAEoCUgDiAEBEjQKB3RyaWdnZXIYCSABKA4yIy5ob21lY2hlZi53ZWJob29rLnYxLkF0dGVtcHRUcmlnZ2VyEhwKD3Jlc3BvbnNlX29kZGl0eRgKIAEoCUgEiAEBQg4KDF9odHRwX3N0YXR1c0ILCglfcmVzcG9uc2VCDQoLX2Vycm9yX2NvZGVCEAoOX2Vycm9yX21lc3NhZ2VCEgoQX3Jlc3BvbnNlX29kZGl0eSLMBQoVTGlzdERlbGl2ZXJpZXNSZXF1ZXN0Ej0KBnN0YXR1cxgBIAEoDjIjLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlTdGF0dXNCCLpIBYIBAhABEj4KCndlYmhvb2tfaWQYAiABKAlCKrpIJ9gBAXIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIbCgpldmVudF90eXBlGAMgASgJQge6SARyAhhkEjoKCGV2ZW50X2lkGAQgASgJQii6SCXYAQFyIDIeXmV2ZW50X1swLTlhLWhqa21ucC10di16XXsyNn0kEikKBXNpbmNlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGQoEcGFnZRgHIAEoBUILukgIGgYYoI0GKAASGAoFbGltaXQYCCABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAkgASgJQgi6SAVyAxjIARIZCgd1c2VyX2lkGAogASgJQgi6SAVyAxj/ARJGCghzdGF0dXNlcxgLIAMoDjIjLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlTdGF0dXNCD7pIDJIBCRAFIgWCAQIQARJDCgt3ZWJob29rX2lkcxgMIAMoCUIuukgrkgEoEGQiJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIkCgtodHRwX3N0YXR1cxgNIAEoBUIKukgHGgUY1wQoZEgAiAEBEhsKCmVycm9yX2NvZGUYDiABKAlCB7pIBHICGCgSNwoFb3JkZXIYDyABKA4yHi5ob21lY2hlZi53ZWJob29rLnYxLkxpc3RPcmRlckIIukgFggECEAFCDgoMX2h0dHBfc3RhdHVzIqgBChZMaXN0RGVsaXZlcmllc1Jlc3BvbnNlEjEKCmRlbGl2ZXJpZXMYASADKAsyHS5ob21lY2hlZi53ZWJob29rLnYxLkRlbGl2ZXJ5EgwKBHBhZ2UYAiABKAUSDQoFbGltaXQYAyABKAUSDQoFdG90YWwYBCABKAUSFgoOdG90YWxfaXNfZXhhY3QYBSABKAgSFwoPbmV4dF9wYWdlX3Rva2VuGAYgASgJIo4BChJHZXREZWxpdmVyeVJlcXVlc3QSPQoLZGVsaXZlcnlfaWQYASABKAlCKLpIJXIjMiFeZGVsaXZlcnlfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSOQoEdmlldxgCIAEoDjIhLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlWaWV3Qgi6SAWCAQIQASJ4ChRSZXRyeURlbGl2ZXJ5UmVxdWVzdBI9CgtkZWxpdmVyeV9pZBgBIAEoCUIoukglciMyIV5kZWxpdmVyeV9bMC05YS1oamttbnAtdHYtel17MjZ9JBIhCg9pZGVtcG90ZW5jeV9rZXkYAiABKAlCCLpIBXIDGP8BIrwCChZXYXRjaERlbGl2ZXJpZXNSZXF1ZXN0EhcKBWFmdGVyGAEgASgJQgi6SAVyAxjIARJDCgt3ZWJob29rX2lkcxgCIAMoCUIuukgrkgEoEGQiJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIlCgtldmVudF90eXBlcxgDIAMoCUIQukgNkgEKEGQiBnIEEAEYZBJGCghzdGF0dXNlcxgEIAMoDjIjLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlTdGF0dXNCD7pIDJIBCRAFIgWCAQIQARI6CghldmVudF9pZBgFIAEoCUIoukgl2AEBciAyHl5ldmVudF9bMC05YS1oamttbnAtdHYtel17MjZ9JBIZCgd1c2VyX2lkGAYgASgJQgi6SAVyAxj/ASL+AQoXV2F0Y2hEZWxpdmVyaWVzUmVzcG9uc2USDgoGY3Vyc29yGAEgASgJEjEKCGRlbGl2ZXJ5GAIgASgLMh0uaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeUgAEjMKCWhlYXJ0YmVhdBgDIAEoCzIeLmhvbWVjaGVmLndlYmhvb2sudjEuSGVhcnRiZWF0SAASJwoDZ2FwGAQgASgLMhguaG9tZWNoZWYud2ViaG9vay52MS5HYXBIABI3CgdyZWxlYXNlGAUgASgLMiQuaG9tZWNoZWYud2ViaG9vay52MS5SZWxlYXNlUHJvZ3Jlc3NIAEIJCgdtZXNzYWdlIgsKCUhlYXJ0YmVhdCIWCgNHYXASDwoHZHJvcHBlZBgBIAEoBSJvChJXYXRjaEV2ZW50c1JlcXVlc3QSFwoFYWZ0ZXIYASABKAlCCLpIBXIDGMgBEiUKC2V2ZW50X3R5cGVzGAIgAygJQhC6SA2SAQoQZCIGcgQQARhkEhkKB3VzZXJfaWQYAyABKAlCCLpIBXIDGP8BIsgBChNXYXRjaEV2ZW50c1Jlc3BvbnNlEg4KBmN1cnNvchgBIAEoCRIyCgVldmVudBgCIAEoCzIhLmhvbWVjaGVmLndlYmhvb2sudjEuV2F0Y2hlZEV2ZW50SAASMwoJaGVhcnRiZWF0GAMgASgLMh4uaG9tZWNoZWYud2ViaG9vay52MS5IZWFydGJlYXRIABItCgZiZWhpbmQYBCABKAsyGy5ob21lY2hlZi53ZWJob29rLnYxLkJlaGluZEgAQgkKB21lc3NhZ2UiywEKDFdhdGNoZWRFdmVudBIQCghldmVudF9pZBgBIAEoCRISCgpldmVudF90eXBlGAIgASgJEhMKC2RlbGl2ZXJ5X2lkGAMgASgJEhIKCndlYmhvb2tfaWQYBCABKAkSDAoEYm9keRgFIAEoCRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIbCg5zY2hlbWFfdmVyc2lvbhgHIAEoBUgAiAEBQhEKD19zY2hlbWFfdmVyc2lvbiIzCgZCZWhpbmQSKQoFc2luY2UYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItMBChZFeHBsYWluRGVsaXZlcnlSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBI6CghldmVudF9pZBgCIAEoCUIoukgl2AEBciAyHl5ldmVudF9bMC05YS1oamttbnAtdHYtel17MjZ9JBJACgtkZWxpdmVyeV9pZBgDIAEoCUIrukgo2AEBciMyIV5kZWxpdmVyeV9bMC05YS1oamttbnAtdHYtel17MjZ9JCLGAQoLRXhwbGFuYXRpb24SOAoHdmVyZGljdBgBIAEoDjInLmhvbWVjaGVmLndlYmhvb2sudjEuRXhwbGFuYXRpb25WZXJkaWN0Eg8KB3N1bW1hcnkYAiABKAkSMQoFcnVsZXMYAyADKAsyIi5ob21lY2hlZi53ZWJob29rLnYxLkV4cGxhaW5lZFJ1bGUSEgoKd2ViaG9va19pZBgEIAEoCRIQCghldmVudF9pZBgFIAEoCRITCgtkZWxpdmVyeV9pZBgGIAEoCSJfCg1FeHBsYWluZWRSdWxlEgwKBGNvZGUYASABKAkSLwoGcmVzdWx0GAIgASgOMh8uaG9tZWNoZWYud2ViaG9vay52MS5SdWxlUmVzdWx0Eg8KB21lc3NhZ2UYAyABKAkqxgEKDkRlbGl2ZXJ5U3RhdHVzEh8KG0RFTElWRVJZX1NUQVRVU19VTlNQRUNJRklFRBAAEhsKF0RFTElWRVJZX1NUQVRVU19QRU5ESU5HEAESHAoYREVMSVZFUllfU1RBVFVTX1JFVFJZSU5HEAISHQoZREVMSVZFUllfU1RBVFVTX0RFTElWRVJFRBADEhoKFkRFTElWRVJZX1NUQVRVU19GQUlMRUQQBBIdChlERUxJVkVSWV9TVEFUVVNfQ0FOQ0VMTEVEEAUqhgEKDkF0dGVtcHRUcmlnZ2VyEh8KG0FUVEVNUFRfVFJJR0dFUl9VTlNQRUNJRklFRBAAEh0KGUFUVEVNUFRfVFJJR0dFUl9BVVRPTUFUSUMQARIaChZBVFRFTVBUX1RSSUdHRVJfTUFOVUFMEAISGAoUQVRURU1QVF9UUklHR0VSX1RFU1QQAypQCglMaXN0T3JkZXISGgoWTElTVF9PUkRFUl9VTlNQRUNJRklFRBAAEhIKDkxJU1RfT1JERVJfQVNDEAESEwoPTElTVF9PUkRFUl9ERVNDEAIqYAoMRGVsaXZlcnlWaWV3Eh0KGURFTElWRVJZX1ZJRVdfVU5TUEVDSUZJRUQQABIWChJERUxJVkVSWV9WSUVXX0JPRFkQARIZChVERUxJVkVSWV9WSUVXX1BBWUxPQUQQAiq+AQoSRXhwbGFuYXRpb25WZXJkaWN0EiMKH0VYUExBTkFUSU9OX1ZFUkRJQ1RfVU5TUEVDSUZJRUQQABIhCh1FWFBMQU5BVElPTl9WRVJESUNUX0RFTElWRVJFRBABEh8KG0VYUExBTkFUSU9OX1ZFUkRJQ1RfV0FJVElORxACEiAKHEVYUExBTkFUSU9OX1ZFUkRJQ1RfTk9UX09XRUQQAxIdChlFWFBMQU5BVElPTl9WRVJESUNUX0VOREVEEAQqfAoKUnVsZVJlc3VsdBIbChdSVUxFX1JFU1VMVF9VTlNQRUNJRklFRBAAEhYKElJVTEVfUkVTVUxUX1BBU1NFRBABEhwKGFJVTEVfUkVTVUxUX1NUT1BQRURfSEVSRRACEhsKF1JVTEVfUkVTVUxUX05PVF9SRUFDSEVEEAMy8QYKD0RlbGl2ZXJ5U2VydmljZRKaAQoOTGlzdERlbGl2ZXJpZXMSKi5ob21lY2hlZi53ZWJob29rLnYxLkxpc3REZWxpdmVyaWVzUmVxdWVzdBorLmhvbWVjaGVmLndlYmhvb2sudjEuTGlzdERlbGl2ZXJpZXNSZXNwb25zZSIvkAIBiucYBQoDAQIDgtPkkwIdEhsvYXBpL3YxL3dlYmhvb2tzL2RlbGl2ZXJpZXMSlAEKC0dldERlbGl2ZXJ5EicuaG9tZWNoZWYud2ViaG9vay52MS5HZXREZWxpdmVyeVJlcXVlc3QaHS5ob21lY2hlZi53ZWJob29rLnYxLkRlbGl2ZXJ5Ij2QAgGK5xgFCgMBAgOC0+STAisSKS9hcGkvdjEvd2ViaG9va3MvZGVsaXZlcmllcy97ZGVsaXZlcnlfaWR9EpsBCg9FeHBsYWluRGVsaXZlcnkSKy5ob21lY2hlZi53ZWJob29rLnYxLkV4cGxhaW5EZWxpdmVyeVJlcXVlc3QaIC5ob21lY2hlZi53ZWJob29rLnYxLkV4cGxhbmF0aW9uIjmQAgGK5xgFCgMBAgOC0+STAicSJS9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L2V4cGxhaW4SoQEKDVJldHJ5RGVsaXZlcnkSKS5ob21lY2hlZi53ZWJob29rLnYxLlJldHJ5RGVsaXZlcnlSZXF1ZXN0Gh0uaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeSJGiucYCAoDAQIDEMoBgtPkkwI0OgEqIi8vYXBpL3YxL3dlYmhvb2tzL2RlbGl2ZXJpZXMve2RlbGl2ZXJ5X2lkfS9yZXRyeRJ5Cg9XYXRjaERlbGl2ZXJpZXMSKy5ob21lY2hlZi53ZWJob29rLnYxLldhdGNoRGVsaXZlcmllc1JlcXVlc3QaLC5ob21lY2hlZi53ZWJob29rLnYxLldhdGNoRGVsaXZlcmllc1Jlc3BvbnNlIgmK5xgFCgMBAgMwARJtCgtXYXRjaEV2ZW50cxInLmhvbWVjaGVmLndlYmhvb2sudjEuV2F0Y2hFdmVudHNSZXF1ZXN0GiguaG9tZWNoZWYud2ViaG9vay52MS5XYXRjaEV2ZW50c1Jlc3BvbnNlIgmK5xgFCgMBAgMwAUJ4Chdjb20uaG9tZWNoZWYud2ViaG9vay52MVABWkVnaXRodWIuY29tL2hvbWVjaGVmL3dlYmhvb2stc2VydmljZS9nZW4vaG9tZWNoZWYvd2ViaG9vay92MTt3ZWJob29rdjGqAhNIb21lQ2hlZi5XZWJob29rLlYxYgZwcm90bzM", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_struct, file_google_protobuf_timestamp, file_homechef_webhook_v1_policy, file_homechef_webhook_v1_release]);
 
 /**
  * One event owed to one webhook.
@@ -578,6 +578,164 @@ export const GapSchema: GenMessage<Gap> = /*@__PURE__*/
   messageDesc(file_homechef_webhook_v1_delivery, 9);
 
 /**
+ * @generated from message homechef.webhook.v1.WatchEventsRequest
+ */
+export type WatchEventsRequest = Message<"homechef.webhook.v1.WatchEventsRequest"> & {
+  /**
+   * The cursor of the last message seen, which also keeps the temporary webhook's id, and so the ids of its deliveries; empty means a new one, from
+   * now on.
+   *
+   * @generated from field: string after = 1;
+   */
+  after: string;
+
+  /**
+   * What it is subscribed to: names of the catalogue and patterns, as of a webhook; empty means all.
+   *
+   * @generated from field: repeated string event_types = 2;
+   */
+  eventTypes: string[];
+
+  /**
+   * Services and admins: whose events; empty means the caller's own.
+   *
+   * @generated from field: string user_id = 3;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.WatchEventsRequest.
+ * Use `create(WatchEventsRequestSchema)` to create a new message.
+ */
+export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_delivery, 10);
+
+/**
+ * @generated from message homechef.webhook.v1.WatchEventsResponse
+ */
+export type WatchEventsResponse = Message<"homechef.webhook.v1.WatchEventsResponse"> & {
+  /**
+   * Where to resume from after this message. An event may come twice around a resume; its delivery's id is the same both times.
+   *
+   * @generated from field: string cursor = 1;
+   */
+  cursor: string;
+
+  /**
+   * @generated from oneof homechef.webhook.v1.WatchEventsResponse.message
+   */
+  message: {
+    /**
+     * @generated from field: homechef.webhook.v1.WatchedEvent event = 2;
+     */
+    value: WatchedEvent;
+    case: "event";
+  } | {
+    /**
+     * Every event before the cursor was sent: the first message of a stream that is up to date, and then whenever some time has passed.
+     *
+     * @generated from field: homechef.webhook.v1.Heartbeat heartbeat = 3;
+     */
+    value: Heartbeat;
+    case: "heartbeat";
+  } | {
+    /**
+     * The stream is behind: what follows was published a while ago. Nothing is left out.
+     *
+     * @generated from field: homechef.webhook.v1.Behind behind = 4;
+     */
+    value: Behind;
+    case: "behind";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message homechef.webhook.v1.WatchEventsResponse.
+ * Use `create(WatchEventsResponseSchema)` to create a new message.
+ */
+export const WatchEventsResponseSchema: GenMessage<WatchEventsResponse> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_delivery, 11);
+
+/**
+ * An event as the temporary webhook gets it.
+ *
+ * @generated from message homechef.webhook.v1.WatchedEvent
+ */
+export type WatchedEvent = Message<"homechef.webhook.v1.WatchedEvent"> & {
+  /**
+   * @generated from field: string event_id = 1;
+   */
+  eventId: string;
+
+  /**
+   * @generated from field: string event_type = 2;
+   */
+  eventType: string;
+
+  /**
+   * As in `body`. GetDelivery does not know it.
+   *
+   * @generated from field: string delivery_id = 3;
+   */
+  deliveryId: string;
+
+  /**
+   * Of the temporary webhook, as in `body`.
+   *
+   * @generated from field: string webhook_id = 4;
+   */
+  webhookId: string;
+
+  /**
+   * The exact text that a webhook's request has, to be signed by who reads it.
+   *
+   * @generated from field: string body = 5;
+   */
+  body: string;
+
+  /**
+   * When it was published.
+   *
+   * @generated from field: google.protobuf.Timestamp created_at = 6;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * What a request says in X-HomeChef-Schema-Version; absent where its type has no schema.
+   *
+   * @generated from field: optional int32 schema_version = 7;
+   */
+  schemaVersion?: number | undefined;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.WatchedEvent.
+ * Use `create(WatchedEventSchema)` to create a new message.
+ */
+export const WatchedEventSchema: GenMessage<WatchedEvent> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_delivery, 12);
+
+/**
+ * @generated from message homechef.webhook.v1.Behind
+ */
+export type Behind = Message<"homechef.webhook.v1.Behind"> & {
+  /**
+   * Published since then, and not sent yet.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 1;
+   */
+  since?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.Behind.
+ * Use `create(BehindSchema)` to create a new message.
+ */
+export const BehindSchema: GenMessage<Behind> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_delivery, 13);
+
+/**
  * @generated from message homechef.webhook.v1.ExplainDeliveryRequest
  */
 export type ExplainDeliveryRequest = Message<"homechef.webhook.v1.ExplainDeliveryRequest"> & {
@@ -604,7 +762,7 @@ export type ExplainDeliveryRequest = Message<"homechef.webhook.v1.ExplainDeliver
  * Use `create(ExplainDeliveryRequestSchema)` to create a new message.
  */
 export const ExplainDeliveryRequestSchema: GenMessage<ExplainDeliveryRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_delivery, 10);
+  messageDesc(file_homechef_webhook_v1_delivery, 14);
 
 /**
  * Why a webhook got an event or did not.
@@ -654,7 +812,7 @@ export type Explanation = Message<"homechef.webhook.v1.Explanation"> & {
  * Use `create(ExplanationSchema)` to create a new message.
  */
 export const ExplanationSchema: GenMessage<Explanation> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_delivery, 11);
+  messageDesc(file_homechef_webhook_v1_delivery, 15);
 
 /**
  * @generated from message homechef.webhook.v1.ExplainedRule
@@ -686,7 +844,7 @@ export type ExplainedRule = Message<"homechef.webhook.v1.ExplainedRule"> & {
  * Use `create(ExplainedRuleSchema)` to create a new message.
  */
 export const ExplainedRuleSchema: GenMessage<ExplainedRule> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_delivery, 12);
+  messageDesc(file_homechef_webhook_v1_delivery, 16);
 
 /**
  * Where a delivery stands.
@@ -1031,6 +1189,17 @@ export const DeliveryService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchDeliveriesRequestSchema;
     output: typeof WatchDeliveriesResponseSchema;
+  },
+  /**
+   * Streams every event that concerns one user, as a webhook of theirs would get it: a temporary webhook that exists as long as the stream, and
+   * whose deliveries are the messages. Nothing is stored or tried again, and no other webhook is changed. Samples of TestWebhook are not among them.
+   *
+   * @generated from rpc homechef.webhook.v1.DeliveryService.WatchEvents
+   */
+  watchEvents: {
+    methodKind: "server_streaming";
+    input: typeof WatchEventsRequestSchema;
+    output: typeof WatchEventsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_homechef_webhook_v1_delivery, 0);
