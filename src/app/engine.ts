@@ -2,6 +2,7 @@
 import type { Config } from '../config.ts';
 import { createAttempt } from '../delivery/attempt.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
+import { listTurns } from '../persistence/queries/ordering-heads.ts';
 import { createHoldQueue } from '../delivery/hold-queue.ts';
 import { DELIVERY_SHARE, HttpClient } from '../outbound/http-client.ts';
 import { givenUpNotice, Notices } from '../delivery/notices.ts';
@@ -101,6 +102,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
   const recorder = new Recorder({
     record: (rows, returnsEachTime, isLockLikely) => outcomes.record(rows, returnsEachTime, isLockLikely),
     scheduler,
+    listTurns: (chains) => listTurns(stores.pool, chains),
     publish: publishUpdates,
     isWatched: () => bus.hasListeners,
     isLost: (lease) => stores.holder.isLost(lease),

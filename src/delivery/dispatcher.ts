@@ -147,7 +147,7 @@ export class Dispatcher implements LongRunning {
     for (const { event, deliveries } of events) {
       for (const delivery of deliveries) {
         const { deliveryId, webhookId } = delivery;
-        if (delivery.isHeld) continue;
+        if (delivery.isHeld || delivery.ordering?.waits === true) continue;
         if (insertLease === null || !delivery.isLeased) later.push({ deliveryId, webhookId, dueAtMs });
         // Draining has begun meanwhile, and the lanes are not read again.
         else if (!this.#isAccepting) unwanted.push(new InsertedTask(delivery, event, insertLease));

@@ -3,7 +3,7 @@ import { inTransaction } from '../persistence/transaction.ts';
 import type { Pool } from 'pg';
 import { disableWebhook, type DisabledReason } from '../persistence/queries/disable-webhook.ts';
 import { pauseFailingWebhook } from '../persistence/queries/pause-failing-webhook.ts';
-import { listLocked } from '../persistence/queries/list-locked.ts';
+import { chainName, listLocked } from '../persistence/queries/list-locked.ts';
 import {
   recordOutcomes,
   type FailingWebhook,
@@ -67,9 +67,12 @@ export class OutcomeStore {
     }
     const webhookIds = [...new Set(rows.map((row) => row.webhookId))];
     const deliveryIds = rows.map((row) => row.deliveryId);
-    const locked = await listLocked(this.#options.pool, deliveryIds, webhookIds);
-    const isFree = (row: OutcomeRow): boolean =>
-      !locked.deliveryIds.has(row.deliveryId) && !locked.webhookIds.has(row.webhookId);
+    const chains = rows.flatMap(({ webhookId, orderingKey }) => (orderingKey === null ? [] : [{ webhookId, orderingKey }]));
+    const locked = await listLocked(this.#options.pool, deliveryIds, webhookIds, chains);
+    const isFree = ({ deliveryId, webhookId, orderingKey }: OutcomeRow): boolean =>
+      !locked.deliveryIds.has(deliveryId) &&
+      !locked.webhookIds.has(webhookId) &&
+      (orderingKey === null || !locked.chains.has(chainName({ webhookId, orderingKey })));
     const free = rows.filter(isFree);
     const states = free.length === 0 ? [] : await this.#write(free, returnsEachTime);
     let next = 0;

@@ -2,10 +2,11 @@
 import { attemptErrorMessage, nextState, type Outcome } from '../domain/delivery.ts';
 import { pause } from '../lifecycle/pause.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
+import type { Chain } from '../persistence/queries/ordering-heads.ts';
 import type { OutcomeRow } from '../persistence/queries/record-outcomes.ts';
 import { isDataError } from '../persistence/store-errors.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
-import type { Leased, LeftAloneUntilMs, Scheduler, Settlement } from '../schedule/scheduler.ts';
+import type { Leased, LeftAloneUntilMs, Scheduled, Scheduler, Settlement } from '../schedule/scheduler.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Recorded } from './outcome-store.ts';
 import type { Task } from './task.ts';
@@ -47,6 +48,8 @@ export interface RecorderOptions {
     isLockLikely: boolean,
   ) => Promise<readonly Recorded[]>;
   readonly scheduler: Scheduler;
+  /** Which deliveries of these chains have the turn, of those that are scheduled. */
+  readonly listTurns: (chains: readonly Chain[]) => Promise<readonly Scheduled[]>;
   /** Gets the updates of deliveries that were given up, and all others while `isWatched`. */
   readonly publish: (updates: readonly StatusUpdate[]) => void;
   readonly isWatched: () => boolean;
@@ -211,6 +214,7 @@ export class Recorder {
   // What was fenced off stays in the schedule: the process that recorded it has settled it, or its lease will run out.
   #announce(entries: readonly Entry[], results: readonly Recorded[], isWatched: boolean): void {
     const settlements: Settlement[] = [];
+    const chains: Chain[] = [];
     const updates: StatusUpdate[] = [];
     for (const [index, entry] of entries.entries()) {
       const { task, target, row, leftAloneUntilMs } = entry;
@@ -222,6 +226,7 @@ export class Recorder {
       if (leasedIn === 'index' || dueAtMs !== null) {
         settlements.push({ deliveryId, webhookId, leasedIn, token, dueAtMs, leftAloneUntilMs });
       }
+      if (row.orderingKey !== null) chains.push({ webhookId, orderingKey: row.orderingKey });
       if (row.delayMs !== null) this.#options.onRetry(row.delayMs);
       const attemptNumber = row.attemptCount + row.leaseExpirations + 1;
       this.#publish(entry, attemptNumber);
@@ -246,6 +251,7 @@ export class Recorder {
       });
     }
     if (updates.length > 0) this.#options.publish(updates);
+    if (chains.length > 0) void this.#scheduleNext(chains);
     if (settlements.length === 0) return;
     this.#options.scheduler.settle(settlements).catch((error: unknown) => {
       this.#options.telemetry.log.warn(
@@ -253,6 +259,19 @@ export class Recorder {
         'outcomes did not reach the schedule; the reconciler will put that right',
       );
     });
+  }
+
+  // What was let go by these outcomes is due. If the schedule does not get it now, the reconciler puts it in.
+  async #scheduleNext(chains: readonly Chain[]): Promise<void> {
+    try {
+      const turns = await this.#options.listTurns(chains);
+      if (turns.length > 0) await this.#options.scheduler.enqueue(turns);
+    } catch (error) {
+      this.#options.telemetry.log.warn(
+        { err: error },
+        'deliveries whose turn it is were not scheduled; the reconciler will do it',
+      );
+    }
   }
 
   #publish({ task, row, traceId }: Entry, attemptNumber: number): void {
@@ -284,6 +303,7 @@ function toRow(task: Task, outcome: Outcome, { policy }: Target): OutcomeRow {
   return {
     deliveryId: task.deliveryId,
     webhookId: task.webhookId,
+    orderingKey: task.ordering?.isOrdered === true ? task.ordering.key : null,
     attemptCount: task.attemptCount,
     leaseExpirations: task.lease.expirations,
     trigger: task.trigger,

@@ -1,6 +1,6 @@
 // One delivery in the hands of this process, with everything an attempt needs except the webhook itself.
 import type { EventRow, InsertedDelivery } from '../persistence/queries/insert-events.ts';
-import type { LoadedDelivery } from '../persistence/queries/load-deliveries.ts';
+import type { LoadedDelivery, TaskOrdering } from '../persistence/queries/load-deliveries.ts';
 import type { Leased } from '../schedule/scheduler.ts';
 
 /** Its `revision` says how old a copy of the webhook may be: an older one must not be used. */
@@ -29,6 +29,7 @@ export class InsertedTask implements Task, Leased {
   readonly deliveryId: string;
   readonly webhookId: string;
   readonly revision: number;
+  readonly ordering: TaskOrdering | null;
   readonly #event: EventRow;
   readonly #lease: InsertLease;
 
@@ -36,6 +37,7 @@ export class InsertedTask implements Task, Leased {
     this.deliveryId = delivery.deliveryId;
     this.webhookId = delivery.webhookId;
     this.revision = delivery.revision;
+    this.ordering = orderingOf(delivery, event);
     this.#event = event;
     this.#lease = lease;
   }
@@ -89,4 +91,9 @@ export class InsertedTask implements Task, Leased {
   get expiresAt(): number {
     return this.#lease.expiresAt;
   }
+}
+
+function orderingOf({ ordering }: InsertedDelivery, { orderingKey }: EventRow): TaskOrdering | null {
+  if (ordering === null || orderingKey === null) return null;
+  return { key: orderingKey, sequence: ordering.sequence, isOrdered: ordering.waits !== null };
 }

@@ -6,6 +6,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import type { RecountedDay } from '../persistence/queries/recount-day.ts';
 import { findClosedWebhooks } from '../persistence/queries/find-closed-webhooks.ts';
+import { expireHeads, MAX_EXPIRED_HEADS } from '../persistence/queries/ordering-heads.ts';
 import { readClocks } from './clock-difference.ts';
 import { buildLateIndex } from './late-index.ts';
 import { expireHeldDeliveries } from './held-retention.ts';
@@ -94,6 +95,7 @@ function jobs(options: HousekeeperOptions, recount: Recount, signal: AbortSignal
     ['answers of calls with a key expired', () => expireKeys(options, 'idempotent_calls')],
     ['old secrets expired', () => expireOldSecrets(options)],
     ['sums expired', () => expireSums(options)],
+    ['ordering keys expired', () => expireOrderingKeys(options)],
     ['history of webhooks expired', () => expireChanges(options)],
     ['days of statistics that differ from the log', () => recount.run()],
     ['closed webhooks with deliveries that waited', () => endAbandoned(options)],
@@ -143,6 +145,17 @@ async function expireSums({ pool, statsDays, isLeading, processNowMs }: Housekee
       count = result.rowCount ?? 0;
       expired += count;
     }
+  }
+  return expired;
+}
+
+// As old as what is kept of the log: no delivery is left that has a number of such a key.
+async function expireOrderingKeys({ pool, isLeading, retentionDays, processNowMs }: HousekeeperOptions): Promise<number> {
+  let expired = 0;
+  for (let count = MAX_EXPIRED_HEADS; count === MAX_EXPIRED_HEADS;) {
+    if (!isLeading() || !(await readClocks(pool, processNowMs)).agree) break;
+    count = await expireHeads(pool, retentionDays + 1);
+    expired += count;
   }
   return expired;
 }

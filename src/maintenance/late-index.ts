@@ -11,6 +11,7 @@ const INDEXES = [
     rows: '(next_attempt_at) where next_attempt_at is not null',
   },
   { index: 'deliveries_held', ending: 'held_idx', rows: '(webhook_id, id) where held_at is not null' },
+  { index: 'deliveries_waiting', ending: 'waiting_idx', rows: '(webhook_id, ordering_key, sequence) where waits' },
 ] as const;
 /** A build reads its partition twice and waits for every older transaction. One that takes longer is begun anew in a later round, in milliseconds. */
 const BUILD_TIMEOUT_MS = 600_000;

@@ -1,7 +1,7 @@
 // Retention: days older than what is kept are dropped, a few a round, and never with a delivery that is still to be tried.
 import type { Pool } from 'pg';
 import { idFloor } from '../domain/ids.ts';
-import { isHeld, isScheduled } from '../persistence/delivery-state.ts';
+import { isHeld, isScheduled, isWaiting } from '../persistence/delivery-state.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { readClocks } from './clock-difference.ts';
 import { DAY_MS } from '../domain/time-units.ts';
@@ -132,7 +132,8 @@ function dropPartition(pool: Pool, parent: (typeof PARENTS)[number], day: Day): 
 }
 
 const anyScheduled = `(select 1 from deliveries d where d.id >= $1 and d.id < $2 and ${isScheduled} limit 1)
-  union all (select 1 from deliveries d where d.id >= $1 and d.id < $2 and ${isHeld} limit 1)`;
+  union all (select 1 from deliveries d where d.id >= $1 and d.id < $2 and ${isHeld} limit 1)
+  union all (select 1 from deliveries d where d.id >= $1 and d.id < $2 and ${isWaiting} limit 1)`;
 
 interface Page {
   readonly deliveries: number;
@@ -144,12 +145,12 @@ interface Page {
 
 const readPage = `
 with page as materialized (
-  select id, status, next_attempt_at, held_at from deliveries where id >= $1 and id < $2 order by id limit $3
+  select id, status, next_attempt_at, held_at, waits from deliveries where id >= $1 and id < $2 order by id limit $3
 ), forgotten as (
   update deliveries d set next_attempt_at = now()
   where d.id = any (array(select id from page where status in ('pending', 'retrying') and next_attempt_at is null
-      and held_at is null))
-    and ${isUnfinished} and d.next_attempt_at is null and d.held_at is null
+      and held_at is null and waits is not true))
+    and ${isUnfinished} and d.next_attempt_at is null and d.held_at is null and d.waits is not true
   returning 1
 )
 select count(*)::integer as deliveries, (select count(*)::integer from forgotten) as forgotten,

@@ -17,11 +17,17 @@ export const isScheduled = 'd.next_attempt_at is not null';
  * has ended.
  */
 export const isLeasedOnInsert = `d.next_attempt_at is null and d.status = 'pending' and d.held_at is null
-  and d.id >= (select adopted_below from adoption)`;
+  and d.waits is not true and d.id >= (select adopted_below from adoption)`;
 /** A lease in the row has not run out. A lease in Redis is not in the row. */
 export const isLeased = 'd.leased_until > now()';
 /** Held for a paused webhook. The status is asked as well: a process of an older version leaves `held_at` on what it has delivered. */
 export const isHeld = `d.held_at is not null and d.status = 'pending'`;
+
+/**
+ * Waits for its turn: another delivery of its webhook and ordering key was let go before, and has not ended. The status is asked as well: a process of an
+ * older version leaves `waits` on what it has cancelled.
+ */
+export const isWaiting = `d.waits and d.status = 'pending'`;
 
 /** When it last changed. `changed_at` is null for a first success that came at once, and for what was never tried. */
 export const changedAt = 'coalesce(d.changed_at, d.updated_at)';
@@ -41,6 +47,7 @@ export const endCancelled = (reason: string): string => `
   leased_until = null,
   lease_expirations = 0,
   held_at = null,
+  waits = null,
   cancelled_at = case when delivered_at is null then now() end,
   cancel_reason = case when delivered_at is null then ${reason} end,
   changed_at = clock_timestamp()`;

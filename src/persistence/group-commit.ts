@@ -20,6 +20,8 @@ export interface GroupCommitOptions<Item, Result> {
   readonly write: (items: readonly Item[]) => Promise<readonly Result[]>;
   /** Whether a failure is about some item of the batch (then it is bisected out) rather than about the store. */
   readonly isItemFault: (error: unknown) => boolean;
+  /** Items with the same order are committed in the order of their arrival: never in two statements at once. Null: in any order. */
+  readonly orderOf?: (item: Item) => string | null;
 }
 
 type Done<Item, Result> = (error: unknown, result: Result | undefined, item: Item) => void;
@@ -37,6 +39,8 @@ export class GroupCommit<Item, Result> {
   #waiting: Entry<Item, Result>[] = [];
   #pendingBytes = 0;
   #flushesInFlight = 0;
+  /** The orders of the items that are being written. */
+  readonly #busy = new Set<string>();
   #flushScheduled = false;
   #idleCallbacks: (() => void)[] = [];
 
@@ -88,7 +92,11 @@ export class GroupCommit<Item, Result> {
       await this.#write(batch);
     } finally {
       this.#flushesInFlight -= 1;
-      for (const entry of batch) this.#pendingBytes -= entry.bytes;
+      for (const entry of batch) {
+        this.#pendingBytes -= entry.bytes;
+        const order = this.#orderOf(entry);
+        if (order !== null) this.#busy.delete(order);
+      }
       this.#schedule();
       if (this.#waiting.length === 0 && this.#flushesInFlight === 0) {
         for (const callback of this.#idleCallbacks.splice(0)) callback();
@@ -98,14 +106,31 @@ export class GroupCommit<Item, Result> {
 
   #take(): Entry<Item, Result>[] {
     const { maxBatchItems, maxBatchBytes } = this.#options.limits;
-    let count = 0;
+    const batch: Entry<Item, Result>[] = [];
+    /** Those whose order is being written: they stay in front. */
+    const passedOver: Entry<Item, Result>[] = [];
+    const taken: string[] = [];
+    let seen = 0;
     let bytes = 0;
     for (const entry of this.#waiting) {
-      if (count === maxBatchItems || (count > 0 && bytes + entry.bytes > maxBatchBytes)) break;
+      if (batch.length === maxBatchItems || (batch.length > 0 && bytes + entry.bytes > maxBatchBytes)) break;
+      seen += 1;
+      const order = this.#orderOf(entry);
+      if (order !== null && this.#busy.has(order)) {
+        passedOver.push(entry);
+        continue;
+      }
+      if (order !== null) taken.push(order);
       bytes += entry.bytes;
-      count += 1;
+      batch.push(entry);
     }
-    return this.#waiting.splice(0, count);
+    this.#waiting.splice(0, seen, ...passedOver);
+    for (const order of taken) this.#busy.add(order);
+    return batch;
+  }
+
+  #orderOf({ item }: Entry<Item, Result>): string | null {
+    return this.#options.orderOf?.(item) ?? null;
   }
 
   async #write(entries: readonly Entry<Item, Result>[]): Promise<void> {

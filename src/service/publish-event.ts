@@ -25,6 +25,8 @@ export interface PublishInput {
   readonly data: { readonly json: JsonObject } | { readonly bytes: Uint8Array };
   readonly audience: { readonly userIds: readonly string[]; readonly broadcast: boolean };
   readonly idempotencyKey: string | null;
+  /** Deliveries of one webhook with the same key are numbered, and where the webhook wants it attempted one at a time. */
+  readonly orderingKey: string | null;
   /** When it happened, in milliseconds since 1970; null means now. */
   readonly occurredAtMs: number | null;
   readonly traceparent: string | null;
@@ -119,12 +121,15 @@ export function checkedEvent(context: PublishContext, principal: Principal, inpu
     broadcast,
     traceparent: input.traceparent ?? newTraceparent(),
     idempotencyKey: input.idempotencyKey,
+    orderingKey: input.orderingKey,
     requestHash: input.idempotencyKey === null ? null : requestHash(input, data),
   };
 }
 
 // Over what the caller said, not over what was made of it: a retry without occurred_at is the same request.
 function requestHash(input: PublishInput, data: string): string {
-  const request = [input.eventType, data, input.audience.broadcast, input.audience.userIds, input.occurredAtMs];
+  const request: unknown[] = [input.eventType, data, input.audience.broadcast, input.audience.userIds, input.occurredAtMs];
+  // Last and only where there is one: what was published before keys were known has the same hash.
+  if (input.orderingKey !== null) request.push(input.orderingKey);
   return createHash('sha256').update(JSON.stringify(request)).digest('base64url');
 }

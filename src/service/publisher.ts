@@ -81,6 +81,7 @@ export class Publisher {
       limits: { maxBatchItems: MAX_BATCH_EVENTS, maxBatchBytes: MAX_BATCH_BYTES, maxPendingBytes: MAX_PENDING_BYTES },
       write: (events) => this.#write(events),
       isItemFault: isDataError,
+      orderOf: (event) => event.orderingKey,
     });
     this.#broadcasts = new GroupCommit({
       limits: {

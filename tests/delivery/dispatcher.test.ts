@@ -14,6 +14,7 @@ const event = {
   eventType: 'order.created',
   data: '{}',
   schemaVersion: null,
+  orderingKey: null,
   occurredAtMs: 0,
   publisher: 'orders',
   userIds: ['alice'],
@@ -62,6 +63,7 @@ test('however many leases run out while they wait, they are ended a few hundred 
     revision: 1,
     isLeased: true,
     isHeld: false,
+    ordering: null,
   }));
   await dispatcher.accept({
     events: [{ event, deliveries }],
@@ -175,6 +177,7 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
     revision: 1,
     isLeased: true,
     isHeld: false,
+    ordering: null,
   }));
   const lease = { untilMs: 0, expiresAt: performance.now() + 45_000 };
   await dispatcher.accept({ events: [{ event, deliveries }], createdAtMs: 0, lease });

@@ -34,6 +34,7 @@ function recorderWithWrites() {
           fail: () => reject(new Error('the database is away')),
         });
       }),
+    listTurns: () => Promise.resolve([]),
     scheduler: { settle: () => Promise.resolve() } as unknown as Scheduler,
     publish: () => undefined,
     isWatched: () => false,

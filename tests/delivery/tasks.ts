@@ -12,6 +12,7 @@ export function taskOf(webhookId: string, number: number, own: Partial<Task> = {
     eventType: 'order.created',
     data: '{}',
     schemaVersion: null,
+    ordering: null,
     occurredAtMs: 0,
     traceparent: null,
     createdAtMs: 0,

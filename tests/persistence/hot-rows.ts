@@ -16,6 +16,7 @@ export function eventRow(differing: Partial<EventRow> = {}): EventRow {
     traceparent: null,
     idempotencyKey: null,
     requestHash: null,
+    orderingKey: null,
     ...differing,
   };
 }
@@ -25,6 +26,7 @@ export function outcomeRow(deliveryId: string, differing: Partial<OutcomeRow> = 
   return {
     deliveryId,
     webhookId: 'webhook_1',
+    orderingKey: null,
     attemptCount: 0,
     leaseExpirations: 0,
     trigger: 'automatic',

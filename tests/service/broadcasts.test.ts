@@ -29,6 +29,7 @@ const eventOf = (own: Partial<EventRow>): EventRow => ({
   eventType: 'order.created',
   data: '{}',
   schemaVersion: null,
+  orderingKey: null,
   occurredAtMs: Date.now(),
   publisher: 'orders',
   userIds: [],

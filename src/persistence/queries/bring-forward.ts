@@ -57,7 +57,7 @@ const ms = (value: number | string): string => `${value} * interval '1 milliseco
 const leaseFromNow = `date_trunc('milliseconds', now() + ${ms('$1::float8')})`;
 const lead = `now() + ${ms(MAX_LEAD_MS)}`;
 const isMadeAhead = `(d.id >= id_floor('delivery', ${lead}) collate "C" and d.changed_at is null and d.status = 'pending'
-  and d.held_at is null and (d.next_attempt_at is null or d.next_attempt_at > now()))`;
+  and d.held_at is null and d.waits is not true and (d.next_attempt_at is null or d.next_attempt_at > now()))`;
 const isChangedAhead = `(d.changed_at > ${lead} and d.next_attempt_at is not null)`;
 const returned = `returning d.id, d.webhook_id,
   ceil(extract(epoch from greatest(d.next_attempt_at, d.leased_until)) * 1000)::float8`;

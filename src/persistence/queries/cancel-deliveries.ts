@@ -1,7 +1,8 @@
 // Cancels the unfinished deliveries of a webhook that was disabled or deleted.
 import type { Pool } from 'pg';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
-import { closedReason, endCancelled, isHeld, isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
+import { closedReason, endCancelled, isHeld, isLeasedOnInsert, isScheduled, isWaiting } from '../delivery-state.ts';
+import { lockHeads } from './ordering-heads.ts';
 import { noteReleased } from './release-notes.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
@@ -39,11 +40,15 @@ with found as materialized (
     (select d.id from deliveries d where d.webhook_id = $1 and ${isLeasedOnInsert} order by d.id limit $2)
     union all
     (select d.id from deliveries d where d.webhook_id = $1 and ${isHeld} order by d.id limit $2)
+    union all
+    (select d.id from deliveries d where d.webhook_id = $1 and ${isWaiting} limit $2)
   ) as ids
+), heads as materialized (
+  ${lockHeads('select d.webhook_id, d.ordering_key from deliveries d where d.id = any (array(select unnest(ids) from found)) and d.waits is false')}
 ), locked as materialized (
   select array_agg(id) as ids, jsonb_object_agg(id, was) filter (where id < ${closingBelow}) as late from (
     select o.id, ${wasOf('o')} as was from deliveries o
-    where o.id = any (array(select unnest(ids) from found)) and o.status in ('pending', 'retrying')
+    where (select count(*) from heads) >= 0 and o.id = any (array(select unnest(ids) from found)) and o.status in ('pending', 'retrying')
       and exists (select 1 from webhook_endpoints w where w.id = $1 and (not w.is_active or w.deleted_at is not null))
     order by o.id limit $2 for update of o skip locked
   ) o

@@ -1,6 +1,6 @@
 // What narrows the delivery log, as conditions on deliveries `d` and webhooks `w`.
 import type { DeliveryStatus } from '../../domain/delivery.ts';
-import { isHeld, isLeasedOnInsert, isScheduled } from '../delivery-state.ts';
+import { isHeld, isLeasedOnInsert, isScheduled, isWaiting } from '../delivery-state.ts';
 
 export interface DeliveryFilter {
   /** Null: everyone's. */
@@ -25,7 +25,7 @@ export type Order = 'asc' | 'desc';
 
 /** Where the rows of a status are, in parts that share none: for the planner to see which index has those rows alone. */
 const partsOf: Record<DeliveryStatus, readonly string[]> = {
-  pending: [isScheduled, isLeasedOnInsert, isHeld],
+  pending: [isScheduled, isLeasedOnInsert, isHeld, isWaiting],
   retrying: [isScheduled],
   delivered: ['true'],
   failed: ['d.failed_at is not null'],

@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import { endCancelled, heldLimitReason, isHeld, retentionReason } from '../delivery-state.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
+import { lockHeads } from './ordering-heads.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 /** Deliveries of one statement: some 30 ms. */
@@ -29,9 +30,11 @@ export async function trimHeld(pool: Pool, webhookId: string, lastId: string): P
 
 // Along the index of what is held. A held delivery belongs to no release that is to count it.
 const cancelHeld = (which: string, reason: string): string => `
-with picked as materialized (
+with heads as materialized (
+  ${lockHeads(`(select d.webhook_id, d.ordering_key from deliveries d where ${which} and ${isHeld} order by d.id limit $2)`)}
+), picked as materialized (
   select d.id, ${wasOf('d')} as was from deliveries d
-  where ${which} and ${isHeld}
+  where (select count(*) from heads) >= 0 and ${which} and ${isHeld}
   order by d.id limit $2 for update of d skip locked
 ), d as (
   update deliveries set ${endCancelled(reason)}

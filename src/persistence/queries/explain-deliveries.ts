@@ -4,7 +4,7 @@ import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/
 import { matchingRules, type MatchingRule } from '../../domain/delivery-rules.ts';
 import type { StoredRetryPolicy } from '../../domain/retry-policy.ts';
 import { textArray } from '../array-parameter.ts';
-import { holdsEverything, isHeld, isLeased, isUnfinished } from '../delivery-state.ts';
+import { holdsEverything, isHeld, isLeased, isUnfinished, isWaiting } from '../delivery-state.ts';
 import { deliveryIdOf, isActive, matching } from '../matching.ts';
 
 /** The delivery of an event to a webhook. Times are in milliseconds since 1970. */
@@ -13,6 +13,9 @@ export interface ExplainedDelivery {
   readonly status: DeliveryStatus;
   readonly isUnfinished: boolean;
   readonly isHeld: boolean;
+  readonly isWaiting: boolean;
+  /** Of the delivery that has the turn, while this one waits for it. */
+  readonly turnId: string | null;
   readonly isLeased: boolean;
   readonly isDue: boolean;
   readonly nextAttemptAtMs: number | null;
@@ -73,7 +76,9 @@ const ms = (moment: string): string => `(extract(epoch from ${moment}) * 1000)::
 // Documented times of webhooks have no zone and hold UTC.
 const statement = `
 select w.*, case when d.id is not null then jsonb_build_object(
-  'id', d.id, 'status', d.status, 'isUnfinished', ${isUnfinished}, 'isHeld', ${isHeld}, 'isLeased', coalesce(${isLeased}, false),
+  'id', d.id, 'status', d.status, 'isUnfinished', ${isUnfinished}, 'isHeld', ${isHeld}, 'isWaiting', coalesce(${isWaiting}, false),
+  'turnId', (select h.turn_id from ordering_heads h where h.webhook_id = d.webhook_id and h.ordering_key = d.ordering_key),
+  'isLeased', coalesce(${isLeased}, false),
   'isDue', coalesce(d.next_attempt_at <= now(), false), 'nextAttemptAtMs', ${ms('d.next_attempt_at')},
   'endedAtMs', ${ms('coalesce(d.delivered_at, d.failed_at, d.cancelled_at)')}, 'attemptCount', d.attempt_count,
   'retriesUsed', d.retries_used, 'leaseExpirations', d.lease_expirations, 'lastTrigger', d.last_trigger, 'errorCode', d.error_code,

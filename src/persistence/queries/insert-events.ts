@@ -21,6 +21,8 @@ export interface EventRow {
   readonly traceparent: string | null;
   readonly idempotencyKey: string | null;
   readonly requestHash: string | null;
+  /** Deliveries of one webhook with the same key are numbered, and where the webhook wants it attempted one at a time. */
+  readonly orderingKey: string | null;
 }
 
 export interface InsertedDelivery {
@@ -34,6 +36,14 @@ export interface InsertedDelivery {
   readonly isLeased: boolean;
   /** Whether it is held, because its webhook is paused: then nothing is to schedule it. */
   readonly isHeld: boolean;
+  /** Of an event with an ordering key; else null. */
+  readonly ordering: InsertedOrdering | null;
+}
+
+export interface InsertedOrdering {
+  readonly sequence: number;
+  /** Null: its webhook takes the deliveries of a key in any order. Waiting ones are to be let alone until their turn. */
+  readonly waits: boolean | null;
 }
 
 /** Which deliveries are leased on insert, for the caller's process, which attempts them at once. */
@@ -74,9 +84,13 @@ export async function insertEvents(
 ): Promise<InsertedEvents> {
   const [oldestId, newestId] = boundsOf(events);
   const column = <Value>(of: (event: EventRow) => Value): Value[] => events.map(of);
+  const orderingKeys = nullIfAllDefault(
+    column((event) => event.orderingKey),
+    null,
+    textArray,
+  );
   const result = await pool.query<InsertedRow>({
-    name: 'insert-events',
-    text: statement,
+    ...(orderingKeys === null ? withoutKeys : withKeys),
     rowMode: 'array',
     values: [
       textArray(column((event) => event.id)),
@@ -118,6 +132,7 @@ export async function insertEvents(
         null,
         plainArray,
       ),
+      ...(orderingKeys === null ? [] : [orderingKeys]),
     ],
   });
   const deliveries = new Map<string, InsertedDelivery[]>();
@@ -125,7 +140,8 @@ export async function insertEvents(
   let leasedUntilMs: number | null = null;
   // Without a key an event cannot be a repeat, so the statement returns no row for the event itself.
   for (const event of events) if (event.idempotencyKey === null) deliveries.set(event.id, []);
-  for (const [number, deliveryId, webhookId, otherUserId, revision, isLeased, createdMs, leasedMs] of result.rows) {
+  for (const row of result.rows) {
+    const [number, deliveryId, webhookId, otherUserId, revision, isLeased, createdMs, leasedMs, sequence, waits] = row;
     if (number === null) {
       createdAtMs = createdMs;
       leasedUntilMs = leasedMs;
@@ -142,7 +158,8 @@ export async function insertEvents(
         userId: otherUserId ?? event?.userIds[0] ?? '',
         revision,
         isLeased: isLeased === true,
-        isHeld: isLeased === null,
+        isHeld: isLeased === null && waits !== true,
+        ordering: sequence == null ? null : { sequence: Number(sequence), waits: waits ?? null },
       });
   }
   return { deliveries, createdAtMs, leasedUntilMs };
@@ -167,30 +184,47 @@ type InsertedRow = [
   /** Null: the first of the event's own, who is not sent back with each delivery. */
   otherUserId: string | null,
   revision: number,
-  /** Null: held. */
+  /** Null: held, or waiting for its turn. */
   isLeased: boolean | null,
   createdMs: number,
   leasedMs: number | null,
+  /** A bigint, as text. Of batches with ordering keys alone, as the next. */
+  sequence?: string | null,
+  waits?: boolean | null,
 ];
 
-const lookUp = ({ events, audience, active, eventType }: (typeof ways)[number]): string => `
-  select f.number, f.id as event_id, f.event_type, f.may_lease, f.user_ids[1] as first_user_id, w.*
+const lookUp =
+  (hasKeys: boolean) =>
+  ({ events, audience, active, eventType }: (typeof ways)[number]): string =>
+    `
+  select f.number, f.id as event_id, f.event_type, f.may_lease, f.user_ids[1] as first_user_id, ${hasKeys ? 'f.ordering_key, ' : ''}w.*
   from fresh f cross join lateral (
-    select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until from webhook_endpoints
+    select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until${hasKeys ? ', ordering' : ''} from webhook_endpoints
     where ${audience} and ${active} and ${eventType} and ${matching.filter}
     offset 0
   ) w
   where ${events}`;
 
+/** What a batch with ordering keys has besides: other batches are not to pay for it, so each kind has a text of its own. */
+interface Variant {
+  readonly name: string;
+  readonly hasKeys: boolean;
+}
+
 // Keys are taken in order, so that two batches that share some cannot deadlock. `offset 0` keeps the webhooks' side of each join
 // an index look-up for each event: a plan made while there are few webhooks would else compare each with every event.
-const statement = `
+const statementOf = ({ name, hasKeys }: Variant): { readonly name: string; readonly text: string } => {
+  const key = hasKeys ? ', ordering_key' : '';
+  const place = hasKeys ? ', ordering_key, sequence, waits' : '';
+  const nulls = hasKeys ? ', null, null' : '';
+  const deliveries = hasKeys ? 'placed' : 'matched';
+  const text = `
 with incoming as materialized (
   select id, event_type, data, to_timestamp(occurred_ms / 1000.0) as occurred_at, publisher, user_ids::text[] as user_ids,
-    coalesce(broadcast, false) as broadcast, traceparent, key, request_hash, coalesce(may_lease, true) as may_lease, schema_version, number::integer as number
+    coalesce(broadcast, false) as broadcast, traceparent, key, request_hash, coalesce(may_lease, true) as may_lease, schema_version${key}, number::integer as number
   from unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::text[],
-    $10::text[], $12::boolean[], $19::integer[]) with ordinality
-    as i(id, event_type, data, occurred_ms, publisher, user_ids, broadcast, traceparent, key, request_hash, may_lease, schema_version, number)
+    $10::text[], $12::boolean[], $19::integer[]${hasKeys ? ', $20::text[]' : ''}) with ordinality
+    as i(id, event_type, data, occurred_ms, publisher, user_ids, broadcast, traceparent, key, request_hash, may_lease, schema_version${key}, number)
 ), taken as (
   insert into idempotency_keys as k (publisher, key, request_hash, event_id, expires_at)
   select publisher, key, request_hash, id, now() + interval '24 hours' from incoming where key is not null order by publisher, key
@@ -204,28 +238,70 @@ with incoming as materialized (
   select $14::float8 > now_ms - ${MAX_ID_AGE_MS} and $15::float8 < now_ms + ${MAX_ID_LEAD_MS} and $16::text >= adopted_below as is_now
   from (select date_part('epoch', now()) * 1000 as now_ms) n cross join adoption
 ), targets as (
-  ${ways.map(lookUp).join('\n  union all\n  ')}
+  ${ways.map(lookUp(hasKeys)).join('\n  union all\n  ')}
 ), matched as materialized (
   select ${deliveryIdOf('event_id', 'webhook_id')} as id,
     number, event_id, event_type, webhook_id, user_id, revision, ${holdsNew('webhook_hold')} as is_held,
     may_lease and is_now and webhook_hold = ${Hold.none} and webhook_id <> all ($13::text[]) and user_id <> all ($17::text[]) as is_leased,
     case when webhook_hold = ${Hold.tail} then greatest(now(), tail_until) else now() end as due_at,
-    nullif(user_id, first_user_id) as other_user_id
+    nullif(user_id, first_user_id) as other_user_id${hasKeys ? ", ordering_key, ordering = 'key' as is_ordered" : ''}
   from targets cross join clock
 ), stored as (
-  insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent, schema_version)
-  select id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent, schema_version from fresh
-), made as (
-  insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, leased_until, held_at)
-  select id, event_id, webhook_id, user_id, event_type, case when not (is_leased or is_held) then due_at end,
-    case when is_leased then ${leaseEnd('$11::float8', '$18::integer')} end, case when is_held then now() end
-  from matched
+  insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent, schema_version${key})
+  select id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent, schema_version${key} from fresh
+), ${hasKeys ? placed : ''}made as (
+  insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, leased_until, held_at${place})
+  select id, event_id, webhook_id, user_id, event_type, case when not (is_leased or is_held${hasKeys ? ' or waits is true' : ''}) then due_at end,
+    case when is_leased then ${leaseEnd('$11::float8', '$18::integer')} end, case when is_held then now() end${place}
+  from ${deliveries}
 ), noted as (
   ${noteInserts('from matched')}
 )
-select number, id, webhook_id, other_user_id, revision, case when not is_held then is_leased end, null::float8, null::float8 from matched
+select number, id, webhook_id, other_user_id, revision, case when not is_held${hasKeys ? ' and waits is not true' : ''} then is_leased end, null::float8, null::float8${hasKeys ? ', sequence, waits' : ''} from ${deliveries}
 union all
-select number, null, null, null, null, null, null, null from fresh where key is not null
+select number, null, null, null, null, null, null, null${nulls} from fresh where key is not null
 union all
 select null, null, null, null, null, null, date_part('epoch', now()) * 1000,
-  date_part('epoch', date_trunc('milliseconds', now() + $11::float8 * interval '1 millisecond')) * 1000`;
+  date_part('epoch', date_trunc('milliseconds', now() + $11::float8 * interval '1 millisecond')) * 1000${nulls}`;
+  return { name, text };
+};
+
+// The lock on a head lasts until the commit, and its newest version is read, not that of the snapshot. So a second commit of the same key waits, and counts
+// on: the numbers follow the order of the commits. Heads are locked in the order of their keys, as everywhere (ordering-heads.ts). The numbers come to the
+// deliveries by a window over both, sorted: these sessions have no hash joins, and a nested loop would compare each with each.
+const placed = `heads as (
+  insert into ordering_heads as h (webhook_id, ordering_key, last_sequence, turn_id, low_id, high_id)
+  select webhook_id, ordering_key, count(*), case when bool_or(is_ordered) then (array_agg(id order by number))[1] end, min(id), max(id)
+  from matched where ordering_key is not null
+  group by webhook_id, ordering_key order by webhook_id collate "C", ordering_key collate "C"
+  on conflict (webhook_id, ordering_key) do update set
+    last_sequence = h.last_sequence + excluded.last_sequence,
+    turn_id = coalesce(h.turn_id, excluded.turn_id),
+    low_id = case when h.turn_id is null then excluded.low_id else least(h.low_id, excluded.low_id) end,
+    high_id = case when h.turn_id is null then excluded.high_id else greatest(h.high_id, excluded.high_id) end,
+    touched_at = now()
+  returning webhook_id, ordering_key, last_sequence, turn_id, clear_at
+), numbered as (
+  select number, id, event_id, event_type, webhook_id, user_id, revision, is_held, is_leased, due_at, other_user_id, ordering_key, is_ordered,
+    max(last_sequence) over chain - count(number) over chain + row_number() over (chain order by number) as sequence,
+    max(turn_id) over chain as turn_id, max(clear_at) over chain as clear_at
+  from (
+    select m.*, null::bigint as last_sequence, null::text as turn_id, null::timestamptz as clear_at from matched m where ordering_key is not null
+    union all
+    select null, null, null, null, webhook_id, null, null, null, null, null, null, ordering_key, null, last_sequence, turn_id, clear_at from heads
+  ) u window chain as (partition by webhook_id collate "C", ordering_key collate "C")
+), turns as (
+  select *, case when is_ordered then id <> turn_id end as waits, coalesce(is_ordered and clear_at > now(), false) as is_early
+  from numbered where number is not null
+), placed as materialized (
+  select number, id, event_id, event_type, webhook_id, user_id, revision, is_held and waits is not true as is_held,
+    is_leased and waits is not true and not is_early as is_leased, case when is_early then greatest(due_at, clear_at) else due_at end as due_at,
+    other_user_id, ordering_key, sequence, waits
+  from turns
+  union all
+  select number, id, event_id, event_type, webhook_id, user_id, revision, is_held, is_leased, due_at, other_user_id, null, null, null
+  from matched where ordering_key is null
+), `;
+
+const withoutKeys = statementOf({ name: 'insert-events', hasKeys: false });
+const withKeys = statementOf({ name: 'insert-events-in-order', hasKeys: true });

@@ -2,7 +2,14 @@
 import type { Pool } from 'pg';
 import type { AttemptTrigger } from '../../domain/delivery.ts';
 import { plainArray, textArray } from '../array-parameter.ts';
-import { isHeld, isUnfinished } from '../delivery-state.ts';
+import { isHeld, isUnfinished, isWaiting } from '../delivery-state.ts';
+
+export interface TaskOrdering {
+  readonly key: string;
+  readonly sequence: number;
+  /** Whether others of its webhook and key may wait for it. */
+  readonly isOrdered: boolean;
+}
 
 export interface LoadedDelivery {
   readonly id: string;
@@ -22,6 +29,8 @@ export interface LoadedDelivery {
   readonly attemptCount: number;
   readonly retriesUsed: number;
   readonly trigger: AttemptTrigger;
+  /** Of an event with an ordering key; else null. */
+  readonly ordering: TaskOrdering | null;
   /** Milliseconds until it may be attempted by this process; null once it has come to an end, and while it is held. */
   readonly waitMs: number | null;
   /** How many leases in the row ran out without an outcome. 0 when the caller holds the lease in the row: its claim has counted them. */
@@ -55,6 +64,9 @@ export async function loadDeliveries(
       AttemptTrigger,
       number | null,
       number,
+      string | null,
+      string | null,
+      boolean,
     ]
   >({
     name: 'load-deliveries',
@@ -80,6 +92,9 @@ export async function loadDeliveries(
       trigger,
       waitMs,
       rowExpirations,
+      orderingKey,
+      sequence,
+      isOrdered,
     ]) => ({
       id,
       webhookId,
@@ -95,6 +110,7 @@ export async function loadDeliveries(
       attemptCount,
       retriesUsed,
       trigger,
+      ordering: orderingKey === null ? null : { key: orderingKey, sequence: Number(sequence), isOrdered },
       waitMs,
       rowExpirations,
     }),
@@ -107,10 +123,11 @@ select d.id, d.webhook_id, d.user_id, coalesce(w.revision, 0), d.event_id, d.eve
   case when left(e.data, 1) = '{' and right(e.data, 1) = '}' then e.data end, e.schema_version,
   coalesce((extract(epoch from e.occurred_at) * 1000)::float8, 0), e.traceparent,
   (extract(epoch from d.created_at) * 1000)::float8, d.attempt_count, d.retries_used, d.next_trigger,
-  case when not (${isUnfinished}) or (${isHeld}) then null
+  case when not (${isUnfinished}) or (${isHeld}) or (${isWaiting}) then null
     else greatest(0, extract(epoch from greatest(d.next_attempt_at, foreign_lease.until) - clock_timestamp()) * 1000)::float8 end,
   case when foreign_lease.until is null and d.leased_until is not null then 0
-    else d.lease_expirations + (foreign_lease.until is not null)::integer end
+    else d.lease_expirations + (foreign_lease.until is not null)::integer end,
+  d.ordering_key, d.sequence, d.waits is not null
 from unnest($1::text[], $2::float8[]) as i(id, token)
 join deliveries d on d.id = i.id
 cross join lateral (

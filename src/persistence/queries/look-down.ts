@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import type { DeliveryStatus } from '../../domain/delivery.ts';
 import { type DeliveryFilter, type Order, Parameters, rangeOf, webhooksOf, where } from './delivery-filter.ts';
-import { isHeld, isScheduled } from '../delivery-state.ts';
+import { isHeld, isScheduled, isWaiting } from '../delivery-state.ts';
 
 /**
  * Where a look at `max` index entries ends, from where a list in this order begins: the last id looked at. Null: the look reaches the
@@ -45,7 +45,7 @@ export async function lookDown(pool: Pool, filter: DeliveryFilter, max: number, 
 
 /** What the indexes of some rows alone hold. */
 const indexedBy = {
-  pending: [isScheduled, isHeld],
+  pending: [isScheduled, isHeld, isWaiting],
   retrying: [isScheduled],
   failed: ['d.failed_at is not null'],
   cancelled: ['d.cancelled_at is not null'],

@@ -4,12 +4,15 @@ import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/
 import type { ResponseOddity } from '../../domain/response-oddity.ts';
 import { plainArray, textArray, nullIfAllDefault } from '../array-parameter.ts';
 import { DELIVERED_AT_ONCE_MS, changedAt, isHeld, isUnfinished } from '../delivery-state.ts';
+import { lockHeads } from './ordering-heads.ts';
 import { noteReleased } from './release-notes.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 export interface OutcomeRow {
   readonly deliveryId: string;
   readonly webhookId: string;
+  /** Of a webhook with ordering, when others may wait for it; else null. */
+  readonly orderingKey: string | null;
   /** The attempt count that the delivery had when it was taken: the fence. */
   readonly attemptCount: number;
   /** Leases that ran out; each becomes an attempt of its own. */
@@ -74,9 +77,9 @@ export async function recordOutcomes(
   const sorted = [...outcomes.entries()].toSorted(([, a], [, b]) => (a.deliveryId < b.deliveryId ? -1 : 1));
   const rows = sorted.map(([, row]) => row);
   const column = <Value>(of: (row: OutcomeRow) => Value): Value[] => rows.map(of);
+  const ordered = rows.filter((row) => row.orderingKey !== null);
   const result = await client.query<RecordedRow>({
-    name: 'record-outcomes',
-    text: statement,
+    ...(ordered.length === 0 ? withoutOrder : inOrder),
     rowMode: 'array',
     values: [
       textArray(rows.map((row) => row.deliveryId)),
@@ -136,6 +139,9 @@ export async function recordOutcomes(
         textArray,
       ),
       holderId,
+      ...(ordered.length === 0
+        ? []
+        : [textArray(ordered.map((row) => row.webhookId)), textArray(ordered.map((row) => row.orderingKey))]),
     ],
   });
   const states = Array.from<RecordedState | undefined>({ length: rows.length });
@@ -199,8 +205,8 @@ const isAlive = `(select $17::text is null or exists (select 1 from holders wher
 // A first try that succeeded stands in its delivery row alone; every other attempt gets a row of its own. Health: one success resets it; a
 // webhook that neither failed nor was failing is not written. `late` reads what a row was before `settled` changes it; it is a condition of
 // `settled`, because nothing else promises that order.
-const statement = `
-with outcome as materialized (
+const statementOf = (heads: string, locked: string): string => `
+with ${heads}outcome as materialized (
   select id, coalesce(attempt_count, 0) as attempt_count, coalesce(expirations, 0) as expirations,
     coalesce(trigger, 'automatic') as trigger, coalesce(status, 'delivered') as status, coalesce(uses_retry, false) as uses_retry,
     delay_ms, started_ms, duration_ms, http_status, response, coalesce(truncated, false) as truncated, error_code, error_message,
@@ -209,6 +215,7 @@ with outcome as materialized (
     $8::float8[], $9::integer[], $10::integer[], $11::text[], $12::boolean[], $13::text[], $14::text[], $16::text[]) with ordinality
     as o(id, attempt_count, expirations, trigger, status, uses_retry, delay_ms, started_ms, duration_ms, http_status, response,
       truncated, error_code, error_message, oddity, number)
+  ${locked}
 ), late as materialized (
   select jsonb_object_agg(id, was) as was from (
     select d.id, ${wasOf('d')} as was from outcome o join deliveries d on d.id = o.id
@@ -291,3 +298,15 @@ select 0, string_agg(number::text, ','), date_part('epoch', now()) * 1000, null,
 from settled where shares having count(*) > 0
 union all
 select null, id, null, failing_ms, consecutive_failures from health where consecutive_failures > 0`;
+
+/** What ends lets the next of its key go, in the same transaction (the trigger `deliveries_pass_turn`). Its head is locked before its row. */
+const withoutOrder = { name: 'record-outcomes', text: statementOf('', '') };
+const inOrder = {
+  name: 'record-outcomes-in-order',
+  text: statementOf(
+    `heads as materialized (
+  ${lockHeads('select * from unnest($18::text[], $19::text[]) as c(webhook_id, ordering_key)')}
+), `,
+    'where (select count(*) from heads) >= 0',
+  ),
+};

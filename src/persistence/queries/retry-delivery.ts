@@ -1,13 +1,13 @@
 // Makes a delivery due now, by hand.
 import type { EntityManager } from '@mikro-orm/postgresql';
-import { isHeld, isLeased, isUnfinished } from '../delivery-state.ts';
+import { isHeld, isLeased, isUnfinished, isWaiting } from '../delivery-state.ts';
 import { keepAttempt } from './keep-attempt.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 /**
  * Makes the delivery due and returns how it stands. One with an attempt under way is tried by hand after it, unless that attempt delivers
- * (see record-outcomes.ts). One that is held for its paused webhook stays held, and is tried by hand once it is released. Automatic retries
+ * (see record-outcomes.ts). One that waits for its turn goes on waiting. One that is held for its paused webhook stays held, and is tried by hand once it is released. Automatic retries
  * already used stay used.
  */
 export async function retryDelivery(transaction: EntityManager, deliveryId: string): Promise<DeliveryRow | undefined> {
@@ -17,16 +17,16 @@ export async function retryDelivery(transaction: EntityManager, deliveryId: stri
 
 const statement = `
 with present as materialized (
-  select *, coalesce(${isLeased}, false) and ${isUnfinished} as is_leased, ${isHeld} as is_held,
+  select *, coalesce(${isLeased}, false) and ${isUnfinished} as is_leased, ${isHeld} as is_held, coalesce(${isWaiting}, false) as is_waiting,
     ${wasOf('d')} as was
   from deliveries d where id = ? for update
 ), kept as (
   ${keepAttempt('present')}
 ), d as (
   update deliveries t set
-    status = case when t.attempt_count = 0 or present.is_held then 'pending' else 'retrying' end,
+    status = case when t.attempt_count = 0 or present.is_held or present.is_waiting then 'pending' else 'retrying' end,
     next_trigger = 'manual',
-    next_attempt_at = case when present.is_leased or present.is_held then t.next_attempt_at else now() end,
+    next_attempt_at = case when present.is_leased or present.is_held or present.is_waiting then t.next_attempt_at else now() end,
     held_at = case when present.is_held then t.held_at end,
     release_no = case when present.status in ('pending', 'retrying') then t.release_no end,
     failed_at = null,

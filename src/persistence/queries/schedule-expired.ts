@@ -61,11 +61,11 @@ with place as materialized (
 ), unfinished as materialized (
   select d.id from deliveries d
   where d.id >= (select start from bound) and d.id < (select stop from bound) and d.status = 'pending' and d.next_attempt_at is null
-    and d.held_at is null
+    and d.held_at is null and d.waits is not true
 ), free as materialized (
   select d.id from deliveries d
   where d.id = any (array(select id from unfinished)) and d.status = 'pending' and d.next_attempt_at is null
-    and d.held_at is null
+    and d.held_at is null and d.waits is not true
   order by d.id for no key update skip locked
 ), scheduled as (
   update deliveries d set next_attempt_at = now() where d.id = any (array(select id from free))

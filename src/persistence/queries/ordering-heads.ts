@@ -1,0 +1,54 @@
+// Heads of ordering keys: one row for each webhook and key. Its lock is the order, and it names the delivery that has the turn.
+import type { Pool } from 'pg';
+import { textArray } from '../array-parameter.ts';
+import { isScheduled } from '../delivery-state.ts';
+
+/** Heads deleted by one statement, so that no statement holds its locks for long. */
+export const MAX_EXPIRED_HEADS = 5000;
+
+export interface Chain {
+  readonly webhookId: string;
+  readonly orderingKey: string;
+}
+
+/**
+ * A select that locks the heads of the deliveries that a statement may end. The trigger `deliveries_pass_turn` locks a head too, but one after the other as
+ * the rows come. Statements lock heads before deliveries, and in the order of their keys, as a publish does; so no two wait for each other.
+ * @param chains a relation of (webhook_id, ordering_key), repeated or not; none locks nothing
+ */
+export const lockHeads = (
+  chains: string,
+): string => `select 1 from (select distinct webhook_id, ordering_key from (${chains}) c) c
+    join ordering_heads h on h.webhook_id = c.webhook_id and h.ordering_key = c.ordering_key
+    order by h.webhook_id, h.ordering_key for update of h`;
+
+export interface Turn {
+  readonly deliveryId: string;
+  readonly webhookId: string;
+  /** By PostgreSQL's clock, in milliseconds since 1970. */
+  readonly dueAtMs: number;
+}
+
+/** Which delivery of each chain has the turn, as far as it is scheduled. */
+export async function listTurns(pool: Pool, chains: readonly Chain[]): Promise<Turn[]> {
+  const { rows } = await pool.query<Turn>({
+    name: 'list-turns',
+    text: `select d.id as "deliveryId", d.webhook_id as "webhookId", ceil(extract(epoch from d.next_attempt_at) * 1000)::float8 as "dueAtMs"
+      from (select distinct * from unnest($1::text[], $2::text[]) as c(webhook_id, ordering_key)) c
+      join ordering_heads h on h.webhook_id = c.webhook_id and h.ordering_key = c.ordering_key
+      join deliveries d on d.id = h.turn_id
+      where ${isScheduled}`,
+    values: [textArray(chains.map(({ webhookId }) => webhookId)), textArray(chains.map(({ orderingKey }) => orderingKey))],
+  });
+  return rows;
+}
+
+/** Deletes heads of keys that were silent for so long. A key that comes back begins at 1 again. Answers how many. */
+export async function expireHeads(pool: Pool, silentDays: number): Promise<number> {
+  const { rowCount } = await pool.query(
+    `delete from ordering_heads where ctid = any (array(
+       select ctid from ordering_heads where turn_id is null and touched_at < now() - make_interval(days => $1) limit $2 for update skip locked))`,
+    [silentDays, MAX_EXPIRED_HEADS],
+  );
+  return rowCount ?? 0;
+}
