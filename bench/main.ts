@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { backlogOfOne, broadcasts, manyDead } from './crowds.ts';
 import type { PublishJob, PublishReport } from './publisher.ts';
+import { idle } from './idle.ts';
 import { startAndIdle } from './start.ts';
 import { Child, startWorld, type World } from './world.ts';
 import type { YardstickJob } from './yardstick.ts';
@@ -75,6 +76,7 @@ function scenarios(): [string, () => Promise<Record<string, number>>][] {
   return [
     ['start and idle, worker', () => startAndIdle(world.env, 'worker', `${world.dataDir}/compiled`)],
     ['start and idle, all', () => startAndIdle(world.env, 'all', `${world.dataDir}/compiled`)],
+    ['idle, one process and sixteen', () => idle(world)],
     // Beside the latencies: no publish is answered sooner than the disk has taken it.
     ['bare fdatasync', () => bareSync(600 * scale)],
     // Before the floods: what PostgreSQL tidies up after them takes its time from whatever comes next.

@@ -31,6 +31,25 @@ export async function startAndIdle(
 }
 
 async function startOnce(env: NodeJS.ProcessEnv, role: string, cacheDir: string): Promise<{ readyMs: number; idleMb: number }> {
+  const service = await startBeside(env, role, cacheDir);
+  try {
+    await wait(IDLE_MS);
+    const status = await readFile(`/proc/${service.pid}/status`, 'utf8');
+    return { readyMs: service.readyMs, idleMb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024 };
+  } finally {
+    await service.stop();
+  }
+}
+
+export interface Beside {
+  readonly pid: number;
+  /** Milliseconds from the spawn to readiness. */
+  readonly readyMs: number;
+  stop(): Promise<void>;
+}
+
+/** One more process on the stores of a running service. Resolves when it is ready. */
+export async function startBeside(env: NodeJS.ProcessEnv, role: string, cacheDir: string): Promise<Beside> {
   const [http, grpc, metrics] = [await freePort(), await freePort(), await freePort()].map(String);
   const startedAt = performance.now();
   const service = spawn(
@@ -42,17 +61,16 @@ async function startOnce(env: NodeJS.ProcessEnv, role: string, cacheDir: string)
     },
   );
   const exited = once(service, 'exit');
-  try {
-    while ((await fetch(`http://127.0.0.1:${http}/readyz`).catch(() => null))?.ok !== true) {
-      if (performance.now() - startedAt > READY_DEADLINE_MS) throw new Error('a second process did not become ready');
-      await wait(LOOK_INTERVAL_MS);
-    }
-    const readyMs = performance.now() - startedAt;
-    await wait(IDLE_MS);
-    const status = await readFile(`/proc/${service.pid}/status`, 'utf8');
-    return { readyMs, idleMb: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024 };
-  } finally {
+  const stop = async (): Promise<void> => {
     service.kill('SIGTERM');
     await exited;
+  };
+  while ((await fetch(`http://127.0.0.1:${http}/readyz`).catch(() => null))?.ok !== true) {
+    if (performance.now() - startedAt > READY_DEADLINE_MS) {
+      await stop();
+      throw new Error('a second process did not become ready');
+    }
+    await wait(LOOK_INTERVAL_MS);
   }
+  return { pid: service.pid ?? 0, readyMs: performance.now() - startedAt, stop };
 }
