@@ -141,6 +141,10 @@ export interface DeliveryConfig {
   /** A webhook that failed without a success for so long, and so often, is disabled. */
   readonly disableAfterMs: number;
   readonly disableAfterFailures: number;
+  /** Between two probes of a webhook that was stopped for failing. */
+  readonly probeIntervalMs: number;
+  /** How long it is probed. 0: not at all. */
+  readonly probeDays: number;
 }
 
 export const tracesSamplers = [
@@ -292,6 +296,8 @@ export function toConfig(env: Env): Config {
       endpointConcurrency: read.whole('WEBHOOK_ENDPOINT_CONCURRENCY', 16, { min: 1, max: 1000 }),
       disableAfterMs: read.seconds('WEBHOOK_DISABLE_AFTER', 259_200, { min: 0.1, max: 31_536_000 }),
       disableAfterFailures: read.whole('WEBHOOK_DISABLE_AFTER_FAILURES', 20, { min: 1, max: 1_000_000 }),
+      probeIntervalMs: read.seconds('WEBHOOK_PROBE_INTERVAL', 1800, { min: 0.1, max: 86_400 }),
+      probeDays: read.whole('WEBHOOK_PROBE_DAYS', 7, { min: 0, max: 365 }),
     },
     egress: {
       allowedCidrs:

@@ -18,7 +18,8 @@ const DISABLED: Record<string, string> = {
 export function stateOf(webhook: Webhook, atMs: number): State {
   const health = webhook.health;
   const reason = health?.disabledReason ?? '';
-  if (reason !== '') return { tone: 'failed', label: 'Disabled', detail: DISABLED[reason] ?? reason };
+  if (reason !== '')
+    return { tone: 'failed', label: 'Disabled', detail: `${DISABLED[reason] ?? reason}${nextProbe(webhook, atMs)}` };
   if (!webhook.isActive)
     return { tone: 'cancelled', label: 'Disabled', detail: 'Nothing is sent to it, and nothing is kept for it.' };
   const held = `${plural(health?.held ?? 0, 'delivery', 'deliveries')} held`;
@@ -26,7 +27,7 @@ export function stateOf(webhook: Webhook, atMs: number): State {
     return {
       tone: 'failed',
       label: 'Paused',
-      detail: `It failed for too long, so the service keeps what it would get: ${held}.`,
+      detail: `It failed for too long, so the service keeps what it would get: ${held}.${nextProbe(webhook, atMs)}`,
     };
   if (webhook.paused) return { tone: 'cancelled', label: 'Paused', detail: `Nothing is sent to it: ${held}.` };
   if (webhook.releaseId !== '') return { tone: 'retrying', label: 'Resuming', detail: `What was held is being sent: ${held}.` };
@@ -35,6 +36,13 @@ export function stateOf(webhook: Webhook, atMs: number): State {
   const since = toDate(health?.failingSince);
   const lasting = since === undefined ? '' : ` over ${span(atMs - since.getTime())}`;
   return { tone: 'retrying', label: 'Failing', detail: `${plural(failures, 'failed attempt')} in a row${lasting}` };
+}
+
+function nextProbe({ health }: Webhook, atMs: number): string {
+  const at = toDate(health?.nextProbeAt);
+  if (at === undefined) return '';
+  const when = at.getTime() > atMs ? `in ${span(at.getTime() - atMs)}` : 'now';
+  return ` It is asked ${when} whether it is back.`;
 }
 
 export function WebhookState({ webhook }: { webhook: Webhook }) {

@@ -10,6 +10,7 @@ import { OutcomeStore, type DisabledWebhook, type PausedWebhook } from '../deliv
 import { createEndpointRateLimit } from '../delivery/endpoint-rate-limit.ts';
 import { Recorder } from '../delivery/recorder.ts';
 import { createDiagnoser } from '../delivery/diagnoser.ts';
+import { createProber } from '../delivery/prober.ts';
 import { createTestSender } from '../delivery/test-send.ts';
 import { WebhookDirectory } from '../delivery/webhook-directory.ts';
 import type { DescriptorBudget } from './descriptor-budget.ts';
@@ -90,11 +91,17 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     const { webhookId, userId } = webhook;
     notices.send({ type: 'webhook.paused', data: { webhook_id: webhookId, user_id: userId, reason: 'failing' } });
   };
+  const onBack = ({ webhookId, userId, how }: { webhookId: string; userId: string; how: 'enabled' | 'resumed' }): void => {
+    bus.announceWebhook(webhookId);
+    events.endpointBack({ webhookId, userId, how });
+    notices.send({ type: `webhook.${how}`, data: { webhook_id: webhookId, user_id: userId, reason: 'receiver_back' } });
+  };
   const outcomes = new OutcomeStore({
     pool: stores.outcomePool,
     holderId: () => stores.holder.id,
     disableAfterMs: config.delivery.disableAfterMs,
     disableAfterFailures: config.delivery.disableAfterFailures,
+    probeAfterMs: config.delivery.probeDays === 0 ? null : config.delivery.probeIntervalMs,
     onDisabled,
     onPaused,
     telemetry,
@@ -136,6 +143,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     onCommitted: (commit) => void dispatcher.accept(commit),
   });
   const testSender = createTestSender(directory, send);
+  const probe = createProber({ pool: stores.batchPool, directory, recorder, send, now: () => stores.clock.now() });
   const keyPrefix = config.redis?.keyPrefix ?? '';
   const diagnoser = createDiagnoser({
     directory,
@@ -159,6 +167,9 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     recorder,
     publisher,
     testSender,
+    probe,
+    onBack,
+    onDisabled,
     diagnoser,
     bus,
     feed,

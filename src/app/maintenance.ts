@@ -6,6 +6,7 @@ import { Backlog } from '../maintenance/backlog.ts';
 import { HeldLimit } from '../maintenance/held-limit.ts';
 import { Housekeeper } from '../maintenance/housekeeper.ts';
 import { Leader } from '../maintenance/leader.ts';
+import { Probes } from '../maintenance/probes.ts';
 import { Reconciler } from '../maintenance/reconciler.ts';
 import { Releases } from '../maintenance/releases.ts';
 import { Rescue } from '../maintenance/rescue.ts';
@@ -105,6 +106,18 @@ export function createMaintenance(config: Config, stores: Stores, engine: Engine
     },
     onError: (error) => events.storeFailed('database', error),
   });
+  const probes = new Probes({
+    pool: stores.pool,
+    probe: engine.probe,
+    intervalMs: config.delivery.probeIntervalMs,
+    days: config.delivery.probeDays,
+    isLeading: () => leader.isLeading,
+    onProbed: (result) => events.endpointProbed(result),
+    onBack: engine.onBack,
+    onGone: engine.onDisabled,
+    onEnded: (webhook) => events.probingEnded(webhook),
+    onError: (error) => events.storeFailed('database', error),
+  });
   const parts: LongRunning[] = [
     leader,
     housekeeper,
@@ -114,6 +127,7 @@ export function createMaintenance(config: Config, stores: Stores, engine: Engine
     summing,
     releases,
     heldLimit,
+    probes,
     ...(reconciler === null ? [] : [reconciler]),
   ];
   return { parts, backlog, heldLimit, releases };

@@ -12,10 +12,9 @@ import type { Diagnoser } from '../service/diagnoser.ts';
 import type { Attempt } from './attempt.ts';
 import { DiagnosisBudget } from './diagnosis-budget.ts';
 import { clockStep, connectStep, hasWay, pingStep, resolveStep, tlsStep, urlStep } from './diagnosis-steps.ts';
+import { pingParts } from './ping.ts';
 import type { Target, WebhookDirectory } from './webhook-directory.ts';
 
-/** What a ping says it is; no event of the catalogue, so no webhook is subscribed to it. */
-export const PING_EVENT = 'webhook.ping';
 /** ms. The longest ping. A caller waits for it in a call of 30 s, of which name servers may take 3 s and connecting 5 s. */
 export const MAX_PING_MS = 15_000;
 /** How long a caller is asked to wait when this process has no socket to spare, in milliseconds. */
@@ -84,19 +83,14 @@ function checked({ checkUrl }: DiagnoserOptions, text: string): { readonly url: 
 
 /** A request exactly like a delivery, so that the receiver's check of signatures is tried as well. */
 async function ping(options: DiagnoserOptions, target: Target): Promise<{ outcome: Outcome; head: string | null }> {
-  const nowMs = options.now();
   const policy = { ...target.policy, timeoutMs: Math.min(target.policy.timeoutMs, MAX_PING_MS) };
-  const parts = {
-    webhookId: target.id,
-    deliveryId: newId('delivery', nowMs),
-    eventType: PING_EVENT,
-    data: '{}',
-    schemaVersion: null,
-    occurredAtMs: nowMs,
-    traceparent: null,
-  };
   let head: string | null = null;
-  const { outcome } = await options.send({ ...target, policy }, parts, 1, (text) => (head = text));
+  const { outcome } = await options.send(
+    { ...target, policy },
+    pingParts(target.id, options.now()),
+    1,
+    (text) => (head = text),
+  );
   if (hasBegun(outcome)) return { outcome, head };
   throw noSocket();
 }

@@ -12,6 +12,12 @@ export interface WebhookPaused {
   readonly data: WebhookDisabled['data'];
 }
 
+/** That a webhook which the service had disabled or paused is at work again, because its receiver is back. */
+export interface WebhookBack {
+  readonly type: 'webhook.enabled' | 'webhook.resumed';
+  readonly data: WebhookDisabled['data'];
+}
+
 /** That deliveries of a webhook were given up: `count` of them since the last such notice, of which the newest is described. */
 export interface DeliveryGivenUp {
   readonly type: 'delivery.given_up';
@@ -27,7 +33,7 @@ export interface DeliveryGivenUp {
   };
 }
 
-export type Notice = WebhookDisabled | WebhookPaused | DeliveryGivenUp;
+export type Notice = WebhookDisabled | WebhookPaused | WebhookBack | DeliveryGivenUp;
 export type TimedNotice = Notice & { readonly timestamp: string };
 
 /** Of all users together, 0.5 kB each. Beyond it the user with the most loses the oldest of the less important kind. */

@@ -1,4 +1,4 @@
-// The service's own notices to NOTIFICATION_SERVICE_URL: a webhook was disabled, deliveries were given up.
+// The service's own notices to NOTIFICATION_SERVICE_URL: a webhook was disabled or is back, deliveries were given up.
 import { setTimeout as wait } from 'node:timers/promises';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';

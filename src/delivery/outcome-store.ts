@@ -13,7 +13,8 @@ import {
 import { sqlState } from '../persistence/store-errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 
-const GONE = 410;
+/** The status by which a receiver says that nothing is to be sent to it any more. */
+export const GONE = 410;
 /** SQLSTATE lock_not_available: another session has locked a row for longer than the lock timeout. */
 const LOCK_NOT_AVAILABLE = '55P03';
 
@@ -38,6 +39,8 @@ export interface OutcomeStoreOptions {
   readonly holderId?: () => string | null;
   readonly disableAfterMs: number;
   readonly disableAfterFailures: number;
+  /** When a webhook that was stopped for failing is probed for the first time; null: it is not. */
+  readonly probeAfterMs: number | null;
   /** Called after the commit. What is still pending for the webhook is cancelled then. */
   readonly onDisabled: (webhook: DisabledWebhook) => void;
   /** Called after the commit. The leader holds what is still scheduled for the webhook. */
@@ -114,10 +117,11 @@ export class OutcomeStore {
 
   // Not in the transaction of the outcome: should it fail, the next failure of the webhook tries again.
   async #stop(webhookId: string): Promise<void> {
+    const { pool, probeAfterMs } = this.#options;
     try {
-      const userId = await pauseFailingWebhook(this.#options.pool, webhookId);
+      const userId = await pauseFailingWebhook(pool, webhookId, probeAfterMs);
       if (userId !== null) return this.#options.onPaused({ webhookId, userId });
-      const disabled = await disableWebhook(this.#options.pool, webhookId, 'failing');
+      const disabled = await disableWebhook(pool, webhookId, 'failing', probeAfterMs);
       if (disabled !== null) this.#options.onDisabled(disabled);
     } catch (error) {
       this.#options.telemetry.log.warn(

@@ -8,7 +8,7 @@ import { isDataError } from '../persistence/store-errors.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
 import type { Leased, LeftAloneUntilMs, Scheduled, Scheduler, Settlement } from '../schedule/scheduler.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import type { Recorded } from './outcome-store.ts';
+import { GONE, type Recorded } from './outcome-store.ts';
 import type { Task } from './task.ts';
 import type { Target } from './webhook-directory.ts';
 
@@ -108,6 +108,18 @@ export class Recorder {
   record(task: Task, outcome: Outcome, target: Target, traceId: string, leftAloneUntilMs?: LeftAloneUntilMs): void {
     this.#unwritten += 1;
     this.#add({ task, target, traceId, row: toRow(task, outcome, target), leftAloneUntilMs });
+  }
+
+  /**
+   * The same of a held delivery that was sent to find out whether its receiver is back. A failure uses up no retry, so it stays held; only 410
+   * ends it, with its webhook.
+   */
+  recordProbe(task: Task, outcome: Outcome, target: Target, traceId: string): void {
+    this.#unwritten += 1;
+    const row = toRow(task, outcome, target);
+    const isFinal = row.status === 'delivered' || outcome.httpStatus === GONE;
+    const stays = { status: 'retrying', usesRetry: false, delayMs: row.delayMs ?? target.policy.retryDelayMs } as const;
+    this.#add({ task, target, traceId, row: isFinal ? row : { ...row, ...stays }, leftAloneUntilMs: undefined });
   }
 
   /** Resolves when everything taken so far is written or given up. */

@@ -11,6 +11,8 @@ export const webhookActions = [
   'paused',
   'resumed',
   'disabled',
+  'enabled',
+  'probing_ended',
 ] as const;
 
 export type WebhookAction = (typeof webhookActions)[number];

@@ -18,6 +18,7 @@ import { Migration20261128135000_let_a_failing_webhook_be_paused } from '../../m
 import { Migration20261128140500_keep_the_history_of_webhooks } from '../../migrations/Migration20261128140500_keep_the_history_of_webhooks.ts';
 import { Migration20261128161500_filter_what_a_webhook_gets } from '../../migrations/Migration20261128161500_filter_what_a_webhook_gets.ts';
 import { Migration20261128164000_keep_the_order_of_a_key } from '../../migrations/Migration20261128164000_keep_the_order_of_a_key.ts';
+import { Migration20261128165000_probe_webhooks_that_failed } from '../../migrations/Migration20261128165000_probe_webhooks_that_failed.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -60,6 +61,7 @@ const migrations = [
   },
   { name: 'Migration20261128161500_filter_what_a_webhook_gets', class: Migration20261128161500_filter_what_a_webhook_gets },
   { name: 'Migration20261128164000_keep_the_order_of_a_key', class: Migration20261128164000_keep_the_order_of_a_key },
+  { name: 'Migration20261128165000_probe_webhooks_that_failed', class: Migration20261128165000_probe_webhooks_that_failed },
 ];
 
 /** Runs those that are missing. Returns their names. To be called by the holder of the lock of migrations. */

@@ -25,7 +25,7 @@ export function pauseWebhook(
   once: Once<WebhookView> | null = null,
 ): Promise<WebhookView> {
   return changeHold(context, { principal, webhookId, action: 'paused', once }, async (transaction, webhook) => {
-    if (webhook.hold === Hold.paused) return false;
+    if (webhook.hold === Hold.paused) return takePauseOver(webhook);
     if (webhook.releaseId != null) await cancelResume(transaction, webhook.releaseId, 'webhook_paused');
     webhook.hold = Hold.paused;
     webhook.isGathering = true;
@@ -66,12 +66,22 @@ export function resumeWebhook(
   });
 }
 
+/** What the service has paused for failing is paused by its owner from now on: no probe resumes it. */
+function takePauseOver(webhook: WebhookEndpoint): boolean {
+  if (webhook.pausedReason == null) return false;
+  webhook.pausedReason = null;
+  webhook.pausedAt = null;
+  webhook.nextProbeAt = null;
+  return true;
+}
+
 // The service paused it for them: counted on, they would have it paused again at the next one.
 function forgetFailures(webhook: WebhookEndpoint): void {
   webhook.pausedReason = null;
   webhook.pausedAt = null;
   webhook.consecutiveFailures = 0;
   webhook.failingSince = null;
+  webhook.nextProbeAt = null;
 }
 
 function changeHold(

@@ -136,6 +136,8 @@ function checkReadOnly(webhook: WebhookView, given: ReadOnly): void {
 // disabled_reason is about the service's own decisions: a caller's needs no explanation, and ends the service's.
 function setActive(webhook: WebhookEndpoint, isActive: boolean): void {
   webhook.isActive = isActive;
+  // A caller that says whether it is active has decided, so that no probe does.
+  webhook.nextProbeAt = null;
   if (!isActive) return;
   webhook.disabledReason = null;
   webhook.disabledAt = null;

@@ -53,6 +53,7 @@ const FIELDS: Readonly<Record<Extract<keyof WebhookEndpoint, string>, HistoryFie
   // Counted by the service.
   consecutiveFailures: null,
   failingSince: null,
+  nextProbeAt: null,
 };
 
 const fields = Object.values(FIELDS).filter((field) => field !== null);

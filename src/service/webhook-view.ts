@@ -45,6 +45,8 @@ export interface WebhookView {
   /** Why the service paused it; empty when it did not. */
   readonly pausedReason: string;
   readonly pausedAt: Date | null;
+  /** When it is probed, because the service stopped it for failing; null: it is not. */
+  readonly nextProbeAt: Date | null;
   /** Differs after every change. */
   readonly etag: string;
 }
@@ -95,6 +97,7 @@ export function webhookView(webhook: WebhookEndpoint, defaults: RetryPolicy, sec
     filter: webhook.filter ?? '',
     pausedReason: webhook.pausedReason ?? '',
     pausedAt: webhook.pausedAt ?? null,
+    nextProbeAt: webhook.nextProbeAt ?? null,
     etag: `r${webhook.revision}`,
   };
 }

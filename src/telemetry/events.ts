@@ -229,6 +229,22 @@ export function createEvents(log: Logger, metrics: Metrics) {
       log.warn({ webhook_id: endpoint.webhookId, user_id: endpoint.userId, reason: 'failing' }, 'webhook paused');
     },
 
+    /** A webhook that the service stopped for failing was probed. */
+    endpointProbed(result: 'succeeded' | 'failed' | 'gone' | 'not_tried'): void {
+      metrics.count('probes_total', 1, result);
+    },
+
+    /** A probe succeeded, and the webhook works again. */
+    endpointBack({ webhookId, userId, how }: { webhookId: string; userId: string; how: 'enabled' | 'resumed' }): void {
+      metrics.count('endpoints_back_total', 1, how);
+      log.info({ webhook_id: webhookId, user_id: userId, reason: 'receiver_back' }, `webhook ${how}`);
+    },
+
+    /** Its receiver was away for so long that it is probed no more. */
+    probingEnded({ webhookId, userId }: { webhookId: string; userId: string }): void {
+      log.warn({ webhook_id: webhookId, user_id: userId, reason: 'receiver_away' }, 'webhook is probed no more');
+    },
+
     /**
      * Redis cannot do what the schedule needs, or can again.
      * @param why a sentence about Redis; null when it is only new or emptied, and is being filled

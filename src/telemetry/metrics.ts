@@ -30,6 +30,8 @@ const counters = {
   stale_result_total: 'Results written under a lease that had passed to another process, and therefore dropped.',
   endpoints_disabled_total: 'Webhooks that the service disabled by itself.',
   endpoints_paused_total: 'Webhooks that the service paused because they failed for too long.',
+  endpoints_back_total: 'Webhooks that the service had stopped for failing, and put back to work when a probe succeeded.',
+  probes_total: 'Probes of webhooks that the service stopped for failing, by what came of them.',
   sums_wrong_total: 'Days of a webhook whose statistics were not what the log has, of those that are counted again.',
   http_requests_total: 'Calls answered, over every protocol.',
   realtime_dropped_total: 'Status updates dropped because their watcher was too slow.',
@@ -42,6 +44,8 @@ const counters = {
 const labels: Partial<Record<CounterName, { readonly name: string; readonly values: readonly string[] }>> = {
   deliveries_failed_total: { name: 'error', values: Object.keys(attemptErrors) },
   endpoints_disabled_total: { name: 'reason', values: ['gone', 'failing'] },
+  endpoints_back_total: { name: 'how', values: ['enabled', 'resumed'] },
+  probes_total: { name: 'result', values: ['succeeded', 'failed', 'gone', 'not_tried'] },
   payload_mismatches_total: { name: 'validation', values: ['warn', 'strict'] },
   http_requests_total: { name: 'code', values: ['ok', ...errorCodes] },
   store_errors_total: { name: 'store', values: ['database', 'redis'] },

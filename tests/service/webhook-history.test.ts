@@ -77,7 +77,7 @@ test('every call that changes a webhook leaves one entry of its own, and no call
     expect((await history(id)).map((entry) => entry.action).toReversed()).toEqual(expected);
   }
   // What no call of WebhookService does is in the tests below.
-  expect(new Set([...expected, 'secret_read', 'disabled'])).toEqual(new Set(webhookActions));
+  expect(new Set([...expected, 'secret_read', 'disabled', 'enabled', 'probing_ended'])).toEqual(new Set(webhookActions));
 });
 
 test('every statement that writes webhooks writes the history too, or has a reason not to', () => {

@@ -24,6 +24,8 @@ const ACTIONS: Record<WebhookAction, string> = {
   [WebhookAction.PAUSED]: 'Paused',
   [WebhookAction.RESUMED]: 'Resumed',
   [WebhookAction.DISABLED]: 'Disabled by the service',
+  [WebhookAction.ENABLED]: 'Enabled by the service',
+  [WebhookAction.PROBING_ENDED]: 'Not asked any more whether it is back',
 };
 
 export function HistoryPanel({ webhookId, version }: { webhookId: string; version: number }) {

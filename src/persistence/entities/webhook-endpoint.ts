@@ -55,6 +55,8 @@ export const WebhookEndpoint = defineEntity({
     /** Why the service paused it; null when it did not. */
     pausedReason: p.string().length(20).nullable(),
     pausedAt: p.datetime().columnType('timestamptz').nullable(),
+    /** When it is probed next, because the service stopped it for failing; null: it is not. */
+    nextProbeAt: p.datetime().columnType('timestamptz').nullable(),
     /** The release that drains the hold. */
     releaseId: p.string().length(64).nullable(),
     deletedAt: p.datetime().columnType('timestamptz').nullable(),

@@ -8,12 +8,19 @@ const CHANGED: readonly ChangedField[] = [
   { field: 'paused_reason', old: null, new: 'failing' },
 ];
 
-/** Answers whose it is; null when it is not to be paused: it is to be disabled instead, or is paused, disabled or deleted already. */
-export async function pauseFailingWebhook(pool: Pool, webhookId: string): Promise<string | null> {
+/**
+ * Answers whose it is; null when it is not to be paused: it is to be disabled instead, or is paused, disabled or deleted already.
+ * @param probeAfterMs when it is probed for the first time; null: it is not
+ */
+export async function pauseFailingWebhook(
+  pool: Pool,
+  webhookId: string,
+  probeAfterMs: number | null = null,
+): Promise<string | null> {
   const { rows } = await pool.query<{ user_id: string }>({
     name: 'pause-failing-webhook',
     text: statement,
-    values: [webhookId, JSON.stringify(CHANGED)],
+    values: [webhookId, JSON.stringify(CHANGED), probeAfterMs],
   });
   return rows[0]?.user_id ?? null;
 }
@@ -25,7 +32,7 @@ with failing as materialized (
   where id = $1 and on_failing = 'hold' and is_active and deleted_at is null and hold <> ${Hold.paused} for update
 ), paused as (
   update webhook_endpoints w set hold = ${Hold.paused}, is_gathering = true, tail_until = null, release_id = null,
-    paused_reason = 'failing', paused_at = now(), revision = revision + 1, updated_at = now() at time zone 'utc'
+    paused_reason = 'failing', paused_at = now(), next_probe_at = now() + $3::float8 * interval '1 millisecond', revision = revision + 1, updated_at = now() at time zone 'utc'
   from failing where w.id = failing.id
   returning w.id, w.user_id, failing.release_id
 ), ended as (

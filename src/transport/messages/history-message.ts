@@ -16,6 +16,8 @@ const ACTIONS: Record<Action, WebhookAction> = {
   paused: WebhookAction.PAUSED,
   resumed: WebhookAction.RESUMED,
   disabled: WebhookAction.DISABLED,
+  enabled: WebhookAction.ENABLED,
+  probing_ended: WebhookAction.PROBING_ENDED,
 };
 
 export function historyMessage({ changes, nextPageToken }: WebhookHistory): MessageInitShape<typeof WebhookHistorySchema> {

@@ -1,0 +1,152 @@
+// The statements that find the webhooks to be probed, and put those back to work whose receivers are back.
+import type { Pool } from 'pg';
+import type { ChangedField } from '../../domain/webhook-change.ts';
+import { Hold, isHeld } from '../delivery-state.ts';
+import { MAX_COUNTED_HELD } from './count-held.ts';
+
+export interface DueProbe {
+  readonly webhookId: string;
+  /** The oldest of its deliveries that wait; null when none does. */
+  readonly deliveryId: string | null;
+}
+
+export interface DueProbes {
+  readonly probes: readonly DueProbe[];
+  /** Those that were away for so long that they are probed no more. */
+  readonly ended: readonly { readonly webhookId: string; readonly userId: string }[];
+  /** Whether more may be due. */
+  readonly isMore: boolean;
+}
+
+export interface TakeProbes {
+  /** Between two probes of a webhook. */
+  readonly intervalMs: number;
+  /** Since it was stopped. */
+  readonly days: number;
+  readonly max: number;
+}
+
+/**
+ * Takes webhooks whose probe is due. Their next one is set in the same statement, so two processes that both believe to lead do not probe the
+ * same. One whose owner has decided since is probed no more.
+ */
+export async function takeProbes(pool: Pool, { intervalMs, days, max }: TakeProbes): Promise<DueProbes> {
+  const { rows } = await pool.query<{
+    webhookId: string;
+    userId: string;
+    isProbed: boolean;
+    isOver: boolean;
+    deliveryId: string | null;
+  }>({
+    name: 'take-probes',
+    text: take,
+    values: [intervalMs, days, max],
+  });
+  return {
+    probes: rows
+      .filter(({ isProbed, isOver }) => isProbed && !isOver)
+      .map(({ webhookId, deliveryId }) => ({ webhookId, deliveryId })),
+    ended: rows.filter(({ isProbed, isOver }) => isProbed && isOver),
+    isMore: rows.length === max,
+  };
+}
+
+/**
+ * Leases a held delivery for a probe, for so long. It stays held: should this process die, nothing is to be put right. A release that makes it
+ * due meanwhile finds the lease, and waits for it.
+ * @returns the end of the lease, in milliseconds since 1970: its token; null when the delivery is not held any more
+ */
+export async function leaseHeld(pool: Pool, deliveryId: string, leaseMs: number): Promise<number | null> {
+  const { rows } = await pool.query<{ until: number }>({ name: 'lease-held', text: lease, values: [deliveryId, leaseMs] });
+  return rows[0]?.until ?? null;
+}
+
+export interface CameBack {
+  readonly userId: string;
+  readonly how: 'enabled' | 'resumed';
+}
+
+/**
+ * Enables a webhook again, or resumes it, as it was stopped. Its failures are forgotten: counted on, the next one would stop it again at once.
+ * @param revision as it was when it was probed. Null is returned when it was changed since, for then something else was probed.
+ * @param release the id and the pace of the release that sends what is held; the webhook's own rate limit goes before that pace
+ */
+export async function bringBack(
+  pool: Pool,
+  webhookId: string,
+  revision: number,
+  release: { readonly id: string; readonly rate: number },
+): Promise<CameBack | null> {
+  const { rows } = await pool.query<CameBack>({
+    name: 'bring-back',
+    text: back,
+    values: [webhookId, revision, release.id, release.rate, JSON.stringify(ENABLED), JSON.stringify(RESUMED)],
+  });
+  return rows[0] ?? null;
+}
+
+const ENABLED: readonly ChangedField[] = [
+  { field: 'is_active', old: false, new: true },
+  { field: 'disabled_reason', old: 'failing', new: null },
+];
+const RESUMED: readonly ChangedField[] = [
+  { field: 'paused', old: true, new: false },
+  { field: 'paused_reason', old: 'failing', new: null },
+];
+
+/** Whether the service has stopped webhook `w` for failing, and no caller has decided otherwise since. */
+const isDisabled = `(w.disabled_reason = 'failing' and not w.is_active and w.deleted_at is null)`;
+const isPaused = `(w.paused_reason = 'failing' and w.hold = ${Hold.paused} and w.is_active and w.deleted_at is null)`;
+
+// Of what a disabled webhook had nothing waits: it was cancelled.
+const take = `
+with due as materialized (
+  select w.id, w.user_id, ${isDisabled} or ${isPaused} as is_probed, ${isPaused} as is_paused,
+    coalesce(case when ${isPaused} then w.paused_at else w.disabled_at end, now()) < now() - make_interval(days => $2::integer) as is_over
+  from webhook_endpoints w where w.next_probe_at <= now() order by w.next_probe_at limit $3 for update skip locked
+), moved as (
+  update webhook_endpoints w
+  set next_probe_at = case when d.is_probed and not d.is_over then now() + $1::float8 * interval '1 millisecond' end
+  from due d where w.id = d.id
+), noted as (
+  insert into webhook_changes (webhook_id, action, reason)
+  select id, 'probing_ended', 'receiver_away' from due where is_probed and is_over
+)
+select id as "webhookId", user_id as "userId", is_probed as "isProbed", is_over as "isOver",
+  case when is_paused then (
+    select d.id from deliveries d where d.webhook_id = due.id and ${isHeld} order by d.id limit 1
+  ) end as "deliveryId"
+from due`;
+
+const lease = `
+update deliveries d set leased_until = date_trunc('milliseconds', now() + $2::float8 * interval '1 millisecond')
+where d.id = $1 and ${isHeld} and (d.leased_until is null or d.leased_until < now())
+returning (extract(epoch from d.leased_until) * 1000)::float8 as until`;
+
+const forgetFailures = `consecutive_failures = 0, failing_since = null, next_probe_at = null, revision = revision + 1,
+    updated_at = now() at time zone 'utc'`;
+
+const back = `
+with w as materialized (
+  select w.id, w.user_id, w.rate_limit, ${isDisabled} as is_disabled from webhook_endpoints w
+  where w.id = $1 and w.revision = $2 and (${isDisabled} or ${isPaused}) for update
+), enabled as (
+  update webhook_endpoints t set is_active = true, disabled_reason = null, disabled_at = null, ${forgetFailures}
+  from w where t.id = w.id and w.is_disabled
+), released as (
+  insert into releases (id, webhook_id, user_id, kind, rate, matched, is_matched_lower_bound)
+  select $3, w.id, w.user_id, 'resume', case when w.rate_limit > 0 then w.rate_limit else $4::integer end, held.n, held.n = ${MAX_COUNTED_HELD}
+  from w cross join lateral (
+    select count(*) as n from (select 1 from deliveries d where d.webhook_id = w.id and ${isHeld} limit ${MAX_COUNTED_HELD}) x
+  ) held
+  where not w.is_disabled
+), resumed as (
+  update webhook_endpoints t
+  set hold = ${Hold.releasing}, is_gathering = true, release_id = $3, paused_reason = null, paused_at = null, ${forgetFailures}
+  from w where t.id = w.id and not w.is_disabled
+), noted as (
+  insert into webhook_changes (webhook_id, action, fields, reason)
+  select id, case when is_disabled then 'enabled' else 'resumed' end, case when is_disabled then $5::jsonb else $6::jsonb end, 'receiver_back'
+  from w
+)
+select user_id as "userId", case when is_disabled then 'enabled' else 'resumed' end as how from w`;

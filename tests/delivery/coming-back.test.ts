@@ -1,0 +1,162 @@
+// A webhook that the service stopped for failing is probed, and comes back by itself.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startApp, type TestApp } from '../fixtures/app.ts';
+import { eventually } from '../fixtures/eventually.ts';
+import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
+import type { Rest } from '../fixtures/rest.ts';
+import { createWebhook, schedules } from '../fixtures/scenario.ts';
+
+const DEADLINE_MS = 30_000;
+
+describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
+  let service: TestApp;
+  let receiver: Receiver;
+  let notified: Receiver;
+  let admin: Rest;
+  let users = 0;
+
+  beforeAll(async () => {
+    [receiver, notified] = await Promise.all([startReceiver(), startReceiver()]);
+    service = await startApp({
+      redis: redis(),
+      env: {
+        NOTIFICATION_SERVICE_URL: notified.url('/notices'),
+        WEBHOOK_DISABLE_AFTER: '0.1',
+        WEBHOOK_DISABLE_AFTER_FAILURES: '3',
+        WEBHOOK_PROBE_INTERVAL: '0.3',
+      },
+    });
+    admin = await service.as('operator', 'admin');
+  }, 60_000);
+  afterAll(async () => {
+    await service.close();
+    await Promise.all([receiver.close(), notified.close()]);
+  });
+
+  async function stopped(path: string, fields: object): Promise<{ id: string; user: string }> {
+    receiver.script(path, 500);
+    users += 1;
+    const user = `user_${users}`;
+    const policy = { max_retries: 20, retry_delay: 0.1 };
+    const { id } = await createWebhook(admin, receiver.url(path), { user_id: user, retry_policy: policy, ...fields });
+    await publish(user, 10);
+    await until(id, ({ is_active: isActive, paused }) => !isActive || paused);
+    return { id, user };
+  }
+
+  async function publish(user: string, count: number): Promise<void> {
+    const audience = { user_ids: [user] };
+    const events = Array.from({ length: count }, (_, n) => ({ event_type: 'order.created', data: { n }, audience }));
+    expect((await admin('POST', '/api/v1/events/batch', { events })).body.accepted).toBe(count);
+  }
+
+  const until = async (id: string, condition: (webhook: any) => boolean): Promise<any> =>
+    eventually(
+      async () => {
+        const { body } = await admin('GET', `/api/v1/webhooks/${id}`);
+        return condition(body) && body;
+      },
+      { deadlineMs: DEADLINE_MS },
+    );
+
+  const probesAt = (path: string) => receiver.at(path).filter(({ headers }) => headers['x-homechef-event'] === 'webhook.ping');
+
+  const historyOf = async (id: string): Promise<{ action: string; by: string; reason: string; fields: unknown }[]> =>
+    (await admin('GET', `/api/v1/webhooks/${id}/history`)).body.changes;
+
+  const noticeOf = async (id: string, type: string): Promise<any> =>
+    notified.waitFor(
+      (requests) =>
+        requests
+          .map((request) => JSON.parse(request.body.toString()))
+          .find((found) => found.data.webhook_id === id && found.type === type),
+      DEADLINE_MS,
+    );
+
+  test('a disabled webhook is asked with a ping until that succeeds, and is enabled then; its owner gets a notice and an entry in the history', async () => {
+    const { id, user } = await stopped('/disabled', {});
+    const disabled = await until(id, ({ is_active: isActive }) => !isActive);
+    expect(disabled.health).toMatchObject({ disabled_reason: 'failing', next_probe_at: expect.any(String) });
+    await eventually(() => probesAt('/disabled').length >= 2, { deadlineMs: DEADLINE_MS });
+    expect((await admin('GET', `/api/v1/webhooks/${id}`)).body.is_active).toBe(false);
+
+    receiver.script('/disabled', 200);
+    const enabled = await until(id, ({ is_active: isActive }) => isActive);
+    expect(enabled.health).toMatchObject({ consecutive_failures: 0, disabled_reason: '' });
+    expect(enabled.health).not.toHaveProperty('next_probe_at');
+    expect((await historyOf(id))[0]).toMatchObject({
+      action: 'enabled',
+      by: 'system',
+      reason: 'receiver_back',
+      fields: [
+        { field: 'is_active', old: false, new: true },
+        { field: 'disabled_reason', old: 'failing', new: null },
+      ],
+    });
+    expect((await noticeOf(id, 'webhook.enabled')).data).toMatchObject({ user_id: user, reason: 'receiver_back' });
+    await publish(user, 1);
+    await receiver.waitFor(
+      (requests) =>
+        requests.some(({ path, headers }) => path === '/disabled' && headers['x-homechef-event'] === 'order.created'),
+      DEADLINE_MS,
+    );
+  });
+
+  test('a held webhook is asked with its oldest delivery, which stays held until that succeeds, and is resumed then: each one arrives', async () => {
+    const { id, user } = await stopped('/held', { on_failing: 'hold' });
+    const paused = await until(id, ({ health }) => health.held === 10);
+    expect(paused.health).toMatchObject({ paused_reason: 'failing', next_probe_at: expect.any(String) });
+    const list = `/api/v1/webhooks/deliveries?webhook_id=${id}&limit=100`;
+    const before = (await admin('GET', list)).body.deliveries;
+    const oldest = before.map(({ id: deliveryId }: { id: string }) => deliveryId).toSorted()[0];
+    const attemptsOf = async (): Promise<any> => (await admin('GET', `/api/v1/webhooks/deliveries/${oldest}`)).body;
+    const { attempts: already } = await attemptsOf();
+    await eventually(async () => (await attemptsOf()).attempts.length >= already.length + 2, { deadlineMs: DEADLINE_MS });
+    expect(await attemptsOf()).toMatchObject({ status: 'pending' });
+    expect((await admin('GET', `/api/v1/webhooks/${id}`)).body).toMatchObject({ paused: true, health: { held: 10 } });
+
+    receiver.script('/held', 200);
+    await until(id, (webhook) => !webhook.paused);
+    await eventually(
+      async () => {
+        const { deliveries } = (await admin('GET', list)).body;
+        return deliveries.length === 10 && deliveries.every(({ status }: { status: string }) => status === 'delivered');
+      },
+      { deadlineMs: DEADLINE_MS },
+    );
+    expect(probesAt('/held')).toEqual([]);
+    expect((await historyOf(id))[0]).toMatchObject({ action: 'resumed', by: 'system', reason: 'receiver_back' });
+    expect((await noticeOf(id, 'webhook.resumed')).data).toMatchObject({ user_id: user, reason: 'receiver_back' });
+  });
+
+  test('410 to a probe is final: the webhook is disabled as gone, and asked no more', async () => {
+    const { id } = await stopped('/gone', {});
+    receiver.script('/gone', 410);
+    const gone = await until(id, ({ health }) => health.disabled_reason === 'gone');
+    expect(gone.health).not.toHaveProperty('next_probe_at');
+    expect((await historyOf(id))[0]).toMatchObject({ action: 'disabled', by: 'system', reason: 'gone' });
+
+    const held = await stopped('/gone-held', { on_failing: 'hold' });
+    receiver.script('/gone-held', 410);
+    const goneToo = await until(held.id, ({ is_active: isActive }) => !isActive);
+    expect(goneToo.health).toMatchObject({ disabled_reason: 'gone' });
+    expect(goneToo.health).not.toHaveProperty('next_probe_at');
+  });
+
+  test('an owner who disables or pauses what the service has stopped is not overruled', async () => {
+    const disabled = await stopped('/own-disabled', {});
+    const { body: off } = await admin('PUT', `/api/v1/webhooks/${disabled.id}`, { is_active: false });
+    expect(off.health).not.toHaveProperty('next_probe_at');
+    const held = await stopped('/own-paused', { on_failing: 'hold' });
+    const { body: paused } = await admin('POST', `/api/v1/webhooks/${held.id}/pause`, {});
+    expect(paused).toMatchObject({ paused: true, health: { paused_reason: '' } });
+    expect(paused.health).not.toHaveProperty('next_probe_at');
+
+    // While another one is probed and comes back, these two stay as they are.
+    const other = await stopped('/own-other', {});
+    for (const path of ['/own-disabled', '/own-paused', '/own-other']) receiver.script(path, 200);
+    await until(other.id, ({ is_active: isActive }) => isActive);
+    expect((await admin('GET', `/api/v1/webhooks/${disabled.id}`)).body.is_active).toBe(false);
+    expect((await admin('GET', `/api/v1/webhooks/${held.id}`)).body.paused).toBe(true);
+  });
+});
