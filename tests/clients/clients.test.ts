@@ -61,7 +61,9 @@ describe('a generated client compiles under strict flags, and publishes, lists, 
     await installNpm(workshop);
     // Its templates for what receivers get import a model without a name; a client has no use for them.
     await workshop.generate('typescript-fetch', ['--global-property=apis=Deliveries:Events:Webhooks,models,supportingFiles']);
-    await workshop.run('npx', ['tsc']);
+    // What is generated is a project of its own. Its runtime, the same for every document, does not compile with exactOptionalPropertyTypes and
+    // noImplicitOverride; the program that uses it does.
+    await workshop.run('npx', ['tsc', '--build', '--force']);
     return workshop.run(process.execPath, ['out/client.js'], env);
   });
 
