@@ -20,6 +20,7 @@ const USAGE = `Usage:
   pause <webhook id>                                   Keep what a webhook would get, instead of sending it
   resume <webhook id> [--rate <number>]                Send what was held, so many a second
   replay --webhook <id> [--status <name>]              Send again what a webhook did not get, and show how far that is
+  event-types [list|create|update]                     The catalogue of event types
   publish <event type> --to <user id>                  Publish an event, as a service
 
 Each explains itself with --help. --version prints the version.`;
@@ -41,6 +42,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   pause: async () => (await import('./pause.ts')).pause,
   resume: async () => (await import('./pause.ts')).resume,
   replay: async () => (await import('./replay.ts')).replay,
+  'event-types': async () => (await import('./event-types.ts')).eventTypes,
   publish: async () => (await import('./publish.ts')).publish,
 };
 

@@ -329,6 +329,33 @@ test('filter says whether a payload passes, and points at what is wrong with a f
   expect(await run(...asked, '--filter', '$.n > 1')).toEqual({ status: 2, output: 'Give --event or --data, and not both.\n' });
 }, 90_000);
 
+test('event-types lists the catalogue, and as an admin adds to it and changes it', async () => {
+  const listed = await run('event-types', '--user', USER);
+  expect(listed).toMatchObject({ status: 0, output: expect.stringMatching(/^order\.created {2}\w+ {2}schema 1, off\n {2}\S/) });
+  const as = ['--user', 'operator'];
+  const schema = '{"type":"object","properties":{"seats":{"type":"integer"}},"required":["seats"]}';
+  const details = ['--description', 'A kitchen opened.', '--schema', schema, '--sample', '{"seats":12}', '--priority', 'low'];
+  expect(await run('event-types', 'create', 'kitchen.opened', ...details, ...as)).toEqual({
+    status: 0,
+    output: 'kitchen.opened  low  schema 1, off\n  A kitchen opened.\n',
+  });
+  expect((await run('event-types', 'update', 'kitchen.opened', '--validation', 'strict', '--deprecated', ...as)).output).toBe(
+    'kitchen.opened  low  schema 1, strict  deprecated\n  A kitchen opened.\n',
+  );
+  const narrower = ['update', 'kitchen.opened', '--schema', '{"type":"object"}', '--no-deprecated', ...as];
+  expect(await run('event-types', ...narrower)).toMatchObject({ status: 1, output: expect.stringContaining('force') });
+  expect((await run('event-types', ...narrower, '--force')).output).toContain('kitchen.opened  low  schema 2, strict\n');
+  expect((await run('event-types', 'list', '--user', USER)).output).toContain('\nkitchen.opened  ');
+  const refused = [
+    ['create'],
+    ['remove', 'kitchen.opened'],
+    ['create', 'kitchen.closed', '--priority', 'urgent'],
+    ['create', 'kitchen.closed', '--schema', '{'],
+    ['create', 'kitchen.closed', '--sample', '[]'],
+  ];
+  for (const args of refused) expect(await run('event-types', ...args, ...as)).toMatchObject({ status: 2 });
+}, 90_000);
+
 test('replay sends again what a webhook did not get, and says how that went', async () => {
   receiver.script('/replayed', 500, 200);
   const { body } = await developer('POST', '/api/v1/webhooks', {
@@ -415,6 +442,7 @@ test('every command explains itself', async () => {
     'pause',
     'resume',
     'replay',
+    'event-types',
     'publish',
   ]) {
     expect(await run(command, '--help')).toMatchObject({ status: 0, output: expect.stringContaining(`Usage: ${command}`) });
