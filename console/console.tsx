@@ -6,6 +6,7 @@ import { session } from './api/session.ts';
 import { Shell } from './components/shell.tsx';
 import { DeliveryPage } from './pages/delivery/delivery-page.tsx';
 import { DeliveryListPage } from './pages/deliveries/delivery-list-page.tsx';
+import { EventTypesPage } from './pages/event-types/event-types-page.tsx';
 import { LivePage } from './pages/live/live-page.tsx';
 import { MissingPage } from './pages/missing-page.tsx';
 import { OverviewPage } from './pages/overview/overview-page.tsx';
@@ -32,6 +33,7 @@ const routes: readonly Route[] = [
   { pattern: /^\/webhooks\/([^/]+)\/edit$/, page: EditWebhookPage },
   { pattern: /^\/deliveries$/, page: DeliveryListPage },
   { pattern: /^\/deliveries\/([^/]+)$/, page: DeliveryPage },
+  { pattern: /^\/event-types$/, page: EventTypesPage },
   { pattern: /^\/verify$/, page: VerifyPage },
 ];
 

@@ -15,6 +15,7 @@ import './styles/webhook-form.css';
 import './styles/webhook.css';
 import './styles/replay.css';
 import './styles/delivery.css';
+import './styles/event-types.css';
 import './styles/verify.css';
 import { Console } from './console.tsx';
 import { followLinks } from './router.ts';

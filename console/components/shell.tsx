@@ -14,6 +14,7 @@ const places = [
   { href: '/live', label: 'Live', icon: 'M2 10h3.5l2-5.5 4 11 2.2-5.5H18' },
   { href: '/webhooks', label: 'Webhooks', icon: 'M6 3v8a4 4 0 0 0 8 0V9.5M11 12l3-3 3 3' },
   { href: '/deliveries', label: 'Deliveries', icon: 'M4 3h12v14l-2-1.4-2 1.4-2-1.4L8 17l-2-1.4L4 17zM7 7h6M7 10.5h6' },
+  { href: '/event-types', label: 'Event types', icon: 'M4 4h12v4H4zM4 12h12v4H4zM7 6h.01M7 14h.01' },
   { href: '/verify', label: 'Verify', icon: 'M10 2.5 16 5v5c0 3.8-2.6 6.3-6 7.5-3.4-1.2-6-3.7-6-7.5V5zM7.2 10l2 2 3.6-4' },
 ] as const;
 

@@ -37,6 +37,7 @@ const stops: readonly Stop[] = [
   { name: 'delivery-retrying', path: (scene) => `/deliveries/${scene.retryingDeliveryId}`, ready: shows('Request') },
   { name: 'delivery-delivered', path: (scene) => `/deliveries/${scene.deliveredDeliveryId}`, ready: shows('Request') },
   { name: 'delivery-missing', path: () => `/deliveries/delivery_${'0'.repeat(26)}`, ready: shows('Not found') },
+  { name: 'event-types', path: () => '/event-types', ready: shows('order.created') },
   { name: 'verify', path: () => '/verify?language=python', ready: shows('receiver.py') },
 ];
 

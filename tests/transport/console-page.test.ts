@@ -46,6 +46,7 @@ test('every page of the console is the page, and what is no page is an ordinary 
     '/webhooks/new',
     '/webhooks/webhook_x',
     '/deliveries?status=failed',
+    '/event-types',
     '/verify',
   ]) {
     const answer = await get(development, path);

@@ -23,6 +23,7 @@ const PAGES = [
   '/webhooks/:id/edit',
   '/deliveries',
   '/deliveries/:id',
+  '/event-types',
   '/verify',
 ];
 
