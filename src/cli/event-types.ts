@@ -1,4 +1,4 @@
-// `event-types`: the catalogue of event types, read by everybody and changed by admins.
+// `event-types`: the catalogue of event types, which admins change.
 import { parseArgs } from 'node:util';
 import type { JsonObject } from '@bufbuild/protobuf';
 import {
