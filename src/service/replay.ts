@@ -1,12 +1,11 @@
 // Replays: what has ended is sent again, or what was never made is made, at a pace.
-import { attemptErrors, type DeliveryStatus } from '../domain/delivery.ts';
-import { invalid, notFound, ServiceError } from '../domain/errors.ts';
-import { idFloor, isId, newId } from '../domain/ids.ts';
+import { notFound } from '../domain/errors.ts';
+import { isId, newId } from '../domain/ids.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import { listThese } from '../persistence/queries/list-deliveries.ts';
 import { type Preview, previewReplay } from '../persistence/queries/preview-replay.ts';
-import { replayableStatuses, type ReplayableStatus, type ReplayFilter } from '../persistence/queries/replay-selection.ts';
+import type { ReplayFilter } from '../persistence/queries/replay-selection.ts';
 import {
   changeReplay,
   findReplay,
@@ -18,31 +17,16 @@ import {
 import { inSnapshot } from '../persistence/transaction.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
-import { unknownEventType } from './event-catalogue.ts';
 import { findWebhook } from './find-webhook.ts';
 import type { Once } from './idempotent-call.ts';
 import { ownerOf } from './owner.ts';
 import { pageBounds, toPage } from './page.ts';
-import { USUAL_RATE } from './pause-webhook.ts';
+import { lockReplaysOf, rateOf, refuseSecond } from './replay-limits.ts';
+import { type SelectionInput, stopOf, toFilter } from './replay-selection.ts';
 import { webhookInactive } from './retry-delivery.ts';
 
-/** Replays of one webhook at a time that have not ended. They share its receiver; more would only be slower each. */
-const MAX_OPEN_OF_WEBHOOK = 5;
-/** Of one user. A leader makes some 600 steps a second for all of them. */
-const MAX_OPEN_OF_USER = 20;
-/** The id characters of a moment, without the random ones: below every id that is made from then on. */
-const TIME_PREFIX_LENGTH = 'delivery_'.length + 10;
-
-/** Empty lists and nulls do not narrow. Times are in milliseconds since 1970. */
-export interface ReplayInput {
+export interface ReplayInput extends SelectionInput {
   readonly webhookId: string;
-  readonly statuses: readonly DeliveryStatus[];
-  readonly eventTypes: readonly string[];
-  readonly sinceMs: number | null;
-  readonly untilMs: number | null;
-  readonly errorCodes: readonly string[];
-  readonly httpStatuses: readonly number[];
-  readonly includeMissing: boolean;
   /** Deliveries a second; null for the webhook's own, or the usual. */
   readonly rate: number | null;
 }
@@ -94,14 +78,14 @@ export async function createReplay(
       const webhook = await findWebhook(transaction, webhookId, { lock: true });
       if (!webhook.isActive) throw webhookInactive();
       const { userId, rateLimit } = webhook;
-      // One at a time per user: two that both see room for one more would both take it.
-      await transaction.execute(`select pg_advisory_xact_lock(hashtextextended('replays of ' || ?, 0))`, [userId]);
-      refuseSecond(filter, webhookId, await listOpenReplays(transaction, { webhookId, userId }));
+      await lockReplaysOf(transaction, [userId]);
+      const open = await listOpenReplays(transaction, { webhookIds: [webhookId], userIds: [userId] });
+      refuseSecond(filter, { webhookId, userId }, open);
       const replay = await insertReplay(transaction, {
         id: newId('replay', nowMs),
         webhookId,
         userId,
-        rate: input.rate ?? (rateLimit > 0 ? rateLimit : USUAL_RATE),
+        rate: rateOf(input.rate, rateLimit),
         filter,
         matched,
         isMatchedLowerBound: isLowerBound,
@@ -181,87 +165,4 @@ function checkedId(id: string): string {
 
 function noReplay(): never {
   throw notFound('replay');
-}
-
-function toFilter({ catalogue }: ManagementContext, input: ReplayInput, nowMs: number): ReplayFilter {
-  const { eventTypes, errorCodes, httpStatuses, includeMissing, sinceMs, untilMs } = input;
-  const statuses = statusesOf(input.statuses);
-  for (const [index, name] of eventTypes.entries()) {
-    if (catalogue.find(name) === undefined) throw unknownEventType(`event_types[${index}]`);
-  }
-  for (const [index, code] of errorCodes.entries()) {
-    if (!Object.hasOwn(attemptErrors, code)) {
-      throw invalid('field_invalid', `error_codes[${index}]`, 'is not the code of an error of attempts; the README lists them');
-    }
-  }
-  if (errorCodes.length > 0 && statuses.every((status) => status === 'delivered')) {
-    throw invalid('field_invalid', 'error_codes', 'no delivered one has an error, so nothing can match');
-  }
-  if (includeMissing && (errorCodes.length > 0 || httpStatuses.length > 0)) {
-    throw invalid('field_invalid', 'include_missing', 'what was never made has no error and no answer; leave them out');
-  }
-  if (sinceMs !== null && sinceMs >= (untilMs ?? nowMs)) {
-    throw invalid(
-      'time_range_invalid',
-      untilMs === null ? 'since' : 'until',
-      'selects nothing: until must be after since, and since in the past',
-    );
-  }
-  return {
-    statuses,
-    event_types: eventTypes.toSorted(),
-    error_codes: errorCodes.toSorted(),
-    http_statuses: httpStatuses.toSorted((one, other) => one - other),
-    include_missing: includeMissing,
-    cursor: floorOf(sinceMs ?? 0),
-    since_ms: sinceMs,
-    until_ms: untilMs,
-  };
-}
-
-function statusesOf(statuses: readonly DeliveryStatus[]): ReplayableStatus[] {
-  for (const [index, status] of statuses.entries()) {
-    if (!replayableStatuses.some((name) => name === status)) {
-      throw invalid(
-        'field_invalid',
-        `statuses[${index}]`,
-        `must be one of ${replayableStatuses.join(', ')}; what has not ended is sent without a replay`,
-      );
-    }
-  }
-  return statuses.length === 0 ? ['failed'] : replayableStatuses.filter((name) => statuses.includes(name));
-}
-
-/** What ends later than the replay began is not sent again. */
-function stopOf({ until_ms }: ReplayFilter, nowMs: number): string {
-  return floorOf(Math.min(until_ms ?? nowMs + 1, nowMs + 1));
-}
-
-function floorOf(ms: number): string {
-  return idFloor('delivery', Math.max(0, Math.ceil(ms))).slice(0, TIME_PREFIX_LENGTH);
-}
-
-function refuseSecond(filter: ReplayFilter, webhookId: string, open: readonly ReplayRow[]): void {
-  const ofWebhook = open.filter((replay) => replay.webhookId === webhookId);
-  const same = ofWebhook.find((replay) => isSame(replay.filter, filter));
-  if (same !== undefined) throw exists(same, 'with this filter');
-  // Nothing in a delivered row says that another replay is about to send it.
-  const sends = filter.statuses.includes('delivered');
-  const other = sends ? ofWebhook.find((replay) => replay.filter.statuses.includes('delivered')) : undefined;
-  if (other !== undefined) throw exists(other, 'that sends delivered ones again');
-  if (ofWebhook.length >= MAX_OPEN_OF_WEBHOOK) throw tooMany(`${MAX_OPEN_OF_WEBHOOK} replays of this webhook`);
-  if (open.length >= MAX_OPEN_OF_USER) throw tooMany(`${MAX_OPEN_OF_USER} replays of this user`);
-}
-
-function isSame(one: ReplayFilter, other: ReplayFilter): boolean {
-  return (Object.keys(one) as (keyof ReplayFilter)[]).every((name) => String(one[name]) === String(other[name]));
-}
-
-function exists({ id }: ReplayRow, which: string): ServiceError {
-  const message = `A replay ${which} has not ended: ${id}. Wait for its end, or cancel it.`;
-  return new ServiceError('replay_exists', message, { violations: [{ field: 'replay_id', message: id }] });
-}
-
-function tooMany(what: string): ServiceError {
-  return new ServiceError('replay_limit_reached', `${what} have not ended, as many as may run; wait for one, or cancel it.`);
 }

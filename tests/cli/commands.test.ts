@@ -371,6 +371,12 @@ test('replay sends again what a webhook did not get, and says how that went', as
   const { status, output } = await run(...asked, '--status', 'failed', '--rate', '100');
   expect(status).toBe(0);
   expect(output).toMatch(/^replay_\S+ {2}1 deliveries match, 100 a second\ncompleted: 1 sent, 1 delivered, 0 failed\n$/);
+  const ofUser = ['replay', '--of-user', USER, '--since', '2026-01-01T00:00:00Z', '--status', 'delivered', '--user', 'root'];
+  const many = await run(...ofUser, '--event-type', 'order.cancelled', '--dry-run');
+  expect(many).toEqual({ status: 0, output: `${body.id}  1 deliveries match\n1 webhooks\n` });
+  const begun = await run(...ofUser, '--event-type', 'order.cancelled', '--rate', '100');
+  expect(begun.output).toMatch(new RegExp(`^${body.id}  replay_\\S+  1 deliveries match\n1 webhooks\n$`));
+  expect((await run('replay', '--user', 'root')).status).toBe(2);
   const refused = await run('replay', '--webhook', body.id, '--status', 'pending', '--user', USER);
   expect(refused).toEqual({ status: 2, output: '--status: "pending" is none of failed, cancelled, delivered\n' });
 });

@@ -96,7 +96,7 @@ afterAll(async () => {
 
 /** Of a caller who may call it. */
 function tokenFor(id: string): string {
-  if (id === 'createEventType' || id === 'updateEventType') return admin;
+  if (id === 'createEventType' || id === 'updateEventType' || id === 'createReplays') return admin;
   return id.startsWith('publish') ? publisher : developer;
 }
 
@@ -211,6 +211,8 @@ test('every operation succeeds as the document says', async () => {
   const replay = await call('createReplay', 202);
   known['replay_id'] = String(replay['id']);
   await call('createReplay', 200, { body: { dry_run: true } });
+  await call('createReplays', 202, { token: admin });
+  await call('createReplays', 200, { token: admin, body: { user_id: 'user123', dry_run: true } });
   await call('listReplays', 200);
   await call('getReplay', 200);
   await call('pauseReplay', 200);

@@ -145,6 +145,12 @@ export const cases: Readonly<Record<string, Case>> = {
     owner: 'not_found not_found',
   },
   'homechef.webhook.v1.ReplayService/CreateReplay': { ...aboutWebhook({ dry_run: true }), shows: 'webhookId' },
+  // Services and admins see everyone's webhooks, so there are no strangers among them: what is asked is who may ask.
+  'homechef.webhook.v1.ReplayService/CreateReplays': {
+    asks: [() => ({ http_statuses: [418], dry_run: true })],
+    roles: publishers,
+    stranger: 'ok',
+  },
   'homechef.webhook.v1.ReplayService/ListReplays': aboutWebhook(),
   'homechef.webhook.v1.ReplayService/GetReplay': aboutReplay,
   'homechef.webhook.v1.ReplayService/PauseReplay': aboutReplay,

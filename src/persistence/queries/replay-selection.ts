@@ -52,15 +52,15 @@ export interface Walk {
   readonly stop: string;
 }
 
-/** The next rows of a selection that may match, in the order of their ids: `MAX_LOOKED_AT` of them at the most, read from each index in its order. */
-export function nextRows(reading: Reading, columns: string, { webhookId, cursor, stop }: Walk): string {
+/** The next rows of a selection that may match, in the order of their ids: `max` of them at the most, read from each index in its order. */
+export function nextRows(reading: Reading, columns: string, { webhookId, cursor, stop }: Walk, max = MAX_LOOKED_AT): string {
   const parts = partsOf[reading].map(
     (part) => `select ${columns} from deliveries d
       where d.webhook_id = ${webhookId} and ${part} and d.id > ${cursor} and d.id < ${stop}
-      order by d.id limit ${MAX_LOOKED_AT}`,
+      order by d.id limit ${max}`,
   );
   if (parts.length === 1) return parts.join();
-  return `select u.* from (${parts.map((part) => `(${part})`).join(' union all ')}) u order by u.id limit ${MAX_LOOKED_AT}`;
+  return `select u.* from (${parts.map((part) => `(${part})`).join(' union all ')}) u order by u.id limit ${max}`;
 }
 
 type FilterValue = 'statuses' | 'event_types' | 'error_codes' | 'http_statuses' | 'made_at';

@@ -9,6 +9,7 @@ export type ReplayState = 'running' | 'waiting' | 'paused' | 'completed' | 'canc
 export interface ReplayRow {
   readonly id: string;
   readonly webhookId: string;
+  readonly userId: string;
   readonly state: ReplayState;
   readonly reason: string | null;
   /** Deliveries a second. */
@@ -24,13 +25,14 @@ export interface ReplayRow {
   readonly endedAtMs: number | null;
 }
 
-export interface NewReplay extends Pick<ReplayRow, 'id' | 'webhookId' | 'rate' | 'filter' | 'matched' | 'isMatchedLowerBound'> {
-  readonly userId: string;
+type Given = 'id' | 'webhookId' | 'userId' | 'rate' | 'filter' | 'matched' | 'isMatchedLowerBound';
+
+export interface NewReplay extends Pick<ReplayRow, Given> {
   /** Ids below this one match. */
   readonly stop: string;
 }
 
-const columns = `id, webhook_id as "webhookId", state, reason, rate, filter, matched::float8 as matched,
+const columns = `id, webhook_id as "webhookId", user_id as "userId", state, reason, rate, filter, matched::float8 as matched,
   is_matched_lower_bound as "isMatchedLowerBound", released::float8 as released, delivered::float8 as delivered, failed::float8 as failed,
   cancelled::float8 as cancelled, floor(extract(epoch from made_at) * 1000)::float8 as "createdAtMs",
   floor(extract(epoch from ended_at) * 1000)::float8 as "endedAtMs"`;
@@ -45,15 +47,25 @@ export async function insertReplay(transaction: EntityManager, replay: NewReplay
   return rows[0] as ReplayRow;
 }
 
-/** Replays that have not ended, of a webhook or of its user, oldest first. */
+/** Replays that have not ended, of webhooks or of their users, oldest first. */
 export async function listOpenReplays(
   transaction: EntityManager,
-  { webhookId, userId }: { readonly webhookId: string; readonly userId: string },
+  { webhookIds, userIds }: { readonly webhookIds: readonly string[]; readonly userIds: readonly string[] },
 ): Promise<ReplayRow[]> {
   return transaction.execute<ReplayRow[]>(
-    `select ${columns} from releases where kind = 'replay' and ended_at is null and (webhook_id = ? or user_id = ?) order by no`,
-    [webhookId, userId],
+    `select ${columns} from releases where kind = 'replay' and ended_at is null
+       and (webhook_id in (select jsonb_array_elements_text(?::jsonb)) or user_id in (select jsonb_array_elements_text(?::jsonb)))
+     order by no`,
+    [JSON.stringify(webhookIds), JSON.stringify(userIds)],
   );
+}
+
+/** Replays that have not ended, everyone's. */
+export async function countOpenReplays(transaction: EntityManager): Promise<number> {
+  const [found] = await transaction.execute<{ n: number }[]>(
+    `select count(*)::integer as n from releases where kind = 'replay' and ended_at is null`,
+  );
+  return found?.n ?? 0;
 }
 
 export async function findReplay(transaction: EntityManager, webhookId: string, id: string): Promise<ReplayRow | undefined> {

@@ -235,6 +235,10 @@ export const examples: Readonly<Record<string, Example>> = {
   PauseWebhook: { request: {}, answer: { ...webhook, paused: true, health: holding } },
   ResumeWebhook: { request: { rate: 50 }, answer: { ...webhook, release_id: RELEASE_ID, health: holding } },
   CreateReplay: { request: { statuses: ['failed', 'cancelled'], since: replayFilter.since, rate: 50 }, answer: replay },
+  CreateReplays: {
+    request: { user_id: 'user123', since: replayFilter.since, rate: 50 },
+    answer: { replays: [replay], skipped: [], next_page_token: '' },
+  },
   ListReplays: { answer: { replays: [replay], limit: 20, next_page_token: '' } },
   GetReplay: { answer: { ...replay, released: 850, delivered: 846, failed: 2 } },
   PauseReplay: { request: {}, answer: { ...replay, state: 'paused', released: 850, delivered: 848, failed: 2 } },

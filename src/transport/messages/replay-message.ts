@@ -1,10 +1,18 @@
 // How replays look on the wire.
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
-import { type Replay, ReplaySchema, ReplayState } from '../../../gen/homechef/webhook/v1/replay_pb.ts';
+import {
+  type CreateReplaysResponse,
+  CreateReplaysResponseSchema,
+  type Replay,
+  ReplaySchema,
+  ReplayState,
+  SkippedReplaySchema,
+} from '../../../gen/homechef/webhook/v1/replay_pb.ts';
 import type { ReplayFilter } from '../../persistence/queries/replay-selection.ts';
 import type { ReplayRow, ReplayState as State } from '../../persistence/queries/replays.ts';
 import type { ReplayPreview } from '../../service/replay.ts';
+import type { Replays, ReplaysPreview } from '../../service/replay-many.ts';
 import { deliveryMessage, statusNamed } from './delivery-message.ts';
 
 const STATES: Record<State, ReplayState> = {
@@ -34,7 +42,13 @@ export function replayMessage(replay: ReplayRow): Replay {
   });
 }
 
-export function previewMessage({ webhookId, filter, matched, isLowerBound, deliveries }: ReplayPreview): Replay {
+export function previewMessage({
+  webhookId,
+  filter,
+  matched,
+  isLowerBound,
+  deliveries,
+}: Omit<ReplayPreview, 'samples'>): Replay {
   return create(ReplaySchema, {
     ...filterFields(filter),
     webhookId,
@@ -43,6 +57,21 @@ export function previewMessage({ webhookId, filter, matched, isLowerBound, deliv
     dryRun: true,
     samples: deliveries.map(deliveryMessage),
   });
+}
+
+export function replaysMessage({ begun, skipped, nextPageToken }: Replays): CreateReplaysResponse {
+  return create(CreateReplaysResponseSchema, {
+    replays: begun.map(replayMessage),
+    skipped: skipped.map((webhook) => create(SkippedReplaySchema, webhook)),
+    nextPageToken,
+  });
+}
+
+export function replaysPreviewMessage({ filter, webhooks, nextPageToken }: ReplaysPreview): CreateReplaysResponse {
+  const replays = webhooks.map(({ id: webhookId, matched, isLowerBound }) =>
+    previewMessage({ webhookId, filter, matched, isLowerBound, deliveries: [] }),
+  );
+  return create(CreateReplaysResponseSchema, { replays, nextPageToken, dryRun: true });
 }
 
 function filterFields(filter: ReplayFilter) {

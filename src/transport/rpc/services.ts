@@ -18,6 +18,7 @@ import { cancelRotation } from './cancel-rotation.ts';
 import { completeRotation } from './complete-rotation.ts';
 import { createEventType } from './create-event-type.ts';
 import { createReplay } from './create-replay.ts';
+import { createReplays } from './create-replays.ts';
 import { createWebhook } from './create-webhook.ts';
 import { deleteWebhook } from './delete-webhook.ts';
 import { diagnoseUrl } from './diagnose-url.ts';
@@ -89,6 +90,7 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
     }),
     serve(ReplayService, {
       createReplay: createReplay(context),
+      createReplays: createReplays(context),
       listReplays: listReplays(context),
       getReplay: getReplay(context),
       pauseReplay: pauseReplay(context),

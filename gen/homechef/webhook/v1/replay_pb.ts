@@ -19,7 +19,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file homechef/webhook/v1/replay.proto.
  */
 export const file_homechef_webhook_v1_replay: GenFile = /*@__PURE__*/
-  fileDesc("CiBob21lY2hlZi93ZWJob29rL3YxL3JlcGxheS5wcm90bxITaG9tZWNoZWYud2ViaG9vay52MSL4BQoGUmVwbGF5EhcKAmlkGAEgASgJQgui5xgHZHJ5X3J1bhISCgp3ZWJob29rX2lkGAIgASgJEjwKBXN0YXRlGAMgASgOMiAuaG9tZWNoZWYud2ViaG9vay52MS5SZXBsYXlTdGF0ZUILoucYB2RyeV9ydW4SGwoGcmVhc29uGAQgASgJQgui5xgHZHJ5X3J1bhIZCgRyYXRlGAUgASgFQgui5xgHZHJ5X3J1bhI1CghzdGF0dXNlcxgGIAMoDjIjLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlTdGF0dXMSEwoLZXZlbnRfdHlwZXMYByADKAkSKQoFc2luY2UYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtlcnJvcl9jb2RlcxgKIAMoCRIVCg1odHRwX3N0YXR1c2VzGAsgAygFEhcKD2luY2x1ZGVfbWlzc2luZxgMIAEoCBIPCgdtYXRjaGVkGA0gASgFEh4KFm1hdGNoZWRfaXNfbG93ZXJfYm91bmQYDiABKAgSHQoIcmVsZWFzZWQYDyABKAVCC6LnGAdkcnlfcnVuEh4KCWRlbGl2ZXJlZBgQIAEoBUILoucYB2RyeV9ydW4SGwoGZmFpbGVkGBEgASgFQgui5xgHZHJ5X3J1bhIeCgljYW5jZWxsZWQYEiABKAVCC6LnGAdkcnlfcnVuEi4KCmNyZWF0ZWRfYXQYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIcCgdkcnlfcnVuGBUgASgIQgua5xgHZHJ5X3J1bhI7CgdzYW1wbGVzGBYgAygLMh0uaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeUILmucYB2RyeV9ydW4i5QMKE0NyZWF0ZVJlcGxheVJlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kEkgKCHN0YXR1c2VzGAIgAygOMiMuaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeVN0YXR1c0IRukgOkgELEAMYASIFggECEAESJwoLZXZlbnRfdHlwZXMYAyADKAlCErpID5IBDBBkGAEiBnIEEAEYZBIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKC2Vycm9yX2NvZGVzGAYgAygJQhK6SA+SAQwQMhgBIgZyBBABGCgSKgoNaHR0cF9zdGF0dXNlcxgHIAMoBUITukgQkgENEDIYASIHGgUY1wQoZBIXCg9pbmNsdWRlX21pc3NpbmcYCCABKAgSHQoEcmF0ZRgJIAEoBUIKukgHGgUY6AcoAUgAiAEBEg8KB2RyeV9ydW4YCiABKAgSIQoPaWRlbXBvdGVuY3lfa2V5GAsgASgJQgi6SAVyAxj/AUIHCgVfcmF0ZSKJAQoSTGlzdFJlcGxheXNSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBIYCgVsaW1pdBgCIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBImsKE0xpc3RSZXBsYXlzUmVzcG9uc2USLAoHcmVwbGF5cxgBIAMoCzIbLmhvbWVjaGVmLndlYmhvb2sudjEuUmVwbGF5Eg0KBWxpbWl0GAIgASgFEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSKKAQoQR2V0UmVwbGF5UmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSOQoJcmVwbGF5X2lkGAIgASgJQia6SCNyITIfXnJlcGxheV9bMC05YS1oamttbnAtdHYtel17MjZ9JCKvAQoSUGF1c2VSZXBsYXlSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBI5CglyZXBsYXlfaWQYAiABKAlCJrpII3IhMh9ecmVwbGF5X1swLTlhLWhqa21ucC10di16XXsyNn0kEiEKD2lkZW1wb3RlbmN5X2tleRgDIAEoCUIIukgFcgMY/wEi2AEKE1Jlc3VtZVJlcGxheVJlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kEjkKCXJlcGxheV9pZBgCIAEoCUImukgjciEyH15yZXBsYXlfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSHQoEcmF0ZRgDIAEoBUIKukgHGgUY6AcoAUgAiAEBEiEKD2lkZW1wb3RlbmN5X2tleRgEIAEoCUIIukgFcgMY/wFCBwoFX3JhdGUisAEKE0NhbmNlbFJlcGxheVJlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kEjkKCXJlcGxheV9pZBgCIAEoCUImukgjciEyH15yZXBsYXlfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSIQoPaWRlbXBvdGVuY3lfa2V5GAMgASgJQgi6SAVyAxj/ASqwAQoLUmVwbGF5U3RhdGUSHAoYUkVQTEFZX1NUQVRFX1VOU1BFQ0lGSUVEEAASGAoUUkVQTEFZX1NUQVRFX1JVTk5JTkcQARIYChRSRVBMQVlfU1RBVEVfV0FJVElORxACEhcKE1JFUExBWV9TVEFURV9QQVVTRUQQAxIaChZSRVBMQVlfU1RBVEVfQ09NUExFVEVEEAQSGgoWUkVQTEFZX1NUQVRFX0NBTkNFTExFRBAFMs4HCg1SZXBsYXlTZXJ2aWNlEpYBCgxDcmVhdGVSZXBsYXkSKC5ob21lY2hlZi53ZWJob29rLnYxLkNyZWF0ZVJlcGxheVJlcXVlc3QaGy5ob21lY2hlZi53ZWJob29rLnYxLlJlcGxheSI/iucYCwoDAQIDEMoBIMgBgtPkkwIqOgEqIiUvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9yZXBsYXlzEpsBCgtMaXN0UmVwbGF5cxInLmhvbWVjaGVmLndlYmhvb2sudjEuTGlzdFJlcGxheXNSZXF1ZXN0GiguaG9tZWNoZWYud2ViaG9vay52MS5MaXN0UmVwbGF5c1Jlc3BvbnNlIjmQAgGK5xgFCgMBAgOC0+STAicSJS9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3JlcGxheXMSlgEKCUdldFJlcGxheRIlLmhvbWVjaGVmLndlYmhvb2sudjEuR2V0UmVwbGF5UmVxdWVzdBobLmhvbWVjaGVmLndlYmhvb2sudjEuUmVwbGF5IkWQAgGK5xgFCgMBAgOC0+STAjMSMS9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3JlcGxheXMve3JlcGxheV9pZH0SoAEKC1BhdXNlUmVwbGF5EicuaG9tZWNoZWYud2ViaG9vay52MS5QYXVzZVJlcGxheVJlcXVlc3QaGy5ob21lY2hlZi53ZWJob29rLnYxLlJlcGxheSJLiucYBQoDAQIDgtPkkwI8OgEqIjcvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9yZXBsYXlzL3tyZXBsYXlfaWR9L3BhdXNlEqMBCgxSZXN1bWVSZXBsYXkSKC5ob21lY2hlZi53ZWJob29rLnYxLlJlc3VtZVJlcGxheVJlcXVlc3QaGy5ob21lY2hlZi53ZWJob29rLnYxLlJlcGxheSJMiucYBQoDAQIDgtPkkwI9OgEqIjgvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9yZXBsYXlzL3tyZXBsYXlfaWR9L3Jlc3VtZRKjAQoMQ2FuY2VsUmVwbGF5EiguaG9tZWNoZWYud2ViaG9vay52MS5DYW5jZWxSZXBsYXlSZXF1ZXN0GhsuaG9tZWNoZWYud2ViaG9vay52MS5SZXBsYXkiTIrnGAUKAwECA4LT5JMCPToBKiI4L2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0vcmVwbGF5cy97cmVwbGF5X2lkfS9jYW5jZWxCeAoXY29tLmhvbWVjaGVmLndlYmhvb2sudjFQAVpFZ2l0aHViLmNvbS9ob21lY2hlZi93ZWJob29rLXNlcnZpY2UvZ2VuL2hvbWVjaGVmL3dlYmhvb2svdjE7d2ViaG9va3YxqgITSG9tZUNoZWYuV2ViaG9vay5WMWIGcHJvdG8z", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_homechef_webhook_v1_delivery, file_homechef_webhook_v1_policy]);
+  fileDesc("CiBob21lY2hlZi93ZWJob29rL3YxL3JlcGxheS5wcm90bxITaG9tZWNoZWYud2ViaG9vay52MSL4BQoGUmVwbGF5EhcKAmlkGAEgASgJQgui5xgHZHJ5X3J1bhISCgp3ZWJob29rX2lkGAIgASgJEjwKBXN0YXRlGAMgASgOMiAuaG9tZWNoZWYud2ViaG9vay52MS5SZXBsYXlTdGF0ZUILoucYB2RyeV9ydW4SGwoGcmVhc29uGAQgASgJQgui5xgHZHJ5X3J1bhIZCgRyYXRlGAUgASgFQgui5xgHZHJ5X3J1bhI1CghzdGF0dXNlcxgGIAMoDjIjLmhvbWVjaGVmLndlYmhvb2sudjEuRGVsaXZlcnlTdGF0dXMSEwoLZXZlbnRfdHlwZXMYByADKAkSKQoFc2luY2UYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtlcnJvcl9jb2RlcxgKIAMoCRIVCg1odHRwX3N0YXR1c2VzGAsgAygFEhcKD2luY2x1ZGVfbWlzc2luZxgMIAEoCBIPCgdtYXRjaGVkGA0gASgFEh4KFm1hdGNoZWRfaXNfbG93ZXJfYm91bmQYDiABKAgSHQoIcmVsZWFzZWQYDyABKAVCC6LnGAdkcnlfcnVuEh4KCWRlbGl2ZXJlZBgQIAEoBUILoucYB2RyeV9ydW4SGwoGZmFpbGVkGBEgASgFQgui5xgHZHJ5X3J1bhIeCgljYW5jZWxsZWQYEiABKAVCC6LnGAdkcnlfcnVuEi4KCmNyZWF0ZWRfYXQYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIcCgdkcnlfcnVuGBUgASgIQgua5xgHZHJ5X3J1bhI7CgdzYW1wbGVzGBYgAygLMh0uaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeUILmucYB2RyeV9ydW4i5QMKE0NyZWF0ZVJlcGxheVJlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kEkgKCHN0YXR1c2VzGAIgAygOMiMuaG9tZWNoZWYud2ViaG9vay52MS5EZWxpdmVyeVN0YXR1c0IRukgOkgELEAMYASIFggECEAESJwoLZXZlbnRfdHlwZXMYAyADKAlCErpID5IBDBBkGAEiBnIEEAEYZBIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKC2Vycm9yX2NvZGVzGAYgAygJQhK6SA+SAQwQMhgBIgZyBBABGCgSKgoNaHR0cF9zdGF0dXNlcxgHIAMoBUITukgQkgENEDIYASIHGgUY1wQoZBIXCg9pbmNsdWRlX21pc3NpbmcYCCABKAgSHQoEcmF0ZRgJIAEoBUIKukgHGgUY6AcoAUgAiAEBEg8KB2RyeV9ydW4YCiABKAgSIQoPaWRlbXBvdGVuY3lfa2V5GAsgASgJQgi6SAVyAxj/AUIHCgVfcmF0ZSLJAwoUQ3JlYXRlUmVwbGF5c1JlcXVlc3QSGQoHdXNlcl9pZBgBIAEoCUIIukgFcgMY/wESSAoIc3RhdHVzZXMYAiADKA4yIy5ob21lY2hlZi53ZWJob29rLnYxLkRlbGl2ZXJ5U3RhdHVzQhG6SA6SAQsQAxgBIgWCAQIQARInCgtldmVudF90eXBlcxgDIAMoCUISukgPkgEMEGQYASIGcgQQARhkEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJwoLZXJyb3JfY29kZXMYBiADKAlCErpID5IBDBAyGAEiBnIEEAEYKBIqCg1odHRwX3N0YXR1c2VzGAcgAygFQhO6SBCSAQ0QMhgBIgcaBRjXBChkEh0KBHJhdGUYCCABKAVCCrpIBxoFGOgHKAFIAIgBARIPCgdkcnlfcnVuGAkgASgIEiEKD2lkZW1wb3RlbmN5X2tleRgKIAEoCUIIukgFcgMY/wESHAoKcGFnZV90b2tlbhgLIAEoCUIIukgFcgMYyAFCBwoFX3JhdGUivgEKFUNyZWF0ZVJlcGxheXNSZXNwb25zZRIsCgdyZXBsYXlzGAEgAygLMhsuaG9tZWNoZWYud2ViaG9vay52MS5SZXBsYXkSQAoHc2tpcHBlZBgCIAMoCzIiLmhvbWVjaGVmLndlYmhvb2sudjEuU2tpcHBlZFJlcGxheUILoucYB2RyeV9ydW4SFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEhwKB2RyeV9ydW4YBCABKAhCC5rnGAdkcnlfcnVuIkIKDVNraXBwZWRSZXBsYXkSEgoKd2ViaG9va19pZBgBIAEoCRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkiiQEKEkxpc3RSZXBsYXlzUmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSGAoFbGltaXQYAiABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASJrChNMaXN0UmVwbGF5c1Jlc3BvbnNlEiwKB3JlcGxheXMYASADKAsyGy5ob21lY2hlZi53ZWJob29rLnYxLlJlcGxheRINCgVsaW1pdBgCIAEoBRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkiigEKEEdldFJlcGxheVJlcXVlc3QSOwoKd2ViaG9va19pZBgBIAEoCUInukgkciIyIF53ZWJob29rX1swLTlhLWhqa21ucC10di16XXsyNn0kEjkKCXJlcGxheV9pZBgCIAEoCUImukgjciEyH15yZXBsYXlfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQirwEKElBhdXNlUmVwbGF5UmVxdWVzdBI7Cgp3ZWJob29rX2lkGAEgASgJQie6SCRyIjIgXndlYmhvb2tfWzAtOWEtaGprbW5wLXR2LXpdezI2fSQSOQoJcmVwbGF5X2lkGAIgASgJQia6SCNyITIfXnJlcGxheV9bMC05YS1oamttbnAtdHYtel17MjZ9JBIhCg9pZGVtcG90ZW5jeV9rZXkYAyABKAlCCLpIBXIDGP8BItgBChNSZXN1bWVSZXBsYXlSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBI5CglyZXBsYXlfaWQYAiABKAlCJrpII3IhMh9ecmVwbGF5X1swLTlhLWhqa21ucC10di16XXsyNn0kEh0KBHJhdGUYAyABKAVCCrpIBxoFGOgHKAFIAIgBARIhCg9pZGVtcG90ZW5jeV9rZXkYBCABKAlCCLpIBXIDGP8BQgcKBV9yYXRlIrABChNDYW5jZWxSZXBsYXlSZXF1ZXN0EjsKCndlYmhvb2tfaWQYASABKAlCJ7pIJHIiMiBed2ViaG9va19bMC05YS1oamttbnAtdHYtel17MjZ9JBI5CglyZXBsYXlfaWQYAiABKAlCJrpII3IhMh9ecmVwbGF5X1swLTlhLWhqa21ucC10di16XXsyNn0kEiEKD2lkZW1wb3RlbmN5X2tleRgDIAEoCUIIukgFcgMY/wEqsAEKC1JlcGxheVN0YXRlEhwKGFJFUExBWV9TVEFURV9VTlNQRUNJRklFRBAAEhgKFFJFUExBWV9TVEFURV9SVU5OSU5HEAESGAoUUkVQTEFZX1NUQVRFX1dBSVRJTkcQAhIXChNSRVBMQVlfU1RBVEVfUEFVU0VEEAMSGgoWUkVQTEFZX1NUQVRFX0NPTVBMRVRFRBAEEhoKFlJFUExBWV9TVEFURV9DQU5DRUxMRUQQBTLhCAoNUmVwbGF5U2VydmljZRKWAQoMQ3JlYXRlUmVwbGF5EiguaG9tZWNoZWYud2ViaG9vay52MS5DcmVhdGVSZXBsYXlSZXF1ZXN0GhsuaG9tZWNoZWYud2ViaG9vay52MS5SZXBsYXkiP4rnGAsKAwECAxDKASDIAYLT5JMCKjoBKiIlL2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0vcmVwbGF5cxKQAQoNQ3JlYXRlUmVwbGF5cxIpLmhvbWVjaGVmLndlYmhvb2sudjEuQ3JlYXRlUmVwbGF5c1JlcXVlc3QaKi5ob21lY2hlZi53ZWJob29rLnYxLkNyZWF0ZVJlcGxheXNSZXNwb25zZSIoiucYCgoCAgMQygEgyAGC0+STAhQ6ASoiDy9hcGkvdjEvcmVwbGF5cxKbAQoLTGlzdFJlcGxheXMSJy5ob21lY2hlZi53ZWJob29rLnYxLkxpc3RSZXBsYXlzUmVxdWVzdBooLmhvbWVjaGVmLndlYmhvb2sudjEuTGlzdFJlcGxheXNSZXNwb25zZSI5kAIBiucYBQoDAQIDgtPkkwInEiUvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9yZXBsYXlzEpYBCglHZXRSZXBsYXkSJS5ob21lY2hlZi53ZWJob29rLnYxLkdldFJlcGxheVJlcXVlc3QaGy5ob21lY2hlZi53ZWJob29rLnYxLlJlcGxheSJFkAIBiucYBQoDAQIDgtPkkwIzEjEvYXBpL3YxL3dlYmhvb2tzL3t3ZWJob29rX2lkfS9yZXBsYXlzL3tyZXBsYXlfaWR9EqABCgtQYXVzZVJlcGxheRInLmhvbWVjaGVmLndlYmhvb2sudjEuUGF1c2VSZXBsYXlSZXF1ZXN0GhsuaG9tZWNoZWYud2ViaG9vay52MS5SZXBsYXkiS4rnGAUKAwECA4LT5JMCPDoBKiI3L2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0vcmVwbGF5cy97cmVwbGF5X2lkfS9wYXVzZRKjAQoMUmVzdW1lUmVwbGF5EiguaG9tZWNoZWYud2ViaG9vay52MS5SZXN1bWVSZXBsYXlSZXF1ZXN0GhsuaG9tZWNoZWYud2ViaG9vay52MS5SZXBsYXkiTIrnGAUKAwECA4LT5JMCPToBKiI4L2FwaS92MS93ZWJob29rcy97d2ViaG9va19pZH0vcmVwbGF5cy97cmVwbGF5X2lkfS9yZXN1bWUSowEKDENhbmNlbFJlcGxheRIoLmhvbWVjaGVmLndlYmhvb2sudjEuQ2FuY2VsUmVwbGF5UmVxdWVzdBobLmhvbWVjaGVmLndlYmhvb2sudjEuUmVwbGF5IkyK5xgFCgMBAgOC0+STAj06ASoiOC9hcGkvdjEvd2ViaG9va3Mve3dlYmhvb2tfaWR9L3JlcGxheXMve3JlcGxheV9pZH0vY2FuY2VsQngKF2NvbS5ob21lY2hlZi53ZWJob29rLnYxUAFaRWdpdGh1Yi5jb20vaG9tZWNoZWYvd2ViaG9vay1zZXJ2aWNlL2dlbi9ob21lY2hlZi93ZWJob29rL3YxO3dlYmhvb2t2MaoCE0hvbWVDaGVmLldlYmhvb2suVjFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_annotations, file_google_protobuf_timestamp, file_homechef_webhook_v1_delivery, file_homechef_webhook_v1_policy]);
 
 /**
  * @generated from message homechef.webhook.v1.Replay
@@ -250,6 +250,158 @@ export const CreateReplayRequestSchema: GenMessage<CreateReplayRequest> = /*@__P
   messageDesc(file_homechef_webhook_v1_replay, 1);
 
 /**
+ * One of `user_id`, `since`, `error_codes` and `http_statuses` is given.
+ *
+ * @generated from message homechef.webhook.v1.CreateReplaysRequest
+ */
+export type CreateReplaysRequest = Message<"homechef.webhook.v1.CreateReplaysRequest"> & {
+  /**
+   * Only webhooks of this user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * As in CreateReplayRequest.
+   *
+   * @generated from field: repeated homechef.webhook.v1.DeliveryStatus statuses = 2;
+   */
+  statuses: DeliveryStatus[];
+
+  /**
+   * @generated from field: repeated string event_types = 3;
+   */
+  eventTypes: string[];
+
+  /**
+   * @generated from field: google.protobuf.Timestamp since = 4;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp until = 5;
+   */
+  until?: Timestamp | undefined;
+
+  /**
+   * @generated from field: repeated string error_codes = 6;
+   */
+  errorCodes: string[];
+
+  /**
+   * @generated from field: repeated int32 http_statuses = 7;
+   */
+  httpStatuses: number[];
+
+  /**
+   * Deliveries a second of each webhook; see CreateReplayRequest.
+   *
+   * @generated from field: optional int32 rate = 8;
+   */
+  rate?: number | undefined;
+
+  /**
+   * Only counts what would be sent.
+   *
+   * @generated from field: bool dry_run = 9;
+   */
+  dryRun: boolean;
+
+  /**
+   * As in CreateWebhookRequest.
+   *
+   * @generated from field: string idempotency_key = 10;
+   */
+  idempotencyKey: string;
+
+  /**
+   * The `next_page_token` of the answer before, for the webhooks behind.
+   *
+   * @generated from field: string page_token = 11;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.CreateReplaysRequest.
+ * Use `create(CreateReplaysRequestSchema)` to create a new message.
+ */
+export const CreateReplaysRequestSchema: GenMessage<CreateReplaysRequest> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_replay, 2);
+
+/**
+ * @generated from message homechef.webhook.v1.CreateReplaysResponse
+ */
+export type CreateReplaysResponse = Message<"homechef.webhook.v1.CreateReplaysResponse"> & {
+  /**
+   * One of each webhook, in the order of the webhooks' ids. `matched` counts the webhook's first 1000 deliveries that have ended so.
+   *
+   * @generated from field: repeated homechef.webhook.v1.Replay replays = 1;
+   */
+  replays: Replay[];
+
+  /**
+   * Webhooks with something to replay that got none.
+   *
+   * @generated from field: repeated homechef.webhook.v1.SkippedReplay skipped = 2;
+   */
+  skipped: SkippedReplay[];
+
+  /**
+   * Give it back for the webhooks behind; empty when all were looked at. A call looks for half a second at most, so an answer with few may have one.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
+
+  /**
+   * True in the answer to a dry run: nothing was done.
+   *
+   * @generated from field: bool dry_run = 4;
+   */
+  dryRun: boolean;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.CreateReplaysResponse.
+ * Use `create(CreateReplaysResponseSchema)` to create a new message.
+ */
+export const CreateReplaysResponseSchema: GenMessage<CreateReplaysResponse> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_replay, 3);
+
+/**
+ * Why a webhook got no replay.
+ *
+ * @generated from message homechef.webhook.v1.SkippedReplay
+ */
+export type SkippedReplay = Message<"homechef.webhook.v1.SkippedReplay"> & {
+  /**
+   * @generated from field: string webhook_id = 1;
+   */
+  webhookId: string;
+
+  /**
+   * A reason as errors have them: `replay_exists`, `replay_limit_reached` or `webhook_inactive`.
+   *
+   * @generated from field: string code = 2;
+   */
+  code: string;
+
+  /**
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message homechef.webhook.v1.SkippedReplay.
+ * Use `create(SkippedReplaySchema)` to create a new message.
+ */
+export const SkippedReplaySchema: GenMessage<SkippedReplay> = /*@__PURE__*/
+  messageDesc(file_homechef_webhook_v1_replay, 4);
+
+/**
  * @generated from message homechef.webhook.v1.ListReplaysRequest
  */
 export type ListReplaysRequest = Message<"homechef.webhook.v1.ListReplaysRequest"> & {
@@ -278,7 +430,7 @@ export type ListReplaysRequest = Message<"homechef.webhook.v1.ListReplaysRequest
  * Use `create(ListReplaysRequestSchema)` to create a new message.
  */
 export const ListReplaysRequestSchema: GenMessage<ListReplaysRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_replay, 2);
+  messageDesc(file_homechef_webhook_v1_replay, 5);
 
 /**
  * @generated from message homechef.webhook.v1.ListReplaysResponse
@@ -307,7 +459,7 @@ export type ListReplaysResponse = Message<"homechef.webhook.v1.ListReplaysRespon
  * Use `create(ListReplaysResponseSchema)` to create a new message.
  */
 export const ListReplaysResponseSchema: GenMessage<ListReplaysResponse> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_replay, 3);
+  messageDesc(file_homechef_webhook_v1_replay, 6);
 
 /**
  * @generated from message homechef.webhook.v1.GetReplayRequest
@@ -329,7 +481,7 @@ export type GetReplayRequest = Message<"homechef.webhook.v1.GetReplayRequest"> &
  * Use `create(GetReplayRequestSchema)` to create a new message.
  */
 export const GetReplayRequestSchema: GenMessage<GetReplayRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_replay, 4);
+  messageDesc(file_homechef_webhook_v1_replay, 7);
 
 /**
  * @generated from message homechef.webhook.v1.PauseReplayRequest
@@ -358,7 +510,7 @@ export type PauseReplayRequest = Message<"homechef.webhook.v1.PauseReplayRequest
  * Use `create(PauseReplayRequestSchema)` to create a new message.
  */
 export const PauseReplayRequestSchema: GenMessage<PauseReplayRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_replay, 5);
+  messageDesc(file_homechef_webhook_v1_replay, 8);
 
 /**
  * @generated from message homechef.webhook.v1.ResumeReplayRequest
@@ -394,7 +546,7 @@ export type ResumeReplayRequest = Message<"homechef.webhook.v1.ResumeReplayReque
  * Use `create(ResumeReplayRequestSchema)` to create a new message.
  */
 export const ResumeReplayRequestSchema: GenMessage<ResumeReplayRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_replay, 6);
+  messageDesc(file_homechef_webhook_v1_replay, 9);
 
 /**
  * @generated from message homechef.webhook.v1.CancelReplayRequest
@@ -423,7 +575,7 @@ export type CancelReplayRequest = Message<"homechef.webhook.v1.CancelReplayReque
  * Use `create(CancelReplayRequestSchema)` to create a new message.
  */
 export const CancelReplayRequestSchema: GenMessage<CancelReplayRequest> = /*@__PURE__*/
-  messageDesc(file_homechef_webhook_v1_replay, 7);
+  messageDesc(file_homechef_webhook_v1_replay, 10);
 
 /**
  * How a replay stands.
@@ -501,6 +653,18 @@ export const ReplayService: GenService<{
     methodKind: "unary";
     input: typeof CreateReplayRequestSchema;
     output: typeof ReplaySchema;
+  },
+  /**
+   * Begins a replay of each webhook, of one user or of everyone, that has something which the filter matches: up to a hundred webhooks a call, all of them or
+   * none. Webhooks that cannot have a replay now are skipped, with the reason. With `dry_run` nothing is done: the answer has how many deliveries of which
+   * webhooks the filter matches.
+   *
+   * @generated from rpc homechef.webhook.v1.ReplayService.CreateReplays
+   */
+  createReplays: {
+    methodKind: "unary";
+    input: typeof CreateReplaysRequestSchema;
+    output: typeof CreateReplaysResponseSchema;
   },
   /**
    * Lists the replays of a webhook, newest first.
