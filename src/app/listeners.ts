@@ -13,6 +13,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
 import { createBodyBudget } from '../transport/body/body-budget.ts';
 import { callChain } from '../transport/call/call-chain.ts';
 import { consolePage } from '../transport/pages/console-page.ts';
+import { tryReceiver } from '../transport/pages/try-receiver.ts';
 import { createHttpServer } from '../transport/http/http-server.ts';
 import { docsPage } from '../transport/pages/docs-page.ts';
 import { openApiRoutes } from '../transport/pages/openapi-routes.ts';
@@ -110,6 +111,7 @@ export async function createListeners(
       openApiRoutes,
       docsPage(),
       consolePage(config),
+      tryReceiver(config),
       webSocketRoutes({ config, context, bus: engine.bus, verifyToken, countCall, log }),
     ],
     onError,

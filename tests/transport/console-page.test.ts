@@ -7,6 +7,7 @@ import Fastify from 'fastify';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildConsole } from '../../console/build.ts';
 import { consolePage } from '../../src/transport/pages/console-page.ts';
+import { tryReceiver } from '../../src/transport/pages/try-receiver.ts';
 import { openSocket } from '../realtime/watching.ts';
 import { startApp, type TestApp } from '../fixtures/app.ts';
 
@@ -161,6 +162,30 @@ describe('the one-click sign-in', () => {
     const foreign = await get(development, '/console/dev-token?role=admin', { 'sec-fetch-site': 'cross-site' });
     expect(foreign.status).toBe(403);
     expect((await get(development, '/console/dev-token?role=root')).status).toBe(400);
+  });
+});
+
+describe('the receiver for a first try', () => {
+  const post = (to: TestApp) =>
+    fetch(`${to.http}/try`, {
+      method: 'POST',
+      body: '{}',
+      headers: { 'content-type': 'application/json', 'x-homechef-event': 'order.created' },
+    });
+
+  test('takes what is sent to it in development, and does not exist anywhere else', async () => {
+    const taken = await post(development);
+    expect([taken.status, await taken.json()]).toEqual([200, { received: 'order.created' }]);
+    expect((await post(production)).status).toBe(404);
+  });
+
+  test('is for this machine alone', async () => {
+    const page = Fastify();
+    await page.register(tryReceiver({ environment: 'development' }));
+    const ask = (remoteAddress: string) => page.inject({ method: 'POST', url: '/try', remoteAddress });
+    expect((await ask('127.0.0.1')).body).toContain('received');
+    expect((await ask('192.0.2.7')).body).not.toContain('received');
+    await page.close();
   });
 });
 

@@ -8,6 +8,7 @@ import { PageHead } from '../../components/page-head.tsx';
 import { chosenRange, RangeSegments } from '../../components/range.tsx';
 import { Empty, Loaded } from '../../components/states.tsx';
 import { StatusLegend } from '../../components/status-bar.tsx';
+import { TryIt } from '../../components/try-it.tsx';
 import { link } from '../../router.ts';
 import { OverviewCauses } from './overview-causes.tsx';
 import { OverviewFigures } from './overview-figures.tsx';
@@ -37,6 +38,7 @@ function NoWebhooks() {
       <a class="button primary" href="/webhooks/new">
         Create a webhook
       </a>
+      <TryIt />
     </Empty>
   );
 }

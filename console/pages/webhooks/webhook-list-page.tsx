@@ -7,6 +7,7 @@ import { PageHead } from '../../components/page-head.tsx';
 import { Pager } from '../../components/pager.tsx';
 import { Empty, Loaded } from '../../components/states.tsx';
 import { plural } from '../../format/number.ts';
+import { TryIt } from '../../components/try-it.tsx';
 import { address, query } from '../../router.ts';
 import { WebhookTable } from './webhook-table.tsx';
 
@@ -41,6 +42,7 @@ export function WebhookListPage() {
               <a class="button primary" href="/webhooks/new">
                 Create a webhook
               </a>
+              {userId === '' && <TryIt />}
             </Empty>
           ) : (
             <>

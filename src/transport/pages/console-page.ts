@@ -6,7 +6,7 @@ import type { FastifyPluginCallback, FastifyReply, FastifyRequest } from 'fastif
 import type { Config } from '../../config.ts';
 import { ServiceError } from '../../domain/errors.ts';
 import { mintToken, type CallerRole } from '../../security/tokens.ts';
-import { requireLocalHost } from '../listener/local-host.ts';
+import { requireThisMachine } from '../listener/local-host.ts';
 import { etagOf, packedAsset, sendAsset } from './static-asset.ts';
 import type { Asset } from './static-asset.ts';
 import { contentPolicy } from './content-policy.ts';
@@ -119,19 +119,13 @@ function send(asset: Asset | null, request: FastifyRequest, reply: FastifyReply)
   return sendAsset(asset, request, reply);
 }
 
-const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/;
-
 async function developmentToken(request: FastifyRequest, config: Pick<Config, 'tokens'>): Promise<{ token: string }> {
   // Another site's page cannot read the answer, and gets none.
   const site = request.headers['sec-fetch-site'];
   if (site !== undefined && site !== 'same-origin' && site !== 'none') {
     throw new ServiceError('role_not_allowed', 'Only the console itself may ask for a token.');
   }
-  // The socket's own address: a service that listens everywhere and was left in development must not hand out tokens to the network.
-  if (!LOOPBACK.test(request.socket.remoteAddress ?? '')) {
-    throw new ServiceError('role_not_allowed', 'A token in one click is for this machine only; see npm run token.');
-  }
-  requireLocalHost(request.headers.host);
+  requireThisMachine(request);
   const { role } = request.query as { role?: unknown };
   if (role !== 'developer' && role !== 'service' && role !== 'admin') {
     throw new ServiceError('field_invalid', 'role: must be developer, service or admin', {
