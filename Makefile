@@ -3,7 +3,7 @@ IMAGE ?= homechef/webhook-service
 VERSION ?= $(shell sed -n 's/^  "version": "\(.*\)",$$/\1/p' package.json)
 ARGS ?=
 # What `npm start` runs: npm itself would stay beside it, larger than half the service.
-START = PATH="$(CURDIR)/node_modules/.bin:$$PATH" exec env $(shell sed -n 's/^    "start": "\(.*\)",$$/\1/p' package.json)
+START = PATH="$(CURDIR)/node_modules/.bin:$$PATH" $(shell sed -n 's/^    "start": "\(.*\)",$$/\1/p' package.json)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run dev test test-coverage fmt lint build swagger protos check sbom docker-build docker-push docker-run

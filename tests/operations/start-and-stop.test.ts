@@ -45,12 +45,15 @@ async function start(more: Record<string, string> = {}): Promise<ServiceProcess>
 }
 
 /** A service with one request in flight, to a receiver that answers it after `answerMs`. */
-async function withRequestInFlight(answerMs: number): Promise<{ service: ServiceProcess; receiver: RawReceiver }> {
+async function withRequestInFlight(
+  answerMs: number,
+  more: Record<string, string> = {},
+): Promise<{ service: ServiceProcess; receiver: RawReceiver }> {
   const receiver = await rawReceiver((socket) => {
     setTimeout(() => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'), answerMs);
   });
   receivers.push(receiver);
-  const service = await start();
+  const service = await start(more);
   await publishOne(service, receiver);
   await eventually(() => receiver.requests.length > 0, { what: 'a request in flight' });
   return { service, receiver };
@@ -75,6 +78,17 @@ describe('a signal', () => {
       await database.pool.query('truncate webhook_endpoints, deliveries, events, attempts');
     },
   );
+
+  test('that npm gets stops the service that npm started: what is in flight is finished, and nothing stays behind', async () => {
+    const { service, receiver } = await withRequestInFlight(ANSWER_MS, { WITH_NPM: 'yes' });
+    service.signal('SIGTERM');
+    expect(await service.exited).toBe(0);
+    expect(receiver.requests).toHaveLength(1);
+    await expect(fetch(`${service.http}/livez`)).rejects.toThrow('fetch failed');
+    const { rows } = await database.pool.query('select status from deliveries order by id desc limit 1');
+    expect(rows).toEqual([{ status: 'delivered' }]);
+    await database.pool.query('truncate webhook_endpoints, deliveries, events, attempts');
+  });
 
   test('that comes again after more than a second ends the process at once', async () => {
     const { service } = await withRequestInFlight(60_000);
