@@ -6,7 +6,7 @@ import { listTurns } from '../persistence/queries/ordering-heads.ts';
 import { createHoldQueue } from '../delivery/hold-queue.ts';
 import { DELIVERY_SHARE, HttpClient } from '../outbound/http-client.ts';
 import { givenUpNotice, Notices } from '../delivery/notices.ts';
-import { OutcomeStore, type DisabledWebhook, type PausedWebhook } from '../delivery/outcome-store.ts';
+import { OutcomeStore, type DisabledWebhook, type FailingNotice, type PausedWebhook } from '../delivery/outcome-store.ts';
 import { createEndpointRateLimit } from '../delivery/endpoint-rate-limit.ts';
 import { Recorder } from '../delivery/recorder.ts';
 import { createDiagnoser } from '../delivery/diagnoser.ts';
@@ -91,6 +91,21 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     const { webhookId, userId } = webhook;
     notices.send({ type: 'webhook.paused', data: { webhook_id: webhookId, user_id: userId, reason: 'failing' } });
   };
+  const onFailing = ({ webhookId, userId, percent, failingSince, ...failing }: FailingNotice): void => {
+    events.endpointFailing({ webhookId, userId, percent });
+    notices.send({
+      type: 'webhook.failing',
+      data: {
+        webhook_id: webhookId,
+        user_id: userId,
+        reason: 'failing',
+        percent,
+        failing_since: failingSince.toISOString(),
+        consecutive_failures: failing.consecutiveFailures,
+        on_failing: failing.onFailing,
+      },
+    });
+  };
   const onBack = ({ webhookId, userId, how }: { webhookId: string; userId: string; how: 'enabled' | 'resumed' }): void => {
     bus.announceWebhook(webhookId);
     events.endpointBack({ webhookId, userId, how });
@@ -103,6 +118,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     disableAfterFailures: config.delivery.disableAfterFailures,
     probeAfterMs: config.delivery.probeDays === 0 ? null : config.delivery.probeIntervalMs,
     onDisabled,
+    onFailing,
     onPaused,
     telemetry,
   });

@@ -12,6 +12,18 @@ export interface WebhookPaused {
   readonly data: WebhookDisabled['data'];
 }
 
+/** That a webhook fails, and that the service stops it if that goes on: at 50 and 80 percent of the way. */
+export interface WebhookFailing {
+  readonly type: 'webhook.failing';
+  readonly data: WebhookDisabled['data'] & {
+    readonly percent: number;
+    readonly failing_since: string;
+    readonly consecutive_failures: number;
+    /** What becomes of it: `disable` or `hold`. */
+    readonly on_failing: string;
+  };
+}
+
 /** That a webhook which the service had disabled or paused is at work again, because its receiver is back. */
 export interface WebhookBack {
   readonly type: 'webhook.enabled' | 'webhook.resumed';
@@ -33,7 +45,7 @@ export interface DeliveryGivenUp {
   };
 }
 
-export type Notice = WebhookDisabled | WebhookPaused | WebhookBack | DeliveryGivenUp;
+export type Notice = WebhookDisabled | WebhookPaused | WebhookFailing | WebhookBack | DeliveryGivenUp;
 export type TimedNotice = Notice & { readonly timestamp: string };
 
 /** Of all users together, 0.5 kB each. Beyond it the user with the most loses the oldest of the less important kind. */

@@ -2,6 +2,7 @@
 import { inTransaction } from '../persistence/transaction.ts';
 import type { Pool } from 'pg';
 import { disableWebhook, type DisabledReason } from '../persistence/queries/disable-webhook.ts';
+import { noticeFailing, type NoticedFailing } from '../persistence/queries/notice-failing.ts';
 import { pauseFailingWebhook } from '../persistence/queries/pause-failing-webhook.ts';
 import { chainName, listLocked } from '../persistence/queries/list-locked.ts';
 import {
@@ -12,6 +13,7 @@ import {
 } from '../persistence/queries/record-outcomes.ts';
 import { sqlState } from '../persistence/store-errors.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import { FailingWatch } from './failing-watch.ts';
 
 /** The status by which a receiver says that nothing is to be sent to it any more. */
 export const GONE = 410;
@@ -33,6 +35,13 @@ export interface PausedWebhook {
   readonly userId: string;
 }
 
+/** A webhook that fails and is to be stopped, if that goes on. */
+export interface FailingNotice extends NoticedFailing {
+  readonly webhookId: string;
+  /** Of the way to being stopped. */
+  readonly percent: number;
+}
+
 export interface OutcomeStoreOptions {
   readonly pool: Pool;
   /** Of this process (see Holder). */
@@ -43,6 +52,8 @@ export interface OutcomeStoreOptions {
   readonly probeAfterMs: number | null;
   /** Called after the commit. What is still pending for the webhook is cancelled then. */
   readonly onDisabled: (webhook: DisabledWebhook) => void;
+  /** Called once for each step on the way to being stopped, of each run of failures. */
+  readonly onFailing: (webhook: FailingNotice) => void;
   /** Called after the commit. The leader holds what is still scheduled for the webhook. */
   readonly onPaused: (webhook: PausedWebhook) => void;
   readonly telemetry: Telemetry;
@@ -50,9 +61,11 @@ export interface OutcomeStoreOptions {
 
 export class OutcomeStore {
   readonly #options: OutcomeStoreOptions;
+  readonly #failing: FailingWatch;
 
   constructor(options: OutcomeStoreOptions) {
     this.#options = options;
+    this.#failing = new FailingWatch(options);
   }
 
   /**
@@ -86,7 +99,7 @@ export class OutcomeStore {
   async #write(rows: readonly OutcomeRow[], returnsEachTime: boolean): Promise<readonly (RecordedState | undefined)[]> {
     if (rows.some((row) => row.httpStatus === GONE)) return this.#recordGone(rows);
     const { states, failing } = await recordOutcomes(this.#options.pool, rows, returnsEachTime, this.#holderId());
-    for (const webhook of failing) if (this.#hasFailedTooLong(webhook)) void this.#stop(webhook.webhookId);
+    for (const webhook of failing) this.#watch(webhook);
     return states;
   }
 
@@ -109,10 +122,24 @@ export class OutcomeStore {
     return this.#options.holderId?.() ?? null;
   }
 
-  #hasFailedTooLong(webhook: FailingWebhook): boolean {
-    return (
-      webhook.failingForMs >= this.#options.disableAfterMs && webhook.consecutiveFailures >= this.#options.disableAfterFailures
-    );
+  #watch(webhook: FailingWebhook): void {
+    if (this.#failing.isOver(webhook)) return void this.#stop(webhook.webhookId);
+    const percent = this.#failing.reached(webhook);
+    if (percent !== null) void this.#notice(webhook.webhookId, percent);
+  }
+
+  async #notice(webhookId: string, percent: number): Promise<void> {
+    const { pool, onFailing, telemetry } = this.#options;
+    try {
+      const noticed = await noticeFailing(pool, webhookId, percent);
+      if (noticed !== null) onFailing({ webhookId, percent, ...noticed });
+    } catch (error) {
+      this.#failing.forget(webhookId);
+      telemetry.log.warn(
+        { err: error, webhook_id: webhookId },
+        'that a webhook fails could not be noted; its next failure tries again',
+      );
+    }
   }
 
   // Not in the transaction of the outcome: should it fail, the next failure of the webhook tries again.

@@ -19,6 +19,7 @@ import { Migration20261128140500_keep_the_history_of_webhooks } from '../../migr
 import { Migration20261128161500_filter_what_a_webhook_gets } from '../../migrations/Migration20261128161500_filter_what_a_webhook_gets.ts';
 import { Migration20261128164000_keep_the_order_of_a_key } from '../../migrations/Migration20261128164000_keep_the_order_of_a_key.ts';
 import { Migration20261128165000_probe_webhooks_that_failed } from '../../migrations/Migration20261128165000_probe_webhooks_that_failed.ts';
+import { Migration20261128170500_remember_notices_of_failing } from '../../migrations/Migration20261128170500_remember_notices_of_failing.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -62,6 +63,7 @@ const migrations = [
   { name: 'Migration20261128161500_filter_what_a_webhook_gets', class: Migration20261128161500_filter_what_a_webhook_gets },
   { name: 'Migration20261128164000_keep_the_order_of_a_key', class: Migration20261128164000_keep_the_order_of_a_key },
   { name: 'Migration20261128165000_probe_webhooks_that_failed', class: Migration20261128165000_probe_webhooks_that_failed },
+  { name: 'Migration20261128170500_remember_notices_of_failing', class: Migration20261128170500_remember_notices_of_failing },
 ];
 
 /** Runs those that are missing. Returns their names. To be called by the holder of the lock of migrations. */

@@ -229,6 +229,11 @@ export function createEvents(log: Logger, metrics: Metrics) {
       log.warn({ webhook_id: endpoint.webhookId, user_id: endpoint.userId, reason: 'failing' }, 'webhook paused');
     },
 
+    /** A webhook is so many percent of the way to being stopped. */
+    endpointFailing({ webhookId, userId, percent }: { webhookId: string; userId: string; percent: number }): void {
+      log.warn({ webhook_id: webhookId, user_id: userId, percent }, 'webhook fails, and is stopped if that goes on');
+    },
+
     /** A webhook that the service stopped for failing was probed. */
     endpointProbed(result: 'succeeded' | 'failed' | 'gone' | 'not_tried'): void {
       metrics.count('probes_total', 1, result);

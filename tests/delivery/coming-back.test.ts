@@ -13,6 +13,9 @@ describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
   let receiver: Receiver;
   let notified: Receiver;
   let admin: Rest;
+  /** Of a service that stops webhooks after ten failures. */
+  let patient: TestApp;
+  let patientAdmin: Rest;
   let users = 0;
 
   beforeAll(async () => {
@@ -27,9 +30,18 @@ describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
       },
     });
     admin = await service.as('operator', 'admin');
+    patient = await startApp({
+      redis: redis(),
+      env: {
+        NOTIFICATION_SERVICE_URL: notified.url('/notices'),
+        WEBHOOK_DISABLE_AFTER: '0.1',
+        WEBHOOK_DISABLE_AFTER_FAILURES: '10',
+      },
+    });
+    patientAdmin = await patient.as('operator', 'admin');
   }, 60_000);
   afterAll(async () => {
-    await service.close();
+    await Promise.all([service.close(), patient.close()]);
     await Promise.all([receiver.close(), notified.close()]);
   });
 
@@ -44,10 +56,10 @@ describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
     return { id, user };
   }
 
-  async function publish(user: string, count: number): Promise<void> {
+  async function publish(user: string, count: number, by = admin): Promise<void> {
     const audience = { user_ids: [user] };
     const events = Array.from({ length: count }, (_, n) => ({ event_type: 'order.created', data: { n }, audience }));
-    expect((await admin('POST', '/api/v1/events/batch', { events })).body.accepted).toBe(count);
+    expect((await by('POST', '/api/v1/events/batch', { events })).body.accepted).toBe(count);
   }
 
   const until = async (id: string, condition: (webhook: any) => boolean): Promise<any> =>
@@ -158,5 +170,38 @@ describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
     await until(other.id, ({ is_active: isActive }) => isActive);
     expect((await admin('GET', `/api/v1/webhooks/${disabled.id}`)).body.is_active).toBe(false);
     expect((await admin('GET', `/api/v1/webhooks/${held.id}`)).body.paused).toBe(true);
+  });
+
+  test('the owner of a failing webhook gets a notice at half and at four fifths of the way to being stopped, once each in a run of failures', async () => {
+    receiver.script('/on-the-way', 500);
+    users += 1;
+    const user = `user_${users}`;
+    const { id } = await createWebhook(patientAdmin, receiver.url('/on-the-way'), {
+      user_id: user,
+      retry_policy: { max_retries: 0 },
+    });
+    const failuresOf = async (): Promise<number> =>
+      (await patientAdmin('GET', `/api/v1/webhooks/${id}`)).body.health.consecutive_failures;
+    const percents = (): number[] =>
+      notified.requests
+        .map((request) => JSON.parse(request.body.toString()))
+        .filter(({ type, data }) => type === 'webhook.failing' && data.webhook_id === id)
+        .map(({ data }) => data.percent);
+    const failTo = async (count: number): Promise<void> => {
+      for (let failures = await failuresOf(); failures < count; failures += 1) {
+        await publish(user, 1, patientAdmin);
+        await eventually(async () => (await failuresOf()) > failures, { deadlineMs: DEADLINE_MS });
+      }
+    };
+    await failTo(9);
+    await eventually(() => percents().length >= 2, { deadlineMs: DEADLINE_MS });
+    expect(percents()).toEqual([50, 80]);
+    receiver.script('/on-the-way', 200);
+    await publish(user, 1, patientAdmin);
+    await eventually(async () => (await failuresOf()) === 0, { deadlineMs: DEADLINE_MS });
+    receiver.script('/on-the-way', 500);
+    await failTo(5);
+    await eventually(() => percents().length >= 3, { deadlineMs: DEADLINE_MS });
+    expect(percents()).toEqual([50, 80, 50]);
   });
 });

@@ -1,6 +1,7 @@
 // Disables a webhook by the service's own decision, and writes it into the webhook's history. What is still pending for it is cancelled after the commit.
 import type { Pool, PoolClient } from 'pg';
 import type { ChangedField } from '../../domain/webhook-change.ts';
+import { Hold } from '../delivery-state.ts';
 
 export type DisabledReason = 'gone' | 'failing';
 
@@ -27,12 +28,13 @@ export async function disableWebhook(
   return row === undefined ? null : { webhookId, userId: row.user_id, reason };
 }
 
+// What is paused is not disabled for failing: what is held for it would be cancelled.
 const statement = `
 with disabled as (
   update webhook_endpoints
   set is_active = false, disabled_reason = $2, disabled_at = now(), next_probe_at = now() + $4::float8 * interval '1 millisecond',
     revision = revision + 1, updated_at = now() at time zone 'utc'
-  where id = $1 and is_active and deleted_at is null and ($2 <> 'failing' or on_failing = 'disable')
+  where id = $1 and is_active and deleted_at is null and ($2 <> 'failing' or (on_failing = 'disable' and hold <> ${Hold.paused}))
   returning id, user_id
 ), noted as (
   insert into webhook_changes (webhook_id, action, fields, reason) select id, 'disabled', $3::jsonb, $2 from disabled
