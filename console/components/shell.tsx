@@ -5,6 +5,7 @@ import { session, signOut } from '../api/session.ts';
 import { span } from '../format/time.ts';
 import { address } from '../router.ts';
 import { chooseTheme, theme, type Theme } from '../theme.ts';
+import { LookUp } from './look-up.tsx';
 
 /** From when on the rail says that the session is about to end. */
 const EXPIRY_NOTICE_MS = 5 * 60_000;
@@ -38,6 +39,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
             HomeChef <b>Webhooks</b>
           </span>
         </a>
+        <LookUp />
         <nav class="places" aria-label="Main">
           {places.map((place) => {
             const current = place.href === '/' ? path === '/' : path === place.href || path.startsWith(`${place.href}/`);

@@ -15,9 +15,10 @@ const PAGE_SIZE = 50;
 
 export function WebhookListPage() {
   const userId = query.value.get('user_id') ?? '';
+  const q = query.value.get('q') ?? '';
   const pageToken = query.value.get('page_token') ?? '';
   const page = useResource(address.value.query, (signal) =>
-    webhooks.listWebhooks({ limit: PAGE_SIZE, userId, pageToken }, { signal }),
+    webhooks.listWebhooks({ limit: PAGE_SIZE, userId, q, pageToken }, { signal }),
   );
   return (
     <>
@@ -29,20 +30,19 @@ export function WebhookListPage() {
           New webhook
         </a>
       </PageHead>
-      {seesEverybody() && (
-        <div class="toolbar">
-          <TextFilter name="user_id" label="User" placeholder="user id" />
-        </div>
-      )}
+      <div class="toolbar">
+        <TextFilter name="q" label="Contains" placeholder="part of a URL" />
+        {seesEverybody() && <TextFilter name="user_id" label="User" placeholder="user id" />}
+      </div>
       <Loaded from={page} lines={8}>
         {(data) =>
           data.webhooks.length === 0 ? (
-            <Empty title={userId === '' ? 'No webhooks yet' : `${userId} has no webhooks`}>
+            <Empty title={emptyTitle(userId, q)}>
               <p>A webhook is an address of yours that events are POSTed to, signed.</p>
               <a class="button primary" href="/webhooks/new">
                 Create a webhook
               </a>
-              {userId === '' && <TryIt />}
+              {userId === '' && q === '' && <TryIt />}
             </Empty>
           ) : (
             <>
@@ -54,4 +54,9 @@ export function WebhookListPage() {
       </Loaded>
     </>
   );
+}
+
+function emptyTitle(userId: string, q: string): string {
+  if (q !== '') return `No webhook has “${q}” in its URL, description or id`;
+  return userId === '' ? 'No webhooks yet' : `${userId} has no webhooks`;
 }
