@@ -18,7 +18,7 @@ import { publisherOf } from './list-events.ts';
 /** Of a broadcast's hundred thousand the answer names so many; the log of deliveries has all. */
 const MAX_RECIPIENTS_SHOWN = 100;
 
-export type NoDeliveryReason = 'no_webhook' | 'not_subscribed' | 'inactive' | 'changed_since';
+export type NoDeliveryReason = 'no_webhook' | 'not_subscribed' | 'inactive' | 'filtered' | 'changed_since';
 
 export interface EventDetails extends StoredEvent {
   readonly deliveries: number;
@@ -48,8 +48,9 @@ export async function getEvent(context: ManagementContext, principal: Principal,
 }
 
 // What the webhooks were at that moment is not kept: the reason is what they are now, and says where that cannot be the reason.
-function reasonFor({ hasAny, hasSubscribed, hasActive }: Concerned): NoDeliveryReason {
-  if (hasActive) return 'changed_since';
+function reasonFor({ hasAny, hasSubscribed, hasActive, hasPassed }: Concerned): NoDeliveryReason {
+  if (hasPassed) return 'changed_since';
+  if (hasActive) return 'filtered';
   if (hasSubscribed) return 'inactive';
   return hasAny ? 'not_subscribed' : 'no_webhook';
 }

@@ -77,6 +77,8 @@ test('an event that went to no webhook says why', async () => {
   expect(await reasonFor(id)).toBe('inactive');
   await cleo('PATCH', `/api/v1/webhooks/${webhook}`, { is_active: true });
   expect(await reasonFor(id)).toBe('changed_since');
+  await cleo('PATCH', `/api/v1/webhooks/${webhook}`, { filter: '$.no_such_field == 1' });
+  expect(await reasonFor(id)).toBe('filtered');
   await cleo('DELETE', `/api/v1/webhooks/${webhook}`);
   expect(await reasonFor(id)).toBe('no_webhook');
   const broadcast = await publish([], { event_type: 'chef.approved', audience: { broadcast: true } });

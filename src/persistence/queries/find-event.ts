@@ -59,20 +59,22 @@ export interface Concerned {
   readonly hasAny: boolean;
   /** Subscribed to its type. */
   readonly hasSubscribed: boolean;
-  /** And active: it would get the event now. */
+  /** And active. */
   readonly hasActive: boolean;
+  /** And the payload passes its filter, if it has one: it would get the event now. */
+  readonly hasPassed: boolean;
 }
 
 export async function findConcerned(
   pool: Pool,
-  { userIds, broadcast, eventType }: Pick<StoredEvent, 'userIds' | 'broadcast' | 'eventType'>,
+  { userIds, broadcast, eventType, data }: Pick<StoredEvent, 'userIds' | 'broadcast' | 'eventType' | 'data'>,
 ): Promise<Concerned> {
   const { rows } = await pool.query<Concerned>({
     name: 'find-concerned-webhooks',
     text: concerned,
-    values: [[...userIds], broadcast, eventType],
+    values: [[...userIds], broadcast, eventType, data],
   });
-  return rows[0] ?? { hasAny: false, hasSubscribed: false, hasActive: false };
+  return rows[0] ?? { hasAny: false, hasSubscribed: false, hasActive: false, hasPassed: false };
 }
 
 // Each `exists` ends at the first webhook it finds, and each has an index of its own: of users, of types, of the platform.
@@ -82,6 +84,8 @@ const any = (conditions: string): string => `exists (select 1 from webhook_endpo
 const anyConcerned = (conditions: string): string =>
   `(case when $2::boolean then ${any(`w.scope = 'user' and ${conditions}`)} else ${any(`${ofAudience} and ${conditions}`)} end
     or ${any(`w.scope = 'platform' and ${conditions}`)})`;
+const active = `${subscribed} and w.is_active`;
+const passed = `${active} and (w.filter_path is null or ((select payload_document($4::text)) @@ w.filter_path) is true)`;
 const concerned = `
-select ${anyConcerned(`${subscribed} and w.is_active`)} as "hasActive", ${anyConcerned(subscribed)} as "hasSubscribed",
+select ${anyConcerned(passed)} as "hasPassed", ${anyConcerned(active)} as "hasActive", ${anyConcerned(subscribed)} as "hasSubscribed",
   case when $2::boolean then ${any('w.deleted_at is null')} else ${any(`${ofAudience} and w.deleted_at is null`)} end as "hasAny"`;

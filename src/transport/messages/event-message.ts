@@ -10,6 +10,7 @@ const REASONS: Record<Reason, NoDeliveryReason> = {
   no_webhook: NoDeliveryReason.NO_WEBHOOK,
   not_subscribed: NoDeliveryReason.NOT_SUBSCRIBED,
   inactive: NoDeliveryReason.INACTIVE,
+  filtered: NoDeliveryReason.FILTERED,
   changed_since: NoDeliveryReason.CHANGED_SINCE,
 };
 
