@@ -30,7 +30,7 @@ export function LookUp() {
       <input
         ref={box}
         type="search"
-        aria-label="Look up an id or a part of a URL"
+        aria-label="Look up"
         aria-keyshortcuts="/ Control+K"
         placeholder="Look up an id or URL"
         spellcheck={false}
