@@ -9,6 +9,7 @@ import { givenUpNotice, Notices } from '../delivery/notices.ts';
 import { OutcomeStore, type DisabledWebhook, type FailingNotice, type PausedWebhook } from '../delivery/outcome-store.ts';
 import { createEndpointRateLimit } from '../delivery/endpoint-rate-limit.ts';
 import { Recorder } from '../delivery/recorder.ts';
+import { createCertificateWatch } from '../delivery/certificate-watch.ts';
 import { createDiagnoser } from '../delivery/diagnoser.ts';
 import { createProber } from '../delivery/prober.ts';
 import { createTestSender } from '../delivery/test-send.ts';
@@ -41,6 +42,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     policy,
     maxSockets: budget.outbound,
     onShortage: (shortage) => events.localShortage(shortage),
+    onCertificate: (webhookId, endsAtMs) => watchCertificate(webhookId, endsAtMs),
     now: () => stores.clock.now(),
   });
   const { scheduler, index, isRedisAway } = createSchedule(config, stores, telemetry);
@@ -54,6 +56,22 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
   const feed = new StatusFeed({ bus, pool, reports, telemetry, places });
   const eventFeed = new EventFeed({ pool, reports, telemetry, places });
   bus.onWebhookChanged((webhookId) => directory.forget(webhookId));
+  const watchCertificate = createCertificateWatch({
+    pool: stores.batchPool,
+    directory,
+    now: () => stores.clock.now(),
+    onChanged: (webhookId) => bus.announceWebhook(webhookId),
+    onExpiring: (certificate) => {
+      events.certificateExpiring(certificate);
+      const { webhookId, userId, expiresAtMs } = certificate;
+      const at = new Date(expiresAtMs).toISOString();
+      notices.send({
+        type: 'webhook.certificate_expiring',
+        data: { webhook_id: webhookId, user_id: userId, certificate_expires_at: at },
+      });
+    },
+    onError: (error) => events.storeFailed('database', error),
+  });
   const publishUpdates = (updates: readonly StatusUpdate[]): void => {
     bus.publish(updates);
     for (const update of updates) if (update.status === 'failed') notices.send(givenUpNotice(update));

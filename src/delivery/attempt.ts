@@ -63,10 +63,20 @@ export function createAttempt(options: AttemptOptions): Attempt {
     if (data === null) return failed('payload_unreadable', options.now());
     const { body, headers } = compose(target, parts, data, attemptNumber, traceparent);
     const timeoutMs = Math.min(target.policy.timeoutMs, options.maxTimeoutMs);
-    const { url, userId: tenant } = target;
+    const { id: webhookId, url, userId: tenant } = target;
     const beginBy = parts.lease === undefined ? Number.POSITIVE_INFINITY : parts.lease.expiresAt - timeoutMs - LEASE_MARGIN_MS;
     const observed = onHead === undefined ? {} : { onHead };
-    return options.client.post({ url, headers, body, timeoutMs, tenant, beginBy, signal: options.signal, ...observed });
+    return options.client.post({
+      url,
+      headers,
+      body,
+      timeoutMs,
+      tenant,
+      webhookId,
+      beginBy,
+      signal: options.signal,
+      ...observed,
+    });
   }
 
   return async (target, parts, attemptNumber, onHead) => {

@@ -24,6 +24,12 @@ export interface WebhookFailing {
   };
 }
 
+/** That the certificate of a receiver ends within 14 days. */
+export interface CertificateExpiring {
+  readonly type: 'webhook.certificate_expiring';
+  readonly data: { readonly webhook_id: string; readonly user_id: string; readonly certificate_expires_at: string };
+}
+
 /** That a webhook which the service had disabled or paused is at work again, because its receiver is back. */
 export interface WebhookBack {
   readonly type: 'webhook.enabled' | 'webhook.resumed';
@@ -45,7 +51,7 @@ export interface DeliveryGivenUp {
   };
 }
 
-export type Notice = WebhookDisabled | WebhookPaused | WebhookFailing | WebhookBack | DeliveryGivenUp;
+export type Notice = WebhookDisabled | WebhookPaused | WebhookFailing | CertificateExpiring | WebhookBack | DeliveryGivenUp;
 export type TimedNotice = Notice & { readonly timestamp: string };
 
 /** Of all users together, 0.5 kB each. Beyond it the user with the most loses the oldest of the less important kind. */
@@ -54,6 +60,7 @@ export const MAX_WAITING = 1000;
 /** What waits for one user, each kind by webhook, the oldest first. */
 interface Waiting {
   readonly stopped: Map<string, TimedNotice>;
+  readonly expiring: Map<string, TimedNotice>;
   readonly givenUp: Map<string, TimedNotice>;
 }
 
@@ -72,8 +79,9 @@ export class NoticeQueue {
   add(notice: TimedNotice): number {
     const { user_id: userId, webhook_id: webhookId } = notice.data;
     let waiting = this.#users.get(userId);
-    if (waiting === undefined) this.#users.set(userId, (waiting = { stopped: new Map(), givenUp: new Map() }));
-    const ofKind = notice.type === 'delivery.given_up' ? waiting.givenUp : waiting.stopped;
+    if (waiting === undefined)
+      this.#users.set(userId, (waiting = { stopped: new Map(), expiring: new Map(), givenUp: new Map() }));
+    const ofKind = waiting[kindOf(notice)];
     const before = ofKind.get(webhookId);
     ofKind.set(webhookId, before === undefined ? notice : merged(before, notice));
     if (before !== undefined) return 0;
@@ -86,7 +94,7 @@ export class NoticeQueue {
   /** Takes out the next: users in turn, and that a webhook was disabled or paused before that deliveries were given up. */
   next(): TimedNotice | undefined {
     for (const [userId, waiting] of this.#users) {
-      const notice = takeOldest(waiting.stopped) ?? takeOldest(waiting.givenUp);
+      const notice = takeOldest(waiting.stopped) ?? takeOldest(waiting.expiring) ?? takeOldest(waiting.givenUp);
       this.#users.delete(userId);
       if (notice === undefined) continue;
       this.#size -= 1;
@@ -100,13 +108,19 @@ export class NoticeQueue {
     let most: Waiting | undefined;
     for (const waiting of this.#users.values()) if (most === undefined || sizeOf(waiting) > sizeOf(most)) most = waiting;
     if (most === undefined) return;
-    if (takeOldest(most.givenUp) === undefined) takeOldest(most.stopped);
+    // The least important kind first.
+    for (const kind of [most.givenUp, most.expiring, most.stopped]) if (takeOldest(kind) !== undefined) break;
     this.#size -= 1;
   }
 }
 
-function sizeOf({ stopped, givenUp }: Waiting): number {
-  return stopped.size + givenUp.size;
+function kindOf({ type }: Notice): keyof Waiting {
+  if (type === 'delivery.given_up') return 'givenUp';
+  return type === 'webhook.certificate_expiring' ? 'expiring' : 'stopped';
+}
+
+function sizeOf({ stopped, expiring, givenUp }: Waiting): number {
+  return stopped.size + expiring.size + givenUp.size;
 }
 
 function takeOldest(notices: Map<string, TimedNotice>): TimedNotice | undefined {

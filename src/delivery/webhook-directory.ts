@@ -37,6 +37,8 @@ export interface Target {
   readonly isDeliverable: boolean;
   /** Whether all that would be sent to it is held instead. */
   readonly isPaused: boolean;
+  /** When the certificate of its receiver ends, where that is known to be soon. */
+  readonly certificateExpiresAtMs?: number | null;
   /** Why nothing can be sent to it although it is open. */
   readonly fault: AttemptError | null;
   /** Whether its secrets are under a key that this process was not given: nothing is wrong with the webhook, and nothing can be sent yet. */
@@ -124,6 +126,7 @@ export class WebhookDirectory {
       revision: stored.revision,
       isDeliverable: stored.isDeliverable,
       isPaused: stored.isPaused,
+      certificateExpiresAtMs: stored.certificateExpiresAtMs,
     };
     try {
       const owner = { userId: stored.userId, webhookId: stored.id };

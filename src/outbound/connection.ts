@@ -1,5 +1,6 @@
 // One connection to a receiver: HTTP/1.1, one request at a time.
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { BatchedWriter, WriteBatcher } from './write-batcher.ts';
 import { ResponseReader, type ResponseListener, type Progress } from './response-reader.ts';
 import { failureOf, type Failure } from './shortage.ts';
@@ -32,6 +33,8 @@ export class Connection implements BatchedWriter {
   reused = false;
   /** On `performance.now()`: not to be used after. The pool's to set while the connection is idle. */
   idleUntil = 0;
+  /** When the certificate that it was opened with ends, in milliseconds since 1970; null without TLS. */
+  readonly certificateEndsAtMs: number | null;
   /** On `performance.now()`: not to carry another request after. The pool's to set. */
   retiresAt = Number.POSITIVE_INFINITY;
 
@@ -41,6 +44,7 @@ export class Connection implements BatchedWriter {
    */
   constructor(socket: Socket, writeBatcher: WriteBatcher, onFree: () => void, onClosed: () => void) {
     this.#socket = socket;
+    this.certificateEndsAtMs = socket instanceof TLSSocket ? endOfCertificate(socket) : null;
     this.#writeBatcher = writeBatcher;
     this.#onFree = onFree;
     this.#onClosed = onClosed;
@@ -144,4 +148,9 @@ function readSafely(reader: ResponseReader, bytes: Buffer): Progress {
   } catch {
     return 'protocol_error';
   }
+}
+
+function endOfCertificate(socket: TLSSocket): number | null {
+  const endsAtMs = socket.getPeerX509Certificate()?.validToDate.getTime() ?? Number.NaN;
+  return Number.isNaN(endsAtMs) ? null : endsAtMs;
 }

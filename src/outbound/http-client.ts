@@ -49,6 +49,8 @@ export interface PostRequest {
   readonly timeoutMs: number;
   /** Whose request it is: where places are short, tenants are served in turn. */
   readonly tenant?: string;
+  /** The webhook that it is for, which `onCertificate` gets. */
+  readonly webhookId?: string;
   /** On `performance.now()`: when its time would not suffice any more. A request that has no place by then does not begin. */
   readonly beginBy?: number;
   /** Ends the attempt as `shutdown`. */
@@ -68,6 +70,8 @@ export interface HttpClientOptions {
   readonly now?: () => number;
   /** Certificates trusted instead of the usual ones, in PEM. */
   readonly trustedCertificates?: readonly string[];
+  /** Called when a connection with TLS was made for a webhook: when the certificate ends, in milliseconds since 1970. */
+  readonly onCertificate?: (webhookId: string, endsAtMs: number) => void;
   /** Called whenever a request has to wait, or cannot begin, for want of something of this machine's. */
   readonly onShortage?: (shortage: Shortage) => void;
 }
@@ -93,6 +97,7 @@ export class HttpClient {
   readonly #signals = new WeakSet<AbortSignal>();
   readonly #checking = new SharedInterval(DEADLINE_CHECK_MS, () => this.#checkDeadlines());
   readonly #now: () => number;
+  readonly #onCertificate: HttpClientOptions['onCertificate'];
   #shortAt = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
@@ -100,6 +105,7 @@ export class HttpClient {
     this.#now = options.now ?? Date.now;
     const ca = options.trustedCertificates;
     this.#policy = options.policy;
+    this.#onCertificate = options.onCertificate;
     this.#pool = new ConnectionPool({
       policy: options.policy,
       resolver: options.resolver ?? new NameResolver(),
@@ -137,7 +143,7 @@ export class HttpClient {
   post(request: PostRequest): Promise<Outcome | NotBegun> {
     return new Promise((resolve) => {
       const { signal, headers } = request;
-      const exchange = new Exchange(request, this.#pool, this.#running, this.#now, resolve);
+      const exchange = new Exchange(request, this.#pool, this.#running, this.#now, resolve, this.#onCertificate);
       if (signal?.aborted || this.#isClosed) return exchange.fail('shutdown');
       if (signal !== undefined && !this.#signals.has(signal)) this.#watch(signal);
       const target = this.#targets.get(request.url) ?? this.#resolveTarget(request.url);
@@ -213,6 +219,8 @@ class Exchange implements ResponseHandler, Opener {
   readonly signal: AbortSignal | undefined;
   readonly tenant: string;
   readonly #onHead: ((text: string) => void) | undefined;
+  readonly #webhookId: string | undefined;
+  readonly #onCertificate: HttpClientOptions['onCertificate'];
   readonly #pool: ConnectionPool;
   readonly #running: Set<Exchange>;
   readonly #resolve: (outcome: Outcome | NotBegun) => void;
@@ -248,12 +256,15 @@ class Exchange implements ResponseHandler, Opener {
     running: Set<Exchange>,
     now: () => number,
     resolve: (outcome: Outcome | NotBegun) => void,
+    onCertificate: HttpClientOptions['onCertificate'],
   ) {
     this.#now = now;
     this.#startedAtMs = now();
     this.signal = request.signal;
     this.tenant = request.tenant ?? '';
     this.#onHead = request.onHead;
+    this.#webhookId = request.webhookId;
+    this.#onCertificate = onCertificate;
     this.#timeoutMs = request.timeoutMs;
     this.endsAt = this.#startedAt + request.timeoutMs;
     this.#beginBy = Math.min(this.#startedAt + PLACE_WAIT_MS, request.beginBy ?? Number.POSITIVE_INFINITY);
@@ -302,6 +313,9 @@ class Exchange implements ResponseHandler, Opener {
 
   onOpened(connection: Connection): void {
     this.#giveUpOpening = null;
+    const { certificateEndsAtMs } = connection;
+    if (certificateEndsAtMs !== null && this.#webhookId !== undefined)
+      this.#onCertificate?.(this.#webhookId, certificateEndsAtMs);
     this.#send(connection);
   }
 

@@ -20,6 +20,7 @@ import { Migration20261128161500_filter_what_a_webhook_gets } from '../../migrat
 import { Migration20261128164000_keep_the_order_of_a_key } from '../../migrations/Migration20261128164000_keep_the_order_of_a_key.ts';
 import { Migration20261128165000_probe_webhooks_that_failed } from '../../migrations/Migration20261128165000_probe_webhooks_that_failed.ts';
 import { Migration20261128170500_remember_notices_of_failing } from '../../migrations/Migration20261128170500_remember_notices_of_failing.ts';
+import { Migration20261128172000_note_certificates_near_their_end } from '../../migrations/Migration20261128172000_note_certificates_near_their_end.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -64,6 +65,10 @@ const migrations = [
   { name: 'Migration20261128164000_keep_the_order_of_a_key', class: Migration20261128164000_keep_the_order_of_a_key },
   { name: 'Migration20261128165000_probe_webhooks_that_failed', class: Migration20261128165000_probe_webhooks_that_failed },
   { name: 'Migration20261128170500_remember_notices_of_failing', class: Migration20261128170500_remember_notices_of_failing },
+  {
+    name: 'Migration20261128172000_note_certificates_near_their_end',
+    class: Migration20261128172000_note_certificates_near_their_end,
+  },
 ];
 
 /** Runs those that are missing. Returns their names. To be called by the holder of the lock of migrations. */

@@ -68,7 +68,7 @@ export async function updateWebhook(
       checkEtag(before, input.etag);
       checkReadOnly(before, input.readOnly);
       resetWebhook(found, input.reset);
-      if (url !== undefined) found.url = url;
+      if (url !== undefined) setUrl(found, url);
       if (input.events.length > 0) found.events = [...input.events];
       if (input.description !== undefined) found.description = input.description;
       if (input.rateLimit !== undefined) found.rateLimit = input.rateLimit;
@@ -131,6 +131,12 @@ function checkReadOnly(webhook: WebhookView, given: ReadOnly): void {
   sameMoment('created_at', webhook.createdAt, given.createdAt);
   sameMoment('updated_at', webhook.updatedAt, given.updatedAt);
   sameMoment('rotation_ends_at', webhook.rotationEndsAt, given.rotationEndsAt);
+}
+
+// What was noted of the certificate is about the receiver at the URL before.
+function setUrl(webhook: WebhookEndpoint, url: string): void {
+  if (webhook.url !== url) webhook.certificateExpiresAt = null;
+  webhook.url = url;
 }
 
 // disabled_reason is about the service's own decisions: a caller's needs no explanation, and ends the service's.

@@ -54,6 +54,7 @@ const FIELDS: Readonly<Record<Extract<keyof WebhookEndpoint, string>, HistoryFie
   consecutiveFailures: null,
   failingSince: null,
   nextProbeAt: null,
+  certificateExpiresAt: null,
 };
 
 const fields = Object.values(FIELDS).filter((field) => field !== null);

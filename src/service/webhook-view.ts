@@ -47,6 +47,8 @@ export interface WebhookView {
   readonly pausedAt: Date | null;
   /** When it is probed, because the service stopped it for failing; null: it is not. */
   readonly nextProbeAt: Date | null;
+  /** When the certificate of its receiver ends, where that is near; else null. */
+  readonly certificateExpiresAt: Date | null;
   /** Differs after every change. */
   readonly etag: string;
 }
@@ -98,6 +100,7 @@ export function webhookView(webhook: WebhookEndpoint, defaults: RetryPolicy, sec
     pausedReason: webhook.pausedReason ?? '',
     pausedAt: webhook.pausedAt ?? null,
     nextProbeAt: webhook.nextProbeAt ?? null,
+    certificateExpiresAt: webhook.certificateExpiresAt ?? null,
     etag: `r${webhook.revision}`,
   };
 }

@@ -229,6 +229,16 @@ export function createEvents(log: Logger, metrics: Metrics) {
       log.warn({ webhook_id: endpoint.webhookId, user_id: endpoint.userId, reason: 'failing' }, 'webhook paused');
     },
 
+    /** The certificate of a receiver is near its end. */
+    certificateExpiring({ webhookId, userId, expiresAtMs }: { webhookId: string; userId: string; expiresAtMs: number }): void {
+      metrics.count('certificates_expiring_total');
+      const at = new Date(expiresAtMs).toISOString();
+      log.warn(
+        { webhook_id: webhookId, user_id: userId, certificate_expires_at: at },
+        'the certificate of a receiver ends soon',
+      );
+    },
+
     /** A webhook is so many percent of the way to being stopped. */
     endpointFailing({ webhookId, userId, percent }: { webhookId: string; userId: string; percent: number }): void {
       log.warn({ webhook_id: webhookId, user_id: userId, percent }, 'webhook fails, and is stopped if that goes on');

@@ -9,6 +9,7 @@ import { PageHead } from '../../components/page-head.tsx';
 import { chosenRange, RangeSegments } from '../../components/range.tsx';
 import { Loaded } from '../../components/states.tsx';
 import { WebhookUrl } from '../../components/webhook-name.tsx';
+import { toDate } from '../../format/time.ts';
 import { stateOf, WebhookState } from '../../components/webhook-state.tsx';
 import { nowMs } from '../../clock.ts';
 import { link } from '../../router.ts';
@@ -64,10 +65,14 @@ export function WebhookPage({ id }: { id: string }) {
 
 function Lead({ webhook }: { webhook: Webhook }) {
   const { detail } = stateOf(webhook, nowMs.value);
+  const endsAt = toDate(webhook.health?.certificateExpiresAt);
   return (
     <span class="webhook-lead">
       <WebhookState webhook={webhook} />
       {detail !== '' && <span>{detail}</span>}
+      {endsAt !== undefined && (
+        <span>The certificate of its receiver ends on {endsAt.toISOString().slice(0, 10)}: renew it.</span>
+      )}
       {webhook.description !== '' && <span>{webhook.description}</span>}
     </span>
   );

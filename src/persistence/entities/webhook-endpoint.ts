@@ -57,6 +57,8 @@ export const WebhookEndpoint = defineEntity({
     pausedAt: p.datetime().columnType('timestamptz').nullable(),
     /** When it is probed next, because the service stopped it for failing; null: it is not. */
     nextProbeAt: p.datetime().columnType('timestamptz').nullable(),
+    /** When the certificate of its receiver ends, where that was near at the last handshake. */
+    certificateExpiresAt: p.datetime().columnType('timestamptz').nullable(),
     /** The release that drains the hold. */
     releaseId: p.string().length(64).nullable(),
     deletedAt: p.datetime().columnType('timestamptz').nullable(),

@@ -18,6 +18,8 @@ export interface StoredWebhook {
   readonly isDeliverable: boolean;
   /** Whether all that would be sent to it is held instead: it is paused. */
   readonly isPaused: boolean;
+  /** When the certificate of its receiver ends, in milliseconds since 1970; null unless that is known to be soon. */
+  readonly certificateExpiresAtMs: number | null;
 }
 
 /** Loads webhooks by id; unknown ids are left out. */
@@ -29,5 +31,6 @@ export async function loadWebhooks(pool: Pool, ids: readonly string[]): Promise<
 const statement = `
 select id, user_id as "userId", url, secret as "sealedSecret", previous_secrets as "previousSecrets",
   custom_headers as "sealedHeaders", retry_policy as "retryPolicy", rate_limit as "rateLimit", revision,
-  is_active and deleted_at is null as "isDeliverable", ${holdsEverything('w')} as "isPaused"
+  is_active and deleted_at is null as "isDeliverable", ${holdsEverything('w')} as "isPaused",
+  (extract(epoch from certificate_expires_at) * 1000)::float8 as "certificateExpiresAtMs"
 from webhook_endpoints w where id = any ($1::text[])`;

@@ -38,6 +38,9 @@ export function webhookMessage(webhook: WebhookView): MessageInitShape<typeof We
       held: webhook.held,
       pausedReason: webhook.pausedReason,
       ...(webhook.pausedAt === null ? {} : { pausedAt: timestampFromDate(webhook.pausedAt) }),
+      ...(webhook.certificateExpiresAt === null
+        ? {}
+        : { certificateExpiresAt: timestampFromDate(webhook.certificateExpiresAt) }),
       ...(webhook.nextProbeAt === null ? {} : { nextProbeAt: timestampFromDate(webhook.nextProbeAt) }),
       ...(webhook.oldestHeldAt === null ? {} : { oldestHeldAt: timestampFromDate(webhook.oldestHeldAt) }),
       ...(webhook.failingSince === null ? {} : { failingSince: timestampFromDate(webhook.failingSince) }),
