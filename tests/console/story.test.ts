@@ -70,7 +70,7 @@ describe.skipIf(chromiumPath === null)('a day with the console', () => {
   test('a webhook is made with the keyboard alone, its URL judged as it is typed, its secret shown once', async () => {
     await page.getByRole('link', { name: 'Create a webhook' }).focus();
     await page.keyboard.press('Enter');
-    await page.getByLabel('URL').focus();
+    await page.getByLabel('URL', { exact: true }).focus();
     await page.keyboard.type('ftp://example.com');
     await page.getByText('Begin with https://').waitFor();
     await page.keyboard.press('ControlOrMeta+a');
@@ -100,7 +100,7 @@ describe.skipIf(chromiumPath === null)('a day with the console', () => {
 
   test('what the service refuses is said at the field it refuses', async () => {
     await page.goto('/webhooks/new');
-    await page.getByLabel('URL').fill('https://169.254.169.254/latest');
+    await page.getByLabel('URL', { exact: true }).fill('https://169.254.169.254/latest');
     await page.getByRole('checkbox', { name: 'order.created' }).check();
     await page.getByRole('button', { name: 'Create webhook' }).click();
     await expect.poll(() => page.locator('.field-error').first().textContent()).toContain('metadata');
@@ -238,14 +238,14 @@ describe.skipIf(chromiumPath === null)('a day with the console', () => {
     await page.locator('.badge').getByText('Active').waitFor();
     await page.getByRole('link', { name: 'Edit', exact: true }).click();
     await page.getByLabel('Description').fill('Somebody else’s kitchen');
-    await page.getByLabel('Filter').fill('$.amount > 5');
+    await page.getByRole('textbox', { name: 'Filter' }).fill('$.amount > 5');
     await page.getByLabel('Try it on').fill('{"amount": 6}');
     await page.getByRole('button', { name: 'Try', exact: true }).click();
     await page.getByTestId('filter-result').getByText('Match', { exact: true }).waitFor();
-    await page.getByLabel('Filter').fill('$.amount = 5');
+    await page.getByRole('textbox', { name: 'Filter' }).fill('$.amount = 5');
     await page.getByRole('button', { name: 'Save changes' }).click();
     await page.getByText('at character 10: equality is written ==').waitFor();
-    await page.getByLabel('Filter').fill('$.amount > 5');
+    await page.getByRole('textbox', { name: 'Filter' }).fill('$.amount > 5');
     await page.getByRole('button', { name: 'Save changes' }).click();
     await page.getByText('Somebody else’s kitchen').waitFor();
     await page.locator('.facts').getByText('$.amount > 5').waitFor();
