@@ -25,6 +25,8 @@ const MAX_NEW_EVENTS = 2000;
 const HEARTBEAT_INTERVAL_MS = 15_000;
 /** Watchers of events of one process. Developers at work, not traffic: each that has something new makes a read of its own. */
 const MAX_EVENT_WATCHERS = 200;
+/** Of one user: some terminals, and a script. Else two users could take all places. */
+const MAX_EVENT_WATCHERS_PER_USER = 10;
 /** How far back a watcher may resume: as one of deliveries. */
 const MAX_PAST_MS = 86_400_000;
 /** A page looks at so many ids: some 20 ms. It returns so many events, or so many bytes of them: four of the largest. */
@@ -81,10 +83,9 @@ export class EventFeed implements LongRunning, EventWatcherFeed {
   }): Promise<EventWatcher> {
     if (options.from !== null && options.from.micros < (Date.now() - MAX_PAST_MS) * 1000)
       throw invalid('cursor_invalid', 'after', 'is more than a day old; leave it out to begin now');
-    if (this.#watchers.size >= MAX_EVENT_WATCHERS)
-      throw new ServiceError('overloaded', 'This process has as many watchers of events as it takes; try another.');
     const horizonMicros = await this.#readHorizon();
     if (this.#isDrained) throw shuttingDown();
+    this.#checkLimits(options.caller);
     const from = {
       micros: Math.min(wholeMs(options.from?.micros ?? horizonMicros), horizonMicros),
       webhookId: options.from?.webhookId ?? newId('webhook', Date.now()),
@@ -111,6 +112,17 @@ export class EventFeed implements LongRunning, EventWatcherFeed {
     if (this.#watchers.size > 0) return;
     this.#looking?.abort();
     this.#looking = null;
+  }
+
+  #checkLimits(caller: string): void {
+    const open = [...this.#watchers].filter((watcher) => watcher.caller === caller).length;
+    if (open >= MAX_EVENT_WATCHERS_PER_USER)
+      throw new ServiceError(
+        'watcher_limit_reached',
+        `You may have ${MAX_EVENT_WATCHERS_PER_USER} streams of events open; close one first.`,
+      );
+    if (this.#watchers.size >= MAX_EVENT_WATCHERS)
+      throw new ServiceError('overloaded', 'This process has as many watchers of events as it takes; try another.');
   }
 
   // Patient: there are no more of them than watchers, and each asks for its next page when it has sent the last.

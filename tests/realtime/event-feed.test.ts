@@ -27,9 +27,9 @@ afterEach(async () => {
   await database.drop();
 });
 
-function newFeed(pool: Pool = database.pool): EventFeed {
+function newFeed(pool: Pool = database.pool, maxPerUser = MAX_PER_USER): EventFeed {
   const telemetry = quietTelemetry();
-  const places = new WatcherPlaces({ maxPerUser: MAX_PER_USER, metrics: telemetry.metrics });
+  const places = new WatcherPlaces({ maxPerUser, metrics: telemetry.metrics });
   const made = new EventFeed({ pool, reports: new Reports(pool), telemetry, places, heartbeatIntervalMs: 100 });
   feeds.push(made);
   return made;
@@ -210,6 +210,13 @@ test('a user has so many watchers, of deliveries and events together, and a clos
   await expect(watch('bob')).resolves.toBeDefined();
   open[0]?.watcher.close();
   await expect(watch('alice')).resolves.toBeDefined();
+});
+
+test('a user has ten watchers of events on a process at most, however many streams a user may have', async () => {
+  const from = newFeed(database.pool, 100);
+  for (let n = 0; n < 10; n += 1) await watch('alice', { from });
+  await expect(watch('alice', { from })).rejects.toMatchObject({ reason: 'watcher_limit_reached' });
+  await expect(watch('bob', { from })).resolves.toBeDefined();
 });
 
 test('PostgreSQL is asked nothing while there is no watcher', async () => {
