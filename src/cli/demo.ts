@@ -1,8 +1,9 @@
-// `npm run demo`: an order's life against the running service, and an account of what arrived.
+// `npm run demo`: an order's life against the running service, and an account of what arrived. `npm run demo -- night`: a night (demo-night.ts).
 import { randomUUID } from 'node:crypto';
 import { type Config, ConfigError, readEnv, toConfig } from '../config.ts';
 import { pause } from '../lifecycle/pause.ts';
 import { mintToken } from '../security/tokens.ts';
+import { playNight } from './demo-night.ts';
 import { createPublisher } from './demo-publisher.ts';
 import { startDemoReceiver, type Arrival } from './demo-receiver.ts';
 
@@ -41,10 +42,17 @@ const developerToken = await mintToken(config.tokens, { user: userId, role: 'dev
 const serviceToken = await mintToken(config.tokens, { user: 'order-service', role: 'service' });
 
 try {
-  process.exitCode = (await play()) ? 0 : 1;
+  process.exitCode = (await played()) ? 0 : 1;
 } catch (error) {
   console.error(explain(error));
   process.exitCode = 1;
+}
+
+function played(): Promise<boolean> {
+  const [which = 'order', ...more] = process.argv.slice(2);
+  if (more.length > 0 || (which !== 'order' && which !== 'night'))
+    throw new Error('Usage: npm run demo, or npm run demo -- night');
+  return which === 'night' ? playNight() : play();
 }
 
 async function play(): Promise<boolean> {

@@ -1,8 +1,11 @@
 // The demo where there is nothing to show; what it shows is in tests/end-to-end/embedded.test.ts.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -10,8 +13,8 @@ import { freePort } from '../fixtures/ports.ts';
 
 const demo = fileURLToPath(new URL('../../src/cli/demo.ts', import.meta.url));
 
-async function run(port: number | string): Promise<{ status: number; complaint: string }> {
-  const child = spawn(process.execPath, [demo], { env: { PATH: process.env['PATH'], SERVER_PORT: String(port) } });
+async function run(port: number | string, ...args: string[]): Promise<{ status: number; complaint: string }> {
+  const child = spawn(process.execPath, [demo, ...args], { env: { PATH: process.env['PATH'], SERVER_PORT: String(port) } });
   const [complaint, [status]] = await Promise.all([text(child.stderr), once(child, 'close') as Promise<[number]>]);
   return { status, complaint };
 }
@@ -37,6 +40,30 @@ test('npm run demo with the port of gRPC says which one to give', async () => {
     grpc.close();
   }
 });
+
+test('npm run demo of an unknown story says which there are', async () => {
+  expect(await run(8080, 'day')).toEqual({ status: 1, complaint: 'Usage: npm run demo, or npm run demo -- night\n' });
+});
+
+test(
+  'npm run demo -- night loses nothing of a night, sends nothing twice, and leaves nothing behind',
+  { timeout: 240_000 },
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'night-'));
+    const child = spawn(process.execPath, [demo, 'night'], { env: { PATH: process.env['PATH'], TMPDIR: folder } });
+    const [account, complaint, [status]] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      once(child, 'close') as Promise<[number]>,
+    ]);
+    expect({ status, complaint }).toEqual({ status: 0, complaint: '' });
+    expect(account).toMatch(
+      /paused by system: failing[^]*resumed by system: receiver_back[^]*\n(\d+) orders, \1 delivered, 0 lost, 0 sent twice/,
+    );
+    expect(await readdir(folder)).toEqual([]);
+    await rm(folder, { recursive: true });
+  },
+);
 
 test('npm run demo with settings that cannot be says so in one line, without a stack', async () => {
   expect(await run('abc')).toEqual({ status: 2, complaint: expect.stringMatching(/^[^\n]*SERVER_PORT[^\n]*\n$/) });

@@ -1,0 +1,121 @@
+// A service of the demo's own, in whose time a night takes seconds: its own database, its own ports, and a till whose receiver can be switched off.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { type AddressInfo, createServer as createSocketServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Config, toConfig } from '../config.ts';
+import { pause } from '../lifecycle/pause.ts';
+
+/** ms. A database cluster is made in three seconds, or thirty on a busy machine. */
+const START_DEADLINE_MS = 120_000;
+const POLL_INTERVAL_MS = 100;
+
+/** In seconds; what takes days and half hours otherwise. */
+export const nightSettings = {
+  WEBHOOK_DISABLE_AFTER: '3',
+  WEBHOOK_DISABLE_AFTER_FAILURES: '5',
+  WEBHOOK_PROBE_INTERVAL: '4',
+} as const;
+
+export interface NightService {
+  readonly http: string;
+  readonly config: Config;
+  stop(): Promise<void>;
+}
+
+export async function startNightService(): Promise<NightService> {
+  const folder = await mkdtemp(join(tmpdir(), 'homechef-night-'));
+  const [http, grpc] = [await freePort(), await freePort()];
+  const settings = {
+    ...nightSettings,
+    ENVIRONMENT: 'development',
+    LOG_LEVEL: 'error',
+    SERVER_HOST: '127.0.0.1',
+    SERVER_PORT: String(http),
+    GRPC_PORT: String(grpc),
+    METRICS_PORT: '0',
+    DATA_DIR: join(folder, 'data'),
+    JWT_SECRET: 'the secret of one night, known to no one else',
+  };
+  const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], ...settings };
+  const main = fileURLToPath(new URL('../main.ts', import.meta.url));
+  // In a folder without a .env: the night is the same on every machine.
+  const child = spawn(process.execPath, [main], { cwd: folder, env, stdio: ['ignore', 'ignore', 'inherit'] });
+  const stop = async (): Promise<void> => {
+    await end(child);
+    await rm(folder, { recursive: true, force: true });
+  };
+  const url = `http://127.0.0.1:${http}`;
+  try {
+    await ready(url, child);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { http: url, config: toConfig(settings), stop };
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGTERM');
+  await once(child, 'exit');
+}
+
+async function ready(url: string, child: ChildProcess): Promise<void> {
+  const giveUpAt = performance.now() + START_DEADLINE_MS;
+  while (performance.now() < giveUpAt) {
+    if (child.exitCode !== null) throw new Error(`the service of the night ended with ${child.exitCode}`);
+    const isReady = await fetch(`${url}/readyz`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+    if (isReady) return;
+    await pause(POLL_INTERVAL_MS);
+  }
+  throw new Error('the service of the night did not start');
+}
+
+async function freePort(): Promise<number> {
+  const server = createSocketServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+export interface Till {
+  readonly url: string;
+  /** Ids of the deliveries that it took, in the order they came. */
+  readonly taken: readonly string[];
+  /** Requests that it refused. */
+  readonly refused: number;
+  isOn: boolean;
+  close(): Promise<void>;
+}
+
+/** Refuses everything with 503 while it is off, as the proxy before a receiver does. */
+export async function startTill(): Promise<Till> {
+  const taken: string[] = [];
+  const till = { isOn: true, refused: 0 };
+  const server = createServer((request, response) => {
+    request.resume();
+    request.on('end', () => {
+      if (till.isOn) taken.push(String(request.headers['x-homechef-delivery']));
+      else till.refused += 1;
+      response.writeHead(till.isOn ? 200 : 503).end();
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/till`;
+  const close = async (): Promise<void> => {
+    server.close();
+    server.closeAllConnections();
+    await once(server, 'close');
+  };
+  return Object.assign(till, { url, taken, close });
+}
