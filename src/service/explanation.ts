@@ -141,9 +141,10 @@ const CANCELLED: Readonly<Record<string, string>> = {
 const sentences: Readonly<Record<DeliveryRule, (explained: Explained, asked: Asked) => string>> = {
   registered: () => 'The webhook was registered after the event was published.',
   audience: () => 'The event concerns other users, and is no broadcast.',
-  active: ({ delivery, disabledReason }) => {
+  active: ({ delivery, disabledReason, nextProbeAtMs }) => {
     const why = disabledReason === null ? 'The webhook is disabled' : `The service disabled the webhook (${disabledReason})`;
-    return delivery === null ? `${why}.` : `${why}, so what waits for it is being cancelled.`;
+    const becomes = delivery === null ? `${why}.` : `${why}, so what waits for it is being cancelled.`;
+    return becomes + probeSentence(nextProbeAtMs);
   },
   event_type: ({ eventTypes }, { event }) =>
     `The event is ${event.eventType}; the webhook is subscribed to ${eventTypes.join(', ')}.`,
@@ -164,7 +165,8 @@ const sentences: Readonly<Record<DeliveryRule, (explained: Explained, asked: Ask
     delivery?.lastTrigger === 'test'
       ? `A test is not sent again. ${delivery.errorMessage ?? ''}`.trim()
       : `Given up after ${delivery?.attemptCount ?? 0} attempts. ${delivery?.errorMessage ?? ''}`.trim(),
-  not_paused: () => 'The webhook is paused: the delivery is held until it is resumed.',
+  not_paused: ({ nextProbeAtMs }) =>
+    `The webhook is paused: the delivery is held until it is resumed.${probeSentence(nextProbeAtMs)}`,
   secret_key: () => 'This service lacks the key that the secret of the webhook is sealed under; its operators have to add it.',
   due: ({ delivery }) => {
     const when = moment(delivery?.nextAttemptAtMs ?? null);
@@ -179,4 +181,9 @@ const sentences: Readonly<Record<DeliveryRule, (explained: Explained, asked: Ask
 
 function moment(ms: number | null): string {
   return ms === null ? 'soon' : `at ${new Date(ms).toISOString()}`;
+}
+
+/** Of a webhook that the service has stopped for failing. */
+function probeSentence(nextProbeAtMs: number | null): string {
+  return nextProbeAtMs === null ? '' : ` Its receiver is asked ${moment(nextProbeAtMs)} whether it is back.`;
 }

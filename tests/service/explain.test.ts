@@ -138,6 +138,17 @@ test.each<[string, () => Promise<Asked>, string, RegExp]>([
   expect(await explained(await situation())).toMatchObject({ verdict, summary: expect.stringMatching(summary) });
 });
 
+test.each([
+  ['paused', `hold = ${Hold.paused}, paused_reason = 'failing'`, 'held_at = now()'],
+  ['disabled', `is_active = false, disabled_reason = 'failing'`, isDue],
+])(
+  'of a webhook that the service has %s for failing, it says when the receiver is asked whether it is back',
+  async (_, state, change) => {
+    const asked = await delivery('pending', change, `${state}, next_probe_at = '2031-01-02T03:04:05Z'`);
+    expect((await explained(asked)).summary).toContain('Its receiver is asked at 2031-01-02T03:04:05.000Z whether it is back.');
+  },
+);
+
 test('a delivery is found by its event, by the id that both make', async () => {
   const webhookId = await webhook();
   const eventId = await anEvent();

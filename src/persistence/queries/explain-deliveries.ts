@@ -49,6 +49,8 @@ export interface Explained {
   /** Whether jsonb can hold the payload; true when the webhook has no filter. */
   readonly isPayloadHeld: boolean;
   readonly disabledReason: string | null;
+  /** When its receiver is asked whether it is back, because the service stopped it for failing; null: it is not. */
+  readonly nextProbeAtMs: number | null;
   readonly delivery: ExplainedDelivery | null;
 }
 
@@ -91,7 +93,7 @@ cross join lateral (
     ${isActive} as "isDeliverable", ${holdsEverything('w')} as "isPaused", secret as "sealedSecret", retry_policy as "retryPolicy",
     rate_limit as "rateLimit", consecutive_failures as "consecutiveFailures", event_types as "eventTypes",
     filter as "filterText", (filter is null or (select payload_document(f.data)) is not null) as "isPayloadHeld",
-    disabled_reason as "disabledReason"
+    disabled_reason as "disabledReason", ${ms('next_probe_at')} as "nextProbeAtMs"
   from webhook_endpoints w where id = any ($2::text[])
 ) w
 left join deliveries d on d.id = coalesce($3::text, ${deliveryIdOf('$1::text', 'w."webhookId"')})
