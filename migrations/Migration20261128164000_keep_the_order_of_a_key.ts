@@ -83,6 +83,9 @@ const statements = [
      clear := head.clear_at;
      if new.status = 'cancelled' and (old.leased_until > now() or old.next_attempt_at <= now()) then
        clear := greatest(clear, old.leased_until, now() + interval '${FLIGHT}');
+     -- What was held may have been under way when its webhook was paused.
+     elsif new.status = 'cancelled' and old.held_at is not null then
+       clear := greatest(clear, old.held_at + interval '${FLIGHT}');
      end if;
      loop
        select d.id into next_id from deliveries d

@@ -12,6 +12,7 @@ Publishes an event; answered once it and all its deliveries are committed.
   --broadcast      Every subscribed webhook gets it
   --data <json>    What has happened: JSON, or @file, or - for standard input; else the catalogue's sample
   --key <key>      Idempotency key
+  --ordering-key <key>  What must stay in order, such as an order's number
 ${CONNECTION_USAGE}
 With --user the token is one of a service.`;
 
@@ -26,6 +27,7 @@ async function run(args: string[]): Promise<void> {
       broadcast: { type: 'boolean', default: false },
       data: { type: 'string' },
       key: { type: 'string', default: '' },
+      'ordering-key': { type: 'string' },
     },
     allowPositionals: true,
   });
@@ -36,6 +38,7 @@ async function run(args: string[]): Promise<void> {
     payload: { case: 'dataJson', value: await dataOf(connection, eventType, values.data) },
     audience: { userIds: values.to, broadcast: values.broadcast },
     idempotencyKey: values.key,
+    ...(values['ordering-key'] === undefined ? {} : { orderingKey: values['ordering-key'] }),
   });
   const duplicate = published.duplicate ? ', published before under this key' : '';
   console.log(`${published.eventId}  goes to ${published.deliveries} webhooks${duplicate}`);

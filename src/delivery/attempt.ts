@@ -35,7 +35,7 @@ export type AttemptParts = Pick<
   Task,
   'deliveryId' | 'webhookId' | 'eventType' | 'data' | 'schemaVersion' | 'occurredAtMs' | 'traceparent'
 > &
-  Partial<Pick<Task, 'lease'>>;
+  Partial<Pick<Task, 'lease' | 'ordering'>>;
 
 /**
  * Sends one delivery. Never rejects: each failure is an outcome. Only an attempt that this process could not begin has none.
@@ -107,9 +107,13 @@ function createComposer(options: AttemptOptions) {
   ];
   /** Of a type with a schema. */
   const oursOfSchema = [...ours, 'x-homechef-schema-version'];
-  const taken = new Set(oursOfSchema.map((name) => name.toLowerCase()));
+  const oursInOrder = ['x-homechef-ordering-key', 'x-homechef-sequence'];
+  const taken = new Set([...oursOfSchema, ...oursInOrder].map((name) => name.toLowerCase()));
   const form = new HeaderForm(ours);
   const formOfSchema = new HeaderForm(oursOfSchema);
+  /** Of an event with an ordering key. */
+  const formInOrder = new HeaderForm([...ours, ...oursInOrder]);
+  const formOfSchemaInOrder = new HeaderForm([...oursOfSchema, ...oursInOrder]);
   const fixedLines = new WeakMap<Target, HeaderLines | null>();
 
   function fixedLinesOf(target: Target): HeaderLines | null {
@@ -127,8 +131,13 @@ function createComposer(options: AttemptOptions) {
     return lines;
   }
 
+  function formFor(hasSchema: boolean, isInOrder: boolean): HeaderForm {
+    if (isInOrder) return hasSchema ? formOfSchemaInOrder : formInOrder;
+    return hasSchema ? formOfSchema : form;
+  }
+
   return (target: Target, parts: AttemptParts, data: string, attemptNumber: number, traceparent: string) => {
-    const { deliveryId, webhookId, eventType, schemaVersion, occurredAtMs } = parts;
+    const { deliveryId, webhookId, eventType, schemaVersion, occurredAtMs, ordering } = parts;
     const body = Buffer.from(deliveryBody({ eventType, data, occurredAtMs, webhookId, deliveryId }));
     const nowMs = options.now();
     const signed = sign({
@@ -148,9 +157,16 @@ function createComposer(options: AttemptOptions) {
       String(attemptNumber),
       traceparent,
     ];
-    const lines = schemaVersion === null ? form.lines(values) : formOfSchema.lines([...values, String(schemaVersion)]);
+    if (schemaVersion !== null) values.push(String(schemaVersion));
+    if (ordering != null) values.push(headerValueOf(ordering.key), String(ordering.sequence));
+    const lines = formFor(schemaVersion !== null, ordering != null).lines(values);
     return { body, headers: fixed === null || lines === null ? null : joinLines(fixed, lines) };
   };
+}
+
+/** A key as a header takes it: what is not printable ASCII, and spaces and percent signs, as percent-encoded UTF-8. `decodeURIComponent` gives the key back. */
+function headerValueOf(key: string): string {
+  return key.replaceAll(/[^!-$&-~]/gu, (character) => encodeURIComponent(character.isWellFormed() ? character : '\uFFFD'));
 }
 
 // The oldest secret that may sign makes the header: a receiver with one secret gets the new one before it needs it.

@@ -251,6 +251,8 @@ export class Recorder {
         eventType: task.eventType,
         status: recorded.status,
         attemptCount: attemptNumber,
+        orderingKey: task.ordering?.key ?? null,
+        sequence: task.ordering?.sequence ?? null,
         nextAttemptAtMs: recorded.nextAttemptAtMs,
         deliveredAtMs: recorded.deliveredAtMs,
         failedAtMs: recorded.failedAtMs,

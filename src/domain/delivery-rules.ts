@@ -29,6 +29,8 @@ export const deliveryRules = [
   'retries_left',
   /** The webhook is not paused. */
   'not_paused',
+  /** No other delivery of its ordering key goes before it. */
+  'turn',
   /** This service has the key of the webhook's secrets. */
   'secret_key',
   /** Its time has come: there is no retry to wait for. */

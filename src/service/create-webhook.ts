@@ -2,7 +2,7 @@
 import { ServiceError } from '../domain/errors.ts';
 import { newId } from '../domain/ids.ts';
 import { Hold } from '../persistence/delivery-state.ts';
-import { type OnFailing, WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
+import { type OnFailing, type Ordering, type OrderingGap, WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import { insertWebhookChange } from '../persistence/queries/webhook-changes.ts';
 import type { Principal } from '../security/tokens.ts';
@@ -29,6 +29,8 @@ export interface CreateWebhookInput {
   readonly isPaused: boolean;
   /** What becomes of it once it has failed for too long. */
   readonly onFailing: OnFailing;
+  readonly ordering: Ordering;
+  readonly orderingGap: OrderingGap;
   /** Empty: it gets every event of its types. */
   readonly filter: string;
 }
@@ -83,6 +85,8 @@ export async function createWebhook(
         ...headers,
         rateLimit: input.rateLimit,
         onFailing: input.onFailing,
+        ordering: input.ordering,
+        orderingGap: input.orderingGap,
         filter: input.filter === '' ? null : input.filter,
         hold: input.isPaused ? Hold.paused : Hold.none,
         createdAt: now,

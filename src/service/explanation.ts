@@ -51,6 +51,7 @@ const asks: Readonly<Record<DeliveryRule, string>> = {
   not_lost: 'No attempt was lost with its process too often.',
   retries_left: 'Another attempt is left.',
   not_paused: 'The webhook is not paused.',
+  turn: 'No other delivery of its ordering key goes before it.',
   secret_key: 'This service can read the secret of the webhook.',
   due: 'Its time has come.',
   not_leased: 'No attempt is under way.',
@@ -89,7 +90,10 @@ function stopOf(explained: Explained, { policy, lacksKey }: Asked): DeliveryRule
   if (!delivery.isUnfinished) return endOf(delivery, policy);
   // What was held stays so for the moment between a resume and its release.
   if (delivery.isHeld) return 'not_paused';
-  return ruleOfWebhook({ ...explained, lacksKey }) ?? waitOf(explained, delivery);
+  const rule = ruleOfWebhook({ ...explained, lacksKey });
+  // Before the rule of the secret, which an attempt meets: one that waits makes none.
+  if (delivery.isWaiting && rule !== 'active' && rule !== 'not_paused') return 'turn';
+  return rule ?? waitOf(explained, delivery);
 }
 
 function endOf({ status, ...delivery }: ExplainedDelivery, policy: RetryPolicy): DeliveryRule | null {
@@ -167,6 +171,8 @@ const sentences: Readonly<Record<DeliveryRule, (explained: Explained, asked: Ask
       : `Given up after ${delivery?.attemptCount ?? 0} attempts. ${delivery?.errorMessage ?? ''}`.trim(),
   not_paused: ({ nextProbeAtMs }) =>
     `The webhook is paused: the delivery is held until it is resumed.${probeSentence(nextProbeAtMs)}`,
+  turn: ({ delivery }) =>
+    `It waits for its turn: ${delivery?.turnId ?? 'another delivery'} of the same ordering key goes before it.`,
   secret_key: () => 'This service lacks the key that the secret of the webhook is sealed under; its operators have to add it.',
   due: ({ delivery }) => {
     const when = moment(delivery?.nextAttemptAtMs ?? null);

@@ -38,6 +38,8 @@ export async function getDelivery(
     errorCode: delivery.errorCode ?? null,
     errorMessage: delivery.errorMessage ?? null,
     cancelReason: delivery.status === 'cancelled' ? (delivery.cancelReason ?? null) : null,
+    orderingKey: delivery.orderingKey ?? null,
+    sequence: delivery.sequence ?? null,
     nextAttemptAtMs: delivery.nextAttemptAt?.getTime() ?? null,
     deliveredAtMs: delivery.deliveredAt?.getTime() ?? null,
     failedAtMs: delivery.failedAt?.getTime() ?? null,

@@ -101,6 +101,9 @@ export function checkedEvent(context: PublishContext, principal: Principal, inpu
   if (userIds.length === 0 && !broadcast) {
     throw invalid('audience_missing', 'audience', 'must name user_ids or set broadcast');
   }
+  if (broadcast && input.orderingKey !== null) {
+    throw invalid('field_invalid', 'ordering_key', 'needs user_ids: a broadcast has too many webhooks to be kept in order');
+  }
   const occurredAtMs = input.occurredAtMs ?? nowMs;
   if (occurredAtMs < nowMs - MAX_OCCURRED_AGO_MS || occurredAtMs > nowMs + MAX_OCCURRED_AHEAD_MS) {
     throw invalid('field_invalid', 'occurred_at', 'must be within the past year and at most a day ahead');

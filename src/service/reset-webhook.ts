@@ -11,6 +11,8 @@ const RESETS: Readonly<Record<string, (webhook: WebhookEndpoint) => void>> = {
   description: (webhook) => void (webhook.description = ''),
   rate_limit: (webhook) => void (webhook.rateLimit = 0),
   filter: (webhook) => void (webhook.filter = null),
+  ordering: (webhook) => void (webhook.ordering = 'none'),
+  ordering_gap: (webhook) => void (webhook.orderingGap = 'wait'),
   on_failing: (webhook) => void (webhook.onFailing = 'disable'),
   custom_headers: (webhook) => {
     webhook.customHeaders = null;

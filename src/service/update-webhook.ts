@@ -1,6 +1,6 @@
 // Changes a webhook: what is given replaces, what is absent stays.
 import { invalid } from '../domain/errors.ts';
-import type { OnFailing, WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
+import type { OnFailing, Ordering, OrderingGap, WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
 import { changeWebhook } from './change-webhook.ts';
@@ -27,6 +27,8 @@ export interface UpdateWebhookInput {
   readonly clearCustomHeaders: boolean;
   readonly rateLimit: number | undefined;
   readonly onFailing: OnFailing | undefined;
+  readonly ordering: Ordering | undefined;
+  readonly orderingGap: OrderingGap | undefined;
   /** Empty removes it. */
   readonly filter: string | undefined;
   /** The state that is to be changed; empty for any. */
@@ -73,6 +75,8 @@ export async function updateWebhook(
       if (input.description !== undefined) found.description = input.description;
       if (input.rateLimit !== undefined) found.rateLimit = input.rateLimit;
       if (input.onFailing !== undefined) found.onFailing = input.onFailing;
+      if (input.ordering !== undefined) found.ordering = input.ordering;
+      if (input.orderingGap !== undefined) found.orderingGap = input.orderingGap;
       if (input.filter !== undefined) found.filter = input.filter === '' ? null : input.filter;
       found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy, defaults);
       changeHeaders(context, found, input);

@@ -37,6 +37,8 @@ const FIELDS: Readonly<Record<Extract<keyof WebhookEndpoint, string>, HistoryFie
     show: (webhook) => rotationEndsAt(webhook, Date.now())?.toISOString() ?? null,
   },
   filter: { name: 'filter', show: ({ filter }) => filter ?? null },
+  ordering: { name: 'ordering', show: ({ ordering }) => ordering },
+  orderingGap: { name: 'ordering_gap', show: ({ orderingGap }) => orderingGap },
   onFailing: { name: 'on_failing', show: ({ onFailing }) => onFailing },
   pausedReason: { name: 'paused_reason', show: ({ pausedReason }) => pausedReason ?? null },
   disabledReason: { name: 'disabled_reason', show: ({ disabledReason }) => disabledReason ?? null },

@@ -1,7 +1,7 @@
 // A webhook as callers see it: secrets left out, the retry policy complete.
 import { effectivePolicy, type RetryPolicy } from '../domain/retry-policy.ts';
 import { Hold } from '../persistence/delivery-state.ts';
-import type { OnFailing, WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
+import type { OnFailing, Ordering, OrderingGap, WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { countHeld } from '../persistence/queries/count-held.ts';
 import type { ManagementContext } from './context.ts';
 import { rotationEndsAt } from './secret-rotation.ts';
@@ -40,6 +40,8 @@ export interface WebhookView {
   readonly held: number;
   readonly oldestHeldAt: Date | null;
   readonly onFailing: OnFailing;
+  readonly ordering: Ordering;
+  readonly orderingGap: OrderingGap;
   /** Empty: it gets every event of its types. */
   readonly filter: string;
   /** Why the service paused it; empty when it did not. */
@@ -96,6 +98,8 @@ export function webhookView(webhook: WebhookEndpoint, defaults: RetryPolicy, sec
     held: 0,
     oldestHeldAt: null,
     onFailing: webhook.onFailing,
+    ordering: webhook.ordering,
+    orderingGap: webhook.orderingGap,
     filter: webhook.filter ?? '',
     pausedReason: webhook.pausedReason ?? '',
     pausedAt: webhook.pausedAt ?? null,

@@ -475,6 +475,25 @@ const events: readonly Row[] = [
     field: 'data_json',
     message: payload(`{"a":"${'x'.repeat(MAX_PAYLOAD_BYTES)}"}`),
   },
+  { name: 'an empty ordering key', reason: 'field_invalid', field: 'ordering_key', message: event({ ordering_key: '' }) },
+  {
+    name: 'an ordering key that is too long',
+    reason: 'field_invalid',
+    field: 'ordering_key',
+    message: event({ ordering_key: 'x'.repeat(256) }),
+  },
+  {
+    name: 'an ordering key with a control character',
+    reason: 'field_invalid',
+    field: 'ordering_key',
+    message: event({ ordering_key: 'a\u0085' }),
+  },
+  {
+    name: 'a broadcast in order',
+    reason: 'field_invalid',
+    field: 'ordering_key',
+    message: event({ ordering_key: 'a', audience: { broadcast: true } }),
+  },
   {
     name: 'the key of another event',
     reason: 'idempotency_key_reused',

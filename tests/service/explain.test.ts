@@ -80,6 +80,7 @@ const situations: Readonly<Record<DeliveryRule, () => Promise<Asked>>> = {
   not_lost: () => delivery('failed', `error_code = 'lease_expired', http_status = null`),
   retries_left: () => delivery('failed'),
   not_paused: () => delivery('pending', 'next_attempt_at = null, held_at = now()', `hold = ${Hold.paused}`),
+  turn: () => delivery('pending', `next_attempt_at = null, ordering_key = 'a', sequence = 2, waits = true`),
   secret_key: () => delivery('retrying', isDue),
   due: () => delivery('retrying'),
   not_leased: () => delivery('retrying', `${isDue}, leased_until = now() + interval '1 minute'`),

@@ -134,6 +134,8 @@ export const aWebhook: CreateWebhookInput = {
   isPaused: false,
   onFailing: 'disable',
   filter: '',
+  ordering: 'none',
+  orderingGap: 'wait',
 };
 
 export async function someWebhook(management: Management, principal: Principal, input: Partial<CreateWebhookInput> = {}) {
@@ -224,6 +226,8 @@ export const unchanged: Omit<UpdateWebhookInput, 'webhookId'> = {
   rateLimit: undefined,
   onFailing: undefined,
   filter: undefined,
+  ordering: undefined,
+  orderingGap: undefined,
   etag: '',
   reset: [],
   readOnly: {},

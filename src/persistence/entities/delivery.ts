@@ -34,6 +34,8 @@ export const Delivery = defineEntity({
     createdAt: p.datetime().columnType('timestamptz'),
     updatedAt: p.datetime().columnType('timestamptz'),
     changedAt: p.datetime().columnType('timestamptz').nullable(),
+    orderingKey: p.string().length(255).nullable(),
+    sequence: p.bigint('number').nullable(),
     cancelReason: p.string().length(20).nullable(),
     cancelledAt: p.datetime().columnType('timestamptz').nullable(),
   },

@@ -16,6 +16,10 @@ export interface PreviousSecret {
 /** A webhook that failed for too long is disabled, or paused so that what it would get is held. */
 export type OnFailing = 'disable' | 'hold';
 
+/** Whether deliveries of one ordering key wait for each other, and how long for one that fails: until it has ended, or until its first failure. */
+export type Ordering = 'none' | 'key';
+export type OrderingGap = 'wait' | 'skip';
+
 export const WebhookEndpoint = defineEntity({
   name: 'WebhookEndpoint',
   tableName: 'webhook_endpoints',
@@ -50,6 +54,9 @@ export const WebhookEndpoint = defineEntity({
     isGathering: p.boolean().default(false),
     /** An SQL/JSON path that payloads must pass; null: every payload does. PostgreSQL evaluates `filter_path`, which it generates from this. */
     filter: p.text().nullable(),
+    /** Whether deliveries of one ordering key wait for each other. */
+    ordering: p.string().length(10).$type<Ordering>().default('none'),
+    orderingGap: p.string().length(10).$type<OrderingGap>().default('wait'),
     /** What becomes of it once it has failed for too long. */
     onFailing: p.string().length(10).$type<OnFailing>().default('disable'),
     /** Why the service paused it; null when it did not. */

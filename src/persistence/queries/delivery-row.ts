@@ -16,6 +16,9 @@ export interface DeliveryRow {
   readonly errorMessage: string | null;
   /** Why it was cancelled; of a cancelled one alone. Null for one that an older version cancelled. */
   readonly cancelReason?: string | null;
+  /** Of an event with one; else null. */
+  readonly orderingKey?: string | null;
+  readonly sequence?: number | null;
   readonly nextAttemptAtMs: number | null;
   readonly deliveredAtMs: number | null;
   readonly failedAtMs: number | null;
@@ -29,6 +32,7 @@ export const deliveryColumns = `d.id, d.webhook_id as "webhookId", d.user_id as 
   d.event_type as "eventType", d.status, d.attempt_count as "attemptCount", d.http_status as "httpStatus", d.response,
   d.error_code as "errorCode", d.error_message as "errorMessage",
   case when d.status = 'cancelled' then d.cancel_reason end as "cancelReason",
+  d.ordering_key as "orderingKey", d.sequence::float8 as "sequence",
   (extract(epoch from d.next_attempt_at) * 1000)::float8 as "nextAttemptAtMs",
   (extract(epoch from d.delivered_at) * 1000)::float8 as "deliveredAtMs",
   (extract(epoch from d.failed_at) * 1000)::float8 as "failedAtMs",

@@ -67,6 +67,8 @@ const webhook = {
   paused: false,
   release_id: '',
   filter: '$.total_amount > 50',
+  ordering: 'none',
+  ordering_gap: 'wait',
   on_failing: 'disable',
 };
 const replayFilter = {

@@ -52,6 +52,7 @@ export function deliveryMessage(delivery: Omit<DeliveryRow, 'userId'>): Delivery
     ...(delivery.errorCode === null ? {} : { errorCode: delivery.errorCode }),
     ...(delivery.errorMessage === null ? {} : { errorMessage: delivery.errorMessage }),
     ...(delivery.cancelReason == null ? {} : { cancelReason: delivery.cancelReason }),
+    ...(delivery.orderingKey == null ? {} : { orderingKey: delivery.orderingKey, sequence: delivery.sequence ?? 0 }),
     // The first attempt of a pending delivery is due as well, but is no retry.
     ...(delivery.status !== 'retrying' || delivery.nextAttemptAtMs === null
       ? {}

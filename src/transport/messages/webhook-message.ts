@@ -3,6 +3,8 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { timestampFromDate } from '@bufbuild/protobuf/wkt';
 import {
   OnFailing,
+  Ordering,
+  OrderingGap,
   type RetryPolicy,
   type Webhook,
   WebhookSchema,
@@ -53,6 +55,8 @@ export function webhookMessage(webhook: WebhookView): MessageInitShape<typeof We
     releaseId: webhook.releaseId,
     filter: webhook.filter,
     onFailing: webhook.onFailing === 'hold' ? OnFailing.HOLD : OnFailing.DISABLE,
+    ordering: webhook.ordering === 'key' ? Ordering.KEY : Ordering.NONE,
+    orderingGap: webhook.orderingGap === 'skip' ? OrderingGap.SKIP : OrderingGap.WAIT,
   };
 }
 
@@ -65,6 +69,18 @@ export function currentWebhook({ current }: WebhookChanged): Webhook {
 export function onFailingInput(onFailing: OnFailing | undefined): 'disable' | 'hold' | undefined {
   if (onFailing === OnFailing.HOLD) return 'hold';
   return onFailing === OnFailing.DISABLE ? 'disable' : undefined;
+}
+
+/** As `onFailingInput`. */
+export function orderingInput(ordering: Ordering | undefined): 'none' | 'key' | undefined {
+  if (ordering === Ordering.KEY) return 'key';
+  return ordering === Ordering.NONE ? 'none' : undefined;
+}
+
+/** As `onFailingInput`. */
+export function orderingGapInput(gap: OrderingGap | undefined): 'wait' | 'skip' | undefined {
+  if (gap === OrderingGap.SKIP) return 'skip';
+  return gap === OrderingGap.WAIT ? 'wait' : undefined;
 }
 
 export function retryPolicyInput(policy: RetryPolicy | undefined): RetryPolicyInput | undefined {

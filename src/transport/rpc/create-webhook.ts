@@ -14,7 +14,13 @@ import { createDiagnosed } from '../../service/diagnose-webhook.ts';
 import { answerOnce } from '../call/answer-once.ts';
 import { principalOf } from '../call/call-context.ts';
 import { diagnosisMessage } from '../messages/diagnosis-message.ts';
-import { onFailingInput, retryPolicyInput, webhookMessage } from '../messages/webhook-message.ts';
+import {
+  onFailingInput,
+  orderingGapInput,
+  orderingInput,
+  retryPolicyInput,
+  webhookMessage,
+} from '../messages/webhook-message.ts';
 
 export function createWebhook(context: ManagementContext): ServiceImpl<typeof WebhookService>['createWebhook'] {
   return async (request, call) => {
@@ -42,5 +48,7 @@ function inputOf(request: CreateWebhookRequest): CreateWebhookInput {
     isPaused: request.paused,
     onFailing: onFailingInput(request.onFailing) ?? 'disable',
     filter: request.filter,
+    ordering: orderingInput(request.ordering) ?? 'none',
+    orderingGap: orderingGapInput(request.orderingGap) ?? 'wait',
   };
 }

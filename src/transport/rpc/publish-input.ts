@@ -11,7 +11,7 @@ export function publishInput(request: PublishEventRequest, header: Headers): Pub
     data: payloadOf(request),
     audience: { userIds: request.audience?.userIds ?? [], broadcast: request.audience?.broadcast ?? false },
     idempotencyKey: request.idempotencyKey === '' ? null : request.idempotencyKey,
-    orderingKey: null,
+    orderingKey: request.orderingKey ?? null,
     occurredAtMs: request.occurredAt === undefined ? null : timestampMs(request.occurredAt),
     // Of the call itself: `observe` has checked the caller's, or begun a trace.
     traceparent: header.get('traceparent'),

@@ -5,7 +5,13 @@ import { type WebhookService, WebhookScope } from '../../../gen/homechef/webhook
 import type { ManagementContext } from '../../service/context.ts';
 import { updateWebhook as update } from '../../service/update-webhook.ts';
 import { principalOf } from '../call/call-context.ts';
-import { onFailingInput, retryPolicyInput, webhookMessage } from '../messages/webhook-message.ts';
+import {
+  onFailingInput,
+  orderingGapInput,
+  orderingInput,
+  retryPolicyInput,
+  webhookMessage,
+} from '../messages/webhook-message.ts';
 
 export function updateWebhook(context: ManagementContext): ServiceImpl<typeof WebhookService>['updateWebhook'] {
   return async (request, call) => {
@@ -21,6 +27,8 @@ export function updateWebhook(context: ManagementContext): ServiceImpl<typeof We
       rateLimit: request.rateLimit,
       onFailing: onFailingInput(request.onFailing),
       filter: request.filter,
+      ordering: orderingInput(request.ordering),
+      orderingGap: orderingGapInput(request.orderingGap),
       etag: request.etag,
       reset: request.reset,
       readOnly: {
