@@ -2,6 +2,9 @@
 import { useState } from 'preact/hooks';
 import type { TestWebhookResponse, Webhook } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { useAction } from '../../api/action.ts';
+import { eventTypes } from '../../api/event-types.ts';
+import { useResource } from '../../api/resource.ts';
+import { namesOf } from '../../format/event-pattern.ts';
 import { webhooks } from '../../api/client.ts';
 import { Problem } from '../../components/states.tsx';
 import { StatusGlyph } from '../../components/status-mark.tsx';
@@ -10,7 +13,10 @@ import { statuses } from '../../format/status.ts';
 import { duration } from '../../format/time.ts';
 
 export function TestPanel({ webhook, onTested }: { webhook: Webhook; onTested: () => void }) {
-  const [eventType, setEventType] = useState(webhook.events[0] ?? '');
+  const catalogue = useResource('event-types', eventTypes);
+  const names = namesOf(webhook.events, catalogue.data ?? []);
+  const [chosen, setChosen] = useState('');
+  const eventType = chosen === '' ? (names[0] ?? '') : chosen;
   const [result, setResult] = useState<TestWebhookResponse | null>(null);
   const test = useAction(async () => {
     setResult(null);
@@ -25,13 +31,13 @@ export function TestPanel({ webhook, onTested }: { webhook: Webhook; onTested: (
       <div class="test-line">
         <label class="filter">
           <span>Sample event</span>
-          <select value={eventType} onChange={(event) => setEventType(event.currentTarget.value)}>
-            {webhook.events.map((name) => (
+          <select value={eventType} onChange={(event) => setChosen(event.currentTarget.value)}>
+            {names.map((name) => (
               <option key={name}>{name}</option>
             ))}
           </select>
         </label>
-        <button type="button" class="button primary" disabled={test.busy} onClick={() => void test.run()}>
+        <button type="button" class="button primary" disabled={test.busy || eventType === ''} onClick={() => void test.run()}>
           {test.busy ? 'Sending…' : 'Send test'}
         </button>
         <p class="hint">One signed request, now. Logged as a delivery, never retried.</p>
