@@ -29,11 +29,13 @@ const COMMANDS = [
   'trigger',
   'doctor',
   'explain',
+  'filter',
   'history',
   'retry',
   'pause',
   'resume',
   'replay',
+  'event-types',
   'publish',
 ];
 

@@ -503,6 +503,9 @@ const events: readonly Row[] = [
   },
 ].map((row): Row => ({ rpc: PUBLISH, ...(row as Omit<Row, 'rpc'>) }));
 
+/** What a call needs beside its path before it is looked at whether the thing is there. */
+const needed: Readonly<Record<string, JsonObject>> = { TestFilter: { data: {} } };
+
 const webhooks: readonly Row[] = [
   {
     name: 'a request that is too long',
@@ -721,7 +724,7 @@ const webhooks: readonly Row[] = [
       if (field === 'name')
         return [{ name: `${rpc} of no type`, reason: 'not_found', rpc, role, message: { name: 'no.such' } }];
       return [
-        { name: `${rpc} of no ${kind}`, reason: 'not_found', rpc, message: noneOf(pathFields) },
+        { name: `${rpc} of no ${kind}`, reason: 'not_found', rpc, message: { ...noneOf(pathFields), ...needed[rpc] } },
         { name: `${rpc} of what is no id`, reason: 'not_found', rpc, field, message: { [field]: `${kind}_1` } },
       ];
     },
