@@ -193,6 +193,17 @@ describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
         await eventually(async () => (await failuresOf()) > failures, { deadlineMs: DEADLINE_MS });
       }
     };
+    // From then on the number of failures decides: the time is over.
+    const failFor = async (ms: number): Promise<void> => {
+      await failTo(1);
+      const isOver = ({ health }: any): boolean => Date.parse(health.failing_since) < Date.now() - ms;
+      await eventually(async () => isOver((await patientAdmin('GET', `/api/v1/webhooks/${id}`)).body), {
+        deadlineMs: DEADLINE_MS,
+      });
+    };
+    await failFor(200);
+    await failTo(5);
+    await eventually(() => percents().length >= 1, { deadlineMs: DEADLINE_MS });
     await failTo(9);
     await eventually(() => percents().length >= 2, { deadlineMs: DEADLINE_MS });
     expect(percents()).toEqual([50, 80]);
@@ -200,6 +211,7 @@ describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
     await publish(user, 1, patientAdmin);
     await eventually(async () => (await failuresOf()) === 0, { deadlineMs: DEADLINE_MS });
     receiver.script('/on-the-way', 500);
+    await failFor(200);
     await failTo(5);
     await eventually(() => percents().length >= 3, { deadlineMs: DEADLINE_MS });
     expect(percents()).toEqual([50, 80, 50]);
