@@ -171,7 +171,7 @@ function withoutNews(seen: unknown): string {
   return (
     JSON.stringify(seen)
       .replaceAll(/event_[0-9a-z]{26}/g, 'event_')
-      // Of an overview: up to now, which is a byte shorter in protobuf when its fraction is small..
+      // Of an overview: up to now, which is a byte shorter in protobuf when its fraction is small.
       .replaceAll(/(until[\\"]*:[\\"]*)[0-9TZ:.-]+/g, '$1now')
       .replaceAll(/("content-length",")\d+/g, '$1some')
       .replaceAll(/\d{16}(-[0-9a-z]{26})?/g, 'cursor')
