@@ -3,10 +3,10 @@
 import type { Pool } from 'pg';
 import type { Prober, ProbeResult } from '../delivery/prober.ts';
 import { newId } from '../domain/ids.ts';
+import { USUAL_RATE } from '../domain/release-rate.ts';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { closeGone } from '../persistence/queries/disable-webhook.ts';
 import { bringBack, type DueProbe, takeProbes } from '../persistence/queries/probe-webhooks.ts';
-import { USUAL_RATE } from '../service/pause-webhook.ts';
 import { LeaderTask } from './leader-task.ts';
 
 /** How often the leader looks for probes that are due, in milliseconds: one look at an index that is empty while no webhook is stopped. */

@@ -1,6 +1,7 @@
 // Pauses and resumes a webhook: what it would get is held meanwhile, and then sent at a pace.
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { newId } from '../domain/ids.ts';
+import { rateOf } from '../domain/release-rate.ts';
 import { Hold } from '../persistence/delivery-state.ts';
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { countHeldIn } from '../persistence/queries/count-held.ts';
@@ -10,9 +11,6 @@ import { changeWebhook, type WebhookChange } from './change-webhook.ts';
 import type { ManagementContext } from './context.ts';
 import type { Once } from './idempotent-call.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
-
-/** Deliveries a second when neither the call nor the webhook names a rate: a small receiver that was away is not to be flooded. */
-export const USUAL_RATE = 50;
 
 /**
  * From its commit on new deliveries are held; what is scheduled the leader moves into the hold. Calling it again changes nothing. A release that
@@ -56,8 +54,7 @@ export function resumeWebhook(
       return true;
     }
     const id = newId('release', Date.now());
-    const ownRate = webhook.rateLimit > 0 ? webhook.rateLimit : USUAL_RATE;
-    await insertResume(transaction, { id, webhookId, userId: webhook.userId, rate: rate ?? ownRate });
+    await insertResume(transaction, { id, webhookId, userId: webhook.userId, rate: rateOf(rate ?? null, webhook.rateLimit) });
     webhook.hold = Hold.releasing;
     // Once more, for what was under way when it was paused and is to be tried again since.
     webhook.isGathering = true;

@@ -3,17 +3,11 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import { ServiceError } from '../domain/errors.ts';
 import type { ReplayFilter } from '../persistence/queries/replay-selection.ts';
 import type { ReplayRow } from '../persistence/queries/replays.ts';
-import { USUAL_RATE } from './pause-webhook.ts';
 
 /** Replays of one webhook at a time that have not ended. They share its receiver; more would only be slower each. */
 const MAX_OPEN_OF_WEBHOOK = 5;
 /** Of one user. A leader makes some 600 steps a second for all of them. */
 const MAX_OPEN_OF_USER = 20;
-
-/** Deliveries a second: as asked, or the webhook's own, or the usual. */
-export function rateOf(asked: number | null, rateLimit: number): number {
-  return asked ?? (rateLimit > 0 ? rateLimit : USUAL_RATE);
-}
 
 /** One call at a time for each of these users: two that both see room for one more would both take it. */
 export async function lockReplaysOf(transaction: EntityManager, userIds: readonly string[]): Promise<void> {

@@ -2,6 +2,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { invalid, ServiceError } from '../domain/errors.ts';
 import { newId } from '../domain/ids.ts';
+import { rateOf } from '../domain/release-rate.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import { findReplayable, MAX_REPLAYABLE, type Replayable } from '../persistence/queries/find-replayable.ts';
 import type { ReplayFilter } from '../persistence/queries/replay-selection.ts';
@@ -10,7 +11,7 @@ import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
 import type { Once } from './idempotent-call.ts';
 import { pageBounds, toPage } from './page.ts';
-import { lockReplaysOf, rateOf, refuseSecond } from './replay-limits.ts';
+import { lockReplaysOf, refuseSecond } from './replay-limits.ts';
 import { type SelectionInput, stopOf, toFilter } from './replay-selection.ts';
 import { webhookInactive } from './retry-delivery.ts';
 

@@ -1,6 +1,7 @@
 // Replays: what has ended is sent again, or what was never made is made, at a pace.
 import { notFound } from '../domain/errors.ts';
 import { isId, newId } from '../domain/ids.ts';
+import { rateOf } from '../domain/release-rate.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import { listThese } from '../persistence/queries/list-deliveries.ts';
@@ -21,7 +22,7 @@ import { findWebhook } from './find-webhook.ts';
 import type { Once } from './idempotent-call.ts';
 import { ownerOf } from './owner.ts';
 import { pageBounds, toPage } from './page.ts';
-import { lockReplaysOf, rateOf, refuseSecond } from './replay-limits.ts';
+import { lockReplaysOf, refuseSecond } from './replay-limits.ts';
 import { type SelectionInput, stopOf, toFilter } from './replay-selection.ts';
 import { webhookInactive } from './retry-delivery.ts';
 
