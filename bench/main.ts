@@ -26,6 +26,8 @@ const WAITING_DELIVERIES = flags.quick ? 200_000 : 1_000_000;
 const BACKLOG_DELIVERIES = flags.quick ? 5000 : 20_000;
 /** Webhooks that get broadcasts, and whose receivers then go away. */
 const CROWD = flags.quick ? 1000 : 5000;
+/** As many orders as are under way at once. */
+const ORDERING_KEYS = 1000;
 const SETTLE_DEADLINE_MS = 120_000;
 /** Before each throughput is measured: as many requests of its kind as the code needs to be compiled. The yardstick gets as many and more. */
 const WARM_UP_DELIVERIES = 10_000;
@@ -88,6 +90,7 @@ function scenarios(): [string, () => Promise<Record<string, number>>][] {
     ['fan-out 1, unary', () => throughput({ ...base, mode: 'unary', window: 240, events: 40_000 * scale }, 1)],
     ['fan-out 5, batch', () => throughput({ ...fanOut, ...batch, events: 20_000 * scale }, 5)],
     ['fan-out 1, batch, 4 kB', () => throughput({ ...base, ...batch, events: 30_000 * scale, paddingBytes: 4096 }, 1)],
+    ['fan-out 1, batch, in order', () => inOrder({ ...base, ...batch, events: 40_000 * scale })],
     ['one webhook', () => oneWebhook({ ...base, ...batch, events: 60_000 * scale })],
     ['backlog of one', () => backlogOfOne(bench, BACKLOG_DELIVERIES)],
     // The crowd of the first is what dies in the second.
@@ -174,6 +177,17 @@ async function throughput(job: Omit<PublishJob, 'grpc' | 'token'>, fanOut: numbe
     commits_per_1000: perDelivery(after.commits - before.commits) * 1000,
     rss_mb: peakRss,
   };
+}
+
+/** The same events for webhooks that take those of a key one at a time, and for others without a key, by turns. */
+async function inOrder(job: Omit<PublishJob, 'grpc' | 'token'>): Promise<Record<string, number>> {
+  const userPrefix = 'ordered_';
+  for (let user = 0; user < job.users; user += 1) {
+    await world.createWebhook(`${userPrefix}${user}`, `/ordered/${user}`, {}, { ordering: 'key' });
+  }
+  const plain = await throughput(job, 1);
+  const ordered = await throughput({ ...job, userPrefix, keys: ORDERING_KEYS }, 1);
+  return { ...ordered, of_plain: (ordered['ratio'] ?? 0) / (plain['ratio'] ?? 1) };
 }
 
 async function warmUp(job: Omit<PublishJob, 'grpc' | 'token' | 'events'>, fanOut: number): Promise<void> {

@@ -20,6 +20,8 @@ export interface PublishJob {
   /** Events a second; null as fast as they are answered. */
   readonly rate: number | null;
   readonly paddingBytes: number;
+  /** So many ordering keys, each of one user; none: events without a key. */
+  readonly keys?: number;
 }
 
 export interface PublishReport {
@@ -41,7 +43,9 @@ async function run(job: PublishJob): Promise<PublishReport> {
     next += 1;
     const sent = performance.timeOrigin + performance.now();
     const data = `{"order_id":"order_${next}","customer_id":"customer_456","chef_id":"chef_789","total_amount":45.99,"status":"pending","sent":${sent.toFixed(3)},"note":"${padding}"}`;
-    return publishEventRequest('order.created', data, `${job.userPrefix}${next % job.users}`);
+    const order = next % (job.keys ?? job.users);
+    const key = job.keys === undefined ? null : `order_${order}`;
+    return publishEventRequest('order.created', data, `${job.userPrefix}${order % job.users}`, key);
   };
   const latenciesMs: number[] = [];
   let published = 0;
@@ -113,10 +117,11 @@ async function run(job: PublishJob): Promise<PublishReport> {
 }
 
 /** Field numbers of proto/homechef/webhook/v1/event.proto. */
-function publishEventRequest(eventType: string, dataJson: string, userId: string): Uint8Array {
+function publishEventRequest(eventType: string, dataJson: string, userId: string, orderingKey: string | null): Uint8Array {
   const writer = new BinaryWriter().tag(1, WireType.LengthDelimited).string(eventType);
   writer.tag(3, WireType.LengthDelimited).string(dataJson);
   writer.tag(4, WireType.LengthDelimited).fork().tag(1, WireType.LengthDelimited).string(userId).join();
+  if (orderingKey !== null) writer.tag(8, WireType.LengthDelimited).string(orderingKey);
   return writer.finish();
 }
 

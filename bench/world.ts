@@ -134,7 +134,7 @@ export async function startWorld(options: { readonly profileDir?: string } = {})
     env,
     dataDir,
 
-    async createWebhook(userId: string, path: string, retryPolicy: object = {}): Promise<string> {
+    async createWebhook(userId: string, path: string, retryPolicy: object = {}, more: object = {}): Promise<string> {
       const answer = await fetch(`${httpUrl}/api/v1/webhooks`, {
         method: 'POST',
         headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
@@ -143,6 +143,7 @@ export async function startWorld(options: { readonly profileDir?: string } = {})
           events: ['order.created'],
           user_id: userId,
           retry_policy: retryPolicy,
+          ...more,
         }),
       });
       if (answer.status !== 201) throw new Error(`a webhook was not created: ${await answer.text()}`);
