@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { newId } from '../../src/domain/ids.ts';
 import { matchedColumns, nextRows } from '../../src/persistence/queries/replay-selection.ts';
+import { listOpenReleases } from '../../src/persistence/queries/release-states.ts';
 import { listReplays } from '../../src/persistence/queries/replays.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 
@@ -79,4 +80,20 @@ test('pages of replays have each once, newest first, though the clock of the pro
     lastId = listed.at(-1) ?? null;
   }
   expect(listed).toEqual(ids.toReversed());
+});
+
+test('of more open releases than one round takes, each has its turn, however many wait', async () => {
+  await pool.query(
+    `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint) values ($1, 'alice', 'https://example.com', '[]', 's', 'h')
+     on conflict do nothing`,
+    [WEBHOOK],
+  );
+  await pool.query(
+    `insert into releases (id, webhook_id, user_id, kind, state, rate)
+     select 'release_' || n, $1, 'alice', 'resume', case when n < 1100 then 'waiting' else 'running' end, 50 from generate_series(1, 1200) n`,
+    [WEBHOOK],
+  );
+  const seen = new Set<string>();
+  for (let round = 0; round < 20; round += 1) for (const { no } of await listOpenReleases(pool)) seen.add(no);
+  expect(seen.size).toBe(1200);
 });

@@ -5,7 +5,10 @@ import { inTransaction } from '../transaction.ts';
 import type { ReplayFilter } from './replay-selection.ts';
 import { eventId } from './replay-step.ts';
 
-/** Releases looked after in one round. A step takes some 2 ms, so these take their turn within a few seconds. */
+/**
+ * Releases looked after in one round. A step takes some 2 ms, so these take their turn within a few seconds. Of more than these a round takes some by chance:
+ * those that wait for their receivers must not keep the others from their turn.
+ */
 const MAX_OPEN = 1000;
 /** In the tail new deliveries wait so long for those that were held last, in milliseconds: transactions of publishes take less. */
 const TAIL_MS = 2000;
@@ -45,7 +48,7 @@ select r.no::text, r.webhook_id as "webhookId", r.kind, r.filter, r.cursor like 
   w.is_active and w.deleted_at is null as "isDeliverable", w.consecutive_failures as "consecutiveFailures"
 from releases r join webhook_endpoints w on w.id = r.webhook_id
 where r.ended_at is null and r.state in ('running', 'waiting')
-order by r.no limit ${MAX_OPEN}`;
+order by random() limit ${MAX_OPEN}`;
 
 /** Webhooks of which something scheduled is still to be moved into the hold. */
 export async function listGathering(pool: Pool): Promise<string[]> {
