@@ -141,6 +141,35 @@ describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
     expect((await noticeOf(id, 'webhook.resumed')).data).toMatchObject({ user_id: user, reason: 'receiver_back' });
   });
 
+  test('a held webhook that takes events of a key in their order is asked with the first of the key, and gets the others behind it', async () => {
+    receiver.script('/ordered', 500);
+    const user = 'ordered';
+    const { id } = await createWebhook(admin, receiver.url('/ordered'), {
+      user_id: user,
+      ordering: 'key',
+      on_failing: 'hold',
+      retry_policy: { max_retries: 20, retry_delay: 0.1 },
+    });
+    const events = Array.from({ length: 10 }, (_, n) => ({
+      event_type: 'order.created',
+      data: { n },
+      audience: { user_ids: [user] },
+      ordering_key: 'order_1',
+    }));
+    expect((await admin('POST', '/api/v1/events/batch', { events })).body.accepted).toBe(10);
+    await until(id, ({ paused }) => paused);
+    const askedBefore = receiver.at('/ordered').length;
+    await eventually(() => receiver.at('/ordered').length >= askedBefore + 2, { deadlineMs: DEADLINE_MS });
+
+    receiver.script('/ordered', 200);
+    await until(id, (webhook) => !webhook.paused);
+    // A ping is sent while nothing is in the hold yet.
+    const orders = () => receiver.at('/ordered').filter(({ headers }) => headers['x-homechef-event'] === 'order.created');
+    const sequences = () => [...new Set(orders().map(({ headers }) => Number(headers['x-homechef-sequence'])))];
+    await eventually(() => sequences().length === 10, { deadlineMs: DEADLINE_MS });
+    expect(sequences()).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+
   test('410 to a probe is final: the webhook is disabled as gone, and asked no more', async () => {
     const { id } = await stopped('/gone', {});
     receiver.script('/gone', 410);
