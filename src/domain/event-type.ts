@@ -1,4 +1,5 @@
-// An event type of the catalogue: its names, its patterns, and what the service knows of it.
+// An event type of the catalogue: its names, and what the service knows of it.
+import { PART } from './subscription.ts';
 import type { JsonObject } from './payload.ts';
 
 /** What the service does with a payload that the schema of its type does not allow. */
@@ -27,15 +28,8 @@ export interface EventType {
   readonly updatedAt: Date;
 }
 
-/** The name of every type. */
-const ANY = '*';
-/** What every type below a prefix ends in, as in `order.*`. */
-const BELOW = '.*';
-
-const PART = '[a-z][a-z0-9_]*';
 /** Five parts of two at least: what is before the first dot groups types, and a name stays one that people can read. */
 const NAME = new RegExp(`^${PART}(?:\\.${PART}){1,4}$`);
-const PREFIX = new RegExp(`^${PART}(?:\\.${PART}){0,3}$`);
 /** Those of the service's own events, as in `webhook.ping`. */
 const RESERVED_PREFIX = 'webhook.';
 
@@ -44,17 +38,6 @@ export function faultOfName(name: string): string | null {
   if (!NAME.test(name))
     return 'must be two to five parts, joined by dots, each a lower-case letter followed by lower-case letters, digits and underscores';
   return name.startsWith(RESERVED_PREFIX) ? `must not begin with ${RESERVED_PREFIX}, which is the service's own` : null;
-}
-
-/** Whether a subscription is a pattern: `*`, or a prefix as in `order.*`. It may be of types that do not exist yet. */
-export function isPattern(subscription: string): boolean {
-  return subscription === ANY || (subscription.endsWith(BELOW) && PREFIX.test(subscription.slice(0, -BELOW.length)));
-}
-
-/** Whether a webhook with this subscription gets events of the type. PostgreSQL decides the same by `type_patterns`. */
-export function isSubscribedBy(name: string, subscription: string): boolean {
-  if (!isPattern(subscription)) return subscription === name;
-  return name.startsWith(subscription.slice(0, -ANY.length));
 }
 
 /** What an event keeps of the schema of its type; null: the type has none. */

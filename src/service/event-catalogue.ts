@@ -1,7 +1,8 @@
 // The catalogue of event types as this process knows it: in memory, and at most a second behind PostgreSQL.
 import { isDeepStrictEqual } from 'node:util';
 import type { Pool } from 'pg';
-import { isPattern, isSubscribedBy, type EventType, type PayloadValidation } from '../domain/event-type.ts';
+import { type EventType, type PayloadValidation } from '../domain/event-type.ts';
+import { isPattern, isSubscribedBy } from '../domain/subscription.ts';
 import { invalid } from '../domain/errors.ts';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { PeriodicTask } from '../lifecycle/periodic-task.ts';

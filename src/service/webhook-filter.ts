@@ -1,7 +1,7 @@
 // The filter of a webhook: refused when it is written, not when an event meets it.
 import { invalid } from '../domain/errors.ts';
 import { faultOfFilter } from '../domain/payload-filter.ts';
-import { isSubscribedBy } from '../domain/event-type.ts';
+import { isSubscribedBy } from '../domain/subscription.ts';
 import { tryFilter } from '../persistence/queries/try-filter.ts';
 import type { ManagementContext } from './context.ts';
 

@@ -1,6 +1,6 @@
 // What watchers of events read: whether there is something new for their users, and pages of one user's events.
 import type { Pool } from 'pg';
-import { isPattern } from '../../domain/event-type.ts';
+import { isPattern } from '../../domain/subscription.ts';
 import { idFloor } from '../../domain/ids.ts';
 import { textArray } from '../array-parameter.ts';
 import { ofEvent } from './list-events.ts';

@@ -3,7 +3,7 @@ import type { FastifyPluginCallback } from 'fastify';
 import type { Config } from '../../config.ts';
 import { requireThisMachine } from '../listener/local-host.ts';
 
-export const TRY_PATH = '/try';
+const TRY_PATH = '/try';
 
 export function tryReceiver({ environment }: Pick<Config, 'environment'>): FastifyPluginCallback {
   return (app, _options, done) => {
