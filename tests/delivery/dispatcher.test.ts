@@ -24,6 +24,22 @@ const event = {
   requestHash: null,
 };
 
+/** What these tests look at is given; the rest is as in a service with nothing to do. */
+function dispatcherWith(parts: object): Dispatcher {
+  return new Dispatcher({
+    recorder: { isStalled: false, record: () => undefined, idle: async () => undefined },
+    maxConcurrency: 512,
+    endpointConcurrency: 16,
+    leaseMs: 45_000,
+    maxTimeoutMs: 10_000,
+    now: () => Date.now(),
+    shutdownGraceMs: 0,
+    abort: () => undefined,
+    telemetry: createTelemetry(toConfig({ ENVIRONMENT: 'test', LOG_LEVEL: 'silent' })),
+    ...parts,
+  } as unknown as DispatcherOptions);
+}
+
 test('however many leases run out while they wait, they are ended a few hundred at a time', async () => {
   const released: (readonly Settlement[])[] = [];
   const target = {
@@ -34,7 +50,7 @@ test('however many leases run out while they wait, they are ended a few hundred 
     rateLimit: 0,
     policy: { maxRetries: 1, retryDelayMs: 1, timeoutMs: 10_000 },
   };
-  const dispatcher = new Dispatcher({
+  const dispatcher = dispatcherWith({
     pool: {},
     scheduler: {
       onWake: () => undefined,
@@ -43,18 +59,9 @@ test('however many leases run out while they wait, they are ended a few hundred 
       release: async (settlements: readonly Settlement[]) => void released.push(settlements),
     },
     directory: { peek: () => target, load: async () => target },
-    recorder: { isStalled: false, record: () => undefined, idle: async () => undefined },
     send: () => Promise.reject(new Error('nothing may be sent under a lease that is over')),
     rateLimitWaitMs: () => 0,
-    maxConcurrency: 512,
-    endpointConcurrency: 16,
-    leaseMs: 45_000,
-    maxTimeoutMs: 10_000,
-    now: () => Date.now(),
-    shutdownGraceMs: 0,
-    abort: () => undefined,
-    telemetry: createTelemetry(toConfig({ ENVIRONMENT: 'test', LOG_LEVEL: 'silent' })),
-  } as unknown as DispatcherOptions);
+  });
   await dispatcher.start();
   const deliveries = Array.from({ length: WAITING }, (_, n) => ({
     deliveryId: `delivery_${n}`,
@@ -82,7 +89,7 @@ test('after the database was away, others first record what they have sent, and 
   let backAt = 0;
   let claimedAt = 0;
   let wake = (): void => undefined;
-  const dispatcher = new Dispatcher({
+  const dispatcher = dispatcherWith({
     pool: {
       query: async () => {
         asked.push(isAway ? 'away' : 'back');
@@ -103,16 +110,7 @@ test('after the database was away, others first record what they have sent, and 
       release: async () => undefined,
     },
     directory: {},
-    recorder: { isStalled: false, record: () => undefined, idle: async () => undefined },
-    maxConcurrency: 512,
-    endpointConcurrency: 16,
-    leaseMs: 45_000,
-    maxTimeoutMs: 10_000,
-    now: () => Date.now(),
-    shutdownGraceMs: 0,
-    abort: () => undefined,
-    telemetry: createTelemetry(toConfig({ ENVIRONMENT: 'test', LOG_LEVEL: 'silent' })),
-  } as unknown as DispatcherOptions);
+  });
   const waking = setInterval(() => wake(), 5);
   await dispatcher.start();
   await eventually(() => asked.length >= 3);
@@ -139,7 +137,7 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
   };
   let windowEndsAt = 0;
   let left = 0;
-  const dispatcher = new Dispatcher({
+  const dispatcher = dispatcherWith({
     pool: {},
     scheduler: {
       onWake: () => undefined,
@@ -148,7 +146,6 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
       release: async (settlements: readonly Settlement[]) => void released.push(...settlements),
     },
     directory: { peek: () => target, load: async () => target },
-    recorder: { isStalled: false, record: () => undefined, idle: async () => undefined },
     send: async (_target: unknown, { deliveryId }: { deliveryId: string }) => {
       sent.push(deliveryId);
       return { outcome: { error: null, durationMs: 1, httpStatus: 200 }, traceId: '' };
@@ -160,15 +157,7 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
       left -= 1;
       return left >= 0 ? 0 : windowEndsAt - now;
     },
-    maxConcurrency: 512,
-    endpointConcurrency: 16,
-    leaseMs: 45_000,
-    maxTimeoutMs: 10_000,
-    now: () => Date.now(),
-    shutdownGraceMs: 0,
-    abort: () => undefined,
-    telemetry: createTelemetry(toConfig({ ENVIRONMENT: 'test', LOG_LEVEL: 'silent' })),
-  } as unknown as DispatcherOptions);
+  });
   await dispatcher.start();
   const deliveries = Array.from({ length: 6 }, (_, n) => ({
     deliveryId: `delivery_${n}`,

@@ -1,12 +1,14 @@
 // Filters from outside: written with a webhook, obeyed by what is published, explained, and respected by replays.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startApp, type TestApp } from '../fixtures/app.ts';
+import type { TestApp } from '../fixtures/app.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
+import type { Receiver } from '../fixtures/receiver.ts';
 import type { Rest } from '../fixtures/rest.ts';
+import { startScenario, type Scenario } from '../fixtures/scenario.ts';
 
 const PATIENCE = { deadlineMs: 20_000 };
 
+let scenario: Scenario;
 let service: TestApp;
 let receiver: Receiver;
 let publisher: Rest;
@@ -15,13 +17,10 @@ let user = '';
 let number = 0;
 
 beforeAll(async () => {
-  [service, receiver] = await Promise.all([startApp(), startReceiver()]);
-  publisher = await service.as('orders', 'service');
+  scenario = await startScenario();
+  ({ service, receiver, publisher } = scenario);
 });
-afterAll(async () => {
-  await service.close();
-  await receiver.close();
-});
+afterAll(() => scenario.close());
 beforeEach(async () => {
   number += 1;
   user = `user${number}`;
