@@ -3,22 +3,22 @@ import type { Pool } from 'pg';
 
 export const DAYS = 30;
 export const WEBHOOKS = 10_000;
-/** Whose webhooks all of them are. */
+/** Whose webhooks all of them are, unless somebody else is named. */
 export const OPERATOR = 'operator';
 export const webhookId = (n: number): string => `webhook_${String(n).padStart(26, '0')}`;
 /** Has a hundred-thousandth of the log. */
 export const RARE_TYPE = 'chef.approved';
 
-export async function fillLog(pool: Pool, rows: number, onDay: (day: number) => void): Promise<void> {
+export async function fillLog(pool: Pool, rows: number, onDay: (day: number) => void, owner = OPERATOR): Promise<void> {
   await pool.query(`select ensure_partitions((now() at time zone 'utc')::date - ${DAYS - 1}, ${DAYS + 8})`);
   await pool.query(
     `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint, created_at)
      select 'webhook_' || lpad(n::text, 26, '0'), $2, 'https://example.com', '["order.created"]', 's', 'h', now() - interval '40 days'
      from generate_series(1, $1::integer) n`,
-    [WEBHOOKS, OPERATOR],
+    [WEBHOOKS, owner],
   );
   for (let day = DAYS - 1; day >= 0; day -= 1) {
-    await pool.query({ text: fillDay, values: [day, Math.ceil(rows / DAYS), OPERATOR] });
+    await pool.query({ text: fillDay, values: [day, Math.ceil(rows / DAYS), owner] });
     onDay(day);
   }
   await pool.query(`update summing set hours_below = f.id, days_below = f.id, closing_below = f.id, log_from = f.day, begins_at = now()

@@ -65,7 +65,9 @@ export class Child {
 
 export type World = Awaited<ReturnType<typeof startWorld>>;
 
-export async function startWorld(options: { readonly profileDir?: string } = {}) {
+export async function startWorld(
+  options: { readonly profileDir?: string; readonly env?: Readonly<Record<string, string>> } = {},
+) {
   const dataDir = await mkdtemp(join(tmpdir(), 'homechef-bench-'));
   const postgres = await startEmbeddedPostgres(dataDir);
   const redisPort = await freePort();
@@ -99,6 +101,7 @@ export async function startWorld(options: { readonly profileDir?: string } = {})
     RATE_LIMIT_PER_MINUTE: '100000000',
     LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn',
     NODE_OPTIONS: process.env['NODE_OPTIONS'] ?? '',
+    ...options.env,
   };
   // As `npm start` starts it.
   const service = spawn(
@@ -115,6 +118,10 @@ export async function startWorld(options: { readonly profileDir?: string } = {})
   const receiverPort = (first as { port: number }).port;
   const database = { ...postgres.config, name: 'bench' };
   const pool = new pg.Pool({ ...connectionOptions(database), max: 2 });
+  // The server's last word may come while the pool ends; nobody waits for it then.
+  pool.on('error', (error) => {
+    if (!pool.ending) throw error;
+  });
   const tokens = { secret: JWT_SECRET, expirationSeconds: 3600, issuer: null, audience: null, jwksUrl: null };
   const token = await mintToken(tokens, { user: 'bench', role: 'admin' });
 

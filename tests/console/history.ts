@@ -85,17 +85,3 @@ select id, event_id, $1, $2, event_type,
   case when given_up then moment + interval '7 minutes' end,
   moment, least(now(), moment + interval '7 minutes')
 from made`;
-
-/** Deliveries without end, for measuring: spread over the last day and over the webhooks, one in a hundred given up. */
-export async function writeMany(pool: Pool, webhookIds: readonly string[], amount: number): Promise<void> {
-  await pool.query(
-    `insert into deliveries (id, event_id, webhook_id, user_id, event_type, status, attempt_count, attempted_at, duration_ms, http_status,
-       last_trigger, delivered_at, created_at, updated_at)
-     select left(id_floor('delivery', moment), -16) || substr(md5('d' || n), 1, 16), left(id_floor('event', moment), -16) || substr(md5('e' || n), 1, 16),
-       ($1::text[])[1 + n % array_length($1::text[], 1)], $2, 'order.created', case when n % 100 = 0 then 'failed' else 'delivered' end, 1,
-       moment, 20 + n % 200, case when n % 100 = 0 then 500 else 200 end, 'automatic', case when n % 100 = 0 then null else moment end, moment, moment
-     from (select n, now() - interval '1 day' * n / $3 as moment from generate_series(1, $3::integer) n) drawn`,
-    [webhookIds, DEVELOPER, amount],
-  );
-  await pool.query('analyze deliveries');
-}

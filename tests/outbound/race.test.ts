@@ -104,7 +104,8 @@ it('addresses that refuse are followed by the next at once', async () => {
   const client = await clientFor(() => addresses);
   const outcome = await post(client, good.port);
   expect(outcome).toMatchObject({ error: null, httpStatus: 200 });
-  expect(outcome.durationMs).toBeLessThan(240);
+  // Seven waits of 250 ms would be 1,750 ms.
+  expect(outcome.durationMs).toBeLessThan(1000);
 });
 
 it('of two that connect one gets the request, once', async () => {
