@@ -89,7 +89,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     pool: stores.pool,
     isWatched: () => bus.hasListeners,
     publish: publishUpdates,
-    onCancelled: (count) => events.deliveriesCancelled(count),
+    onCancelled: (count) => events.deliveriesCancelled('webhook_closed', count),
     log,
   });
   const onDisabled = (webhook: DisabledWebhook): void => {

@@ -63,6 +63,7 @@ export async function createListeners(
     checkUrl: (url) => engine.policy.checkUrl(url),
     onWebhookChanged: (webhookId) => engine.bus.announceWebhook(webhookId),
     endWaiting: (webhookId) => engine.closing.endWaiting(webhookId),
+    onCancelledByCaller: () => events.deliveriesCancelled('caller', 1),
     publishUpdates: engine.publishUpdates,
     log,
   };

@@ -17,6 +17,7 @@ const USAGE = `Usage:
   filter <webhook id> --event <event id>               Whether a payload passes a filter
   history <webhook id>                                 What was changed about a webhook, by whom and when
   retry <delivery id>                                  Try a delivery again now
+  cancel <delivery id>                                 Send a delivery no more
   pause <webhook id>                                   Keep what a webhook would get, instead of sending it
   resume <webhook id> [--rate <number>]                Send what was held, so many a second
   replay --webhook <id> [--status <name>]              Send again what a webhook did not get, and show how far that is
@@ -39,6 +40,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   filter: async () => (await import('./filter.ts')).filter,
   history: async () => (await import('./history.ts')).history,
   retry: async () => (await import('./retry.ts')).retry,
+  cancel: async () => (await import('./cancel.ts')).cancel,
   pause: async () => (await import('./pause.ts')).pause,
   resume: async () => (await import('./pause.ts')).resume,
   replay: async () => (await import('./replay.ts')).replay,

@@ -6,6 +6,10 @@ import { nextRetryDelayMs, type RetryPolicy } from './retry-policy.ts';
 export const deliveryStatuses = ['pending', 'retrying', 'delivered', 'failed', 'cancelled'] as const;
 export type DeliveryStatus = (typeof deliveryStatuses)[number];
 
+/** Why deliveries end before they are delivered, as it is counted; what is held too long, or too much of, is counted by itself. */
+export const cancelCauses = ['webhook_closed', 'caller'] as const;
+export type CancelCause = (typeof cancelCauses)[number];
+
 export type AttemptTrigger = 'automatic' | 'manual' | 'test';
 
 /** The stable codes of what can go wrong with one attempt; README.md documents the same list. */

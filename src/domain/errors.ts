@@ -118,6 +118,10 @@ const catalogue = {
   },
   rotation_not_running: { code: 'failed_precondition', meaning: 'No rotation of the signing secret is under way.' },
   webhook_inactive: { code: 'failed_precondition', meaning: 'The webhook is disabled, so nothing can be sent to it.' },
+  delivery_ended: {
+    code: 'failed_precondition',
+    meaning: 'The delivery was delivered or given up, so there is nothing to cancel.',
+  },
   replay_exists: { code: 'already_exists', meaning: 'A replay that selects the same has not ended; the error names it.' },
   replay_limit_reached: {
     code: 'resource_exhausted',

@@ -40,6 +40,9 @@ export const retentionReason = `'retention'`;
 /** Why it ends when its webhook holds more than it may. */
 export const heldLimitReason = `'held_limit'`;
 
+/** Why it ends when its owner, or an admin, cancels it. */
+export const callerReason = `'caller'`;
+
 /** The assignments that end it without another attempt. What was delivered before, and was only being sent again, stays delivered. */
 export const endCancelled = (reason: string): string => `
   status = case when delivered_at is null then 'cancelled' else 'delivered' end,

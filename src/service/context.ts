@@ -50,6 +50,8 @@ export interface ManagementContext {
   readonly onWebhookChanged: (webhookId: string) => void;
   /** To be called after a commit that closed a webhook: ends what waits for it. Resolves after a part of a large backlog; never rejects. */
   readonly endWaiting: (webhookId: string) => Promise<void>;
+  /** To be called after a commit in which a caller cancelled a delivery. */
+  readonly onCancelledByCaller: () => void;
   /** Sends committed changes of deliveries to watchers. */
   readonly publishUpdates: (updates: readonly StatusUpdate[]) => void;
   readonly log: Logger;

@@ -1,5 +1,5 @@
 // One function for each thing that happens in the business: it counts, measures, and writes the one line about it.
-import type { AttemptError, AttemptTrigger, Shortage } from '../domain/delivery.ts';
+import type { AttemptError, AttemptTrigger, CancelCause, Shortage } from '../domain/delivery.ts';
 import type { ErrorCode, Reason } from '../domain/errors.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -140,9 +140,9 @@ export function createEvents(log: Logger, metrics: Metrics) {
       metrics.record('result_commit_duration_seconds', durationMs / 1000);
     },
 
-    /** Their webhook was disabled or deleted. */
-    deliveriesCancelled(n: number): void {
-      metrics.count('deliveries_cancelled_total', n);
+    /** They ended before they were delivered. */
+    deliveriesCancelled(cause: CancelCause, n: number): void {
+      metrics.count('deliveries_cancelled_total', n, cause);
     },
 
     /** They are kept for a paused webhook. */

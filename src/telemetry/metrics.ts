@@ -1,6 +1,6 @@
 // What is counted and measured, by the names operators see; docs/operations.md explains each one.
 import type { Histogram, Meter } from '@opentelemetry/api';
-import { attemptErrors, shortages } from '../domain/delivery.ts';
+import { attemptErrors, cancelCauses, shortages } from '../domain/delivery.ts';
 import { errorCodes } from '../domain/errors.ts';
 
 /**
@@ -17,7 +17,7 @@ const counters = {
   deliveries_delivered_total: 'Deliveries answered with 2xx.',
   deliveries_failed_total: 'Attempts that failed, whether they are tried again or not.',
   deliveries_gave_up_total: 'Deliveries given up.',
-  deliveries_cancelled_total: 'Deliveries cancelled because their webhook was disabled or deleted.',
+  deliveries_cancelled_total: 'Deliveries cancelled, by why: their webhook was disabled or deleted, or a call ended them.',
   deliveries_held_total:
     'Deliveries taken out of the schedule for a paused webhook. New ones are held at once and do not count.',
   held_expired_total: 'Held deliveries cancelled because they were past retention before their webhook was resumed.',
@@ -44,6 +44,7 @@ const counters = {
 /** Counters that are split by one label, whose values are all known: each is there from the start, at zero, so that rates are right. */
 const labels: Partial<Record<CounterName, { readonly name: string; readonly values: readonly string[] }>> = {
   deliveries_failed_total: { name: 'error', values: Object.keys(attemptErrors) },
+  deliveries_cancelled_total: { name: 'reason', values: cancelCauses },
   endpoints_disabled_total: { name: 'reason', values: ['gone', 'failing'] },
   endpoints_back_total: { name: 'how', values: ['enabled', 'resumed'] },
   probes_total: { name: 'result', values: ['succeeded', 'failed', 'gone', 'not_tried'] },

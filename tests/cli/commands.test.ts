@@ -176,6 +176,7 @@ test('a command that was given the port of gRPC ends, and says in one line which
       ['publish', 'order.created', '--to', USER, '--data', '{}'],
       ['trigger', 'order.created'],
       ['retry', 'delivery_00000000000000000000000000'],
+      ['cancel', 'delivery_00000000000000000000000000'],
     ].map((args) => run(...args, '--url', `http://${service.grpc}`, '--user', USER)),
   );
   // The server hangs up on what it takes for noise. Who comes back reads sooner or later what it said before.
@@ -445,6 +446,7 @@ test('every command explains itself', async () => {
     'filter',
     'history',
     'retry',
+    'cancel',
     'pause',
     'resume',
     'replay',

@@ -32,6 +32,7 @@ const COMMANDS = [
   'filter',
   'history',
   'retry',
+  'cancel',
   'pause',
   'resume',
   'replay',

@@ -189,6 +189,7 @@ test('every operation succeeds as the document says', async () => {
   expect(why).toMatchObject({ verdict: 'waiting', event_id: delivery['event_id'] });
   known['event_id'] = String(delivery['event_id']);
   await call('explainEvent', 200, { token: publisher, query: '?user_id=user123' });
+  expect(await call('cancelDelivery', 200)).toMatchObject({ status: 'cancelled', cancel_reason: 'caller' });
   await call('retryDelivery', 202);
   await call('testWebhook', 200);
   // What the example says is wrong with a filter, the service says.

@@ -30,7 +30,11 @@ export interface Case {
   /** What another user gets who has the role: never anything of these things. */
   readonly stranger: 'ok' | 'not_found not_found' | 'permission_denied role_not_allowed' | 'already_exists event_type_exists';
   /** What the owner gets of things as they are, where it is no success. */
-  readonly owner?: 'failed_precondition rotation_not_running' | 'not_found not_found' | 'already_exists event_type_exists';
+  readonly owner?:
+    | 'failed_precondition rotation_not_running'
+    | 'failed_precondition delivery_ended'
+    | 'not_found not_found'
+    | 'already_exists event_type_exists';
   /** What the owner's reply shows, and no other user's: a test that asks for nothing finds nothing. */
   readonly shows?: 'webhookId' | 'deliveryId' | 'eventId';
   /** What it shows is the caller's own in every role, unless a user is named. */
@@ -178,6 +182,13 @@ export const cases: Readonly<Record<string, Case>> = {
     shows: 'deliveryId',
   },
   'homechef.webhook.v1.DeliveryService/RetryDelivery': aboutDelivery,
+  // It was delivered.
+  'homechef.webhook.v1.DeliveryService/CancelDelivery': {
+    asks: aboutDelivery.asks,
+    roles: everyone,
+    stranger: 'not_found not_found',
+    owner: 'failed_precondition delivery_ended',
+  },
   'homechef.webhook.v1.DeliveryService/WatchDeliveries': {
     asks: [(of) => ({ after: of.cursor, webhook_ids: [of.webhookId] }), (of) => ({ after: of.cursor, event_id: of.eventId })],
     named: [(of) => ({ after: of.cursor, user_id: of.userId, statuses: ['DELIVERY_STATUS_DELIVERED'] })],

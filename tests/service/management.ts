@@ -30,6 +30,8 @@ export interface Management {
   readonly changed: string[];
   readonly updates: StatusUpdate[];
   readonly sent: TestDelivery[];
+  /** How often a caller cancelled a delivery. */
+  cancelled: number;
   /** What the next test attempt comes to; null: the webhook is closed. */
   outcome: Outcome | null;
   /** What was diagnosed, in order; null: the limit is reached. */
@@ -59,6 +61,7 @@ export async function startManagement(env: Record<string, string> = {}): Promise
     changed: [],
     updates: [],
     sent: [],
+    cancelled: 0,
     outcome: delivered,
     diagnosed: [],
     context: {
@@ -94,6 +97,7 @@ export async function startManagement(env: Record<string, string> = {}): Promise
       checkUrl: (url) => egress.checkUrl(url),
       onWebhookChanged: (id) => void management.changed.push(id),
       endWaiting: (webhookId) => closing.endWaiting(webhookId),
+      onCancelledByCaller: () => void (management.cancelled += 1),
       publishUpdates: (updates) => void management.updates.push(...updates),
       log: silentLogger,
     },

@@ -179,6 +179,7 @@ export function memoryServices(world: World): ServiceEntry[] {
       }),
       getDelivery: unused,
       explainDelivery: unused,
+      cancelDelivery: async ({ deliveryId }) => ({ id: deliveryId, status: DeliveryStatus.CANCELLED }),
       retryDelivery: async ({ deliveryId }) => ({ id: deliveryId, status: DeliveryStatus.PENDING }),
       watchDeliveries: async function* (_request, call) {
         yield { cursor: '1', message: { case: 'heartbeat' as const, value: {} } };

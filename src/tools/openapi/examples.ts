@@ -127,6 +127,18 @@ const delivery = {
   updated_at: SENT_AT,
 };
 
+const cancelled = {
+  id: DELIVERY_ID,
+  webhook_id: WEBHOOK_ID,
+  event_id: EVENT_ID,
+  event_type: 'order.created',
+  status: 'cancelled',
+  attempt_count: 0,
+  created_at: '2024-01-15T10:30:00.000Z',
+  updated_at: SENT_AT,
+  cancel_reason: 'caller',
+};
+
 const publishedEvent = {
   id: EVENT_ID,
   event_type: 'order.created',
@@ -340,6 +352,7 @@ export const examples: Readonly<Record<string, Example>> = {
   ExplainDelivery: { answer: explained },
   ExplainEvent: { answer: { ...explanation, webhooks: [explained] } },
   RetryDelivery: { request: {}, answer: delivery },
+  CancelDelivery: { request: {}, answer: cancelled },
   PublishEvent: { request: publish, answer: published },
   PublishEvents: {
     request: { events: [publish, { event_type: 'order.unknown', data: {}, audience: { broadcast: true } }] },

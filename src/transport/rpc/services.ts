@@ -14,6 +14,7 @@ import type { HealthView } from '../../maintenance/health.ts';
 import { serve, type ServiceEntry } from '../call/service-entry.ts';
 import { health } from './health.ts';
 import { cancelReplay, pauseReplay, resumeReplay } from './change-replay.ts';
+import { cancelDelivery } from './cancel-delivery.ts';
 import { cancelRotation } from './cancel-rotation.ts';
 import { completeRotation } from './complete-rotation.ts';
 import { createEventType } from './create-event-type.ts';
@@ -85,6 +86,7 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       getDelivery: getDelivery(context),
       explainDelivery: explainDelivery(context),
       retryDelivery: retryDelivery(context),
+      cancelDelivery: cancelDelivery(context),
       watchDeliveries: watchDeliveries(context),
       watchEvents: watchEvents(context),
     }),
