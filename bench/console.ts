@@ -56,7 +56,9 @@ try {
   );
   for (const role of ['developer', 'operator'] as const) {
     openings[role] = await medianOpening(browser, role);
-    console.log(`${role}: the list opens in ${Math.round(openings[role])} ms (median of ${OPENINGS}, at most ${MAX_OPENING_MS})`);
+    console.log(
+      `${role}: the list opens in ${Math.round(openings[role])} ms (median of ${OPENINGS}, at most ${MAX_OPENING_MS})`,
+    );
     const { rows } = await world.pool.query<{ id: string }>('select id from deliveries order by id desc limit 1');
     for (const [name, path] of pages(rows[0]?.id ?? '')) {
       const cost = await costOf(browser, role, path);

@@ -3,6 +3,8 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import type { StatsBucket } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { statuses } from '../format/status.ts';
+import { axisLabel } from '../format/time.ts';
+import { zone } from '../zone.ts';
 
 const HEIGHT_PX = 240;
 const FONT = '12px "Instrument Sans Variable", system-ui, sans-serif';
@@ -33,13 +35,20 @@ export function drawDeliveries(
       height: HEIGHT_PX,
       padding: [8, 4, 0, 0],
       legend: { show: false },
+      tzDate: (second) => (zone.peek() === 'utc' ? uPlot.tzDate(new Date(second * 1000), 'Etc/UTC') : new Date(second * 1000)),
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: {
         x: { range: () => [starts[0] ?? 0, (starts.at(-1) ?? 0) + bucketSeconds] },
         y: { range: (_, __, highest) => [0, Math.max(4, highest * 1.08)] },
       },
       axes: [
-        { ...axis, grid: { show: false }, space: 72, size: 30, values: (_, splits) => timeLabels(splits) },
+        {
+          ...axis,
+          grid: { show: false },
+          space: 72,
+          size: 30,
+          values: (_, splits) => splits.map((split) => axisLabel(new Date(split * 1000))),
+        },
         {
           ...axis,
           size: 44,
@@ -95,17 +104,6 @@ export function drawDeliveries(
 function bucketAt(starts: readonly number[], at: number): number | null {
   const index = starts.findLastIndex((start) => start <= at);
   return index < 0 ? null : index;
-}
-
-const hourLabel = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
-const dayLabel = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
-
-/** The time of day, and the date wherever a new day begins. */
-function timeLabels(splits: number[]): string[] {
-  return splits.map((split) => {
-    const date = new Date(split * 1000);
-    return date.getHours() === 0 && date.getMinutes() === 0 ? dayLabel.format(date) : hourLabel.format(date);
-  });
 }
 
 /** A custom property as a colour that a canvas understands: `light-dark()` is not one. */

@@ -5,11 +5,13 @@ import { count } from '../format/number.ts';
 import { statuses } from '../format/status.ts';
 import { clockTime, shortMoment, toDate } from '../format/time.ts';
 import { theme } from '../theme.ts';
+import { zone } from '../zone.ts';
 
 export function DeliveryChart({ buckets, bucketSeconds }: { buckets: readonly StatsBucket[]; bucketSeconds: number }) {
   const holder = useRef<HTMLDivElement>(null);
   const [pointed, setPointed] = useState<number | null>(null);
   const chosenTheme = theme.value;
+  const chosenZone = zone.value;
   useEffect(() => {
     const element = holder.current;
     if (element === null) return;
@@ -25,7 +27,7 @@ export function DeliveryChart({ buckets, bucketSeconds }: { buckets: readonly St
       gone = true;
       close?.();
     };
-  }, [buckets, bucketSeconds, chosenTheme]);
+  }, [buckets, bucketSeconds, chosenTheme, chosenZone]);
   const shown = pointed === null ? undefined : buckets[pointed];
   return (
     <figure class="chart">

@@ -1,8 +1,10 @@
 // Deliveries in rows, the same on every page that lists them; a whole row leads to its delivery.
 import type { ComponentChildren } from 'preact';
+import { useEffect } from 'preact/hooks';
 import { type Delivery, DeliveryStatus } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { nowMs } from '../clock.ts';
-import { directory } from '../api/webhook-directory.ts';
+import { seesEverybody } from '../api/session.ts';
+import { directory, lookUpWebhooks } from '../api/webhook-directory.ts';
 import { causeOf } from '../format/cause.ts';
 import { lookOf } from '../format/status.ts';
 import { span, toDate } from '../format/time.ts';
@@ -25,6 +27,11 @@ interface DeliveryTableProps {
 }
 
 export function DeliveryTable({ caption, rows, showWebhook = true }: DeliveryTableProps) {
+  const showOwner = showWebhook && seesEverybody();
+  useEffect(() => {
+    if (showWebhook) void lookUpWebhooks(new Set(rows.map(({ delivery }) => delivery.webhookId)));
+  }, [rows]);
+  const seconds = rows.map((row) => secondOf(row));
   return (
     <table class="rows">
       <caption class="visually-hidden">{caption}</caption>
@@ -33,6 +40,7 @@ export function DeliveryTable({ caption, rows, showWebhook = true }: DeliveryTab
           <th scope="col">Status</th>
           <th scope="col">Event</th>
           {showWebhook && <th scope="col">Webhook</th>}
+          {showOwner && <th scope="col">Owner</th>}
           <th scope="col">Last answer</th>
           <th scope="col" class="number">
             Attempts
@@ -43,15 +51,30 @@ export function DeliveryTable({ caption, rows, showWebhook = true }: DeliveryTab
         </tr>
       </thead>
       <tbody>
-        {rows.map((row) => (
-          <Row key={row.delivery.id} row={row} showWebhook={showWebhook} />
+        {rows.map((row, index) => (
+          <Row
+            key={row.delivery.id}
+            row={row}
+            showWebhook={showWebhook}
+            showOwner={showOwner}
+            isPrecise={seconds[index] === seconds[index - 1] || seconds[index] === seconds[index + 1]}
+          />
         ))}
       </tbody>
     </table>
   );
 }
 
-function Row({ row: { delivery, trail, at }, showWebhook }: { row: DeliveryRow; showWebhook: boolean }) {
+interface RowProps {
+  readonly row: DeliveryRow;
+  readonly showWebhook: boolean;
+  readonly showOwner: boolean;
+  /** Whether a row beside it falls into the same second. */
+  readonly isPrecise: boolean;
+}
+
+function Row({ row: { delivery, trail, at }, showWebhook, showOwner, isPrecise }: RowProps) {
+  const webhook = directory.value.byId.get(delivery.webhookId);
   return (
     <tr class={trail === undefined ? undefined : 'arrived'} data-delivery={delivery.id}>
       <td class="cell-status">
@@ -65,18 +88,23 @@ function Row({ row: { delivery, trail, at }, showWebhook }: { row: DeliveryRow; 
       </td>
       {showWebhook && (
         <td class="cell-webhook">
-          <WebhookLink id={delivery.webhookId} webhook={directory.value.byId.get(delivery.webhookId)} />
+          <WebhookLink id={delivery.webhookId} webhook={webhook} />
         </td>
       )}
+      {showOwner && <td class="cell-user">{webhook?.userId}</td>}
       <td class="cell-answer">
         <LastAnswer delivery={delivery} />
       </td>
       <td class="cell-attempts number">{delivery.attemptCount}</td>
       <td class="cell-when number">
-        <Moment at={at ?? delivery.createdAt} />
+        <Moment at={at ?? delivery.createdAt} precise={isPrecise} />
       </td>
     </tr>
   );
+}
+
+function secondOf({ delivery, at }: DeliveryRow): number {
+  return Math.floor(((at ?? toDate(delivery.createdAt))?.getTime() ?? 0) / 1000);
 }
 
 /** What it went through before its present status. */

@@ -5,6 +5,7 @@ import { useResource } from '../api/resource.ts';
 import { directory, readDirectory } from '../api/webhook-directory.ts';
 import { statuses } from '../format/status.ts';
 import { navigate, query, withQuery } from '../router.ts';
+import { zone } from '../zone.ts';
 import { Segments } from './segments.tsx';
 
 /** Paging starts over whenever the selection changes. */
@@ -66,7 +67,7 @@ export function EventTypeFilter() {
   );
 }
 
-/** A moment in the reader's zone; the address carries it in UTC. */
+/** A moment in the zone that times are shown in; the address carries it in UTC. */
 export function MomentFilter({ name, label }: { name: string; label: string }) {
   const chosen = query.value.get(name);
   return (
@@ -76,7 +77,8 @@ export function MomentFilter({ name, label }: { name: string; label: string }) {
         type="datetime-local"
         value={chosen === null ? '' : toLocalInput(chosen)}
         onChange={(event) => {
-          const at = new Date(event.currentTarget.value);
+          const typed = event.currentTarget.value;
+          const at = new Date(zone.peek() === 'utc' && typed !== '' ? `${typed}Z` : typed);
           select(name, Number.isNaN(at.getTime()) ? '' : at.toISOString());
         }}
       />
@@ -122,5 +124,6 @@ export function TextFilter({
 function toLocalInput(iso: string): string {
   const at = new Date(iso);
   if (Number.isNaN(at.getTime())) return '';
-  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+  const offsetMinutes = zone.value === 'utc' ? 0 : at.getTimezoneOffset();
+  return new Date(at.getTime() - offsetMinutes * 60_000).toISOString().slice(0, 16);
 }

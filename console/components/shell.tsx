@@ -5,6 +5,7 @@ import { session, signOut } from '../api/session.ts';
 import { span } from '../format/time.ts';
 import { address } from '../router.ts';
 import { chooseTheme, theme, type Theme } from '../theme.ts';
+import { chooseZone, zone, type Zone } from '../zone.ts';
 import { LookUp } from './look-up.tsx';
 
 /** From when on the rail says that the session is about to end. */
@@ -25,6 +26,11 @@ const themes: readonly { value: Theme; label: string }[] = [
   { value: 'dark', label: 'Dark' },
 ];
 
+const zones: readonly { value: Zone; label: string }[] = [
+  { value: 'local', label: 'Local time' },
+  { value: 'utc', label: 'UTC' },
+];
+
 export function Shell({ children }: { children: ComponentChildren }) {
   const { path } = address.value;
   return (
@@ -32,7 +38,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
       <a class="skip" href="#main">
         Skip to the content
       </a>
-      <div class="rail">
+      <header class="rail">
         <a class="brand" href="/">
           <Mark />
           <span>
@@ -55,21 +61,36 @@ export function Shell({ children }: { children: ComponentChildren }) {
         </nav>
         <div class="rail-foot">
           <Account />
-          <fieldset class="themes">
-            <legend class="visually-hidden">Colours</legend>
-            {themes.map(({ value, label }) => (
-              <label key={value}>
-                <input type="radio" name="theme" checked={theme.value === value} onChange={() => chooseTheme(value)} />
-                <span>{label}</span>
-              </label>
-            ))}
-          </fieldset>
+          <Choice label="Times" name="zone" items={zones} chosen={zone.value} choose={chooseZone} />
+          <Choice label="Colours" name="theme" items={themes} chosen={theme.value} choose={chooseTheme} />
         </div>
-      </div>
+      </header>
       <main id="main" tabIndex={-1}>
         {children}
       </main>
     </div>
+  );
+}
+
+interface ChoiceProps<T extends string> {
+  readonly label: string;
+  readonly name: string;
+  readonly items: readonly { readonly value: T; readonly label: string }[];
+  readonly chosen: T;
+  readonly choose: (value: T) => void;
+}
+
+function Choice<T extends string>({ label, name, items, chosen, choose }: ChoiceProps<T>) {
+  return (
+    <fieldset class="choice">
+      <legend class="visually-hidden">{label}</legend>
+      {items.map((item) => (
+        <label key={item.value}>
+          <input type="radio" name={name} checked={chosen === item.value} onChange={() => choose(item.value)} />
+          <span>{item.label}</span>
+        </label>
+      ))}
+    </fieldset>
   );
 }
 

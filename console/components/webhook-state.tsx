@@ -5,7 +5,8 @@ import { plural } from '../format/number.ts';
 import { span, toDate } from '../format/time.ts';
 
 interface State {
-  readonly tone: 'delivered' | 'retrying' | 'failed' | 'cancelled';
+  /** `quiet`: nothing is wrong, and nothing says that anything arrived either. */
+  readonly tone: 'quiet' | 'retrying' | 'failed' | 'pending' | 'cancelled';
   readonly label: string;
   readonly detail: string;
 }
@@ -29,10 +30,10 @@ export function stateOf(webhook: Webhook, atMs: number): State {
       label: 'Paused',
       detail: `It failed for too long, so the service keeps what it would get: ${held}.${nextProbe(webhook, atMs)}`,
     };
-  if (webhook.paused) return { tone: 'cancelled', label: 'Paused', detail: `Nothing is sent to it: ${held}.` };
+  if (webhook.paused) return { tone: 'pending', label: 'Paused', detail: `Nothing is sent to it: ${held}.` };
   if (webhook.releaseId !== '') return { tone: 'retrying', label: 'Resuming', detail: `What was held is being sent: ${held}.` };
   const failures = health?.consecutiveFailures ?? 0;
-  if (failures === 0) return { tone: 'delivered', label: 'Active', detail: '' };
+  if (failures === 0) return { tone: 'quiet', label: 'Active', detail: '' };
   const since = toDate(health?.failingSince);
   const lasting = since === undefined ? '' : ` over ${span(atMs - since.getTime())}`;
   return { tone: 'retrying', label: 'Failing', detail: `${plural(failures, 'failed attempt')} in a row${lasting}` };

@@ -6,12 +6,15 @@ import { type StatusCounts, Tally } from './stats-tally.ts';
 export interface ExactTally {
   readonly counts: { readonly bars: readonly StatusCounts[]; readonly all: StatusCounts };
   readonly latency: Percentiles | null;
+  readonly neverTried: number;
 }
 
 export function exactTally(rows: StatsRows, bars: number): ExactTally {
   const tally = new Tally(bars);
   tally.addLog(rows.counts.map(({ bucket, status, count }) => ({ bar: bucket, status, count, bucket: null, cause: null })));
-  return { counts: { bars: tally.bars, all: tally.counts }, latency: percentiles(rows.durations) };
+  const tried = rows.durations.reduce((sum, { count }) => sum + count, 0);
+  const all = tally.counts;
+  return { counts: { bars: tally.bars, all }, latency: percentiles(rows.durations), neverTried: all.total - tried };
 }
 
 /** By nearest rank: always a duration that occurred. */

@@ -10,12 +10,14 @@ import { hasMoreThan } from '../persistence/queries/delivery-at.ts';
 import {
   countWebhooks,
   readCauses,
+  type FailureGroup,
   readCausesOf,
+  readFailureGroups,
   readUsedHours,
   readWorst,
   type WebhookCounts,
 } from '../persistence/queries/overview.ts';
-import { countOpenLog, readHourSums, readSumsPlace, type TroubledWebhook } from '../persistence/queries/read-sums.ts';
+import { countOpenLog, earlier, readHourSums, readSumsPlace, type TroubledWebhook } from '../persistence/queries/read-sums.ts';
 import { MANY_WEBHOOKS } from '../persistence/queries/sum-log.ts';
 import { inSnapshot } from '../persistence/transaction.ts';
 import type { Principal } from '../security/tokens.ts';
@@ -24,12 +26,14 @@ import { listedOwner } from './owner.ts';
 import { DAY_MS, floor, HOUR_MS } from '../domain/time-units.ts';
 import { barStarts, MAX_BARS, missingHours, openRanges, summedSpan } from './stats-span.ts';
 import { type StatusCounts, successRateOf, Tally } from './stats-tally.ts';
-import { type WebhookView, webhookView } from './webhook-view.ts';
+import { type WebhookView, webhookViews } from './webhook-view.ts';
 
 /** Sums of hours are read, 720 rows for so long. */
 const MAX_SPAN_DAYS = 30;
 /** Webhooks in trouble are looked for so far back: 0.3 µs for each hour of each. */
 const WORST_SPAN_MS = 7 * DAY_MS;
+/** Failures are grouped so far back: 1 µs for each hour of each webhook in trouble. */
+const GROUPS_SPAN_MS = DAY_MS;
 const DEFAULT_WORST = 20;
 const BAR_HOURS = [1, 3, 6, 12] as const;
 /** Deliveries read of what is not summed up yet, 1 to 2 µs each. Where there are more, the overview ends before them. */
@@ -63,8 +67,13 @@ export interface Overview {
     readonly failed: number;
     readonly retrying: number;
     readonly cause: FailureCause | null;
+    readonly oldestRetryingMs: number | null;
   }[];
   readonly webhooks: WebhookCounts;
+  /** Deliveries for which no request was ever made. */
+  readonly neverTried: number;
+  /** By host and cause; the most deliveries first. */
+  readonly failures: readonly FailureGroup[];
 }
 
 export async function getOverview(context: ManagementContext, principal: Principal, input: OverviewInput): Promise<Overview> {
@@ -120,7 +129,12 @@ async function readAll(client: PoolClient, userId: string | null, sinceMs: numbe
   const causes = await readCauses(client, userId, sinceMs, span.rowsToMs);
   for (const { cause, count } of open.counts) if (cause !== null) add(causes, cause, count);
   const worst = await readWorst(client, userId, Math.max(sinceMs, untilMs - WORST_SPAN_MS), span.rowsToMs);
-  const { counts } = tally;
+  const openFailures = open.troubled.flatMap(({ webhookId, causes: of }) =>
+    Object.entries(of).map(([cause, deliveries]) => ({ webhookId, cause, deliveries })),
+  );
+  const grouped = { fromMs: Math.max(sinceMs, untilMs - GROUPS_SPAN_MS), toMs: span.rowsToMs };
+  const failures = await readFailureGroups(client, userId, grouped, openFailures);
+  const { counts, neverTried } = tally;
   return {
     sinceMs,
     untilMs,
@@ -132,6 +146,8 @@ async function readAll(client: PoolClient, userId: string | null, sinceMs: numbe
     causes: mostFrequentFirst(causes),
     troubled: together(worst, open.troubled),
     webhooks,
+    neverTried,
+    failures,
   };
 }
 
@@ -155,12 +171,13 @@ async function hoursWithout(
 
 function together(summed: readonly TroubledWebhook[], open: readonly TroubledWebhook[]): TroubledWebhook[] {
   const all = new Map(summed.map((webhook) => [webhook.webhookId, webhook]));
-  for (const { webhookId, failed, retrying, causes } of open) {
+  for (const { webhookId, failed, retrying, causes, oldestRetryingMs } of open) {
     const found = all.get(webhookId);
     all.set(webhookId, {
       webhookId,
       failed: failed + (found?.failed ?? 0),
       retrying: retrying + (found?.retrying ?? 0),
+      oldestRetryingMs: earlier(found?.oldestRetryingMs ?? null, oldestRetryingMs),
       causes,
     });
   }
@@ -182,18 +199,18 @@ async function worstOf(
     id: { $in: candidates.map(({ webhookId }) => webhookId) },
     deletedAt: null,
   });
-  const byId = new Map(entities.map((entity) => [entity.id, entity]));
+  const byId = new Map((await webhookViews(context, entities)).map((view) => [view.id, view]));
   const named = candidates.filter(({ webhookId }) => byId.has(webhookId)).slice(0, limit);
   const fromMs = Math.max(sinceMs, untilMs - WORST_SPAN_MS);
   const keys = named.map(({ webhookId }) => ({ id: webhookId, userId: byId.get(webhookId)?.userId ?? '' }));
   const causes = await inSnapshot(context.pool, (client) => readCausesOf(client, keys, fromMs, untilMs));
-  return named.flatMap(({ webhookId, failed, retrying, causes: open }) => {
+  return named.flatMap(({ webhookId, failed, retrying, oldestRetryingMs, causes: open }) => {
     const webhook = byId.get(webhookId);
     if (webhook === undefined) return [];
     const all = new Map(Object.entries(causes.get(webhookId) ?? {}));
     for (const [name, count] of Object.entries(open)) add(all, name, count);
     const [cause = null] = mostFrequentFirst(all);
-    return [{ webhook: webhookView(webhook, context.config.delivery.retry), failed, retrying, cause }];
+    return [{ webhook, failed, retrying, cause, oldestRetryingMs }];
   });
 }
 

@@ -45,6 +45,8 @@ export interface WebhookStats {
   /** Oldest first, without holes. */
   readonly buckets: readonly { readonly startMs: number; readonly counts: StatusCounts }[];
   readonly bucketSeconds: number;
+  /** Deliveries for which no request was ever made. */
+  readonly neverTried: number;
 }
 
 export interface WebhookStatsInput {
@@ -83,8 +85,8 @@ async function exactStats(client: PoolClient, webhookId: string, span: Span): Pr
   const starts = barStarts(bars);
   // The first bar begins on its round time, but counts from `since` on.
   const bounds = [span.sinceMs, ...starts.slice(1), span.untilMs].map((ms) => idFloor('delivery', ms));
-  const { counts, latency } = exactTally(await webhookStats(client, webhookId, bounds), starts.length);
-  return toStats(webhookId, bars, { ...counts, latency, latencyIsEstimated: false });
+  const { counts, ...rest } = exactTally(await webhookStats(client, webhookId, bounds), starts.length);
+  return toStats(webhookId, bars, { ...counts, ...rest, latencyIsEstimated: false });
 }
 
 async function summedStats(
@@ -122,7 +124,8 @@ async function summedStats(
   tally.addSums(days);
   tally.addSums(hours);
   tally.addLog(await countWebhookLog(client, webhook.id, openRanges(summed, missingHours(summed, covered), bars)));
-  return toStats(webhook.id, bars, { bars: tally.bars, all: tally.counts, latency: tally.latency, latencyIsEstimated: true });
+  const { bars: counts, counts: all, latency, neverTried } = tally;
+  return toStats(webhook.id, bars, { bars: counts, all, latency, latencyIsEstimated: true, neverTried });
 }
 
 /** Whether more is not summed up yet than a report may read. */
@@ -140,9 +143,10 @@ function toStats(
     readonly all: StatusCounts;
     readonly latency: Percentiles | null;
     readonly latencyIsEstimated: boolean;
+    readonly neverTried: number;
   },
 ): WebhookStats {
-  const { bars, all, latency, latencyIsEstimated } = counted;
+  const { bars, all, latency, latencyIsEstimated, neverTried } = counted;
   const firstMs = floor(sinceMs, widthMs);
   return {
     webhookId,
@@ -154,6 +158,7 @@ function toStats(
     latencyIsEstimated,
     buckets: bars.map((counts, index) => ({ startMs: firstMs + index * widthMs, counts })),
     bucketSeconds: widthMs / 1000,
+    neverTried,
   };
 }
 

@@ -19,6 +19,8 @@ export interface ListWebhooksInput extends PageRequest {
   readonly eventType: string;
   /** Stands somewhere in the URL, the description or the id, in upper or lower case. */
   readonly text: string;
+  /** Empty: whichever. */
+  readonly webhookIds: readonly string[];
 }
 
 export async function listWebhooks(
@@ -37,7 +39,8 @@ export async function listWebhooks(
       listWebhookIds(pool, filter, { limit: bounds.limit + 1, offset: bounds.offset, lastId: bounds.lastId }),
     ]);
   // A user has so many. A filter that hardly any of everyone's passes looks at all of them: that is a report.
-  const [total, ids] = await (filter.userId === null ? context.reports.run(principal.userId, read) : read(context.pool));
+  const isReport = filter.userId === null && filter.ids === null;
+  const [total, ids] = await (isReport ? context.reports.run(principal.userId, read) : read(context.pool));
   const manager = entityManagerOf(context.orm, owner);
   const webhooks = await manager.find(WebhookEndpoint, { id: { $in: ids }, deletedAt: null }, { orderBy: { id: 'desc' } });
   const views = new Map((await webhookViews(context, webhooks)).map((view) => [view.id, view]));
@@ -50,8 +53,15 @@ export async function listWebhooks(
   return { ...page, items: page.items.flatMap(({ id }) => views.get(id) ?? []) };
 }
 
-function toFilter(userId: string | null, { isActive, url, eventType, text }: ListWebhooksInput): WebhookFilter {
-  return { userId, isActive, url: url === '' ? null : asStored(url), eventType: eventType || null, text: text || null };
+function toFilter(userId: string | null, { isActive, url, eventType, text, webhookIds }: ListWebhooksInput): WebhookFilter {
+  return {
+    userId,
+    isActive,
+    url: url === '' ? null : asStored(url),
+    eventType: eventType || null,
+    text: text || null,
+    ids: webhookIds.length === 0 ? null : webhookIds,
+  };
 }
 
 /** `HTTPS://Example.com` is stored as `https://example.com/`. What is no URL is the URL of none. */

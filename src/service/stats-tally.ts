@@ -42,6 +42,11 @@ export class Tally {
   get latency(): Percentiles | null {
     return percentilesOf(this.#durations);
   }
+
+  /** Deliveries without a request: each that was tried has the duration of its last attempt. */
+  get neverTried(): number {
+    return this.counts.total - this.#durations.reduce((sum, count) => sum + count, 0);
+  }
 }
 
 /** Delivered among those that came to an end by being tried, from 0 to 1; null when none has. */

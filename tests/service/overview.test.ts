@@ -1,6 +1,6 @@
 // The overview: what the log has of all webhooks, of all users or of one, and which webhooks are in trouble and why.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { idFloor, newId } from '../../src/domain/ids.ts';
+import { idFloor, newId, timeOfId } from '../../src/domain/ids.ts';
 import { sumPage } from '../../src/persistence/queries/sum-log.ts';
 import { getOverview, type Overview } from '../../src/service/get-overview.ts';
 import type { Principal } from '../../src/security/tokens.ts';
@@ -96,7 +96,40 @@ test.each([
   expect(troubled(hers)).toEqual([first]);
   expect(troubled(his)).toEqual([last]);
   expect([everybody.webhooks.total, hers.webhooks.total, his.webhooks.total]).toEqual([4, 3, 1]);
+  // Each has a duration, so each was tried.
+  expect(everybody.neverTried).toBe(0);
+  const oldest = await management.database.pool.query<{ id: string }>(
+    `select min(id) as id from deliveries where status = 'retrying'`,
+  );
+  const oldestMs = timeOfId(oldest.rows[0]?.id ?? '');
+  expect([oldestMs, Math.floor(oldestMs / HOUR_MS) * HOUR_MS]).toContain(his.worst[0]?.oldestRetryingMs);
+  expect(hers.worst[0]?.oldestRetryingMs).toBe(null);
 });
+
+test.each([0, 20.4, 30])(
+  'failures of a day are grouped by host and cause, over all webhooks, with %s hours summed up',
+  async (hours) => {
+    const { pool } = management.database;
+    await sumTo(hours, 1000);
+    await pool.query(`update webhook_endpoints set url = 'https://TILL.example.com:8443/a?b=c' where id = $1`, [webhooks[0]]);
+    await pool.query(`update webhook_endpoints set url = 'https://me@till.example.com:8443/' where id = $1`, [webhooks[3]]);
+    await pool.query(
+      `update webhook_endpoints set url = lower(url), failing_since = to_timestamp(1.2345678) where id = any ($1)`,
+      [webhooks],
+    );
+    const everybody = await ask(admin);
+    const ofDay = idFloor('delivery', Math.floor((everybody.untilMs - 24 * HOUR_MS) / HOUR_MS + 1) * HOUR_MS);
+    const failed = await inLog(`status = 'failed' and id >= '${ofDay}'`);
+    const [first, second] = everybody.failures;
+    expect(everybody.failures.map(({ cause }) => cause)).toEqual(['http_503', 'timeout']);
+    expect(first).toMatchObject({ host: 'till.example.com:8443', webhooks: 1, users: 1, failingSinceMs: 1234 });
+    expect(second).toMatchObject({ host: 'till.example.com:8443', webhooks: 1, users: 1 });
+    // What is not summed up is not cut at a day, because it is an hour old at most where sums are made.
+    if (hours === 30) expect(first?.deliveries).toBe(failed.failed);
+    expect((await ask(alice)).failures.map(({ cause }) => cause)).toEqual(['http_503']);
+    expect((await ask(mallory)).failures.map(({ cause }) => cause)).toEqual(['timeout']);
+  },
+);
 
 test('a user with many webhooks has them all counted, silent ones too', async () => {
   await management.database.pool.query(

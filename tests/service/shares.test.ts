@@ -112,6 +112,7 @@ test('changes that wait for a user’s own lock leave connections to all other u
     url: '',
     eventType: '',
     text: '',
+    webhookIds: [],
   });
   await createWebhook(management.context, mallory, aWebhook);
   await blocker.query('rollback');

@@ -22,7 +22,17 @@ import {
 } from './management.ts';
 
 const RANDOM_ID = 'webhook_01hzy000000000000000000000';
-const nothing = { page: 0, limit: 0, pageToken: '', userId: '', isActive: null, url: '', eventType: '', text: '' };
+const nothing = {
+  page: 0,
+  limit: 0,
+  pageToken: '',
+  userId: '',
+  isActive: null,
+  url: '',
+  eventType: '',
+  text: '',
+  webhookIds: [],
+};
 
 let management: Management;
 beforeAll(async () => {
@@ -311,6 +321,8 @@ test('a list of webhooks is narrowed by state, URL, type and text', async () => 
   expect(await ids({ text: '\\' })).toEqual([]);
   expect(await ids({ url: 'https://example.com/a_b' }, admin)).toEqual([third.id, first.id].toSorted().toReversed());
   expect(await ids({ text: 'a_b', userId: 'mallory' }, admin)).toEqual([third.id]);
+  expect(await ids({ webhookIds: [first.id, third.id] })).toEqual([first.id]);
+  expect(await ids({ webhookIds: [first.id, third.id] }, admin)).toEqual([third.id, first.id].toSorted().toReversed());
   expect(await refusal(ids({ eventType: 'order.eaten' }))).toMatchObject({
     reason: 'event_type_unknown',
     fields: ['event_type'],

@@ -1,10 +1,8 @@
 // The log of deliveries, filtered by what the address bar says.
 import { timestampFromDate } from '@bufbuild/protobuf/wkt';
-import { useEffect } from 'preact/hooks';
 import { deliveries } from '../../api/client.ts';
 import { useResource } from '../../api/resource.ts';
 import { seesEverybody } from '../../api/session.ts';
-import { readDirectory } from '../../api/webhook-directory.ts';
 import { DeliveryTable } from '../../components/delivery-table.tsx';
 import { EventTypeFilter, MomentFilter, StatusFilter, TextFilter, WebhookFilter } from '../../components/filters.tsx';
 import { PageHead } from '../../components/page-head.tsx';
@@ -18,7 +16,6 @@ const PAGE_SIZE = 50;
 const EVENT_ID = /^event_[0-9a-hjkmnp-tv-z]{26}$/;
 
 export function DeliveryListPage() {
-  useEffect(() => void readDirectory(), []);
   const page = useResource(address.value.query, (signal) => deliveries.listDeliveries(request(query.peek()), { signal }));
   const filtered = [...query.value.keys()].some((name) => name !== 'page_token');
   return (

@@ -53,7 +53,7 @@ function AttemptItem({ attempt, longestMs, isLast }: { attempt: Attempt; longest
         </p>
         <p class="attempt-facts">
           <span>Attempt {attempt.number}</span>
-          <Moment at={attempt.startedAt} />
+          <Moment at={attempt.startedAt} precise />
           {attempt.durationMs > 0 && <span>{duration(attempt.durationMs)}</span>}
         </p>
         {attempt.durationMs > 0 && (

@@ -5,7 +5,7 @@ import { useAction } from '../../api/action.ts';
 import { deliveries } from '../../api/client.ts';
 import { useResource } from '../../api/resource.ts';
 import { watchDeliveries } from '../../api/watch.ts';
-import { directory, readDirectory } from '../../api/webhook-directory.ts';
+import { directory, lookUpWebhooks } from '../../api/webhook-directory.ts';
 import { Moment } from '../../components/moment.tsx';
 import { PageHead } from '../../components/page-head.tsx';
 import { Loaded, Problem } from '../../components/states.tsx';
@@ -19,7 +19,9 @@ import { RequestPanel } from './request-panel.tsx';
 export function DeliveryPage({ id }: { id: string }) {
   const delivery = useResource(id, (signal) => deliveries.getDelivery({ deliveryId: id }, { signal }));
   const { data, reload } = delivery;
-  useEffect(() => void readDirectory(), []);
+  useEffect(() => {
+    if (data !== undefined) void lookUpWebhooks([data.webhookId]);
+  }, [data?.webhookId]);
   const eventId = data?.eventId;
   useEffect(() => {
     if (eventId === undefined) return;
@@ -96,13 +98,13 @@ function Facts({ delivery }: { delivery: Delivery }) {
         </dd>
         <dt>Made</dt>
         <dd>
-          <Moment at={delivery.createdAt} /> (<Moment at={delivery.createdAt} relative />)
+          <Moment at={delivery.createdAt} precise /> (<Moment at={delivery.createdAt} relative />)
         </dd>
         {delivery.deliveredAt !== undefined && (
           <>
             <dt>Delivered</dt>
             <dd>
-              <Moment at={delivery.deliveredAt} />
+              <Moment at={delivery.deliveredAt} precise />
             </dd>
           </>
         )}
@@ -110,7 +112,7 @@ function Facts({ delivery }: { delivery: Delivery }) {
           <>
             <dt>Given up</dt>
             <dd>
-              <Moment at={delivery.failedAt} />
+              <Moment at={delivery.failedAt} precise />
             </dd>
           </>
         )}

@@ -1,7 +1,6 @@
 // Deliveries as they happen.
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { watchDeliveries, type WatchState } from '../../api/watch.ts';
-import { directory, readDirectory } from '../../api/webhook-directory.ts';
 import { DeliveryTable } from '../../components/delivery-table.tsx';
 import { EventTypeFilter, StatusFilter, WebhookFilter } from '../../components/filters.tsx';
 import { PageHead } from '../../components/page-head.tsx';
@@ -27,11 +26,10 @@ function Feed() {
   const [state, setState] = useState<WatchState>({ kind: 'connecting' });
   const [round, setRound] = useState(0);
   useEffect(() => {
-    void readDirectory();
     const controller = new AbortController();
     void watchDeliveries(
       chosenFilter(),
-      { onDelivery: (delivery) => learn(feed, delivery), onState: setState },
+      { onDelivery: (delivery) => feed.add(delivery), onState: setState },
       controller.signal,
     );
     return () => controller.abort();
@@ -75,11 +73,4 @@ function chosenFilter() {
     ...(webhookId === null ? {} : { webhookIds: [webhookId] }),
     ...(eventType === null ? {} : { eventTypes: [eventType] }),
   };
-}
-
-/** A delivery of a webhook that is not known yet is a reason to read the list again. */
-function learn(feed: LiveFeed, delivery: Parameters<LiveFeed['add']>[0]): void {
-  const known = directory.peek();
-  if (known.state === 'ready' && !known.more && !known.byId.has(delivery.webhookId)) void readDirectory({ again: true });
-  feed.add(delivery);
 }

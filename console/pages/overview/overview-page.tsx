@@ -10,14 +10,14 @@ import { Empty, Loaded } from '../../components/states.tsx';
 import { StatusLegend } from '../../components/status-bar.tsx';
 import { TryIt } from '../../components/try-it.tsx';
 import { link } from '../../router.ts';
-import { OverviewCauses } from './overview-causes.tsx';
+import { FailureGroups } from './failure-groups.tsx';
 import { OverviewFigures } from './overview-figures.tsx';
-import { TroubledWebhooks } from './troubled-webhooks.tsx';
+import { MAX_TROUBLED, TroubledWebhooks } from './troubled-webhooks.tsx';
 
 export function OverviewPage() {
   const range = chosenRange();
   const overview = useResource(range.key, (signal) =>
-    webhooks.getOverview({ since: timestampFromMs(Date.now() - range.spanMs) }, { signal }),
+    webhooks.getOverview({ since: timestampFromMs(Date.now() - range.spanMs), limit: MAX_TROUBLED }, { signal }),
   );
   return (
     <>
@@ -56,8 +56,8 @@ function Numbers({ overview }: { overview: Overview }) {
         </div>
         <DeliveryChart buckets={overview.buckets} bucketSeconds={overview.bucketSeconds} />
       </section>
+      <FailureGroups overview={overview} />
       <TroubledWebhooks overview={overview} />
-      <OverviewCauses overview={overview} />
     </>
   );
 }

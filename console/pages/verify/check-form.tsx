@@ -71,14 +71,16 @@ export function CheckForm() {
           <button class="button primary" type="submit">
             Check
           </button>
-          <ul class="findings" role="status">
-            {findings.map((finding) => (
-              <li key={finding.text} class={finding.verdict}>
-                <StatusGlyph look={lookOf(GLYPHS[finding.verdict])} />
-                {finding.text}
-              </li>
-            ))}
-          </ul>
+          <div role="status">
+            <ul class="findings">
+              {findings.map((finding) => (
+                <li key={finding.text} class={finding.verdict}>
+                  <StatusGlyph look={lookOf(GLYPHS[finding.verdict])} />
+                  {finding.text}
+                </li>
+              ))}
+            </ul>
+          </div>
         </form>
       ) : (
         <p class="quiet-note">

@@ -12,6 +12,7 @@ export interface WebhookFilter {
   readonly eventType: string | null;
   /** Stands somewhere in the URL, the description or the id. */
   readonly text: string | null;
+  readonly ids: readonly string[] | null;
 }
 
 export interface WebhookWindow {
@@ -41,12 +42,13 @@ export async function countWebhooks(pool: Pool, filter: WebhookFilter, max: numb
   return rows[0]?.n ?? 0;
 }
 
-function conditionsOf({ userId, isActive, url, eventType, text }: WebhookFilter, values: Parameters): string[] {
+function conditionsOf({ userId, isActive, url, eventType, text, ids }: WebhookFilter, values: Parameters): string[] {
   const conditions = ['w.deleted_at is null'];
   if (userId !== null) conditions.push(`w.user_id = ${values.add(userId)}`);
   if (isActive !== null) conditions.push(isActive ? 'w.is_active' : 'not w.is_active');
   if (url !== null) conditions.push(`w.url = ${values.add(url)}`);
   if (eventType !== null) conditions.push(isSubscribedTo(`${values.add(eventType)}::text`, 'w.'));
+  if (ids !== null) conditions.push(`w.id = any (${values.add([...ids])}::text[])`);
   if (text !== null) {
     const pattern = values.add(`%${text.replaceAll(/[\\%_]/g, String.raw`\$&`)}%`);
     conditions.push(`(w.url ilike ${pattern} or w.description ilike ${pattern} or w.id ilike ${pattern})`);

@@ -3,8 +3,8 @@ import type { PoolClient } from 'pg';
 import { textArray } from '../array-parameter.ts';
 import type { TroubledWebhook } from './read-sums.ts';
 
-/** More than are shown: the log adds to some of them. */
-const WORST_CANDIDATES = 100;
+/** More than are shown: the log adds to some of them, and deleted ones are left out. */
+const WORST_CANDIDATES = 400;
 /** Causes of one overview. */
 const MAX_CAUSES = 50;
 
@@ -27,7 +27,8 @@ export async function readCauses(client: PoolClient, userId: User, fromMs: numbe
 export async function readWorst(client: PoolClient, userId: User, fromMs: number, toMs: number): Promise<TroubledWebhook[]> {
   const { rows } = await client.query<TroubledWebhook>({
     text: `
-      select webhook_id as "webhookId", sum(failed)::integer as failed, sum(retrying)::integer as retrying
+      select webhook_id as "webhookId", sum(failed)::integer as failed, sum(retrying)::integer as retrying,
+        (extract(epoch from min(hour) filter (where retrying > 0)) * 1000)::float8 as "oldestRetryingMs"
       from hour_sums
       where failed + retrying > 0 and webhook_id <> '' and hour >= to_timestamp($1::float8 / 1000) and hour < to_timestamp($2::float8 / 1000)
         ${userId === null ? '' : 'and user_id = $3'}
@@ -36,6 +37,64 @@ export async function readWorst(client: PoolClient, userId: User, fromMs: number
   });
   return rows.map((row) => ({ ...row, causes: {} }));
 }
+
+/** Groups of an overview. */
+const MAX_GROUPS = 50;
+
+/** What went wrong at a webhook that is not summed up yet. */
+export interface OpenFailure {
+  readonly webhookId: string;
+  readonly cause: string;
+  readonly deliveries: number;
+}
+
+export interface FailureGroup {
+  readonly host: string;
+  readonly cause: string;
+  readonly deliveries: number;
+  readonly webhooks: number;
+  readonly users: number;
+  /** In milliseconds since 1970; null: none of them fails at present. */
+  readonly failingSinceMs: number | null;
+}
+
+/** By host and cause, over all webhooks. What is summed up is read from the index of hours in trouble. */
+export async function readFailureGroups(
+  client: PoolClient,
+  userId: User,
+  { fromMs, toMs }: { readonly fromMs: number; readonly toMs: number },
+  open: readonly OpenFailure[],
+): Promise<FailureGroup[]> {
+  const { rows } = await client.query<FailureGroup>({
+    text: `
+      with failed as (
+        select h.webhook_id, c.key as cause, sum(c.value::bigint) as n
+        from hour_sums h cross join lateral jsonb_each_text(h.causes) c
+        where h.failed + h.retrying > 0 and h.webhook_id <> ''
+          and h.hour >= to_timestamp($1::float8 / 1000) and h.hour < to_timestamp($2::float8 / 1000)
+          ${userId === null ? '' : 'and h.user_id = $6'}
+        group by 1, 2
+        union all
+        select * from unnest($3::text[], $4::text[], $5::integer[])
+      )
+      select ${hostOf('w.url')} as host, f.cause, sum(f.n)::float8 as deliveries, count(distinct w.id)::integer as webhooks,
+        count(distinct w.user_id)::integer as users, floor(extract(epoch from min(w.failing_since)) * 1000)::float8 as "failingSinceMs"
+      from failed f join webhook_endpoints w on w.id = f.webhook_id and w.deleted_at is null
+      group by 1, 2 order by 3 desc, 1, 2 limit ${MAX_GROUPS}`,
+    values: [
+      fromMs,
+      toMs,
+      textArray(open.map(({ webhookId }) => webhookId)),
+      textArray(open.map(({ cause }) => cause)),
+      open.map(({ deliveries }) => deliveries),
+      ...(userId === null ? [] : [userId]),
+    ],
+  });
+  return rows;
+}
+
+/** Of a URL as it is stored, so without capitals: what stands between the scheme, or a user's name, and the path. */
+const hostOf = (url: string): string => `substring(${url} from '^[a-z]+://(?:[^/?#]*@)?([^/?#]+)')`;
 
 /** What is in the way of each of some webhooks. */
 export async function readCausesOf(

@@ -2,6 +2,7 @@
 import type { PoolClient } from 'pg';
 import type { DeliveryStatus } from '../../domain/delivery.ts';
 import { BUCKETS } from '../../domain/latency-histogram.ts';
+import { timeOfId } from '../../domain/ids.ts';
 import { textArray } from '../array-parameter.ts';
 import { bucketOfDuration, causeOf, summed } from './sum-columns.ts';
 
@@ -139,6 +140,8 @@ export interface TroubledWebhook {
   readonly webhookId: string;
   readonly failed: number;
   readonly retrying: number;
+  /** When the oldest of those that are retried was made, or its hour; null when none is. In milliseconds since 1970. */
+  readonly oldestRetryingMs: number | null;
   readonly causes: Readonly<Record<string, number>>;
 }
 
@@ -149,26 +152,38 @@ export async function countOpenLog(
   ranges: readonly LogRange[],
 ): Promise<OpenCounts> {
   if (ranges.length === 0) return { counts: [], troubled: [] };
-  const { rows } = await client.query<LogCount & { webhookId: string | null }>({
+  const { rows } = await client.query<LogCount & { webhookId: string | null; oldestId: string | null }>({
     text: openLog(whose),
     values: [...arraysOf(ranges), ...(whose.userId === null ? [] : [whose.userId])],
   });
-  const troubled = new Map<string, { webhookId: string; failed: number; retrying: number; causes: Record<string, number> }>();
+  const troubled = new Map<string, MutableTrouble>();
   const counts: LogCount[] = [];
-  for (const { webhookId, ...row } of rows) {
+  for (const { webhookId, oldestId, ...row } of rows) {
     if (webhookId === null) counts.push(row);
     else {
-      const found = troubled.get(webhookId) ?? { webhookId, failed: 0, retrying: 0, causes: {} };
+      const found = troubled.get(webhookId) ?? { webhookId, failed: 0, retrying: 0, oldestRetryingMs: null, causes: {} };
       troubled.set(webhookId, found);
       if (row.status === 'failed' || row.status === 'retrying') found[row.status] += row.count;
+      if (row.status === 'retrying' && oldestId !== null)
+        found.oldestRetryingMs = earlier(found.oldestRetryingMs, timeOfId(oldestId));
       if (row.cause !== null) found.causes[row.cause] = (found.causes[row.cause] ?? 0) + row.count;
     }
   }
   return { counts, troubled: [...troubled.values()] };
 }
 
+type MutableTrouble = { -readonly [K in keyof Omit<TroubledWebhook, 'causes'>]: TroubledWebhook[K] } & {
+  readonly causes: Record<string, number>;
+};
+
+/** The earlier of two moments; null is none. */
+export function earlier(a: number | null, b: number | null): number | null {
+  if (a === null || b === null) return a ?? b;
+  return Math.min(a, b);
+}
+
 const openLog = ({ userId, isByWebhook }: { userId: string | null; isByWebhook: boolean }): string => {
-  const columns = 'd.webhook_id, d.status, d.duration_ms, d.error_code, d.http_status';
+  const columns = 'd.id, d.webhook_id, d.status, d.duration_ms, d.error_code, d.http_status';
   const range = 'd.id >= r.first_id and d.id < r.end_id';
   const user = userId === null ? '' : 'and d.user_id = $4';
   const rows = isByWebhook
@@ -177,10 +192,11 @@ const openLog = ({ userId, isByWebhook }: { userId: string | null; isByWebhook: 
     : `cross join lateral (select ${columns} from deliveries d where ${range} ${user} offset 0) d`;
   return `
     with raw as materialized (
-      select r.bar, d.webhook_id, d.status, ${bucketOfDuration('d.duration_ms')} as bucket, ${causeOf('d')} as cause
+      select r.bar, d.id, d.webhook_id, d.status, ${bucketOfDuration('d.duration_ms')} as bucket, ${causeOf('d')} as cause
       from unnest($1::integer[], $2::text[], $3::text[]) as r(bar, first_id, end_id) ${rows}
     )
-    select null as "webhookId", bar, status, bucket, cause, count(*)::integer as count from raw group by bar, status, bucket, cause
+    select null as "webhookId", null as "oldestId", bar, status, bucket, cause, count(*)::integer as count
+    from raw group by bar, status, bucket, cause
     union all
-    select webhook_id, 0, status, null, cause, count(*)::integer from raw where status in ('failed', 'retrying') group by 1, 3, 5`;
+    select webhook_id, min(id), 0, status, null, cause, count(*)::integer from raw where status in ('failed', 'retrying') group by webhook_id, status, cause`;
 };

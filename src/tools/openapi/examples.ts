@@ -306,6 +306,7 @@ export const examples: Readonly<Record<string, Example>> = {
       latency: { p50_ms: 41, p95_ms: 180, p99_ms: 900 },
       buckets: [{ start: '2024-01-14T10:30:00.000Z', counts }],
       bucket_seconds: 86_400,
+      never_tried: 0,
     },
   },
   GetOverview: {
@@ -318,8 +319,26 @@ export const examples: Readonly<Record<string, Example>> = {
       buckets: [{ start: '2024-01-14T10:00:00.000Z', counts }],
       bucket_seconds: 3600,
       causes: [{ cause: 'http_503', deliveries: 2 }],
-      worst: [{ webhook, failed: 1, retrying: 1, cause: { cause: 'http_503', deliveries: 2 } }],
+      worst: [
+        {
+          webhook,
+          failed: 1,
+          retrying: 1,
+          cause: { cause: 'http_503', deliveries: 2 },
+          oldest_retrying_at: '2024-01-15T10:12:00.000Z',
+        },
+      ],
       webhooks: { total: 1, active: 1, failing: 1, disabled: 0 },
+      never_tried: 0,
+      failures: [
+        {
+          host: 'developer.example.com',
+          cause: { cause: 'http_503', deliveries: 2 },
+          webhooks: 1,
+          users: 1,
+          failing_since: '2024-01-15T10:12:00.000Z',
+        },
+      ],
     },
   },
   ListEventTypes: { answer: { events: [orderCreatedType] } },

@@ -28,13 +28,22 @@ export function getOverview(context: ManagementContext): ServiceImpl<typeof Webh
       buckets: found.buckets.map(({ startMs, counts }) => ({ start: timestampFromMs(startMs), counts: bounded(counts) })),
       bucketSeconds: found.bucketSeconds,
       causes: found.causes.map(({ cause, deliveries }) => ({ cause, deliveries: Math.min(deliveries, MAX_COUNT) })),
-      worst: found.worst.map(({ webhook, failed, retrying, cause }) => ({
+      worst: found.worst.map(({ webhook, failed, retrying, cause, oldestRetryingMs }) => ({
         webhook: webhookMessage(webhook),
         failed,
         retrying,
         ...(cause === null ? {} : { cause }),
+        ...(oldestRetryingMs === null ? {} : { oldestRetryingAt: timestampFromMs(oldestRetryingMs) }),
       })),
       webhooks: found.webhooks,
+      neverTried: Math.min(found.neverTried, MAX_COUNT),
+      failures: found.failures.map(({ host, cause, deliveries, webhooks, users, failingSinceMs }) => ({
+        host,
+        cause: { cause, deliveries: Math.min(deliveries, MAX_COUNT) },
+        webhooks,
+        users,
+        ...(failingSinceMs === null ? {} : { failingSince: timestampFromMs(failingSinceMs) }),
+      })),
     };
   };
 }

@@ -23,6 +23,7 @@ export function getWebhookStats(context: ManagementContext): ServiceImpl<typeof 
       ...(latency === null ? {} : { latency: { p50Ms: latency.p50, p95Ms: latency.p95, p99Ms: latency.p99 } }),
       buckets: stats.buckets.map(({ startMs, counts }) => ({ start: timestampFromMs(startMs), counts })),
       bucketSeconds: stats.bucketSeconds,
+      neverTried: stats.neverTried,
     };
   };
 }

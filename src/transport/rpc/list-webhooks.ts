@@ -14,6 +14,7 @@ export function listWebhooks(context: ManagementContext): ServiceImpl<typeof Web
       url: request.url,
       eventType: request.eventType,
       text: request.q,
+      webhookIds: request.webhookIds,
       page: request.page,
       limit: request.limit,
       pageToken: request.pageToken,
