@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import type { Browser, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { buildReference } from '../console/build-reference.ts';
 import { buildConsole } from '../console/build.ts';
 import { chromiumPath, launchBrowser, signIn, visit } from '../tests/console/browser.ts';
@@ -55,13 +55,13 @@ try {
     { what: 'the sums', deadlineMs: SUMMED_WITHIN_MS },
   );
   for (const role of ['developer', 'operator'] as const) {
-    openings[role] = await medianOpening(browser, role);
+    openings[role] = await medianOpening(role);
     console.log(
       `${role}: the list opens in ${Math.round(openings[role])} ms (median of ${OPENINGS}, at most ${MAX_OPENING_MS})`,
     );
     const { rows } = await world.pool.query<{ id: string }>('select id from deliveries order by id desc limit 1');
     for (const [name, path] of pages(rows[0]?.id ?? '')) {
-      const cost = await costOf(browser, role, path);
+      const cost = await costOf(role, path);
       costs[`${role} ${name}`] = cost;
       const figures = `${cost.requests} requests  ${cost.kilobytes.toFixed(0)} kB  ${cost.shownMs.toFixed(0)} ms`;
       console.log(`${role.padEnd(10)} ${name.padEnd(12)} ${figures}  main thread ${(cost.busyShare * 100).toFixed(1)} %`);
@@ -89,7 +89,7 @@ function pages(deliveryId: string): readonly (readonly [string, string])[] {
   ];
 }
 
-async function medianOpening(browser: Browser, role: 'developer' | 'operator'): Promise<number> {
+async function medianOpening(role: 'developer' | 'operator'): Promise<number> {
   const { page, context } = await visit(browser, world.httpUrl);
   await signIn(page, role, '/verify');
   const times: number[] = [];
@@ -104,7 +104,7 @@ async function medianOpening(browser: Browser, role: 'developer' | 'operator'): 
 }
 
 /** A tab of its own that has nothing cached, as on the first visit of the day. */
-async function costOf(browser: Browser, role: 'developer' | 'operator', path: string): Promise<Cost> {
+async function costOf(role: 'developer' | 'operator', path: string): Promise<Cost> {
   const { page, context } = await visit(browser, world.httpUrl);
   await signIn(page, role, '/verify');
   const session = await context.newCDPSession(page);
