@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 
 export const DAYS = 30;
 export const WEBHOOKS = 10_000;
-/** Whose webhooks all of them are, unless somebody else is named. */
+/** Whose webhooks all of them are, unless another user is named. */
 export const OPERATOR = 'operator';
 export const webhookId = (n: number): string => `webhook_${String(n).padStart(26, '0')}`;
 /** Has a hundred-thousandth of the log. */

@@ -118,7 +118,7 @@ export async function startWorld(
   const receiverPort = (first as { port: number }).port;
   const database = { ...postgres.config, name: 'bench' };
   const pool = new pg.Pool({ ...connectionOptions(database), max: 2 });
-  // The server's last word may come while the pool ends; nobody waits for it then.
+  // The server's last word may come while the pool ends, when no query waits for it.
   pool.on('error', (error) => {
     if (!pool.ending) throw error;
   });

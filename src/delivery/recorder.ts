@@ -14,6 +14,13 @@ import type { Target } from './webhook-directory.ts';
 
 /** One statement settles so many: with 500 outcomes waited while 15,000 a second came; 2000 gain nothing more. */
 const MAX_BATCH_OUTCOMES = 1000;
+/**
+ * ms between two statements, unless many outcomes wait. No lane waits for an outcome to be written. Without a pace a webhook with sixteen
+ * requests at a time got a statement, and a script of Redis, for every ten outcomes: twice what their rows cost.
+ */
+const PACE_MS = 20;
+/** As many as a statement has beside a flood, at 12,000 a second: more in one do not make an outcome cheaper. */
+const ENOUGH_OUTCOMES = 250;
 /** Responses are at most 16 KiB each; 4 MiB is a statement that the database takes in a few milliseconds. */
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 /** Outcomes are never refused: the dispatcher stops sending while they cannot be written, which bounds them by what is in flight. */
@@ -81,7 +88,13 @@ export class Recorder {
       maxBatchBytes: MAX_BATCH_BYTES,
       maxPendingBytes: MAX_PENDING_BYTES,
     };
-    this.#commits = new GroupCommit({ limits, write: (entries) => this.#write(entries, false), isItemFault: isDataError });
+    this.#commits = new GroupCommit({
+      limits: { ...limits, pace: { intervalMs: PACE_MS, enoughItems: ENOUGH_OUTCOMES } },
+      write: (entries) => this.#write(entries, false),
+      isItemFault: isDataError,
+      // The next delivery of its key waits for it.
+      isAwaited: ({ row }) => row.orderingKey !== null,
+    });
     this.#lockedCommits = new GroupCommit({
       limits,
       write: (entries) => this.#write(entries, true),

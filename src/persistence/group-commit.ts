@@ -1,4 +1,4 @@
-// Group commit: what arrives while one batch is being written makes up the next. No timers: an idle writer writes at once.
+// Group commit: what arrives while one batch is being written makes up the next. An idle writer writes at once.
 
 /** Two, so that the database works on one batch while the next is being encoded; more only makes batches smaller. */
 const MAX_FLUSHES_IN_FLIGHT = 2;
@@ -12,6 +12,15 @@ export interface GroupCommitLimits {
   readonly maxPendingBytes: number;
   /** Statements at once; two unless said. */
   readonly maxFlushesInFlight?: number;
+  /** For items whose commit holds nothing up; otherwise a batch is whatever is there as soon as a statement may begin. */
+  readonly pace?: GroupCommitPace;
+}
+
+/** A statement costs more than what it writes, and a fast database would get one for every few items. */
+export interface GroupCommitPace {
+  /** ms between the beginnings of two statements, unless so many items wait. After a pause as long as this the next begins at once. */
+  readonly intervalMs: number;
+  readonly enoughItems: number;
 }
 
 export interface GroupCommitOptions<Item, Result> {
@@ -22,6 +31,8 @@ export interface GroupCommitOptions<Item, Result> {
   readonly isItemFault: (error: unknown) => boolean;
   /** Items with the same order are committed in the order of their arrival: never in two statements at once. Null: in any order. */
   readonly orderOf?: (item: Item) => string | null;
+  /** Items that something waits for: no pace keeps them waiting. */
+  readonly isAwaited?: (item: Item) => boolean;
 }
 
 type Done<Item, Result> = (error: unknown, result: Result | undefined, item: Item) => void;
@@ -42,6 +53,9 @@ export class GroupCommit<Item, Result> {
   /** The orders of the items that are being written. */
   readonly #busy = new Set<string>();
   #flushScheduled = false;
+  #isAwaited = false;
+  #flushedAt = Number.NEGATIVE_INFINITY;
+  #paceTimer: NodeJS.Timeout | null = null;
   #idleCallbacks: (() => void)[] = [];
 
   constructor(options: GroupCommitOptions<Item, Result>) {
@@ -63,6 +77,7 @@ export class GroupCommit<Item, Result> {
     if (this.#pendingBytes + bytes > this.#options.limits.maxPendingBytes && this.#pendingBytes > 0) return false;
     this.#pendingBytes += bytes;
     this.#waiting.push({ item, bytes, done });
+    if (this.#options.isAwaited?.(item) === true) this.#isAwaited = true;
     this.#schedule();
     return true;
   }
@@ -76,6 +91,7 @@ export class GroupCommit<Item, Result> {
   // setImmediate rather than a microtask: calls that arrived in the same turn of the event loop share a batch.
   #schedule(): void {
     if (this.#flushScheduled || this.#flushesInFlight >= this.#maxFlushesInFlight || this.#waiting.length === 0) return;
+    if (this.#mustRest()) return;
     this.#flushScheduled = true;
     setImmediate(() => {
       this.#flushScheduled = false;
@@ -83,10 +99,28 @@ export class GroupCommit<Item, Result> {
     });
   }
 
+  /** Whether too little waits, too soon after the last statement began. Then a timer comes back to it. */
+  #mustRest(): boolean {
+    const { pace } = this.#options.limits;
+    if (pace === undefined || this.#isAwaited || this.#waiting.length >= pace.enoughItems) return false;
+    if (this.#paceTimer !== null) return true;
+    const restMs = this.#flushedAt + pace.intervalMs - performance.now();
+    if (restMs <= 0) return false;
+    this.#paceTimer = setTimeout(() => {
+      this.#paceTimer = null;
+      this.#schedule();
+    }, Math.ceil(restMs));
+    return true;
+  }
+
   async #flush(): Promise<void> {
     const batch = this.#take();
     if (batch.length === 0) return;
     this.#flushesInFlight += 1;
+    if (this.#options.limits.pace !== undefined) this.#flushedAt = performance.now();
+    this.#isAwaited = false;
+    clearTimeout(this.#paceTimer ?? undefined);
+    this.#paceTimer = null;
     this.#schedule();
     try {
       await this.#write(batch);

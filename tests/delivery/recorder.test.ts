@@ -76,3 +76,27 @@ test('a batch in which nothing is left to write does not end the pause for the o
   writes[1]?.succeed();
   await eventually(() => !recorder.isStalled);
 });
+
+test('outcomes that trickle in share statements: no more than one every 20 ms', async () => {
+  let statements = 0;
+  const recorder = new Recorder({
+    record: (rows) => {
+      statements += 1;
+      return Promise.resolve(rows.map(() => state));
+    },
+    listTurns: () => Promise.resolve([]),
+    scheduler: { settle: () => Promise.resolve() } as unknown as Scheduler,
+    publish: () => undefined,
+    isWatched: () => false,
+    onRetry: () => undefined,
+    telemetry: quietTelemetry(),
+  });
+  const beganAt = performance.now();
+  for (let n = 0; n < 200; n += 1) {
+    recorder.record(taskOf('webhook_1', n, { lease: live }), delivered, target, '');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await recorder.idle();
+  // A timer may be a millisecond early; the first and the last statement need no full interval.
+  expect(statements).toBeLessThanOrEqual((performance.now() - beganAt) / 19 + 2);
+});

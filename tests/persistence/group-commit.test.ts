@@ -65,6 +65,35 @@ describe('group commit', () => {
     expect(Math.max(...batches.map((batch) => batch.length))).toBe(4);
   });
 
+  test('with a pace, what comes soon after a statement waits for enough others, or for one that is awaited', async () => {
+    const batches: number[][] = [];
+    const commits = new GroupCommit<number, number>({
+      limits: { ...limits, pace: { intervalMs: 600_000, enoughItems: 5 } },
+      isItemFault: () => false,
+      isAwaited: (item) => item < 0,
+      write: (items) => {
+        batches.push([...items]);
+        return Promise.resolve(items);
+      },
+    });
+    const add = (item: number) => new Promise((resolve) => commits.add(item, 1, resolve));
+    await add(1);
+    const held = [2, 3, 4, 5].map(add);
+    for (let turn = 0; turn < 10; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(batches).toEqual([[1]]);
+    await Promise.all([...held, add(6)]);
+    await Promise.all([add(7), add(-8)]);
+    expect(batches).toEqual([[1], [2, 3, 4, 5, 6], [7, -8]]);
+  });
+
+  test('with a pace, what waits alone is written once the time between two statements is over', async () => {
+    const { add, batches } = setUp({ pace: { intervalMs: 5, enoughItems: 100 } });
+    await add(1);
+    await add(2);
+    await add(3);
+    expect(batches).toEqual([[1], [2], [3]]);
+  });
+
   test('refuses what would exceed the bytes it may hold, and takes it again later', async () => {
     const { add } = setUp({ maxPendingBytes: 30 });
     const first = [add(1, false, 15), add(2, false, 15)];
