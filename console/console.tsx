@@ -41,22 +41,20 @@ export function Console() {
   const signedIn = session.value;
   const user = signedIn === null ? null : `${signedIn.role} ${signedIn.userId}`;
   useEffect(() => forgetDirectory, [user]);
-  if (user === null) return <SignInPage />;
   const { path } = address.value;
-  for (const route of routes) {
-    const match = route.pattern.exec(path);
-    const Page = route.page;
-    if (match !== null) {
-      return (
-        <Shell key={user}>
-          <Page key={path} id={match[1] ?? ''} />
-        </Shell>
-      );
-    }
-  }
+  const found = routes.flatMap(({ pattern, page }) => {
+    const match = pattern.exec(path);
+    return match === null ? [] : [{ Page: page, id: match[1] ?? '' }];
+  })[0];
+  if (user === null) return found === undefined ? <Nowhere /> : <SignInPage />;
+  return <Shell key={user}>{found === undefined ? <MissingPage /> : <found.Page key={path} id={found.id} />}</Shell>;
+}
+
+/** No sign-in is asked for to read that there is nothing. */
+function Nowhere() {
   return (
-    <Shell key={user}>
+    <main class="nowhere">
       <MissingPage />
-    </Shell>
+    </main>
   );
 }

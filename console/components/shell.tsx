@@ -60,6 +60,9 @@ export function Shell({ children }: { children: ComponentChildren }) {
           })}
         </nav>
         <div class="rail-foot">
+          <a class="reference" href="/docs" data-reload>
+            API reference
+          </a>
           <Account />
           <Choice label="Times" name="zone" items={zones} chosen={zone.value} choose={chooseZone} />
           <Choice label="Colours" name="theme" items={themes} chosen={theme.value} choose={chooseTheme} />

@@ -12,7 +12,7 @@ import type { ServiceContext } from '../service/context.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { createBodyBudget } from '../transport/body/body-budget.ts';
 import { callChain } from '../transport/call/call-chain.ts';
-import { consolePage } from '../transport/pages/console-page.ts';
+import { consolePage, missingPage } from '../transport/pages/console-page.ts';
 import { tryReceiver } from '../transport/pages/try-receiver.ts';
 import { createHttpServer } from '../transport/http/http-server.ts';
 import { docsPage } from '../transport/pages/docs-page.ts';
@@ -115,6 +115,7 @@ export async function createListeners(
       tryReceiver(config),
       webSocketRoutes({ config, context, bus: engine.bus, verifyToken, countCall, log }),
     ],
+    sendMissingPage: missingPage(config),
     onError,
     limits: { maxConnections: budget.http },
   });

@@ -27,9 +27,26 @@ describe.skipIf(chromiumPath === null)('the reference at /docs', () => {
     await page.goto('/docs');
     await page.getByText('Registers a webhook').first().waitFor();
     expect([...hosts]).toEqual([service.http]);
+    expect(await page.evaluate(`document.fonts.check('16px "Instrument Sans Variable"')`)).toBe(true);
     expect(complaints.filter((complaint) => !EXPECTED.test(complaint))).toEqual([]);
     await page.getByRole('link', { name: 'Console' }).click();
-    await page.getByRole('button', { name: 'As a developer' }).waitFor();
+    await page.getByRole('button', { name: 'As a developer' }).click();
+    await page.getByRole('link', { name: 'API reference' }).click();
+    await page.getByText('Registers a webhook').first().waitFor();
+    await context.close();
+  });
+
+  test('an address that leads nowhere is a page of the console, before and after the sign-in, and leads on', async () => {
+    const { context, page } = await visit(browser, service.http);
+    for (const role of ['nobody', 'a developer']) {
+      const answer = await page.goto(`/nowhere/${role.length}`);
+      expect(answer?.status()).toBe(404);
+      await page.getByText('This address leads nowhere').waitFor();
+      await page.getByText(`/nowhere/${role.length}`).waitFor();
+      await page.getByRole('link', { name: 'Go to the overview' }).click();
+      if (role === 'nobody') await page.getByRole('button', { name: 'As a developer' }).click();
+      await page.getByRole('heading', { name: 'Overview' }).waitFor();
+    }
     await context.close();
   });
 

@@ -39,7 +39,7 @@ afterAll(async () => {
   await production?.close();
 });
 
-test('every page of the console is the page, and what is no page is an ordinary 404', async () => {
+test('every page of the console is the page', async () => {
   for (const path of [
     '/',
     '/live',
@@ -55,9 +55,29 @@ test('every page of the console is the page, and what is no page is an ordinary 
     expect(answer.headers['content-type']).toBe('text/html; charset=utf-8');
     expect(answer.body.toString()).toContain('<div id="root">');
   }
-  const missing = await get(development, '/webhooks/a/b/c');
-  expect(missing.status).toBe(404);
-  expect(JSON.parse(missing.body.toString()).error.reason).toBe('route_not_found');
+});
+
+const navigation = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8', 'sec-fetch-mode': 'navigate' };
+
+test('a reader who follows a link to nowhere gets the console with 404, which no cache keeps', async () => {
+  for (const headers of [navigation, { accept: 'text/html' }]) {
+    const { status, headers: sent, body } = await get(production, '/webhooks/a/b/c?d', headers);
+    expect([status, sent['content-type'], sent['cache-control']]).toEqual([404, 'text/html; charset=utf-8', 'no-store']);
+    expect(sent['content-security-policy']).toContain("script-src 'self'");
+    expect(body.toString()).toContain('<div id="root">');
+  }
+});
+
+test.each([
+  ['a program', '/nope', {}],
+  ['a program that takes anything', '/nope', { accept: '*/*' }],
+  ['a script of a page', '/nope', { ...navigation, 'sec-fetch-mode': 'cors' }],
+  ['a browser at a path of the API', '/api/v1/nope', navigation],
+  ['a browser at a file that is gone', '/assets/nope.js', navigation],
+  ['a browser at a call', '/homechef.webhook.v1.Nope/Nope', navigation],
+])('%s gets an ordinary 404', async (_who, path, headers) => {
+  const { status, body } = await get(development, path, headers);
+  expect([status, JSON.parse(body.toString()).error.reason]).toEqual([404, 'route_not_found']);
 });
 
 test('the policy allows this origin alone, and the page has nothing inline that would need more', async () => {

@@ -24,6 +24,7 @@ import { describeCallers } from '../listener/request-caller.ts';
 import { knowPaths } from './other-methods.ts';
 import { refusal, rpcProtocolOf } from './refusal.ts';
 import { restGateway } from '../rest/gateway.ts';
+import type { SendMissingPage } from '../pages/console-page.ts';
 import type { ServiceEntry } from '../call/service-entry.ts';
 import { DEFAULT_LIMITS, MAX_HEADER_BYTES } from '../listener/server-limits.ts';
 import type { ServerLimits } from '../listener/server-limits.ts';
@@ -44,6 +45,8 @@ export interface HttpServerOptions {
   readonly health: HealthView;
   /** Other people's routes: `/`, `/docs`, `/openapi.json`, `/ws`. */
   readonly extensions?: readonly FastifyPluginCallback[];
+  /** A page instead of the usual error, where the console is served. */
+  readonly sendMissingPage?: SendMissingPage;
   /** For failures outside any call: what a caller sees as `internal`, and certificates that cannot be read. */
   readonly onError: (error: unknown) => void;
   readonly limits?: Partial<ServerLimits>;
@@ -92,8 +95,10 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   browserSafety(app, { origins: config.corsOrigins, tls: config.tls !== null });
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply));
   // Before Fastify looks at the body of a request that goes nowhere, and finds a media type that it does not know.
-  app.addHook('onRequest', async (request) => {
-    if (request.is404) throw nothingAt(request);
+  app.addHook('onRequest', async (request, reply) => {
+    if (!request.is404) return undefined;
+    if ((await options.sendMissingPage?.(request, reply)) === true) return reply;
+    throw nothingAt(request);
   });
   // Every body has a parser of ours, so Fastify's lenient ones go.
   app.removeAllContentTypeParsers();

@@ -7,13 +7,13 @@ import type { Config } from '../../config.ts';
 import { ServiceError } from '../../domain/errors.ts';
 import { mintToken, type CallerRole } from '../../security/tokens.ts';
 import { requireThisMachine } from '../listener/local-host.ts';
-import { etagOf, packedAsset, sendAsset } from './static-asset.ts';
+import { accepts, etagOf, packedAsset, sendAsset } from './static-asset.ts';
 import type { Asset } from './static-asset.ts';
 import { contentPolicy } from './content-policy.ts';
 
 const BUILT = fileURLToPath(new URL('../../../dist/console/', import.meta.url));
 
-/** Exactly the addresses that console/console.tsx knows, so that any other stays an honest 404. */
+/** Exactly the addresses that console/console.tsx knows: at any other the same page is sent with 404, and says so. */
 const PAGES = [
   '/',
   '/live',
@@ -68,6 +68,29 @@ export function consolePage(
     }
     done();
   };
+}
+
+/** Sends a reader who follows a link to nowhere the console, which says so; resolves to whether it did: all others get the usual error. */
+export type SendMissingPage = (request: FastifyRequest, reply: FastifyReply) => Promise<boolean>;
+
+export function missingPage(config: Pick<Config, 'environment' | 'delivery'>, directory: string = BUILT): SendMissingPage {
+  // With the first such request: no start waits for it.
+  let page: Promise<Asset | null> | undefined;
+  return async (request, reply) => {
+    if (!isReader(request)) return false;
+    const asset = await (page ??= readPage(directory, config));
+    // Never kept: a later version may have something there.
+    if (asset === null) return false;
+    sendAsset({ ...asset, cacheControl: 'no-store' }, request, reply.code(404));
+    return true;
+  };
+}
+
+/** A browser that goes to an address. What calls the API by hand in one sees what a program would. */
+function isReader({ method, url, headers }: FastifyRequest): boolean {
+  if (method !== 'GET' && method !== 'HEAD') return false;
+  if (/^\/(api|docs|assets|ws|homechef\.|grpc\.)/.test(url)) return false;
+  return (headers['sec-fetch-mode'] ?? 'navigate') === 'navigate' && accepts(headers.accept ?? '', 'text/html');
 }
 
 // The page is filled in here rather than when it is built: one build serves every environment.

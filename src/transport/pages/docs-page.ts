@@ -13,6 +13,7 @@ const BUILT = fileURLToPath(new URL('../../../dist/docs/', import.meta.url));
 const TYPES: Readonly<Record<string, string>> = {
   '.js': 'text/javascript; charset=utf-8',
   '.css': 'text/css; charset=utf-8',
+  '.woff2': 'font/woff2',
 };
 const ENCODINGS = [
   ['br', '.br'],
@@ -21,7 +22,7 @@ const ENCODINGS = [
 
 export function docsPage(directory: string = BUILT): FastifyPluginCallback {
   return (app, _options, done) => {
-    const files = new Set(globSync('*/{*,chunks/*}.{js,css}', { cwd: directory }));
+    const files = new Set(globSync('*/{*,chunks/*}.{js,css,woff2}', { cwd: directory }));
     const version = /^[^/]+/.exec([...files][0] ?? '')?.[0] ?? null;
     app.get('/docs', (_request, reply) => sendPage(version, reply));
     app.get('/docs/*', (request, reply) => {
@@ -58,7 +59,12 @@ function sendPage(version: string | null, reply: FastifyReply): FastifyReply {
     <script type="module" src="/docs/${version}/start.js"></script>
   </head>
   <body>
-    <nav class="back" aria-label="Console"><a href="/">Console</a> <a href="/openapi.json">openapi.json</a></nav>
+    <nav class="back" aria-label="Console">
+      <img src="/mark.svg" alt="" width="24" height="24" />
+      <a href="/">Console</a>
+      <a href="/event-types">Event types</a>
+      <a href="/openapi.json">openapi.json</a>
+    </nav>
     <div id="reference"></div>
     <noscript>This page needs JavaScript. <a href="/openapi.json">openapi.json</a> says the same.</noscript>
   </body>

@@ -42,10 +42,10 @@ function isKnown(header: string | undefined, etag: string): boolean {
   return (header ?? '').split(',').some((item) => item.trim() === '*' || item.trim().replace(/^W\//, '') === etag);
 }
 
-/** Whether a coding is named and not refused with `q=0`. */
-export function accepts(header: string, coding: string): boolean {
+/** Whether a coding or media type is named and not refused with `q=0`. */
+export function accepts(header: string, wanted: string): boolean {
   return header.split(',').some((item) => {
     const [name = '', ...parameters] = item.split(';').map((part) => part.trim().toLowerCase());
-    return name === coding && !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
+    return name === wanted && !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
   });
 }
