@@ -1,8 +1,11 @@
 // docs/receiving.md: the programs that are printed there take what is genuine and nothing else. Each runs where the machine has what it needs.
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -64,14 +67,55 @@ async function holds(receive: Receive): Promise<void> {
 }
 
 /** Starts a receiver and gives what sends to it. */
-async function started(command: string, args: readonly string[], cwd = folder): Promise<Receive> {
+async function started(command: string, args: readonly string[], more: Record<string, string> = {}): Promise<Receive> {
   const port = await freePort();
-  const env = { ...process.env, HOMECHEF_WEBHOOK_SECRET: secret, PORT: String(port) };
-  const child = spawn(command, args, { cwd, env, stdio: 'ignore' });
+  const env = { ...process.env, HOMECHEF_WEBHOOK_SECRET: secret, PORT: String(port), ...more };
+  const child = spawn(command, args, { cwd: folder, env, stdio: 'ignore' });
   running = child;
   const url = `http://127.0.0.1:${port}/webhooks/homechef`;
   await eventually(() => fetch(url, { method: 'POST' }).then(Boolean, () => false), { deadlineMs: 20_000 });
   return async (body, headers) => (await fetch(url, { method: 'POST', headers, body })).status;
+}
+
+test('Ed25519', async () => {
+  const [old, fresh, stranger] = [1, 2, 3].map(() => generateKeyPairSync('ed25519')) as [KeyPair, KeyPair, KeyPair];
+  let published = [old];
+  const keyServer = createServer((_, response) =>
+    response.end(JSON.stringify({ keys: published.map(({ publicKey }) => publicKey.export({ format: 'jwk' })) })),
+  ).listen(0, '127.0.0.1');
+  await once(keyServer, 'listening');
+  try {
+    await writeFile(join(folder, 'ed25519.mjs'), program('Ed25519'));
+    const url = `http://127.0.0.1:${(keyServer.address() as AddressInfo).port}`;
+    const receive = await started(process.execPath, ['ed25519.mjs'], { HOMECHEF_URL: url });
+    const sent = (body: string, signers: readonly KeyPair[], at = Date.now()): Record<string, string> => {
+      const timestamp = String(Math.floor(at / 1000));
+      const signed = Buffer.from(`delivery_1.${timestamp}.${body}`);
+      const signatures = signers.map(({ privateKey }) => `v1a,${sign(null, signed, privateKey).toString('base64')}`);
+      return {
+        'webhook-id': 'delivery_1',
+        'webhook-timestamp': timestamp,
+        'webhook-signature': ['v1,AAAA', ...signatures].join(' '),
+      };
+    };
+    for (const body of BODIES) expect(await receive(body, sent(body, [old]))).toBe(204);
+    const [body = ''] = BODIES;
+    expect(await receive(body, sent(body, [stranger]))).toBe(401);
+    expect(await receive(body, sent(body, []))).toBe(401);
+    expect(await receive(body.replace('45.9', '45.8'), sent(body, [old]))).toBe(401);
+    expect(await receive(body, sent(body, [old], Date.now() - 3_600_000))).toBe(401);
+    // During a rotation either key suffices; the new one is found out about when it signs alone.
+    expect(await receive(body, sent(body, [fresh, old]))).toBe(204);
+    published = [fresh];
+    await eventually(async () => (await receive(body, sent(body, [fresh]))) === 204, { deadlineMs: 30_000 });
+  } finally {
+    keyServer.close();
+  }
+}, 60_000);
+
+interface KeyPair {
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject;
 }
 
 test('Fastify', async () => {

@@ -11,6 +11,7 @@ import { createEndpointRateLimit } from '../delivery/endpoint-rate-limit.ts';
 import { Recorder } from '../delivery/recorder.ts';
 import { createCertificateWatch } from '../delivery/certificate-watch.ts';
 import { createDiagnoser } from '../delivery/diagnoser.ts';
+import { ServiceKeys } from '../delivery/service-keys.ts';
 import { createProber } from '../delivery/prober.ts';
 import { createTestSender } from '../delivery/test-send.ts';
 import { WebhookDirectory } from '../delivery/webhook-directory.ts';
@@ -46,7 +47,13 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     now: () => stores.clock.now(),
   });
   const { scheduler, index, isRedisAway } = createSchedule(config, stores, telemetry);
-  const directory = new WebhookDirectory(stores.batchPool, secretBox, config.delivery.retry);
+  const serviceKeys = new ServiceKeys({
+    pool: stores.batchPool,
+    box: secretBox,
+    now: () => stores.clock.now(),
+    onError: (error) => events.storeFailed('database', error),
+  });
+  const directory = new WebhookDirectory(stores.batchPool, secretBox, config.delivery.retry, serviceKeys);
   const notices = new Notices(config.notificationUrl, log);
   const aborting = new AbortController();
   const maxTimeoutMs = Math.max(config.delivery.retry.timeoutMs, config.delivery.leaseMs - LEASE_RESERVE_MS);

@@ -17,6 +17,8 @@ import { tryReceiver } from '../transport/pages/try-receiver.ts';
 import { createHttpServer } from '../transport/http/http-server.ts';
 import { docsPage } from '../transport/pages/docs-page.ts';
 import { openApiRoutes } from '../transport/pages/openapi-routes.ts';
+import { webhookKeys } from '../transport/pages/webhook-keys.ts';
+import { listServiceKeys } from '../persistence/queries/service-keys.ts';
 import { webSocketRoutes } from '../transport/websocket/routes.ts';
 import type { Stores } from './stores.ts';
 import type { Engine } from './engine.ts';
@@ -110,6 +112,7 @@ export async function createListeners(
     health,
     extensions: [
       openApiRoutes,
+      webhookKeys(() => listServiceKeys(stores.pool)),
       docsPage(),
       consolePage(config),
       tryReceiver(config),

@@ -21,6 +21,8 @@ const USAGE = `Usage:
   pause <webhook id>                                   Keep what a webhook would get, instead of sending it
   resume <webhook id> [--rate <number>]                Send what was held, so many a second
   replay --webhook <id> [--status <name>]              Send again what a webhook did not get, and show how far that is
+  service-keys                                         The public keys of the service, for receivers that check Ed25519 signatures
+  rotate-service-key                                   Make a new key pair of the service
   event-types [list|create|update]                     The catalogue of event types
   publish <event type> --to <user id>                  Publish an event, as a service
 
@@ -44,6 +46,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   pause: async () => (await import('./pause.ts')).pause,
   resume: async () => (await import('./pause.ts')).resume,
   replay: async () => (await import('./replay.ts')).replay,
+  'service-keys': async () => (await import('./service-keys.ts')).serviceKeys,
+  'rotate-service-key': async () => (await import('./service-keys.ts')).rotateServiceKey,
   'event-types': async () => (await import('./event-types.ts')).eventTypes,
   publish: async () => (await import('./publish.ts')).publish,
 };

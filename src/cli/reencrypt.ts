@@ -19,15 +19,20 @@ async function run(args: string[]): Promise<void> {
     throw new ConfigError('DB_HOST must be set: secrets are re-encrypted in the database of a running service');
   const pool = createPool(config.database, () => {}, { max: 1 });
   try {
-    const { resealed, unreadable, left } = await reencryptSecrets(pool, new SecretBox(loadOrCreateKeys(config)), (looked) =>
+    const box = new SecretBox(loadOrCreateKeys(config));
+    const { resealed, unreadable, left, serviceKeysLeft } = await reencryptSecrets(pool, box, (looked) =>
       console.error(`${looked} webhooks looked at …`),
     );
     console.log(`${resealed} webhooks sealed under the newest key; ${left} left under older ones.`);
     for (const id of unreadable)
       console.error(`${id}: no key of WEBHOOK_SECRET_KEYS opens it; its owner must rotate the secret`);
+    for (const id of serviceKeysLeft)
+      console.error(
+        `${id}: no key of WEBHOOK_SECRET_KEYS opens this service key; an admin must replace it: rotate-service-key --overlap-hours 0`,
+      );
     if (left > unreadable.length)
       console.error('Some process still seals under an older key: restart it with the new keys, then run this again.');
-    if (left > 0) process.exitCode = 1;
+    if (left > 0 || serviceKeysLeft.length > 0) process.exitCode = 1;
   } finally {
     await pool.end();
   }

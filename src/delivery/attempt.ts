@@ -142,6 +142,7 @@ function createComposer(options: AttemptOptions) {
     const nowMs = options.now();
     const signed = sign({
       ...keysAt(target, nowMs),
+      ...(target.serviceKeys == null ? {} : { serviceKeys: target.serviceKeys.signing() }),
       deliveryId,
       body,
       timestampSeconds: Math.floor(nowMs / 1000),

@@ -5,6 +5,7 @@ import { effectivePolicy, type RetryPolicy } from '../domain/retry-policy.ts';
 import { loadWebhooks, type StoredWebhook } from '../persistence/queries/load-webhooks.ts';
 import { SecretUnreadable, type SecretBox } from '../security/secret-box.ts';
 import { signingKey, type SigningKey } from '../security/signature.ts';
+import type { ServiceKeys } from './service-keys.ts';
 
 /** The busiest ten thousand. The least recently loaded goes first. */
 const MAX_TARGETS = 10_000;
@@ -28,6 +29,8 @@ export interface Target {
   readonly url: string;
   /** Newest first; those of rotated secrets say until when they sign. */
   readonly keys: readonly TargetKey[];
+  /** The keys of the service that its requests are signed with, too; null: it asked for none. */
+  readonly serviceKeys?: Pick<ServiceKeys, 'signing'> | null;
   readonly customHeaders: Readonly<Record<string, string>>;
   readonly policy: RetryPolicy;
   /** Requests a second; 0 means no limit. */
@@ -55,14 +58,21 @@ export class WebhookDirectory {
   readonly #pool: Pool;
   readonly #box: SecretBox;
   readonly #defaults: RetryPolicy;
+  readonly #serviceKeys: Pick<ServiceKeys, 'ready' | 'check' | 'signing'>;
   readonly #targets = new Map<string, Target>();
   #bytes = 0;
   #waiting: Waiting[] = [];
 
-  constructor(pool: Pool, box: SecretBox, defaults: RetryPolicy) {
+  constructor(
+    pool: Pool,
+    box: SecretBox,
+    defaults: RetryPolicy,
+    serviceKeys: Pick<ServiceKeys, 'ready' | 'check' | 'signing'>,
+  ) {
     this.#pool = pool;
     this.#box = box;
     this.#defaults = defaults;
+    this.#serviceKeys = serviceKeys;
   }
 
   /** The webhook, if it is in memory and not older than `revision`. */
@@ -97,6 +107,7 @@ export class WebhookDirectory {
     this.#waiting = [];
     try {
       const stored = await loadWebhooks(this.#pool, [...new Set(waiting.map((item) => item.id))]);
+      if (stored.some((webhook) => webhook.signsEd25519)) await this.#serviceKeys.ready();
       const loaded = new Map(stored.map((webhook) => [webhook.id, this.#open(webhook)]));
       for (const target of loaded.values()) this.#keep(target);
       for (const item of waiting) item.resolve(loaded.get(item.id) ?? null);
@@ -129,6 +140,7 @@ export class WebhookDirectory {
       certificateExpiresAtMs: stored.certificateExpiresAtMs,
     };
     try {
+      if (stored.signsEd25519) this.#serviceKeys.check();
       const owner = { userId: stored.userId, webhookId: stored.id };
       const previous = stored.previousSecrets
         .map((secret) => ({
@@ -146,6 +158,7 @@ export class WebhookDirectory {
           expiresAtMs,
           signsHeader,
         })),
+        serviceKeys: stored.signsEd25519 ? this.#serviceKeys : null,
         customHeaders: JSON.parse(headers) as Record<string, string>,
         fault: URL.canParse(stored.url) ? null : 'url_invalid',
         lacksKey: false,

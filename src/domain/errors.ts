@@ -116,6 +116,10 @@ const catalogue = {
     code: 'failed_precondition',
     meaning: 'The thing is not in the state that the call was meant for; the error carries it as it is now.',
   },
+  rotation_running: {
+    code: 'failed_precondition',
+    meaning: 'A rotation of the service key is under way: wait for its end, or rotate without an overlap.',
+  },
   rotation_not_running: { code: 'failed_precondition', meaning: 'No rotation of the signing secret is under way.' },
   webhook_inactive: { code: 'failed_precondition', meaning: 'The webhook is disabled, so nothing can be sent to it.' },
   delivery_ended: {

@@ -5,7 +5,7 @@ const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 const TIME_CHARACTERS = 10;
 const RANDOM_CHARACTERS = 16;
 
-export type IdKind = 'webhook' | 'event' | 'delivery' | 'release' | 'replay';
+export type IdKind = 'webhook' | 'event' | 'delivery' | 'release' | 'replay' | 'key';
 
 const SHAPES: Record<IdKind, RegExp> = {
   webhook: /^webhook_[0-7][0-9a-hjkmnp-tv-z]{25}$/,
@@ -13,6 +13,7 @@ const SHAPES: Record<IdKind, RegExp> = {
   delivery: /^delivery_[0-7][0-9a-hjkmnp-tv-z]{25}$/,
   release: /^release_[0-7][0-9a-hjkmnp-tv-z]{25}$/,
   replay: /^replay_[0-7][0-9a-hjkmnp-tv-z]{25}$/,
+  key: /^key_[0-7][0-9a-hjkmnp-tv-z]{25}$/,
 };
 
 /** A new id, unique without coordination: 48 bits of `nowMs` and 80 random bits. */

@@ -6,6 +6,7 @@ import {
   replaceSealed,
   type SealedWebhook,
 } from '../persistence/queries/sealed-webhooks.ts';
+import { listServiceKeys, replaceSealedServiceKey } from '../persistence/queries/service-keys.ts';
 import { SecretUnreadable, type Purpose, type SecretBox } from '../security/secret-box.ts';
 import type { Logger } from '../telemetry/log.ts';
 
@@ -34,6 +35,8 @@ export interface Reencryption {
   readonly unreadable: readonly string[];
   /** Webhooks that still hold something under an older key, the unreadable ones among them. */
   readonly left: number;
+  /** Keys of the service that still are under an older key: none here opens them, or they were changed meanwhile. */
+  readonly serviceKeysLeft: readonly string[];
 }
 
 /** Seals everything under the newest key; `onProgress` gets how many webhooks of this pass were looked at, once a page. Safe while the service runs, and to be run again: what is under that key is not touched. */
@@ -59,7 +62,21 @@ export async function reencryptSecrets(
     }
     if (left === unreadable.size) break;
   }
-  return { resealed, unreadable: [...unreadable], left };
+  return { resealed, unreadable: [...unreadable], left, serviceKeysLeft: await reencryptServiceKeys(pool, box) };
+}
+
+/** Returns the ids of those that are left. */
+async function reencryptServiceKeys(pool: Pool, box: SecretBox): Promise<string[]> {
+  const left: string[] = [];
+  for (const read of await listServiceKeys(pool)) {
+    if (!box.needsReseal(read.sealedPrivateKey)) continue;
+    const owner = { serviceKeyId: read.id };
+    const sealed = unlessUnreadable(() =>
+      box.seal('service_key', owner, box.open('service_key', owner, read.sealedPrivateKey)),
+    );
+    if (sealed === null || !(await replaceSealedServiceKey(pool, read, sealed))) left.push(read.id);
+  }
+  return left;
 }
 
 async function* everyWebhook(pool: Pool): AsyncIterable<SealedWebhook> {
@@ -85,16 +102,20 @@ function reseal(box: SecretBox, webhook: SealedWebhook): SealedWebhook | null {
   const owner = { userId: webhook.userId, webhookId: webhook.id };
   const again = (purpose: Purpose, text: string): string =>
     box.needsReseal(text) ? box.seal(purpose, owner, box.open(purpose, owner, text)) : text;
+  return unlessUnreadable(() => ({
+    ...webhook,
+    secret: again('signing_secret', webhook.secret),
+    previousSecrets: webhook.previousSecrets.map((previous) => ({
+      ...previous,
+      sealed: again('signing_secret', previous.sealed),
+    })),
+    customHeaders: webhook.customHeaders === null ? null : again('custom_headers', webhook.customHeaders),
+  }));
+}
+
+function unlessUnreadable<Result>(work: () => Result): Result | null {
   try {
-    return {
-      ...webhook,
-      secret: again('signing_secret', webhook.secret),
-      previousSecrets: webhook.previousSecrets.map((previous) => ({
-        ...previous,
-        sealed: again('signing_secret', previous.sealed),
-      })),
-      customHeaders: webhook.customHeaders === null ? null : again('custom_headers', webhook.customHeaders),
-    };
+    return work();
   } catch (error) {
     if (error instanceof SecretUnreadable) return null;
     throw error;

@@ -21,6 +21,7 @@ import { Migration20261128164000_keep_the_order_of_a_key } from '../../migration
 import { Migration20261128165000_probe_webhooks_that_failed } from '../../migrations/Migration20261128165000_probe_webhooks_that_failed.ts';
 import { Migration20261128170500_remember_notices_of_failing } from '../../migrations/Migration20261128170500_remember_notices_of_failing.ts';
 import { Migration20261128172000_note_certificates_near_their_end } from '../../migrations/Migration20261128172000_note_certificates_near_their_end.ts';
+import { Migration20261128192600_sign_with_keys_of_the_service } from '../../migrations/Migration20261128192600_sign_with_keys_of_the_service.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -68,6 +69,10 @@ const migrations = [
   {
     name: 'Migration20261128172000_note_certificates_near_their_end',
     class: Migration20261128172000_note_certificates_near_their_end,
+  },
+  {
+    name: 'Migration20261128192600_sign_with_keys_of_the_service',
+    class: Migration20261128192600_sign_with_keys_of_the_service,
   },
 ];
 

@@ -12,13 +12,15 @@ const TAG_BYTES = 16;
 const GENERATED_KEY_FILE = 'webhook-secret-keys';
 
 /** What a ciphertext is for. It is authenticated, so a ciphertext moved to another column opens nowhere. */
-export type Purpose = 'signing_secret' | 'custom_headers' | 'answer';
+export type Purpose = 'signing_secret' | 'custom_headers' | 'answer' | 'service_key';
 
 /** Whose it is: authenticated too, so a ciphertext copied to another webhook or user opens nowhere. */
 export type Owner =
   | { readonly userId: string; readonly webhookId: string }
   /** Of a call's first answer: who called, and the key that finds it. */
-  | { readonly userId: string; readonly callKey: string };
+  | { readonly userId: string; readonly callKey: string }
+  /** Of the service itself. */
+  | { readonly serviceKeyId: string };
 
 /** A ciphertext that does not open: written under a key we no longer hold, damaged, or moved. Says neither text nor key. */
 export class SecretUnreadable extends Error {
@@ -96,6 +98,7 @@ export class SecretBox {
 
 // JSON rather than joined text: no choice of user and webhook id can be read as another pair.
 function associatedData(purpose: Purpose, owner: Owner, keyId: string): Buffer {
+  if ('serviceKeyId' in owner) return Buffer.from(JSON.stringify([VERSION, keyId, owner.serviceKeyId, purpose]));
   const thing = 'webhookId' in owner ? owner.webhookId : owner.callKey;
   return Buffer.from(JSON.stringify([VERSION, keyId, owner.userId, thing, purpose]));
 }

@@ -1,5 +1,6 @@
 // Signatures: what proves to a receiver that a request comes from here, and the check that a receiver makes.
-import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
+import { signEd25519 } from './service-key.ts';
 
 const PREFIX = 'whsec_';
 const NEW_SECRET_BYTES = 32;
@@ -76,6 +77,8 @@ export interface ToSign {
   readonly keys: readonly SigningKey[];
   /** What the HomeChef header is made with; the newest where it is not given. */
   readonly headerKey?: SigningKey;
+  /** Of the service, for a webhook that asked for Ed25519 signatures; newest first. */
+  readonly serviceKeys?: readonly KeyObject[];
   readonly deliveryId: string;
   /** The bytes that are sent. A Buffer is signed as it is, a string is encoded first. */
   readonly body: Buffer | string;
@@ -95,7 +98,7 @@ export interface Signed {
 
 /**
  * Signs one attempt. While a secret is being replaced, `webhook-signature` has one signature for each, newest first; the HomeChef
- * header has room for one value.
+ * header has room for one value. Ed25519 signatures stand behind those of the secrets: a receiver that knows one kind passes over the other.
  */
 export function sign(message: ToSign): Signed {
   const [newest] = message.keys;
@@ -109,6 +112,12 @@ export function sign(message: ToSign): Signed {
     const key = message.keys[i];
     if (key !== undefined)
       signatures += `${i === 0 ? '' : ' '}v1,${standardSignature(key, message.deliveryId, timestamp, body)}`;
+  }
+  if (message.serviceKeys !== undefined) {
+    if (message.serviceKeys.length === 0)
+      throw new RangeError('a message without a service key would go out without its Ed25519 signature');
+    for (const key of message.serviceKeys)
+      signatures += ` v1a,${signEd25519(key, `${message.deliveryId}.${timestamp}.`, body)}`;
   }
   const homechef = (message.headerKey ?? newest).homechef.sign('', body, 'hex');
   return { homechef: `sha256=${homechef}`, timestamp, standard: signatures };

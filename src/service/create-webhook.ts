@@ -12,6 +12,7 @@ import { newOwnerId } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
 import { firstFields } from './webhook-changes.ts';
 import { checkFilter } from './webhook-filter.ts';
+import { ensureServiceKey } from './service-keys.ts';
 import { makeSecret, sealHeaders } from './webhook-secrets.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
 
@@ -33,6 +34,8 @@ export interface CreateWebhookInput {
   readonly orderingGap: OrderingGap;
   /** Empty: it gets every event of its types. */
   readonly filter: string;
+  /** Whether its requests carry an Ed25519 signature of the service beside the HMAC. */
+  readonly signsEd25519: boolean;
 }
 
 /**
@@ -52,6 +55,7 @@ export async function createWebhook(
   const url = context.checkUrl(input.url);
   context.catalogue.checkSubscriptions(input.events);
   await checkFilter(context, input.filter, input.events);
+  if (input.signsEd25519) await ensureServiceKey(context);
   const now = new Date();
   const id = newId('webhook', now.getTime());
   const owner = { userId, webhookId: id };
@@ -88,6 +92,7 @@ export async function createWebhook(
         ordering: input.ordering,
         orderingGap: input.orderingGap,
         filter: input.filter === '' ? null : input.filter,
+        signsEd25519: input.signsEd25519,
         hold: input.isPaused ? Hold.paused : Hold.none,
         createdAt: now,
         updatedAt: now,

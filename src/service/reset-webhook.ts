@@ -13,6 +13,7 @@ const RESETS: Readonly<Record<string, (webhook: WebhookEndpoint) => void>> = {
   filter: (webhook) => void (webhook.filter = null),
   ordering: (webhook) => void (webhook.ordering = 'none'),
   ordering_gap: (webhook) => void (webhook.orderingGap = 'wait'),
+  signatures: (webhook) => void (webhook.signsEd25519 = false),
   on_failing: (webhook) => void (webhook.onFailing = 'disable'),
   custom_headers: (webhook) => {
     webhook.customHeaders = null;

@@ -9,6 +9,7 @@ import { findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
 import { checkResets, resetWebhook } from './reset-webhook.ts';
+import { ensureServiceKey } from './service-keys.ts';
 import { checkEtag } from './webhook-etag.ts';
 import { checkFilter } from './webhook-filter.ts';
 import { sealHeaders } from './webhook-secrets.ts';
@@ -31,6 +32,7 @@ export interface UpdateWebhookInput {
   readonly orderingGap: OrderingGap | undefined;
   /** Empty removes it. */
   readonly filter: string | undefined;
+  readonly signsEd25519: boolean | undefined;
   /** The state that is to be changed; empty for any. */
   readonly etag: string;
   /** Names of what goes back to its default first. */
@@ -60,6 +62,7 @@ export async function updateWebhook(
   context.catalogue.checkSubscriptions(input.events);
   checkResets(input.reset);
   await checkNewFilter(context, principal, input);
+  if (input.signsEd25519 === true) await ensureServiceKey(context);
   const defaults = context.config.delivery.retry;
   const webhook = await changeWebhook(context, {
     principal,
@@ -78,6 +81,7 @@ export async function updateWebhook(
       if (input.ordering !== undefined) found.ordering = input.ordering;
       if (input.orderingGap !== undefined) found.orderingGap = input.orderingGap;
       if (input.filter !== undefined) found.filter = input.filter === '' ? null : input.filter;
+      if (input.signsEd25519 !== undefined) found.signsEd25519 = input.signsEd25519;
       found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy, defaults);
       changeHeaders(context, found, input);
       if (input.isActive !== undefined) setActive(found, input.isActive);

@@ -39,6 +39,7 @@ const FIELDS: Readonly<Record<Extract<keyof WebhookEndpoint, string>, HistoryFie
   filter: { name: 'filter', show: ({ filter }) => filter ?? null },
   ordering: { name: 'ordering', show: ({ ordering }) => ordering },
   orderingGap: { name: 'ordering_gap', show: ({ orderingGap }) => orderingGap },
+  signsEd25519: { name: 'signatures', show: ({ signsEd25519 }) => (signsEd25519 ? ['hmac', 'ed25519'] : ['hmac']) },
   onFailing: { name: 'on_failing', show: ({ onFailing }) => onFailing },
   pausedReason: { name: 'paused_reason', show: ({ pausedReason }) => pausedReason ?? null },
   disabledReason: { name: 'disabled_reason', show: ({ disabledReason }) => disabledReason ?? null },

@@ -44,6 +44,8 @@ export interface WebhookView {
   readonly orderingGap: OrderingGap;
   /** Empty: it gets every event of its types. */
   readonly filter: string;
+  /** Whether its requests carry an Ed25519 signature of the service beside the HMAC. */
+  readonly signsEd25519: boolean;
   /** Why the service paused it; empty when it did not. */
   readonly pausedReason: string;
   readonly pausedAt: Date | null;
@@ -101,6 +103,7 @@ export function webhookView(webhook: WebhookEndpoint, defaults: RetryPolicy, sec
     ordering: webhook.ordering,
     orderingGap: webhook.orderingGap,
     filter: webhook.filter ?? '',
+    signsEd25519: webhook.signsEd25519,
     pausedReason: webhook.pausedReason ?? '',
     pausedAt: webhook.pausedAt ?? null,
     nextProbeAt: webhook.nextProbeAt ?? null,

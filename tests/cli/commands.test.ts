@@ -357,6 +357,22 @@ test('event-types lists the catalogue, and as an admin adds to it and changes it
   for (const args of refused) expect(await run('event-types', ...args, ...as)).toMatchObject({ status: 2 });
 }, 90_000);
 
+test('service-keys prints the public keys of the service, and as an admin rotate-service-key makes a new one', async () => {
+  expect((await run('service-keys', '--user', USER)).output).toContain('The service has no key yet');
+  const as = ['--user', 'operator'];
+  const { output } = await run('rotate-service-key', ...as);
+  expect(output).toMatch(/^key_\w{26} {2}whpk_[\w+/=]{44}\n$/);
+  const rotated = await run('rotate-service-key', '--overlap-hours', '2', ...as);
+  expect(rotated.output).toMatch(/^key_\w{26} {2}whpk_\S{44}\nkey_\w{26} {2}whpk_\S{44} {2}until \S+Z\n$/);
+  expect(rotated.output).toContain(output.trim());
+  expect(await run('service-keys', '--user', USER)).toEqual({ status: 0, output: rotated.output });
+  expect(await run('rotate-service-key', ...as)).toMatchObject({
+    status: 1,
+    output: expect.stringContaining('overlap_hours 0'),
+  });
+  expect(await run('rotate-service-key', '--overlap-hours', 'x', ...as)).toMatchObject({ status: 2 });
+}, 90_000);
+
 test('replay sends again what a webhook did not get, and says how that went', async () => {
   receiver.script('/replayed', 500, 200);
   const { body } = await developer('POST', '/api/v1/webhooks', {
@@ -450,6 +466,8 @@ test('every command explains itself', async () => {
     'pause',
     'resume',
     'replay',
+    'service-keys',
+    'rotate-service-key',
     'event-types',
     'publish',
   ]) {

@@ -36,6 +36,8 @@ const COMMANDS = [
   'pause',
   'resume',
   'replay',
+  'service-keys',
+  'rotate-service-key',
   'event-types',
   'publish',
 ];

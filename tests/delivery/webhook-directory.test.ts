@@ -4,6 +4,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { toConfig } from '../../src/config.ts';
 import { MAX_DIRECTORY_BYTES, WebhookDirectory } from '../../src/delivery/webhook-directory.ts';
 import { newId } from '../../src/domain/ids.ts';
+import { ServiceKeys } from '../../src/delivery/service-keys.ts';
+import { insertFirstServiceKey } from '../../src/persistence/queries/service-keys.ts';
+import { newServiceKey } from '../../src/security/service-key.ts';
 import { SecretBox } from '../../src/security/secret-box.ts';
 import { newSecret } from '../../src/security/signature.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
@@ -16,7 +19,13 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-const directoryOf = (): WebhookDirectory => new WebhookDirectory(database.pool, box, delivery.retry);
+const directoryOf = (): WebhookDirectory =>
+  new WebhookDirectory(
+    database.pool,
+    box,
+    delivery.retry,
+    new ServiceKeys({ pool: database.pool, box, now: Date.now, onError: () => {} }),
+  );
 
 /** A webhook as it was stored before all headers together had a limit. */
 async function storedWebhook(headers: Readonly<Record<string, string>>): Promise<string> {
@@ -56,4 +65,14 @@ test('what is loaded again or forgotten is not counted twice', async () => {
   expect(directory.size).toEqual({ targets: 0, bytes: 0 });
   await directory.load(id);
   expect(directory.size).toEqual({ targets: 1, bytes });
+});
+
+test('a webhook with Ed25519 signatures waits for the sealing key of the service key, and no other webhook does', async () => {
+  const [plain, signed] = [await storedWebhook({}), await storedWebhook({})];
+  await database.pool.query('update webhook_endpoints set signs_ed25519 = true where id = $1', [signed]);
+  const elsewhere = new SecretBox([`k2:${randomBytes(32).toString('base64')}`]);
+  await insertFirstServiceKey(database.pool, newServiceKey(elsewhere, Date.now()));
+  const directory = directoryOf();
+  expect(await directory.load(plain)).toMatchObject({ lacksKey: false, fault: null, serviceKeys: null });
+  expect(await directory.load(signed)).toMatchObject({ lacksKey: true, fault: 'decrypt_failed' });
 });

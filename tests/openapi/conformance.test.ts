@@ -96,7 +96,7 @@ afterAll(async () => {
 
 /** Of a caller who may call it. */
 function tokenFor(id: string): string {
-  if (id === 'createEventType' || id === 'updateEventType' || id === 'createReplays') return admin;
+  if (id === 'createEventType' || id === 'updateEventType' || id === 'createReplays' || id === 'rotateServiceKey') return admin;
   return id.startsWith('publish') ? publisher : developer;
 }
 
@@ -163,6 +163,8 @@ test('every operation succeeds as the document says', async () => {
   await call('getWebhook', 200);
   await call('updateWebhook', 200);
   await call('patchWebhook', 200);
+  await call('listServiceKeys', 200);
+  await call('rotateServiceKey', 200, { token: admin });
   await call('listEventTypes', 200);
   await call('createEventType', 201, { token: admin });
   known['name'] = String(operationOf('createEventType').requestExample?.['name']);
@@ -220,6 +222,7 @@ test('every operation succeeds as the document says', async () => {
   await call('resumeReplay', 200);
   await call('cancelReplay', 200);
   await call('getWebhookHistory', 200, { query: '?limit=100' });
+  await call('getWebhookKeys', 200, { token: null });
   await call('isLive', 200, { token: null });
   await call('isReady', 200, { token: null });
   await call('getHealth', 200, { token: null });

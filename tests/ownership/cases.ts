@@ -28,9 +28,15 @@ export interface Case {
   /** Null: every caller, without a token. */
   readonly roles: readonly CallerRole[] | null;
   /** What another user gets who has the role: never anything of these things. */
-  readonly stranger: 'ok' | 'not_found not_found' | 'permission_denied role_not_allowed' | 'already_exists event_type_exists';
+  readonly stranger:
+    | 'ok'
+    | 'invalid_argument field_invalid'
+    | 'not_found not_found'
+    | 'permission_denied role_not_allowed'
+    | 'already_exists event_type_exists';
   /** What the owner gets of things as they are, where it is no success. */
   readonly owner?:
+    | 'invalid_argument field_invalid'
     | 'failed_precondition rotation_not_running'
     | 'failed_precondition delivery_ended'
     | 'not_found not_found'
@@ -128,6 +134,14 @@ export const cases: Readonly<Record<string, Case>> = {
     named: [(of) => ({ user_id: of.userId })],
     roles: everyone,
     stranger: 'ok',
+  },
+  'homechef.webhook.v1.WebhookService/ListServiceKeys': { asks: [() => ({})], roles: everyone, stranger: 'ok' },
+  // The keys of the service have no owner: what admins get of a rotation that cannot be.
+  'homechef.webhook.v1.WebhookService/RotateServiceKey': {
+    asks: [() => ({ overlap_hours: 721 })],
+    roles: ['admin'],
+    stranger: 'invalid_argument field_invalid',
+    owner: 'invalid_argument field_invalid',
   },
   'homechef.webhook.v1.WebhookService/ListEventTypes': { asks: [() => ({})], roles: everyone, stranger: 'ok' },
   'homechef.webhook.v1.WebhookService/GetEventType': {
@@ -267,6 +281,7 @@ export const plainRoutes: Readonly<Record<string, { readonly nobody: number; rea
   'GET /ws': { nobody: 426, stranger: 426 },
   'GET /ws/status': { nobody: 401, stranger: 200 },
   'GET /openapi.json': { nobody: 200, stranger: 200 },
+  'GET /.well-known/webhook-keys': { nobody: 200, stranger: 200 },
   'GET /docs': { nobody: 200, stranger: 200 },
   // Development's one-click sign-in.
   'GET /console/dev-token?role=admin': { nobody: 404, stranger: 404 },

@@ -146,6 +146,12 @@ function sceneOf(app: TestApp, user: string, token: string, after: (() => Promis
       expect((await admin('POST', '/api/v1/webhooks/events', { name, schema, validation: 'strict' })).status).toBe(201);
       return name;
     },
+    async rotateServiceKey() {
+      const admin = restClient(app.http, await app.token('root', 'admin'));
+      // Whatever is under way ends with the first, and the second begins one.
+      for (const overlap_hours of [0, 1])
+        expect((await admin('POST', '/api/v1/service-keys/rotate', { overlap_hours })).status).toBe(200);
+    },
     async diagnose() {
       expect((await call('POST', '/api/v1/webhooks/diagnose', { url: 'ftp://example.com/' })).status).toBe(200);
     },

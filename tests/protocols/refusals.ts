@@ -15,6 +15,8 @@ export interface Scene {
   webhook(change?: JsonObject, key?: string): Promise<string>;
   /** Uses up the diagnoses that the user may have in a minute. */
   diagnose(): Promise<void>;
+  /** Gives the service a new key, and leaves an overlap under way. */
+  rotateServiceKey(): Promise<void>;
   /** Adds a type whose `status` is a text, and gives its name. */
   strictType(): Promise<string>;
   /** Publishes as the user. */
@@ -706,6 +708,27 @@ const webhooks: readonly Row[] = [
     reason: 'diagnose_limit_reached',
     rpc: CREATE,
     message: async (scene) => (await scene.diagnose(), webhook({ diagnose: true })),
+  },
+  {
+    name: 'signatures without an HMAC',
+    reason: 'field_invalid',
+    rpc: CREATE,
+    field: 'signatures',
+    message: webhook({ signatures: ['SIGNATURE_ED25519'] }),
+  },
+  {
+    name: 'a signature twice',
+    reason: 'field_invalid',
+    rpc: CREATE,
+    field: 'signatures',
+    message: webhook({ signatures: ['SIGNATURE_HMAC', 'SIGNATURE_HMAC'] }),
+  },
+  {
+    name: 'a rotation of the service key while one is under way',
+    reason: 'rotation_running',
+    rpc: 'RotateServiceKey',
+    role: 'admin',
+    message: async (scene) => (await scene.rotateServiceKey(), { overlap_hours: 1 }),
   },
   {
     name: 'to take back a rotation that is not under way',

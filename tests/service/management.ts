@@ -140,6 +140,7 @@ export const aWebhook: CreateWebhookInput = {
   filter: '',
   ordering: 'none',
   orderingGap: 'wait',
+  signsEd25519: false,
 };
 
 export async function someWebhook(management: Management, principal: Principal, input: Partial<CreateWebhookInput> = {}) {
@@ -232,6 +233,7 @@ export const unchanged: Omit<UpdateWebhookInput, 'webhookId'> = {
   filter: undefined,
   ordering: undefined,
   orderingGap: undefined,
+  signsEd25519: undefined,
   etag: '',
   reset: [],
   readOnly: {},

@@ -164,6 +164,8 @@ export function memoryServices(world: World): ServiceEntry[] {
       getWebhookHistory: unused,
       getWebhookStats: unused,
       getOverview: unused,
+      listServiceKeys: unused,
+      rotateServiceKey: unused,
       createEventType: unused,
       getEventType: unused,
       updateEventType: unused,

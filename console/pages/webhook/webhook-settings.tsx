@@ -1,5 +1,5 @@
 // How a webhook is set up.
-import { OnFailing, type Webhook, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import { OnFailing, Signature, type Webhook, WebhookScope } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { useAction } from '../../api/action.ts';
 import { webhooks } from '../../api/client.ts';
 import { session } from '../../api/session.ts';
@@ -68,6 +68,8 @@ export function WebhookSettings({ webhook }: { webhook: Webhook }) {
           )}
           {show.failure !== undefined && <Problem failure={show.failure} />}
         </dd>
+        <dt>Signatures</dt>
+        <dd>{webhook.signatures.includes(Signature.ED25519) ? 'HMAC and Ed25519' : 'HMAC'}</dd>
         <dt>Custom headers</dt>
         <dd>{headers.length === 0 ? 'none' : <span class="mono">{headers.join(', ')}</span>}</dd>
         <dt>Owner</dt>

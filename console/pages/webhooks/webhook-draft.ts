@@ -3,6 +3,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
   type CreateWebhookRequestSchema,
   OnFailing,
+  Signature,
   type UpdateWebhookRequestSchema,
   type Webhook,
   WebhookScope,
@@ -26,6 +27,8 @@ export interface WebhookDraft {
   readonly platform: boolean;
   /** Whether it is paused, not disabled, once it has failed for too long. */
   readonly holdsOnFailing: boolean;
+  /** Whether requests carry an Ed25519 signature beside the HMAC. */
+  readonly signsEd25519: boolean;
 }
 
 export interface HeaderDraft {
@@ -47,6 +50,7 @@ export const emptyDraft: WebhookDraft = {
   userId: '',
   platform: false,
   holdsOnFailing: false,
+  signsEd25519: false,
 };
 
 export function draftOf(webhook: Webhook): WebhookDraft {
@@ -61,6 +65,7 @@ export function draftOf(webhook: Webhook): WebhookDraft {
     timeout: text(webhook.retryPolicy?.timeout),
     rateLimit: webhook.rateLimit === 0 ? '' : String(webhook.rateLimit),
     holdsOnFailing: webhook.onFailing === OnFailing.HOLD,
+    signsEd25519: webhook.signatures.includes(Signature.ED25519),
     replaceHeaders: Object.keys(webhook.customHeaders).length === 0,
   };
 }
@@ -75,6 +80,7 @@ export function toCreate(draft: WebhookDraft): MessageInitShape<typeof CreateWeb
     customHeaders: headers(draft),
     rateLimit: number(draft.rateLimit) ?? 0,
     onFailing: onFailing(draft),
+    signatures: signatures(draft),
     userId: draft.userId.trim(),
     scope: draft.platform ? WebhookScope.PLATFORM : WebhookScope.UNSPECIFIED,
   };
@@ -95,6 +101,7 @@ export function toUpdate(webhook: Webhook, draft: WebhookDraft): MessageInitShap
     ...(policyChanged ? { retryPolicy: retryPolicy(draft) } : {}),
     ...(draft.rateLimit === before.rateLimit ? {} : { rateLimit: number(draft.rateLimit) ?? 0 }),
     ...(draft.holdsOnFailing === before.holdsOnFailing ? {} : { onFailing: onFailing(draft) }),
+    ...(draft.signsEd25519 === before.signsEd25519 ? {} : { signatures: signatures(draft) }),
     ...(draft.replaceHeaders && Object.keys(sent).length > 0 ? { customHeaders: sent } : {}),
     clearCustomHeaders: draft.replaceHeaders && Object.keys(sent).length === 0 && Object.keys(webhook.customHeaders).length > 0,
   };
@@ -102,6 +109,10 @@ export function toUpdate(webhook: Webhook, draft: WebhookDraft): MessageInitShap
 
 function onFailing(draft: WebhookDraft): OnFailing {
   return draft.holdsOnFailing ? OnFailing.HOLD : OnFailing.DISABLE;
+}
+
+function signatures(draft: WebhookDraft): Signature[] {
+  return draft.signsEd25519 ? [Signature.HMAC, Signature.ED25519] : [Signature.HMAC];
 }
 
 function retryPolicy(draft: WebhookDraft) {

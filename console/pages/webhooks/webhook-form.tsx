@@ -162,6 +162,16 @@ export function WebhookForm({ initial, webhookId, storedHeaders, submitLabel, ca
             Pause it when it fails for too long <span class="hint">What it would get is kept. Otherwise it is disabled.</span>
           </span>
         </label>
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={draft.signsEd25519}
+            onChange={(event) => change({ signsEd25519: event.currentTarget.checked })}
+          />
+          <span>
+            Sign with Ed25519 too <span class="hint">A public key of the service checks it, without the secret.</span>
+          </span>
+        </label>
         <HeadersEditor draft={draft} stored={storedHeaders ?? []} onChange={change} />
       </details>
       {save.failure !== undefined && elsewhere && <Problem failure={save.failure} />}

@@ -57,6 +57,8 @@ export const WebhookEndpoint = defineEntity({
     /** Whether deliveries of one ordering key wait for each other. */
     ordering: p.string().length(10).$type<Ordering>().default('none'),
     orderingGap: p.string().length(10).$type<OrderingGap>().default('wait'),
+    /** Whether its requests carry an Ed25519 signature beside the HMAC. */
+    signsEd25519: p.boolean().default(false),
     /** What becomes of it once it has failed for too long. */
     onFailing: p.string().length(10).$type<OnFailing>().default('disable'),
     /** Why the service paused it; null when it did not. */

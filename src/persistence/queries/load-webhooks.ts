@@ -14,6 +14,8 @@ export interface StoredWebhook {
   readonly retryPolicy: StoredRetryPolicy;
   readonly rateLimit: number;
   readonly revision: number;
+  /** Whether its requests carry an Ed25519 signature of the service. */
+  readonly signsEd25519: boolean;
   /** Whether anything may be sent to it. */
   readonly isDeliverable: boolean;
   /** Whether all that would be sent to it is held instead: it is paused. */
@@ -30,7 +32,7 @@ export async function loadWebhooks(pool: Pool, ids: readonly string[]): Promise<
 
 const statement = `
 select id, user_id as "userId", url, secret as "sealedSecret", previous_secrets as "previousSecrets",
-  custom_headers as "sealedHeaders", retry_policy as "retryPolicy", rate_limit as "rateLimit", revision,
+  custom_headers as "sealedHeaders", retry_policy as "retryPolicy", rate_limit as "rateLimit", revision, signs_ed25519 as "signsEd25519",
   is_active and deleted_at is null as "isDeliverable", ${holdsEverything('w')} as "isPaused",
   (extract(epoch from certificate_expires_at) * 1000)::float8 as "certificateExpiresAtMs"
 from webhook_endpoints w where id = any ($1::text[])`;

@@ -38,7 +38,7 @@ export async function replaceSealed(pool: Pool, read: SealedWebhook, sealed: Sea
   return rowCount === 1;
 }
 
-/** How many webhooks hold something sealed under each key. The key's id is the second part of a sealed text. */
+/** How many webhooks use something sealed under each key. The key's id is the second part of a sealed text. */
 export async function countWebhooksByKey(pool: Pool): Promise<Map<string, number>> {
   const { rows } = await pool.query<{ keyId: string; webhooks: number }>(
     `select split_part(sealed, ':', 2) as "keyId", count(distinct id)::integer as webhooks
@@ -46,6 +46,8 @@ export async function countWebhooksByKey(pool: Pool): Promise<Map<string, number
        select id, secret as sealed from webhook_endpoints
        union all select id, custom_headers from webhook_endpoints where custom_headers is not null
        union all select id, previous ->> 'sealed' from webhook_endpoints, jsonb_array_elements(previous_secrets) as previous
+       union all select webhook_endpoints.id, private_key from webhook_endpoints, service_keys
+         where signs_ed25519 and (signs_until is null or signs_until > now())
      ) as everything group by 1 order by 1`,
   );
   return new Map(rows.map(({ keyId, webhooks }) => [keyId, webhooks]));

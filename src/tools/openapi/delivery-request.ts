@@ -22,7 +22,10 @@ export const deliveryHeaders = [
   header('X-HomeChef-Attempt', 'From 1 on.', { type: 'integer', minimum: 1 }),
   header('webhook-id', 'Standard Webhooks: the delivery id.'),
   header('webhook-timestamp', 'Standard Webhooks: the moment of this attempt, in seconds since 1970.', { type: 'integer' }),
-  header('webhook-signature', 'Standard Webhooks: `v1,` signatures, newest secret first, separated by spaces.'),
+  header(
+    'webhook-signature',
+    'Standard Webhooks: `v1,` signatures, newest secret first, and `v1a,` signatures where the webhook has `ed25519`, separated by spaces.',
+  ),
   header(
     'X-HomeChef-Schema-Version',
     'The version of the type’s schema when the event was published.',

@@ -69,7 +69,17 @@ const webhook = {
   filter: '$.total_amount > 50',
   ordering: 'none',
   ordering_gap: 'wait',
+  signatures: ['hmac'],
   on_failing: 'disable',
+};
+const serviceKeys = {
+  keys: [
+    {
+      id: 'key_01hm5w0qs8f4e2b6d9c1a7g3h5',
+      public_key: 'whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=',
+      created_at: CREATED_AT,
+    },
+  ],
 };
 const replayFilter = {
   statuses: ['failed', 'cancelled'],
@@ -243,6 +253,8 @@ export const examples: Readonly<Record<string, Example>> = {
   },
   DiagnoseWebhook: { request: {}, answer: diagnosis },
   DiagnoseUrl: { request: { url: webhook.url }, answer: diagnosis },
+  ListServiceKeys: { answer: serviceKeys },
+  RotateServiceKey: { request: { overlap_hours: 168 }, answer: serviceKeys },
   RotateSecret: { request: { overlap_hours: 24 }, answer: { ...withSecret, rotation_ends_at: '2024-01-16T10:30:00.000Z' } },
   CompleteRotation: { request: {}, answer: webhook },
   CancelRotation: { request: {}, answer: webhook },

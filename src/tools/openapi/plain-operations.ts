@@ -75,6 +75,58 @@ export const plainOperations: Readonly<Record<string, Record<string, Schema>>> =
       security: [{}, { bearer: [] }],
     },
   },
+  '/.well-known/webhook-keys': {
+    get: {
+      operationId: 'getWebhookKeys',
+      tags: ['Webhooks'],
+      summary: 'The public keys that verify Ed25519 signatures, as a JSON Web Key Set',
+      description:
+        'The keys that sign now, newest first. May be cached for five minutes; ask again when no key verifies a request.',
+      security: [],
+      responses: {
+        200: {
+          description: 'The keys.',
+          content: {
+            'application/jwk-set+json': {
+              schema: {
+                type: 'object',
+                required: ['keys'],
+                properties: {
+                  keys: {
+                    type: 'array',
+                    items: {
+                      type: 'object',
+                      required: ['kty', 'crv', 'x', 'kid', 'use', 'alg'],
+                      properties: {
+                        kty: { type: 'string', const: 'OKP' },
+                        crv: { type: 'string', const: 'Ed25519' },
+                        x: { type: 'string', description: 'The public key, 32 bytes in base64url.' },
+                        kid: { type: 'string' },
+                        use: { type: 'string', const: 'sig' },
+                        alg: { type: 'string', const: 'EdDSA' },
+                      },
+                    },
+                  },
+                },
+              },
+              example: {
+                keys: [
+                  {
+                    kty: 'OKP',
+                    crv: 'Ed25519',
+                    x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo',
+                    kid: 'key_01hm5w0qs8f4e2b6d9c1a7g3h5',
+                    use: 'sig',
+                    alg: 'EdDSA',
+                  },
+                ],
+              },
+            },
+          },
+        },
+      },
+    },
+  },
   '/ws': {
     get: {
       operationId: 'watchOverWebSocket',

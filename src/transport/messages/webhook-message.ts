@@ -6,10 +6,12 @@ import {
   Ordering,
   OrderingGap,
   type RetryPolicy,
+  Signature,
   type Webhook,
   WebhookSchema,
   WebhookScope,
 } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
+import { invalid } from '../../domain/errors.ts';
 import type { RetryPolicyInput } from '../../service/retry-policy-input.ts';
 import type { WebhookChanged } from '../../service/webhook-etag.ts';
 import type { WebhookView } from '../../service/webhook-view.ts';
@@ -54,6 +56,7 @@ export function webhookMessage(webhook: WebhookView): MessageInitShape<typeof We
     paused: webhook.isPaused,
     releaseId: webhook.releaseId,
     filter: webhook.filter,
+    signatures: webhook.signsEd25519 ? [Signature.HMAC, Signature.ED25519] : [Signature.HMAC],
     onFailing: webhook.onFailing === 'hold' ? OnFailing.HOLD : OnFailing.DISABLE,
     ordering: webhook.ordering === 'key' ? Ordering.KEY : Ordering.NONE,
     orderingGap: webhook.orderingGap === 'skip' ? OrderingGap.SKIP : OrderingGap.WAIT,
@@ -81,6 +84,14 @@ export function orderingInput(ordering: Ordering | undefined): 'none' | 'key' | 
 export function orderingGapInput(gap: OrderingGap | undefined): 'wait' | 'skip' | undefined {
   if (gap === OrderingGap.SKIP) return 'skip';
   return gap === OrderingGap.WAIT ? 'wait' : undefined;
+}
+
+/** Whether an Ed25519 signature is asked for; undefined: the list is empty. Throws `field_invalid` for a list without `hmac`. */
+export function signsEd25519Input(signatures: readonly Signature[]): boolean | undefined {
+  if (signatures.length === 0) return undefined;
+  if (!signatures.includes(Signature.HMAC))
+    throw invalid('field_invalid', 'signatures', 'must contain hmac: every request has an HMAC, and ed25519 comes beside it');
+  return signatures.includes(Signature.ED25519);
 }
 
 export function retryPolicyInput(policy: RetryPolicy | undefined): RetryPolicyInput | undefined {

@@ -19,6 +19,7 @@ import {
   orderingGapInput,
   orderingInput,
   retryPolicyInput,
+  signsEd25519Input,
   webhookMessage,
 } from '../messages/webhook-message.ts';
 
@@ -48,6 +49,7 @@ function inputOf(request: CreateWebhookRequest): CreateWebhookInput {
     isPaused: request.paused,
     onFailing: onFailingInput(request.onFailing) ?? 'disable',
     filter: request.filter,
+    signsEd25519: signsEd25519Input(request.signatures) ?? false,
     ordering: orderingInput(request.ordering) ?? 'none',
     orderingGap: orderingGapInput(request.orderingGap) ?? 'wait',
   };

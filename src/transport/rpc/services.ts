@@ -38,11 +38,13 @@ import { getWebhookStats } from './get-webhook-stats.ts';
 import { listDeliveries } from './list-deliveries.ts';
 import { listEvents } from './list-events.ts';
 import { listEventTypes } from './list-event-types.ts';
+import { listServiceKeys } from './list-service-keys.ts';
 import { listReplays } from './list-replays.ts';
 import { listWebhooks } from './list-webhooks.ts';
 import { resumeWebhook } from './resume-webhook.ts';
 import { retryDelivery } from './retry-delivery.ts';
 import { rotateSecret } from './rotate-secret.ts';
+import { rotateServiceKey } from './rotate-service-key.ts';
 import { testFilter } from './test-filter.ts';
 import { testWebhook } from './test-webhook.ts';
 import { updateEventType } from './update-event-type.ts';
@@ -76,6 +78,8 @@ export function services(context: ServiceContext, healthView: HealthView): Servi
       getWebhookHistory: getWebhookHistory(context),
       getWebhookStats: getWebhookStats(context),
       getOverview: getOverview(context),
+      listServiceKeys: listServiceKeys(context),
+      rotateServiceKey: rotateServiceKey(context),
       listEventTypes: listEventTypes(context),
       createEventType: createEventType(context),
       getEventType: getEventType(context),

@@ -10,6 +10,7 @@ import {
   orderingGapInput,
   orderingInput,
   retryPolicyInput,
+  signsEd25519Input,
   webhookMessage,
 } from '../messages/webhook-message.ts';
 
@@ -27,6 +28,7 @@ export function updateWebhook(context: ManagementContext): ServiceImpl<typeof We
       rateLimit: request.rateLimit,
       onFailing: onFailingInput(request.onFailing),
       filter: request.filter,
+      signsEd25519: signsEd25519Input(request.signatures),
       ordering: orderingInput(request.ordering),
       orderingGap: orderingGapInput(request.orderingGap),
       etag: request.etag,
