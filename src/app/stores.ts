@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import type { Config, DatabaseConfig } from '../config.ts';
 import { DatabaseClock } from '../persistence/database-clock.ts';
+import { warnOfDefects } from '../persistence/known-defects.ts';
 import { Holder } from '../persistence/holder.ts';
 import { prepareDatabase } from '../persistence/prepare-database.ts';
 import type { Orm } from '../persistence/orm.ts';
@@ -29,6 +30,7 @@ export async function openStores(config: Config, database: DatabaseConfig, { log
   const orm = config.role === 'worker' ? null : await openOrm(database, onError);
   const pool: Pool = createPool(database, onError);
   const reports = createReports(database, onError);
+  await warnOfDefects(pool, log);
   const batchPool = createPool(database, onError, { kind: 'batch', max: BATCH_CONNECTIONS, settings: batchSettings });
   const outcomePool = createPool(database, onError, { kind: 'outcome', max: OUTCOME_CONNECTIONS, settings: outcomeSettings });
   let skewMs = 0;

@@ -9,7 +9,7 @@ import { ConfigError, type DatabaseConfig } from '../config.ts';
 import { pause } from '../lifecycle/pause.ts';
 import { freePort } from './free-port.ts';
 import { connectionOptions } from '../persistence/pool.ts';
-import { embeddedPrograms, initialise, ownerOf, serverCommand } from './postgres-programs.ts';
+import { embeddedPrograms, initialise, majorVersion, ownerOf, serverCommand } from './postgres-programs.ts';
 
 export interface EmbeddedPostgres {
   readonly config: DatabaseConfig;
@@ -111,11 +111,24 @@ async function reach(root: string, cluster: string, password: string): Promise<R
     if (running === null) {
       launched ??= await launch(cluster, log);
       const failure = launched.failure();
+      if (failure !== null) await requireOwnVersion(cluster);
       if (failure !== null) throw new Error(`the embedded PostgreSQL did not start: ${failure} (see ${log})`);
     }
     await pause(READY_POLL_MS);
   }
   throw new Error(`the embedded PostgreSQL was not ready after ${READY_TIMEOUT_MS / 1000} s (see ${log})`);
+}
+
+/** A server does not read what another major version made, and does not always say that this is why. */
+async function requireOwnVersion(cluster: string): Promise<void> {
+  const [own, made] = await Promise.all([
+    embeddedPrograms().then(majorVersion),
+    readFile(join(cluster, 'PG_VERSION'), 'utf8').then((text) => text.trim()),
+  ]);
+  if (own !== made)
+    throw new ConfigError(
+      `${cluster} was made by PostgreSQL ${made}, and the embedded one is ${own}: move it away, or set DATA_DIR to another folder`,
+    );
 }
 
 interface Launched {

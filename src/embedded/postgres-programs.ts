@@ -79,6 +79,12 @@ export async function initialise(
   }
 }
 
+/** Of the server's program, as the file PG_VERSION of a cluster has it. */
+export async function majorVersion({ postgres }: PostgresPrograms): Promise<string> {
+  const { stdout } = await promisify(execFile)(postgres, ['--version']);
+  return /(\d+)\./.exec(stdout)?.[1] ?? stdout;
+}
+
 /** The server as a command to run in the foreground, reachable on `127.0.0.1:port` only. */
 export function serverCommand(
   programs: PostgresPrograms,

@@ -22,6 +22,7 @@ import { Migration20261128165000_probe_webhooks_that_failed } from '../../migrat
 import { Migration20261128170500_remember_notices_of_failing } from '../../migrations/Migration20261128170500_remember_notices_of_failing.ts';
 import { Migration20261128172000_note_certificates_near_their_end } from '../../migrations/Migration20261128172000_note_certificates_near_their_end.ts';
 import { Migration20261128192600_sign_with_keys_of_the_service } from '../../migrations/Migration20261128192600_sign_with_keys_of_the_service.ts';
+import { Migration20261128195000_lock_heads_in_a_function } from '../../migrations/Migration20261128195000_lock_heads_in_a_function.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -74,6 +75,7 @@ const migrations = [
     name: 'Migration20261128192600_sign_with_keys_of_the_service',
     class: Migration20261128192600_sign_with_keys_of_the_service,
   },
+  { name: 'Migration20261128195000_lock_heads_in_a_function', class: Migration20261128195000_lock_heads_in_a_function },
 ];
 
 /** Runs those that are missing. Returns their names. To be called by the holder of the lock of migrations. */

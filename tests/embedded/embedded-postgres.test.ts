@@ -1,7 +1,7 @@
 // The embedded PostgreSQL, held by processes that end well and badly.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -109,6 +109,19 @@ test('two services that start together on an empty directory get one server betw
   const winner = both.find((one) => one.config !== null);
   expect(await query(winner?.config ?? null, 'select 1 as one')).toEqual([{ one: 1 }]);
   if (winner !== undefined) await stop(winner.child);
+});
+
+test('a directory that another version of PostgreSQL made is left alone, in one line that says what to do', async () => {
+  const first = await hold();
+  await stop(first.child);
+  const file = join(dataDir, 'postgres/PG_VERSION');
+  const version = await readFile(file, 'utf8');
+  await writeFile(file, '9\n');
+  const second = await hold();
+  await writeFile(file, version);
+  expect(second.line).toBe(
+    `ConfigError: ${join(dataDir, 'postgres')} was made by PostgreSQL 9, and the embedded one is ${version.trim()}: move it away, or set DATA_DIR to another folder`,
+  );
 });
 
 test('the server listens on the loopback only, and wants the password', async () => {

@@ -14,13 +14,19 @@ export interface Chain {
 /**
  * A select that locks the heads of the deliveries that a statement may end. The trigger `deliveries_pass_turn` locks a head too, but one after the other as
  * the rows come. Statements lock heads before deliveries, and in the order of their keys, as a publish does; so no two wait for each other.
+ * The function has a plan of its own: in PostgreSQL 18.0 to 18.5 a statement that waits for a row lock and prunes partitions afterwards can end the server.
  * @param chains a relation of (webhook_id, ordering_key), repeated or not; none locks nothing
  */
-export const lockHeads = (
-  chains: string,
-): string => `select 1 from (select distinct webhook_id, ordering_key from (${chains}) c) c
-    join ordering_heads h on h.webhook_id = c.webhook_id and h.ordering_key = c.ordering_key
-    order by h.webhook_id, h.ordering_key for update of h`;
+export const lockHeads = (chains: string): string =>
+  `select lock_heads(array_agg(webhook_id), array_agg(ordering_key)) from (${chains}) c having count(*) > 0`;
+
+/**
+ * Now, or, for a delivery `d` that has the turn after one that was cancelled under way, when the request of that one has ended. For whatever
+ * makes a delivery due that was not.
+ */
+export const dueNow = (d: string): string => `case when ${d}.ordering_key is null then now() else greatest(now(), (
+      select h.clear_at from ordering_heads h
+      where h.webhook_id = ${d}.webhook_id and h.ordering_key = ${d}.ordering_key and h.turn_id = ${d}.id)) end`;
 
 export interface Turn {
   readonly deliveryId: string;
