@@ -3,10 +3,15 @@ import type { Pool, PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { cancelDeliveries } from '../../src/persistence/queries/cancel-deliveries.ts';
 import { expireHeads, listTurns } from '../../src/persistence/queries/ordering-heads.ts';
+import { Hold } from '../../src/persistence/delivery-state.ts';
+import { holdDeliveries } from '../../src/persistence/queries/hold-deliveries.ts';
 import { insertEvents, type EventRow, type InsertedDelivery } from '../../src/persistence/queries/insert-events.ts';
 import { loadDeliveries } from '../../src/persistence/queries/load-deliveries.ts';
 import { recordOutcomes, type OutcomeRow } from '../../src/persistence/queries/record-outcomes.ts';
+import { stepRelease } from '../../src/persistence/queries/release-step.ts';
+import { retryDelivery } from '../../src/persistence/queries/retry-delivery.ts';
 import { scheduleExpired } from '../../src/persistence/queries/schedule-expired.ts';
+import { createOrm } from '../../src/persistence/orm.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
 import { eventRow, outcomeRow } from './hot-rows.ts';
@@ -191,6 +196,27 @@ test('after a delivery was cancelled under way, the next of its key is not due b
     [next?.deliveryId],
   );
   expect(rows).toEqual([{ late: true }]);
+});
+
+test('and a retry by hand or a release does not make it due sooner', async () => {
+  await publish(['a']);
+  await pool.query('update webhook_endpoints set is_active = false');
+  await cancelDeliveries(pool, WEBHOOK, 1000, false);
+  await pool.query('update webhook_endpoints set is_active = true');
+  const [next] = await publish(['a']);
+  const orm = await createOrm(database.config, () => undefined);
+  await orm.em.fork().transactional((transaction) => retryDelivery(transaction, next?.deliveryId ?? ''));
+  await orm.close(true);
+  expect(await rowsOf('a')).toMatchObject([{ status: 'cancelled' }, { status: 'pending', isDue: false }]);
+
+  await pool.query('update webhook_endpoints set hold = $1', [Hold.paused]);
+  await holdDeliveries(pool, [next?.deliveryId ?? '']);
+  const { rows } = await pool.query<{ no: string }>(
+    `insert into releases (id, webhook_id, user_id, kind, rate, tokens) values ('release_1', $1, 'user_1', 'resume', 100, 100) returning no::text`,
+    [WEBHOOK],
+  );
+  expect(await stepRelease(pool, { releaseNo: rows[0]?.no ?? '' })).toMatchObject({ due: [{ deliveryId: next?.deliveryId }] });
+  expect(await rowsOf('a')).toMatchObject([{ status: 'cancelled' }, { status: 'pending', isDue: false }]);
 });
 
 test('the last of a key may be settled while the next is being committed: the next goes', async () => {

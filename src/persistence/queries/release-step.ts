@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import { isHeld } from '../delivery-state.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
+import { dueNow } from './ordering-heads.ts';
 import { allowance, type DueDelivery, paceColumns, pay, takeStep } from './release-pace.ts';
 
 /** Deliveries of one step: 30 ms. Ten steps a second are more than the fastest release may do. */
@@ -47,7 +48,7 @@ with place as materialized (
 ), d as (
   update deliveries t set
     status = case when t.attempt_count = 0 then 'pending' else 'retrying' end,
-    next_attempt_at = now(),
+    next_attempt_at = ${dueNow('t')},
     held_at = null,
     release_no = $1,
     changed_at = clock_timestamp()

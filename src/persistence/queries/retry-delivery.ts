@@ -1,14 +1,15 @@
 // Makes a delivery due now, by hand.
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { isHeld, isLeased, isUnfinished, isWaiting } from '../delivery-state.ts';
+import { dueNow } from './ordering-heads.ts';
 import { keepAttempt } from './keep-attempt.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 /**
  * Makes the delivery due and returns how it stands. One with an attempt under way is tried by hand after it, unless that attempt delivers
- * (see record-outcomes.ts). One that waits for its turn goes on waiting. One that is held for its paused webhook stays held, and is tried by hand once it is released. Automatic retries
- * already used stay used.
+ * (see record-outcomes.ts). One that waits for its turn goes on waiting. One that is held for its paused webhook stays held, and is tried by hand once it is released. One whose
+ * predecessor was cancelled under way is due when that request has ended. Automatic retries already used stay used.
  */
 export async function retryDelivery(transaction: EntityManager, deliveryId: string): Promise<DeliveryRow | undefined> {
   const [row] = await transaction.execute<DeliveryRow[]>(statement, [deliveryId, deliveryId]);
@@ -26,7 +27,7 @@ with present as materialized (
   update deliveries t set
     status = case when t.attempt_count = 0 or present.is_held or present.is_waiting then 'pending' else 'retrying' end,
     next_trigger = 'manual',
-    next_attempt_at = case when present.is_leased or present.is_held or present.is_waiting then t.next_attempt_at else now() end,
+    next_attempt_at = case when present.is_leased or present.is_held or present.is_waiting then t.next_attempt_at else ${dueNow('t')} end,
     held_at = case when present.is_held then t.held_at end,
     release_no = case when present.status in ('pending', 'retrying') then t.release_no end,
     failed_at = null,
