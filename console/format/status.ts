@@ -22,7 +22,7 @@ export const statuses: readonly StatusLook[] = [
   {
     key: 'cancelled',
     label: 'Cancelled',
-    meaning: 'Its webhook was disabled or deleted first, or it was held for too long.',
+    meaning: 'Ended before it was delivered: its page says why.',
     status: DeliveryStatus.CANCELLED,
   },
 ];

@@ -24,6 +24,7 @@ import { WatcherPlaces } from '../realtime/watcher-places.ts';
 import { EgressPolicy } from '../security/egress-policy.ts';
 import { RateLimit } from '../security/rate-limit.ts';
 import { loadOrCreateKeys, SecretBox } from '../security/secret-box.ts';
+import { Expiry } from '../service/expire-deliveries.ts';
 import { CloseWebhook } from '../service/close-webhook.ts';
 import { Publisher } from '../service/publisher.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -99,6 +100,13 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     onCancelled: (count) => events.deliveriesCancelled('webhook_closed', count),
     log,
   });
+  const expiry = new Expiry({
+    pool: stores.pool,
+    scheduler,
+    publish: publishUpdates,
+    onExpired: (count) => events.deliveriesCancelled('expired', count),
+    log,
+  });
   const onDisabled = (webhook: DisabledWebhook): void => {
     bus.announceWebhook(webhook.webhookId);
     bus.notify({ ...webhook, type: 'webhook_disabled', disabledAtMs: stores.clock.now() });
@@ -164,6 +172,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     recorder,
     send,
     cancel: (deliveryId) => closing.endOne(deliveryId),
+    expire: (deliveryId) => expiry.endOne(deliveryId),
     hold: createHoldQueue({ pool: stores.batchPool, onHeld: (count) => events.deliveriesHeld(count) }),
     rateLimitWaitMs: createEndpointRateLimit(stores.redis, config.redis?.keyPrefix ?? ''),
     maxConcurrency: Math.min(config.delivery.maxConcurrency, Math.floor(budget.outbound * DELIVERY_SHARE)),
@@ -181,7 +190,10 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     pool: stores.batchPool,
     telemetry,
     insertLeaseFor: (published) => dispatcher.insertLeaseFor(published),
-    onCommitted: (commit) => void dispatcher.accept(commit),
+    onCommitted: (commit) => {
+      void dispatcher.accept(commit);
+      expiry.announceInserted(commit);
+    },
   });
   const testSender = createTestSender(directory, send);
   const probe = createProber({ pool: stores.batchPool, directory, recorder, send, now: () => stores.clock.now() });
@@ -217,5 +229,6 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     eventFeed,
     publishUpdates,
     closing,
+    expiry,
   };
 }

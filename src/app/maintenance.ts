@@ -3,6 +3,7 @@ import type { Config } from '../config.ts';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { InsertLeaseExpiry } from '../maintenance/insert-lease-expiry.ts';
 import { Backlog } from '../maintenance/backlog.ts';
+import { Deadlines } from '../maintenance/deadlines.ts';
 import { HeldLimit } from '../maintenance/held-limit.ts';
 import { Housekeeper } from '../maintenance/housekeeper.ts';
 import { Leader } from '../maintenance/leader.ts';
@@ -106,6 +107,11 @@ export function createMaintenance(config: Config, stores: Stores, engine: Engine
     },
     onError: (error) => events.storeFailed('database', error),
   });
+  const deadlines = new Deadlines({
+    isLeading: () => leader.isLeading,
+    endBatch: () => engine.expiry.endBatch(),
+    onError: (error) => events.storeFailed('database', error),
+  });
   const probes = new Probes({
     pool: stores.pool,
     probe: engine.probe,
@@ -127,6 +133,7 @@ export function createMaintenance(config: Config, stores: Stores, engine: Engine
     summing,
     releases,
     heldLimit,
+    deadlines,
     probes,
     ...(reconciler === null ? [] : [reconciler]),
   ];

@@ -1,5 +1,6 @@
 // `publish order.created`: publishes an event as a service of HomeChef would.
 import { parseArgs } from 'node:util';
+import { type Timestamp, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { connect, CONNECTION_USAGE, type Connection, connectionOptions } from './connection.ts';
 import { jsonBytes } from './json-argument.ts';
 import { type Command, onlyArgument, UsageError } from './usage.ts';
@@ -13,6 +14,7 @@ Publishes an event; answered once it and all its deliveries are committed.
   --data <json>    What has happened: JSON, or @file, or - for standard input; else the catalogue's sample
   --key <key>      Idempotency key
   --ordering-key <key>  What must stay in order, such as an order's number
+  --deliver-before <time>  No attempt begins later, as in 2030-01-31T12:00:00Z
 ${CONNECTION_USAGE}
 With --user the token is one of a service.`;
 
@@ -28,6 +30,7 @@ async function run(args: string[]): Promise<void> {
       data: { type: 'string' },
       key: { type: 'string', default: '' },
       'ordering-key': { type: 'string' },
+      'deliver-before': { type: 'string' },
     },
     allowPositionals: true,
   });
@@ -39,9 +42,17 @@ async function run(args: string[]): Promise<void> {
     audience: { userIds: values.to, broadcast: values.broadcast },
     idempotencyKey: values.key,
     ...(values['ordering-key'] === undefined ? {} : { orderingKey: values['ordering-key'] }),
+    ...(values['deliver-before'] === undefined ? {} : { deliverBefore: momentOf(values['deliver-before']) }),
   });
   const duplicate = published.duplicate ? ', published before under this key' : '';
-  console.log(`${published.eventId}  goes to ${published.deliveries} webhooks${duplicate}`);
+  const expired = published.expired === true ? ', too late: nothing is sent' : '';
+  console.log(`${published.eventId}  goes to ${published.deliveries} webhooks${duplicate}${expired}`);
+}
+
+function momentOf(text: string): Timestamp {
+  const ms = Date.parse(text);
+  if (Number.isNaN(ms)) throw new UsageError(`"${text}" is no time; --deliver-before takes one as in 2030-01-31T12:00:00Z`);
+  return timestampFromMs(ms);
 }
 
 async function dataOf({ webhooks }: Connection, eventType: string, data: string | undefined): Promise<Uint8Array> {

@@ -22,7 +22,7 @@ import type { Target, WebhookDirectory } from './webhook-directory.ts';
 
 /** One claim and one load; about a millisecond of work for either store. */
 const MAX_CLAIM = 500;
-/** ms until a delivery is due again whose hold could not be written. */
+/** ms until a delivery is due again whose hold, or end, could not be written. */
 const HOLD_RETRY_MS = 50;
 /** ms until a delivery is due again whose attempt threw. */
 const FAILURE_SLEEP_MS = 500;
@@ -47,6 +47,8 @@ export interface DispatcherOptions {
   readonly recorder: Recorder;
   /** Cancels a delivery whose webhook was closed. */
   readonly cancel: (deliveryId: string) => Promise<void>;
+  /** Ends a delivery whose `deliver_before` has come; false: it has not come by PostgreSQL's clock, or the row is locked. */
+  readonly expire: (deliveryId: string) => Promise<boolean>;
   /** Holds a delivery whose webhook was paused; false: it is not paused any more, or the row is locked. */
   readonly hold: (deliveryId: string) => Promise<boolean>;
   readonly send: Attempt;
@@ -147,7 +149,7 @@ export class Dispatcher implements LongRunning {
     for (const { event, deliveries } of events) {
       for (const delivery of deliveries) {
         const { deliveryId, webhookId } = delivery;
-        if (delivery.isHeld || delivery.ordering?.waits === true) continue;
+        if (delivery.isHeld || delivery.isExpired || delivery.ordering?.waits === true) continue;
         if (insertLease === null || !delivery.isLeased) later.push({ deliveryId, webhookId, dueAtMs });
         // Draining has begun meanwhile, and the lanes are not read again.
         else if (!this.#isAccepting) unwanted.push(new InsertedTask(delivery, event, insertLease));
@@ -310,6 +312,7 @@ export class Dispatcher implements LongRunning {
     const { lane, task } = started;
     const rule = ruleOfWebhook(target);
     if (target === null || rule === 'active') return this.#cancel(task);
+    if (task.deliverBeforeMs !== null && task.deliverBeforeMs <= this.#options.now()) return this.#expire(task);
     if (rule === 'not_paused') return this.#hold(task);
     if (rule === 'secret_key') return this.#waitForKey(lane, task);
     const timeoutMs = Math.min(target.policy.timeoutMs, this.#options.maxTimeoutMs);
@@ -326,6 +329,13 @@ export class Dispatcher implements LongRunning {
   async #cancel(task: Task): Promise<false> {
     await this.#options.cancel(task.deliveryId);
     this.#release([task.lease], null);
+    return false;
+  }
+
+  // What had ended before comes back once, and the loader drops it.
+  async #expire(task: Task): Promise<false> {
+    const hasEnded = await this.#options.expire(task.deliveryId);
+    this.#release([task.lease], hasEnded ? null : HOLD_RETRY_MS);
     return false;
   }
 

@@ -43,7 +43,7 @@ export function createProber(options: ProberOptions): Prober {
     if (found === null || found.lacksKey) return { result: 'not_tried', revision: 0 };
     const policy = { ...found.policy, timeoutMs: Math.min(found.policy.timeoutMs, MAX_PROBE_MS) };
     const target = { ...found, policy };
-    const task = deliveryId === null ? null : await takeHeld(options.pool, webhookId, deliveryId);
+    const task = deliveryId === null ? null : await takeHeld(options, webhookId, deliveryId);
     const outcome = await (task === null ? ping(options, target) : sendHeld(options, target, task));
     return { result: hasBegun(outcome) ? resultOf(outcome) : 'not_tried', revision: found.revision };
   };
@@ -54,14 +54,15 @@ async function ping({ send, now }: ProberOptions, target: Target): Promise<Outco
   return outcome;
 }
 
-/** Null when it is not held any more, or its payload cannot be read. */
-async function takeHeld(pool: Pool, webhookId: string, deliveryId: string): Promise<Task | null> {
+/** Null when it is not held any more, its `deliver_before` has come, or its payload cannot be read. */
+async function takeHeld({ pool, now }: ProberOptions, webhookId: string, deliveryId: string): Promise<Task | null> {
   // Before the statement: this process gives the lease up no later than it ends.
   const expiresAt = performance.now() + LEASE_MS;
   const token = await leaseHeld(pool, deliveryId, LEASE_MS);
   if (token === null) return null;
   const [row] = await loadDeliveries(pool, [{ deliveryId, token }]);
   if (row === undefined || row.data === null) return null;
+  if (row.deliverBeforeMs !== null && row.deliverBeforeMs <= now()) return null;
   const lease = { deliveryId, webhookId, leasedIn: 'row', token, expirations: row.rowExpirations, expiresAt } as const;
   return { ...row, deliveryId, lease, isInserted: false };
 }

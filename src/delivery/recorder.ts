@@ -266,6 +266,7 @@ export class Recorder {
         attemptCount: attemptNumber,
         orderingKey: task.ordering?.key ?? null,
         sequence: task.ordering?.sequence ?? null,
+        deliverBeforeMs: task.deliverBeforeMs,
         nextAttemptAtMs: recorded.nextAttemptAtMs,
         deliveredAtMs: recorded.deliveredAtMs,
         failedAtMs: recorded.failedAtMs,

@@ -60,6 +60,9 @@ export class InsertedTask implements Task, Leased {
   get traceparent(): string | null {
     return this.#event.traceparent;
   }
+  get deliverBeforeMs(): number | null {
+    return this.#event.deliverBeforeMs;
+  }
   get createdAtMs(): number {
     return this.#lease.createdAtMs;
   }

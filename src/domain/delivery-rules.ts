@@ -21,6 +21,8 @@ export const deliveryRules = [
   'matched_then',
   /** The delivery was not cancelled. */
   'not_cancelled',
+  /** The `deliver_before` of its event has not passed. */
+  'in_time',
   /** The receiver has not answered 410. */
   'not_gone',
   /** It has not been lost with its process too often. */

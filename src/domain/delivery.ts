@@ -7,7 +7,7 @@ export const deliveryStatuses = ['pending', 'retrying', 'delivered', 'failed', '
 export type DeliveryStatus = (typeof deliveryStatuses)[number];
 
 /** Why deliveries end before they are delivered, as it is counted; what is held too long, or too much of, is counted by itself. */
-export const cancelCauses = ['webhook_closed', 'caller'] as const;
+export const cancelCauses = ['webhook_closed', 'caller', 'expired'] as const;
 export type CancelCause = (typeof cancelCauses)[number];
 
 export type AttemptTrigger = 'automatic' | 'manual' | 'test';

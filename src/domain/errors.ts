@@ -126,6 +126,10 @@ const catalogue = {
     code: 'failed_precondition',
     meaning: 'The delivery was delivered or given up, so there is nothing to cancel.',
   },
+  delivery_expired: {
+    code: 'failed_precondition',
+    meaning: 'The `deliver_before` of the delivery has passed, so it is not sent any more.',
+  },
   replay_exists: { code: 'already_exists', meaning: 'A replay that selects the same has not ended; the error names it.' },
   replay_limit_reached: {
     code: 'resource_exhausted',

@@ -29,6 +29,9 @@ export const isHeld = `d.held_at is not null and d.status = 'pending'`;
  */
 export const isWaiting = `d.waits and d.status = 'pending'`;
 
+/** Its `deliver_before` has come: no attempt begins any more. */
+export const hasExpired = 'd.deliver_before <= now()';
+
 /** When it last changed. `changed_at` is null for a first success that came at once, and for what was never tried. */
 export const changedAt = 'coalesce(d.changed_at, d.updated_at)';
 
@@ -40,6 +43,8 @@ export const retentionReason = `'retention'`;
 /** Why it ends when its webhook holds more than it may. */
 export const heldLimitReason = `'held_limit'`;
 
+/** Why it ends when it was not delivered before its `deliver_before`. */
+export const expiredReason = `'expired'`;
 /** Why it ends when its owner, or an admin, cancels it. */
 export const callerReason = `'caller'`;
 

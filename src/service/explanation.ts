@@ -47,6 +47,7 @@ const asks: Readonly<Record<DeliveryRule, string>> = {
   filter: 'The payload passes the filter of the webhook, if it has one.',
   matched_then: 'The webhook matched when the event was published.',
   not_cancelled: 'The delivery was not cancelled.',
+  in_time: 'It is not too late for it.',
   not_gone: 'The receiver has not said that it is gone.',
   not_lost: 'No attempt was lost with its process too often.',
   retries_left: 'Another attempt is left.',
@@ -88,6 +89,7 @@ function stopOf(explained: Explained, { policy, lacksKey }: Asked): DeliveryRule
     return matchingRules.find((rule) => !matches[rule]) ?? 'matched_then';
   }
   if (!delivery.isUnfinished) return endOf(delivery, policy);
+  if (delivery.hasExpired) return 'in_time';
   // What was held stays so for the moment between a resume and its release.
   if (delivery.isHeld) return 'not_paused';
   const rule = ruleOfWebhook({ ...explained, lacksKey });
@@ -98,7 +100,7 @@ function stopOf(explained: Explained, { policy, lacksKey }: Asked): DeliveryRule
 
 function endOf({ status, ...delivery }: ExplainedDelivery, policy: RetryPolicy): DeliveryRule | null {
   if (status === 'delivered') return null;
-  if (status === 'cancelled') return 'not_cancelled';
+  if (status === 'cancelled') return delivery.cancelReason === 'expired' ? 'in_time' : 'not_cancelled';
   const { lastTrigger, retriesUsed, errorCode } = delivery;
   // A delivery that was lost too often ends with this error alone.
   if (errorCode === 'lease_expired') return 'not_lost';
@@ -117,8 +119,8 @@ function waitOf({ rateLimit, consecutiveFailures }: Explained, delivery: Explain
 function verdictOf(delivery: ExplainedDelivery | null, stop: DeliveryRule | null): ExplanationVerdict {
   if (delivery === null) return 'not_owed';
   if (stop === null) return 'delivered';
-  // What waits for a webhook that was disabled is being cancelled.
-  return delivery.isUnfinished && stop !== 'active' ? 'waiting' : 'ended';
+  // What waits for a webhook that was disabled, or too late, is being cancelled.
+  return delivery.isUnfinished && stop !== 'active' && stop !== 'in_time' ? 'waiting' : 'ended';
 }
 
 function rulesUpTo(stop: DeliveryRule | null, summary: string): ExplainedRule[] {
@@ -162,6 +164,8 @@ const sentences: Readonly<Record<DeliveryRule, (explained: Explained, asked: Ask
       : 'The webhook matches as it is now, and did not when the event was published.',
   not_cancelled: ({ delivery }) =>
     CANCELLED[delivery?.cancelReason ?? ''] ?? 'The webhook was disabled or deleted before it could be delivered.',
+  in_time: ({ delivery }) =>
+    `It was to be delivered before ${new Date(delivery?.deliverBeforeMs ?? 0).toISOString()}, and is not sent any more.`,
   not_gone: () => 'The receiver answered 410: it is gone for good.',
   not_lost: ({ delivery }) =>
     `Given up after ${delivery?.attemptCount ?? 0} attempts, of which too many ended with the process that made them.`,

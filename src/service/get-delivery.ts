@@ -40,6 +40,7 @@ export async function getDelivery(
     cancelReason: delivery.status === 'cancelled' ? (delivery.cancelReason ?? null) : null,
     orderingKey: delivery.orderingKey ?? null,
     sequence: delivery.sequence ?? null,
+    deliverBeforeMs: delivery.deliverBefore?.getTime() ?? null,
     nextAttemptAtMs: delivery.nextAttemptAt?.getTime() ?? null,
     deliveredAtMs: delivery.deliveredAt?.getTime() ?? null,
     failedAtMs: delivery.failedAt?.getTime() ?? null,

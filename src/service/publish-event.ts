@@ -27,6 +27,8 @@ export interface PublishInput {
   readonly idempotencyKey: string | null;
   /** Deliveries of one webhook with the same key are numbered, and where the webhook wants it attempted one at a time. */
   readonly orderingKey: string | null;
+  /** No attempt begins later, in milliseconds since 1970; a moment that has passed is taken, and then nothing is sent. */
+  readonly deliverBeforeMs: number | null;
   /** When it happened, in milliseconds since 1970; null means now. */
   readonly occurredAtMs: number | null;
   readonly traceparent: string | null;
@@ -125,6 +127,7 @@ export function checkedEvent(context: PublishContext, principal: Principal, inpu
     traceparent: input.traceparent ?? newTraceparent(),
     idempotencyKey: input.idempotencyKey,
     orderingKey: input.orderingKey,
+    deliverBeforeMs: input.deliverBeforeMs,
     requestHash: input.idempotencyKey === null ? null : requestHash(input, data),
   };
 }
@@ -134,5 +137,7 @@ function requestHash(input: PublishInput, data: string): string {
   const request: unknown[] = [input.eventType, data, input.audience.broadcast, input.audience.userIds, input.occurredAtMs];
   // Last and only where there is one: what was published before keys were known has the same hash.
   if (input.orderingKey !== null) request.push(input.orderingKey);
+  // In brackets with its name, so that no ordering key looks like it.
+  if (input.deliverBeforeMs !== null) request.push(['deliver_before', input.deliverBeforeMs]);
   return createHash('sha256').update(JSON.stringify(request)).digest('base64url');
 }

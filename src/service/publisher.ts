@@ -54,6 +54,8 @@ export interface Published {
   readonly deliveries: number;
   /** Whether an earlier call with the same idempotency key had published it. */
   readonly duplicate: boolean;
+  /** Whether its `deliver_before` had passed: none of them is sent. Undefined: no. */
+  readonly expired?: true;
 }
 
 export interface PublisherOptions {
@@ -161,8 +163,11 @@ export class Publisher {
     const answers = new Map<EventRow, Published | ServiceError>();
     for (const event of firsts) {
       const created = written.deliveries.get(event.id);
-      if (created !== undefined) answers.set(event, { eventId: event.id, deliveries: created.length, duplicate: false });
-      else repeats.push(event);
+      if (created === undefined) repeats.push(event);
+      else {
+        const isExpired = event.deliverBeforeMs !== null && event.deliverBeforeMs <= written.createdAtMs;
+        answers.set(event, published(event.id, created.length, false, isExpired));
+      }
     }
     // What is committed is committed, whatever becomes of the question about the others: those without an answer are asked to retry.
     if (repeats.length > 0) await this.#answerRepeats(repeats, answers).catch(() => undefined);
@@ -206,9 +211,13 @@ export class Publisher {
       // It can only be missing when it expired between the two statements; the publisher's retry will then publish it.
       if (first === undefined) answers.set(event, storeUnavailable(undefined));
       else if (first.requestHash !== event.requestHash) answers.set(event, keyReused());
-      else answers.set(event, { eventId: first.eventId, deliveries: first.deliveries, duplicate: true });
+      else answers.set(event, published(first.eventId, first.deliveries, true, first.expired));
     }
   }
+}
+
+function published(eventId: string, deliveries: number, duplicate: boolean, isExpired: boolean): Published {
+  return isExpired ? { eventId, deliveries, duplicate, expired: true } : { eventId, deliveries, duplicate };
 }
 
 // One statement may not touch the same key twice, so within a batch the later ones wait for the answer of the first.

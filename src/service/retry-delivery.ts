@@ -33,7 +33,7 @@ export async function retryDelivery(
       const webhook = await transaction.findOne(WebhookEndpoint, { id: delivery.webhookId, isActive: true, deletedAt: null });
       if (webhook === null) throw webhookInactive();
       const due = await makeDue(transaction, deliveryId);
-      if (due === undefined) throw notFound('delivery');
+      if (due === undefined) throw deliveryExpired();
       await once?.keep(transaction, due);
       return due;
     }),
@@ -53,6 +53,13 @@ async function schedule(context: ManagementContext, row: DeliveryRow): Promise<v
   } catch (error) {
     context.log.warn({ err: error, delivery_id: row.id }, 'the schedule did not get a retry; the reconciler puts it in');
   }
+}
+
+function deliveryExpired(): ServiceError {
+  return new ServiceError(
+    'delivery_expired',
+    'The delivery was to be made before a moment that has passed; publish a new event instead.',
+  );
 }
 
 export function webhookInactive(): ServiceError {

@@ -15,6 +15,7 @@ const event = {
   data: '{}',
   schemaVersion: null,
   orderingKey: null,
+  deliverBeforeMs: null,
   occurredAtMs: 0,
   publisher: 'orders',
   userIds: ['alice'],
@@ -70,6 +71,7 @@ test('however many leases run out while they wait, they are ended a few hundred 
     revision: 1,
     isLeased: true,
     isHeld: false,
+    isExpired: false,
     ordering: null,
   }));
   await dispatcher.accept({
@@ -166,6 +168,7 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
     revision: 1,
     isLeased: true,
     isHeld: false,
+    isExpired: false,
     ordering: null,
   }));
   const lease = { untilMs: 0, expiresAt: performance.now() + 45_000 };

@@ -17,6 +17,7 @@ export function eventRow(differing: Partial<EventRow> = {}): EventRow {
     idempotencyKey: null,
     requestHash: null,
     orderingKey: null,
+    deliverBeforeMs: null,
     ...differing,
   };
 }

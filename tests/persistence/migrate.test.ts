@@ -34,6 +34,7 @@ const MIGRATIONS = [
   'Migration20261128172000_note_certificates_near_their_end',
   'Migration20261128192600_sign_with_keys_of_the_service',
   'Migration20261128195000_lock_heads_in_a_function',
+  'Migration20261128200000_end_what_comes_too_late',
 ];
 
 test('processes that start together migrate once, and create the database when it is missing', async () => {

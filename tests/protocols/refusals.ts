@@ -766,6 +766,7 @@ export const elsewhere: Readonly<Partial<Record<Reason, string>>> = {
   etag_mismatch: 'tests/end-to-end/read-modify-write.test.ts',
   event_type_limit_reached: 'tests/end-to-end/event-types.test.ts',
   test_limit_reached: 'tests/delivery/test-send.test.ts',
+  delivery_expired: 'tests/end-to-end/freshness.test.ts',
   delivery_ended: 'tests/service/cancel-delivery.test.ts',
   replay_exists: 'tests/end-to-end/replays.test.ts',
   replay_limit_reached: 'tests/end-to-end/replays.test.ts',

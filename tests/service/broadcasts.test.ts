@@ -30,6 +30,7 @@ const eventOf = (own: Partial<EventRow>): EventRow => ({
   data: '{}',
   schemaVersion: null,
   orderingKey: null,
+  deliverBeforeMs: null,
   occurredAtMs: Date.now(),
   publisher: 'orders',
   userIds: [],

@@ -76,6 +76,7 @@ const situations: Readonly<Record<DeliveryRule, () => Promise<Asked>>> = {
   },
   matched_then: async () => ({ webhookId: await webhook(), eventId: await anEvent() }),
   not_cancelled: () => delivery('cancelled'),
+  in_time: () => delivery('pending', `deliver_before = now()`),
   not_gone: () => delivery('failed', 'http_status = 410'),
   not_lost: () => delivery('failed', `error_code = 'lease_expired', http_status = null`),
   retries_left: () => delivery('failed'),
@@ -126,6 +127,12 @@ test.each<[string, () => Promise<Asked>, string, RegExp]>([
     situations.event_type,
     'not_owed',
     /is tip\.received; the webhook is subscribed to order\.created/,
+  ],
+  [
+    'too late',
+    () => delivery('cancelled', `cancel_reason = 'expired', deliver_before = '2026-01-01'`),
+    'ended',
+    /before 2026-01-01T00:00:00/,
   ],
   ['cancelled', () => delivery('cancelled', `cancel_reason = 'retention'`), 'ended', /kept no longer/],
   [

@@ -7,6 +7,7 @@ import { useResource } from '../../api/resource.ts';
 import { watchDeliveries } from '../../api/watch.ts';
 import { directory, lookUpWebhooks } from '../../api/webhook-directory.ts';
 import { Moment } from '../../components/moment.tsx';
+import { cancelWords } from '../../format/cancel-reason.ts';
 import { PageHead } from '../../components/page-head.tsx';
 import { Loaded, Problem } from '../../components/states.tsx';
 import { StatusMark } from '../../components/status-mark.tsx';
@@ -113,6 +114,20 @@ function Facts({ delivery }: { delivery: Delivery }) {
             <dt>Given up</dt>
             <dd>
               <Moment at={delivery.failedAt} precise />
+            </dd>
+          </>
+        )}
+        {delivery.status === DeliveryStatus.CANCELLED && (
+          <>
+            <dt>Cancelled</dt>
+            <dd>{cancelWords(delivery.cancelReason)}</dd>
+          </>
+        )}
+        {delivery.deliverBefore !== undefined && (
+          <>
+            <dt>To be sent before</dt>
+            <dd>
+              <Moment at={delivery.deliverBefore} />
             </dd>
           </>
         )}

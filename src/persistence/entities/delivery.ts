@@ -36,6 +36,7 @@ export const Delivery = defineEntity({
     changedAt: p.datetime().columnType('timestamptz').nullable(),
     orderingKey: p.string().length(255).nullable(),
     sequence: p.bigint('number').nullable(),
+    deliverBefore: p.datetime().columnType('timestamptz').nullable(),
     cancelReason: p.string().length(20).nullable(),
     cancelledAt: p.datetime().columnType('timestamptz').nullable(),
   },

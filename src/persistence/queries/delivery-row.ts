@@ -19,6 +19,8 @@ export interface DeliveryRow {
   /** Of an event with one; else null. */
   readonly orderingKey?: string | null;
   readonly sequence?: number | null;
+  /** No attempt begins later; null: there is no such moment. */
+  readonly deliverBeforeMs?: number | null;
   readonly nextAttemptAtMs: number | null;
   readonly deliveredAtMs: number | null;
   readonly failedAtMs: number | null;
@@ -33,6 +35,7 @@ export const deliveryColumns = `d.id, d.webhook_id as "webhookId", d.user_id as 
   d.error_code as "errorCode", d.error_message as "errorMessage",
   case when d.status = 'cancelled' then d.cancel_reason end as "cancelReason",
   d.ordering_key as "orderingKey", d.sequence::float8 as "sequence",
+  (extract(epoch from d.deliver_before) * 1000)::float8 as "deliverBeforeMs",
   (extract(epoch from d.next_attempt_at) * 1000)::float8 as "nextAttemptAtMs",
   (extract(epoch from d.delivered_at) * 1000)::float8 as "deliveredAtMs",
   (extract(epoch from d.failed_at) * 1000)::float8 as "failedAtMs",

@@ -4,7 +4,7 @@ import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/
 import { matchingRules, type MatchingRule } from '../../domain/delivery-rules.ts';
 import type { StoredRetryPolicy } from '../../domain/retry-policy.ts';
 import { textArray } from '../array-parameter.ts';
-import { holdsEverything, isHeld, isLeased, isUnfinished, isWaiting } from '../delivery-state.ts';
+import { hasExpired, holdsEverything, isHeld, isLeased, isUnfinished, isWaiting } from '../delivery-state.ts';
 import { deliveryIdOf, isActive, matching } from '../matching.ts';
 
 /** The delivery of an event to a webhook. Times are in milliseconds since 1970. */
@@ -28,6 +28,9 @@ export interface ExplainedDelivery {
   readonly errorMessage: string | null;
   readonly httpStatus: number | null;
   readonly cancelReason: string | null;
+  readonly hasExpired: boolean;
+  /** No attempt begins later; null: there is no such moment. */
+  readonly deliverBeforeMs: number | null;
 }
 
 export interface Explained {
@@ -84,7 +87,8 @@ select w.*, case when d.id is not null then jsonb_build_object(
   'isDue', coalesce(d.next_attempt_at <= now(), false), 'nextAttemptAtMs', ${ms('d.next_attempt_at')},
   'endedAtMs', ${ms('coalesce(d.delivered_at, d.failed_at, d.cancelled_at)')}, 'attemptCount', d.attempt_count,
   'retriesUsed', d.retries_used, 'leaseExpirations', d.lease_expirations, 'lastTrigger', d.last_trigger, 'errorCode', d.error_code,
-  'errorMessage', d.error_message, 'httpStatus', d.http_status, 'cancelReason', d.cancel_reason
+  'errorMessage', d.error_message, 'httpStatus', d.http_status, 'cancelReason', d.cancel_reason,
+  'hasExpired', coalesce(${hasExpired}, false), 'deliverBeforeMs', ${ms('d.deliver_before')}
 ) end as delivery
 from events f
 cross join lateral (

@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import { idFloor, timeOfId } from '../../domain/ids.ts';
 import { arrayLiteral, plainArray, textArray, nullIfAllDefault } from '../array-parameter.ts';
-import { Hold, holdsNew, MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from '../delivery-state.ts';
+import { expiredReason, Hold, holdsNew, MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from '../delivery-state.ts';
 import { deliveryIdOf, matching, ways } from '../matching.ts';
 import { leaseEnd } from './holders.ts';
 import { noteInserts } from './late-changes.ts';
@@ -23,6 +23,8 @@ export interface EventRow {
   readonly requestHash: string | null;
   /** Deliveries of one webhook with the same key are numbered, and where the webhook wants it attempted one at a time. */
   readonly orderingKey: string | null;
+  /** No attempt begins later, in milliseconds since 1970; null: there is no such moment. */
+  readonly deliverBeforeMs: number | null;
 }
 
 export interface InsertedDelivery {
@@ -36,6 +38,8 @@ export interface InsertedDelivery {
   readonly isLeased: boolean;
   /** Whether it is held, because its webhook is paused: then nothing is to schedule it. */
   readonly isHeld: boolean;
+  /** Whether it has ended, because the `deliver_before` of its event had passed. */
+  readonly isExpired: boolean;
   /** Of an event with an ordering key; else null. */
   readonly ordering: InsertedOrdering | null;
 }
@@ -89,8 +93,13 @@ export async function insertEvents(
     null,
     textArray,
   );
+  const deadlines = nullIfAllDefault(
+    column((event) => event.deliverBeforeMs),
+    null,
+    plainArray,
+  );
   const result = await pool.query<InsertedRow>({
-    ...(orderingKeys === null ? withoutKeys : withKeys),
+    ...statementFor(orderingKeys !== null, deadlines !== null),
     rowMode: 'array',
     values: [
       textArray(column((event) => event.id)),
@@ -133,6 +142,7 @@ export async function insertEvents(
         plainArray,
       ),
       ...(orderingKeys === null ? [] : [orderingKeys]),
+      ...(deadlines === null ? [] : [deadlines]),
     ],
   });
   const deliveries = new Map<string, InsertedDelivery[]>();
@@ -141,7 +151,8 @@ export async function insertEvents(
   // Without a key an event cannot be a repeat, so the statement returns no row for the event itself.
   for (const event of events) if (event.idempotencyKey === null) deliveries.set(event.id, []);
   for (const row of result.rows) {
-    const [number, deliveryId, webhookId, otherUserId, revision, isLeased, createdMs, leasedMs, sequence, waits] = row;
+    const [number, deliveryId, webhookId, otherUserId, revision, isLeased, createdMs, leasedMs, sequence, waits, isExpired] =
+      row;
     if (number === null) {
       createdAtMs = createdMs;
       leasedUntilMs = leasedMs;
@@ -159,6 +170,7 @@ export async function insertEvents(
         revision,
         isLeased: isLeased === true,
         isHeld: isLeased === null && waits !== true,
+        isExpired: isExpired === true,
         ordering: sequence == null ? null : { sequence: Number(sequence), waits: waits ?? null },
       });
   }
@@ -191,13 +203,21 @@ type InsertedRow = [
   /** A bigint, as text. Of batches with ordering keys alone, as the next. */
   sequence?: string | null,
   waits?: boolean | null,
+  /** Of batches with deadlines alone. */
+  isExpired?: boolean | null,
 ];
 
+/** What a batch with ordering keys or deadlines has besides: other batches are not to pay for it, so each kind has a text of its own. */
+interface Variant {
+  readonly hasKeys: boolean;
+  readonly hasDeadlines: boolean;
+}
+
 const lookUp =
-  (hasKeys: boolean) =>
+  ({ hasKeys, hasDeadlines }: Variant) =>
   ({ events, audience, active, eventType }: (typeof ways)[number]): string =>
     `
-  select f.number, f.id as event_id, f.event_type, f.may_lease, f.user_ids[1] as first_user_id, ${hasKeys ? 'f.ordering_key, ' : ''}w.*
+  select f.number, f.id as event_id, f.event_type, f.may_lease, f.user_ids[1] as first_user_id, ${hasKeys ? 'f.ordering_key, ' : ''}${hasDeadlines ? 'f.deliver_before, ' : ''}w.*
   from fresh f cross join lateral (
     select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until${hasKeys ? ', ordering' : ''} from webhook_endpoints
     where ${audience} and ${active} and ${eventType} and ${matching.filter}
@@ -205,26 +225,24 @@ const lookUp =
   ) w
   where ${events}`;
 
-/** What a batch with ordering keys has besides: other batches are not to pay for it, so each kind has a text of its own. */
-interface Variant {
-  readonly name: string;
-  readonly hasKeys: boolean;
-}
-
 // Keys are taken in order, so that two batches that share some cannot deadlock. `offset 0` keeps the webhooks' side of each join
 // an index look-up for each event: a plan made while there are few webhooks would else compare each with every event.
-const statementOf = ({ name, hasKeys }: Variant): { readonly name: string; readonly text: string } => {
+const statementOf = (variant: Variant): { readonly name: string; readonly text: string } => {
+  const { hasKeys, hasDeadlines } = variant;
   const key = hasKeys ? ', ordering_key' : '';
   const place = hasKeys ? ', ordering_key, sequence, waits' : '';
-  const nulls = hasKeys ? ', null, null' : '';
+  const nulls = `${hasKeys || hasDeadlines ? ', null, null' : ''}${hasDeadlines ? ', null' : ''}`;
   const deliveries = hasKeys ? 'placed' : 'matched';
+  const deadlines = hasDeadlines ? `, $${hasKeys ? 21 : 20}::float8[]` : '';
+  const isOpen = hasDeadlines ? ' and not is_expired' : '';
   const text = `
 with incoming as materialized (
   select id, event_type, data, to_timestamp(occurred_ms / 1000.0) as occurred_at, publisher, user_ids::text[] as user_ids,
-    coalesce(broadcast, false) as broadcast, traceparent, key, request_hash, coalesce(may_lease, true) as may_lease, schema_version${key}, number::integer as number
+    coalesce(broadcast, false) as broadcast, traceparent, key, request_hash, coalesce(may_lease, true) as may_lease, schema_version${key},
+    ${hasDeadlines ? 'to_timestamp(deliver_before_ms / 1000.0) as deliver_before, ' : ''}number::integer as number
   from unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::text[],
-    $10::text[], $12::boolean[], $19::integer[]${hasKeys ? ', $20::text[]' : ''}) with ordinality
-    as i(id, event_type, data, occurred_ms, publisher, user_ids, broadcast, traceparent, key, request_hash, may_lease, schema_version${key}, number)
+    $10::text[], $12::boolean[], $19::integer[]${hasKeys ? ', $20::text[]' : ''}${deadlines}) with ordinality
+    as i(id, event_type, data, occurred_ms, publisher, user_ids, broadcast, traceparent, key, request_hash, may_lease, schema_version${key}${hasDeadlines ? ', deliver_before_ms' : ''}, number)
 ), taken as (
   insert into idempotency_keys as k (publisher, key, request_hash, event_id, expires_at)
   select publisher, key, request_hash, id, now() + interval '24 hours' from incoming where key is not null order by publisher, key
@@ -238,40 +256,53 @@ with incoming as materialized (
   select $14::float8 > now_ms - ${MAX_ID_AGE_MS} and $15::float8 < now_ms + ${MAX_ID_LEAD_MS} and $16::text >= adopted_below as is_now
   from (select date_part('epoch', now()) * 1000 as now_ms) n cross join adoption
 ), targets as (
-  ${ways.map(lookUp(hasKeys)).join('\n  union all\n  ')}
+  ${ways.map(lookUp(variant)).join('\n  union all\n  ')}
 ), matched as materialized (
   select ${deliveryIdOf('event_id', 'webhook_id')} as id,
-    number, event_id, event_type, webhook_id, user_id, revision, ${holdsNew('webhook_hold')} as is_held,
-    may_lease and is_now and webhook_hold = ${Hold.none} and webhook_id <> all ($13::text[]) and user_id <> all ($17::text[]) as is_leased,
+    number, event_id, event_type, webhook_id, user_id, revision, ${holdsNew('webhook_hold')}${isOpen} as is_held,
+    may_lease and is_now and webhook_hold = ${Hold.none} and webhook_id <> all ($13::text[]) and user_id <> all ($17::text[])${isOpen} as is_leased,
     case when webhook_hold = ${Hold.tail} then greatest(now(), tail_until) else now() end as due_at,
-    nullif(user_id, first_user_id) as other_user_id${hasKeys ? ", ordering_key, ordering = 'key' as is_ordered" : ''}
-  from targets cross join clock
+    nullif(user_id, first_user_id) as other_user_id${hasKeys ? ", ordering_key, ordering = 'key' as is_ordered" : ''}${hasDeadlines ? ', deliver_before, is_expired' : ''}
+  from targets cross join clock${hasDeadlines ? ' cross join lateral (select coalesce(deliver_before <= now(), false) as is_expired) e' : ''}
 ), stored as (
-  insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent, schema_version${key})
-  select id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent, schema_version${key} from fresh
-), ${hasKeys ? placed : ''}made as (
-  insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, leased_until, held_at${place})
-  select id, event_id, webhook_id, user_id, event_type, case when not (is_leased or is_held${hasKeys ? ' or waits is true' : ''}) then due_at end,
-    case when is_leased then ${leaseEnd('$11::float8', '$18::integer')} end, case when is_held then now() end${place}
+  insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent, schema_version${key}${hasDeadlines ? ', deliver_before' : ''})
+  select id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent, schema_version${key}${hasDeadlines ? ', deliver_before' : ''} from fresh
+), ${hasKeys ? placedOf(hasDeadlines) : ''}made as (
+  insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, leased_until, held_at${place}${hasDeadlines ? `, ${expiredColumns}` : ''})
+  select id, event_id, webhook_id, user_id, event_type,
+    case when not (is_leased or is_held${hasKeys ? ' or waits is true' : ''}${hasDeadlines ? ' or is_expired' : ''}) then due_at end,
+    case when is_leased then ${leaseEnd('$11::float8', '$18::integer')} end, case when is_held then now() end${place}${hasDeadlines ? `, ${expiredValues}` : ''}
   from ${deliveries}
 ), noted as (
-  ${noteInserts('from matched')}
+  ${noteInserts(`from ${deliveries}`, hasDeadlines ? "case when is_expired then 'cancelled' else 'pending' end" : undefined)}
 )
-select number, id, webhook_id, other_user_id, revision, case when not is_held${hasKeys ? ' and waits is not true' : ''} then is_leased end, null::float8, null::float8${hasKeys ? ', sequence, waits' : ''} from ${deliveries}
+select number, id, webhook_id, other_user_id, revision, case when not is_held${hasKeys ? ' and waits is not true' : ''} then is_leased end, null::float8, null::float8${
+    hasKeys ? ', sequence, waits' : hasDeadlines ? ', null::bigint, null::boolean' : ''
+  }${hasDeadlines ? ', is_expired' : ''} from ${deliveries}
 union all
 select number, null, null, null, null, null, null, null${nulls} from fresh where key is not null
 union all
 select null, null, null, null, null, null, date_part('epoch', now()) * 1000,
   date_part('epoch', date_trunc('milliseconds', now() + $11::float8 * interval '1 millisecond')) * 1000${nulls}`;
-  return { name, text };
+  return { name: `insert-events${hasKeys ? '-in-order' : ''}${hasDeadlines ? '-in-time' : ''}`, text };
 };
+
+/** What had expired when it was published is ended by the insert itself. */
+const expiredColumns = 'deliver_before, status, cancelled_at, cancel_reason, changed_at';
+const expiredValues = `deliver_before, case when is_expired then 'cancelled' else 'pending' end, case when is_expired then now() end,
+    case when is_expired then ${expiredReason} end, case when is_expired then clock_timestamp() end`;
 
 // The lock on a head lasts until the commit, and its newest version is read, not that of the snapshot. So a second commit of the same key waits, and counts
 // on: the numbers follow the order of the commits. Heads are locked in the order of their keys, as everywhere (ordering-heads.ts). The numbers come to the
-// deliveries by a window over both, sorted: these sessions have no hash joins, and a nested loop would compare each with each.
-const placed = `heads as (
+// deliveries by a window over both, sorted: these sessions have no hash joins, and a nested loop would compare each with each. What has expired takes a
+// number, and never the turn.
+const placedOf = (hasDeadlines: boolean): string => {
+  const deadline = hasDeadlines ? ', deliver_before, is_expired' : '';
+  const nulls = hasDeadlines ? ', null::timestamptz, null::boolean' : '';
+  return `heads as (
   insert into ordering_heads as h (webhook_id, ordering_key, last_sequence, turn_id, low_id, high_id)
-  select webhook_id, ordering_key, count(*), case when bool_or(is_ordered) then (array_agg(id order by number))[1] end, min(id), max(id)
+  select webhook_id, ordering_key, count(*),
+    case when bool_or(is_ordered) then (array_agg(id order by number)${hasDeadlines ? ' filter (where not is_expired)' : ''})[1] end, min(id), max(id)
   from matched where ordering_key is not null
   group by webhook_id, ordering_key order by webhook_id collate "C", ordering_key collate "C"
   on conflict (webhook_id, ordering_key) do update set
@@ -282,26 +313,34 @@ const placed = `heads as (
     touched_at = now()
   returning webhook_id, ordering_key, last_sequence, turn_id, clear_at
 ), numbered as (
-  select number, id, event_id, event_type, webhook_id, user_id, revision, is_held, is_leased, due_at, other_user_id, ordering_key, is_ordered,
+  select number, id, event_id, event_type, webhook_id, user_id, revision, is_held, is_leased, due_at, other_user_id, ordering_key, is_ordered${deadline},
     max(last_sequence) over chain - count(number) over chain + row_number() over (chain order by number) as sequence,
     max(turn_id) over chain as turn_id, max(clear_at) over chain as clear_at
   from (
     select m.*, null::bigint as last_sequence, null::text as turn_id, null::timestamptz as clear_at from matched m where ordering_key is not null
     union all
-    select null, null, null, null, webhook_id, null, null, null, null, null, null, ordering_key, null, last_sequence, turn_id, clear_at from heads
+    select null, null, null, null, webhook_id, null, null, null, null, null, null, ordering_key, null${nulls}, last_sequence, turn_id, clear_at from heads
   ) u window chain as (partition by webhook_id collate "C", ordering_key collate "C")
 ), turns as (
-  select *, case when is_ordered then id <> turn_id end as waits, coalesce(is_ordered and clear_at > now(), false) as is_early
+  select *, case when is_ordered${hasDeadlines ? ' and not is_expired' : ''} then id <> turn_id end as waits, coalesce(is_ordered and clear_at > now(), false) as is_early
   from numbered where number is not null
 ), placed as materialized (
   select number, id, event_id, event_type, webhook_id, user_id, revision, is_held and waits is not true as is_held,
     is_leased and waits is not true and not is_early as is_leased, case when is_early then greatest(due_at, clear_at) else due_at end as due_at,
-    other_user_id, ordering_key, sequence, waits
+    other_user_id, ordering_key, sequence, waits${deadline}
   from turns
   union all
-  select number, id, event_id, event_type, webhook_id, user_id, revision, is_held, is_leased, due_at, other_user_id, null, null, null
+  select number, id, event_id, event_type, webhook_id, user_id, revision, is_held, is_leased, due_at, other_user_id, null, null, null${deadline}
   from matched where ordering_key is null
 ), `;
+};
 
-const withoutKeys = statementOf({ name: 'insert-events', hasKeys: false });
-const withKeys = statementOf({ name: 'insert-events-in-order', hasKeys: true });
+const plain = statementOf({ hasKeys: false, hasDeadlines: false });
+const inOrder = statementOf({ hasKeys: true, hasDeadlines: false });
+const inTime = statementOf({ hasKeys: false, hasDeadlines: true });
+const inOrderAndTime = statementOf({ hasKeys: true, hasDeadlines: true });
+
+function statementFor(hasKeys: boolean, hasDeadlines: boolean): { readonly name: string; readonly text: string } {
+  if (hasDeadlines) return hasKeys ? inOrderAndTime : inTime;
+  return hasKeys ? inOrder : plain;
+}

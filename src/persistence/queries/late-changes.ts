@@ -21,9 +21,9 @@ export const noteChanges = (is: string, was: string, from: string): string => `$
     ${is}.status, ${is}.duration_ms, ${causeOf(is)}
   ${from}`;
 
-/** Writes down rows that were inserted as pending: an event whose id is older than what is being counted. */
-export const noteInserts = (from: string): string => `${into}
-  select id, webhook_id, user_id, event_type, null, null, null, 'pending', null, null ${from} where id < ${closingBelow}`;
+/** Writes down rows that were inserted, as pending unless it is said: an event whose id is older than what is being counted. */
+export const noteInserts = (from: string, status = `'pending'`): string => `${into}
+  select id, webhook_id, user_id, event_type, null, null, null, ${status}, null, null ${from} where id < ${closingBelow}`;
 
 /** Writes down one delivery that was inserted as it is; for a statement of MikroORM's. */
 export const noteInsert = noteChanges('d', 'null::jsonb', `from deliveries d where d.id = ? and d.id < ${closingBelow}`);

@@ -31,6 +31,8 @@ export interface LoadedDelivery {
   readonly trigger: AttemptTrigger;
   /** Of an event with an ordering key; else null. */
   readonly ordering: TaskOrdering | null;
+  /** No attempt begins later, in milliseconds since 1970; null: there is no such moment. */
+  readonly deliverBeforeMs: number | null;
   /** Milliseconds until it may be attempted by this process; null once it has come to an end, and while it is held. */
   readonly waitMs: number | null;
   /** How many leases in the row ran out without an outcome. 0 when the caller holds the lease in the row: its claim has counted them. */
@@ -67,6 +69,7 @@ export async function loadDeliveries(
       string | null,
       string | null,
       boolean,
+      number | null,
     ]
   >({
     name: 'load-deliveries',
@@ -95,6 +98,7 @@ export async function loadDeliveries(
       orderingKey,
       sequence,
       isOrdered,
+      deliverBeforeMs,
     ]) => ({
       id,
       webhookId,
@@ -111,6 +115,7 @@ export async function loadDeliveries(
       retriesUsed,
       trigger,
       ordering: orderingKey === null ? null : { key: orderingKey, sequence: Number(sequence), isOrdered },
+      deliverBeforeMs,
       waitMs,
       rowExpirations,
     }),
@@ -127,7 +132,8 @@ select d.id, d.webhook_id, d.user_id, coalesce(w.revision, 0), d.event_id, d.eve
     else greatest(0, extract(epoch from greatest(d.next_attempt_at, foreign_lease.until) - clock_timestamp()) * 1000)::float8 end,
   case when foreign_lease.until is null and d.leased_until is not null then 0
     else d.lease_expirations + (foreign_lease.until is not null)::integer end,
-  d.ordering_key, d.sequence, d.waits is not null
+  d.ordering_key, d.sequence, d.waits is not null,
+  (extract(epoch from d.deliver_before) * 1000)::float8
 from unnest($1::text[], $2::float8[]) as i(id, token)
 join deliveries d on d.id = i.id
 cross join lateral (

@@ -125,20 +125,21 @@ const events = (columns: string): string => `select ${columns} from events f
 
 const makeMissing = `
 with ${place(eventId('r.stop'))}, found as materialized (
-  select f.id as at_id, f.event_type, w.webhook_id, w.user_id, ${deliveryIdOf('f.id', 'w.webhook_id')} as id
+  select f.id as at_id, f.event_type, f.deliver_before, w.webhook_id, w.user_id, ${deliveryIdOf('f.id', 'w.webhook_id')} as id
   from (${events('f.*')}) f cross join lateral (
     select webhook_endpoints.id as webhook_id, webhook_endpoints.user_id from webhook_endpoints
     where webhook_endpoints.id = ${fromPlace('webhook_id')} and (${matching.audience}) and ${matching.active} and ${matching.event_type} and ${matching.filter}
       and (${fromPlace('event_types')} is null or f.event_type = any (${fromPlace('event_types')}::text[]))
     offset 0
   ) w
-  where not exists (select 1 from deliveries d where d.id = ${deliveryIdOf('f.id', 'w.webhook_id')})
+  where (f.deliver_before is null or f.deliver_before > now())
+    and not exists (select 1 from deliveries d where d.id = ${deliveryIdOf('f.id', 'w.webhook_id')})
   order by f.id limit (select n from allowed)
 ), reach as materialized (
   select ${reach('found', events('f.id'))} as id
 ), d as (
-  insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, release_no, changed_at)
-  select id, at_id, webhook_id, user_id, event_type, now(), $1, clock_timestamp() from found
+  insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, release_no, changed_at, deliver_before)
+  select id, at_id, webhook_id, user_id, event_type, now(), $1, clock_timestamp(), deliver_before from found
   on conflict do nothing
   returning id, webhook_id, user_id, event_type, next_attempt_at
 ), noted as (

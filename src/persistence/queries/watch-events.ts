@@ -123,6 +123,7 @@ with found as materialized (
   from events e
   where e.id > $1 and ($2::text is null or e.id <= $2) and e.created_at >= $3::timestamptz
     and (e.broadcast or e.user_ids @> array[$4::text])
+    and (e.deliver_before is null or e.deliver_before > now())
     and ($5::text[] is null or e.event_type = any ($5::text[]) or e.event_type like any ($6::text[]))
     and (e.broadcast or not exists (select 1 from deliveries d where ${ofEvent('e.id')} and d.last_trigger = 'test'))
   order by e.id limit $7

@@ -53,6 +53,7 @@ export function deliveryMessage(delivery: Omit<DeliveryRow, 'userId'>): Delivery
     ...(delivery.errorMessage === null ? {} : { errorMessage: delivery.errorMessage }),
     ...(delivery.cancelReason == null ? {} : { cancelReason: delivery.cancelReason }),
     ...(delivery.orderingKey == null ? {} : { orderingKey: delivery.orderingKey, sequence: delivery.sequence ?? 0 }),
+    ...(delivery.deliverBeforeMs == null ? {} : { deliverBefore: timestamp(delivery.deliverBeforeMs) }),
     // The first attempt of a pending delivery is due as well, but is no retry.
     ...(delivery.status !== 'retrying' || delivery.nextAttemptAtMs === null
       ? {}

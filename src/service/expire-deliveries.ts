@@ -1,0 +1,90 @@
+// Ending deliveries at their `deliver_before`: for the engine, which never begins a later attempt, and for the leader, which ends them at the moment.
+import type { Pool } from 'pg';
+import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
+import { expireDeliveries, expireDelivery, MAX_ENDED_AT_ONCE } from '../persistence/queries/expire-deliveries.ts';
+import type { StatusUpdate } from '../realtime/status-update.ts';
+import { enqueueTurns } from '../schedule/enqueue-turns.ts';
+import type { Scheduler } from '../schedule/scheduler.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { toStatusUpdates } from './delivery-view.ts';
+import type { Commit } from './publisher.ts';
+
+export interface ExpiryOptions {
+  readonly pool: Pool;
+  readonly scheduler: Pick<Scheduler, 'enqueue'>;
+  readonly publish: (updates: readonly StatusUpdate[]) => void;
+  readonly onExpired: (count: number) => void;
+  readonly log: Logger;
+}
+
+/** Each expired delivery is counted and announced once, after its commit, and the next of its ordering key is scheduled. */
+export class Expiry {
+  readonly #options: ExpiryOptions;
+
+  constructor(options: ExpiryOptions) {
+    this.#options = options;
+  }
+
+  /** Ends one that was about to be sent. False: its moment has not come, or it had ended before. */
+  async endOne(deliveryId: string): Promise<boolean> {
+    const row = await expireDelivery(this.#options.pool, deliveryId);
+    if (row === undefined) return false;
+    await this.#announce([row]);
+    return true;
+  }
+
+  /** Ends those whose moment has come, a batch of them. Answers whether there may be more. */
+  async endBatch(): Promise<boolean> {
+    const rows = await expireDeliveries(this.#options.pool, MAX_ENDED_AT_ONCE);
+    if (rows.length > 0) await this.#announce(rows);
+    return rows.length === MAX_ENDED_AT_ONCE;
+  }
+
+  /** Counts and announces what had expired when it was published. */
+  announceInserted({ events, createdAtMs }: Commit): void {
+    const updates: StatusUpdate[] = [];
+    for (const { event, deliveries } of events) {
+      if (event.deliverBeforeMs === null || event.deliverBeforeMs > createdAtMs) continue;
+      for (const { deliveryId, webhookId, userId, ordering } of deliveries) {
+        updates.push({
+          deliveryId,
+          webhookId,
+          userId,
+          eventId: event.id,
+          eventType: event.eventType,
+          status: 'cancelled',
+          cancelReason: 'expired',
+          attemptCount: 0,
+          httpStatus: null,
+          response: null,
+          errorCode: null,
+          errorMessage: null,
+          orderingKey: event.orderingKey,
+          sequence: ordering?.sequence ?? null,
+          deliverBeforeMs: event.deliverBeforeMs,
+          nextAttemptAtMs: null,
+          deliveredAtMs: null,
+          failedAtMs: null,
+          createdAtMs,
+          updatedAtMs: createdAtMs,
+        });
+      }
+    }
+    if (updates.length === 0) return;
+    this.#options.onExpired(updates.length);
+    this.#options.publish(updates);
+  }
+
+  async #announce(rows: readonly DeliveryRow[]): Promise<void> {
+    const { pool, scheduler, publish, onExpired, log } = this.#options;
+    // One that was delivered before, and was to be sent again, stays delivered.
+    onExpired(rows.filter(({ status }) => status === 'cancelled').length);
+    publish(toStatusUpdates(rows));
+    const chains = rows.flatMap(({ webhookId, orderingKey }) => (orderingKey == null ? [] : [{ webhookId, orderingKey }]));
+    try {
+      await enqueueTurns(pool, scheduler, chains);
+    } catch (error) {
+      log.warn({ err: error }, 'deliveries whose turn it is were not scheduled; the reconciler will do it');
+    }
+  }
+}
