@@ -11,7 +11,20 @@ export const address = signal<Address>(current());
 /** The filters of the present page. */
 export const query = computed(() => new URLSearchParams(address.value.query));
 
+/** Asked before a page is left on which something was typed; what it is given goes on. Null: nothing is in the way. */
+let guard: ((goOn: () => void) => void) | null = null;
+
+export function guardLeaving(next: typeof guard): void {
+  guard = next;
+}
+
 export function navigate(href: string, options: { replace?: boolean } = {}): void {
+  if (guard === null) move(href, options);
+  else guard(() => move(href, options));
+}
+
+function move(href: string, options: { replace?: boolean }): void {
+  guard = null;
   if (options.replace === true) history.replaceState(null, '', href);
   else history.pushState(null, '', href);
   address.value = current();
@@ -32,7 +45,17 @@ export function withQuery(changes: Record<string, string | undefined>): string {
 
 export function followLinks(): void {
   addEventListener('popstate', () => {
-    address.value = current();
+    const target = current();
+    if (guard === null) {
+      address.value = target;
+      return;
+    }
+    // The browser has moved already: it is put back where it was while the reader is asked.
+    history.pushState(null, '', address.peek().path + address.peek().query);
+    guard(() => move(target.path + target.query, {}));
+  });
+  addEventListener('beforeunload', (event) => {
+    if (guard !== null) event.preventDefault();
   });
   document.addEventListener('click', (event) => {
     if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey)
@@ -42,7 +65,7 @@ export function followLinks(): void {
     if (anchor.dataset['reload'] !== undefined || anchor.hash !== '') return;
     event.preventDefault();
     navigate(anchor.pathname + anchor.search);
-    scrollTo(0, 0);
+    if (guard === null) scrollTo(0, 0);
   });
 }
 

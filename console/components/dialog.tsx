@@ -7,13 +7,22 @@ import { Problem } from './states.tsx';
 interface Confirmation {
   readonly title: string;
   readonly confirm: string;
+  readonly cancel?: string;
   readonly dangerous?: boolean;
   readonly action: Action<[]>;
   readonly children: ComponentChildren;
   readonly onClose: () => void;
 }
 
-export function ConfirmDialog({ title, confirm, dangerous = false, action, children, onClose }: Confirmation) {
+export function ConfirmDialog({
+  title,
+  confirm,
+  cancel = 'Cancel',
+  dangerous = false,
+  action,
+  children,
+  onClose,
+}: Confirmation) {
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
   // Before the browser draws: a key pressed right after must already meet the dialog.
@@ -27,7 +36,7 @@ export function ConfirmDialog({ title, confirm, dangerous = false, action, child
       {action.failure !== undefined && <Problem failure={action.failure} />}
       <div class="dialog-actions">
         <button type="button" class="button" onClick={() => dialog.current?.close()}>
-          Cancel
+          {cancel}
         </button>
         <button
           type="button"

@@ -6,6 +6,7 @@ import { span } from '../format/time.ts';
 import { address } from '../router.ts';
 import { chooseTheme, theme, type Theme } from '../theme.ts';
 import { chooseZone, zone, type Zone } from '../zone.ts';
+import { CopyPage } from './copy-page.tsx';
 import { LookUp } from './look-up.tsx';
 
 /** From when on the rail says that the session is about to end. */
@@ -70,6 +71,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
       </header>
       <main id="main" tabIndex={-1}>
         {children}
+        <CopyPage />
       </main>
     </div>
   );

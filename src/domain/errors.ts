@@ -121,7 +121,10 @@ const catalogue = {
     meaning: 'A rotation of the service key is under way: wait for its end, or rotate without an overlap.',
   },
   rotation_not_running: { code: 'failed_precondition', meaning: 'No rotation of the signing secret is under way.' },
-  webhook_inactive: { code: 'failed_precondition', meaning: 'The webhook is disabled, so nothing can be sent to it.' },
+  webhook_inactive: {
+    code: 'failed_precondition',
+    meaning: 'The webhook is disabled, so nothing but a test can be sent to it.',
+  },
   delivery_ended: {
     code: 'failed_precondition',
     meaning: 'The delivery was delivered or given up, so there is nothing to cancel.',

@@ -36,7 +36,7 @@ export interface TestResult {
 
 /**
  * Not a published event: no other webhook gets it, it is not retried, and the webhook's health does not suffer from it.
- * Errors: `not_found`, `invalid_argument` (event_type_unknown), `failed_precondition` (webhook_inactive), `resource_exhausted`
+ * Errors: `not_found`, `invalid_argument` (event_type_unknown), `failed_precondition` (webhook_inactive: deleted meanwhile), `resource_exhausted`
  * (test_limit_reached, overloaded).
  * @param once when the caller may repeat the call
  */

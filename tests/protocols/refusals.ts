@@ -672,9 +672,9 @@ const webhooks: readonly Row[] = [
     message: async (scene) => (await scene.webhook(), webhook()),
   },
   {
-    name: 'a sample for a webhook that is off',
+    name: 'a replay to a webhook that is off',
     reason: 'webhook_inactive',
-    rpc: 'TestWebhook',
+    rpc: 'CreateReplay',
     message: async (scene) => ({ webhook_id: await scene.webhook({ is_active: false }) }),
   },
   {

@@ -5,6 +5,7 @@ import { useResource } from '../../api/resource.ts';
 import { seesEverybody } from '../../api/session.ts';
 import { DeliveryTable } from '../../components/delivery-table.tsx';
 import { EventTypeFilter, MomentFilter, StatusFilter, TextFilter, WebhookFilter } from '../../components/filters.tsx';
+import { MissingEvent } from '../../components/missing-event.tsx';
 import { PageHead } from '../../components/page-head.tsx';
 import { Pager } from '../../components/pager.tsx';
 import { Empty, Loaded } from '../../components/states.tsx';
@@ -17,6 +18,8 @@ const EVENT_ID = /^event_[0-9a-hjkmnp-tv-z]{26}$/;
 
 export function DeliveryListPage() {
   const page = useResource(address.value.query, (signal) => deliveries.listDeliveries(request(query.peek()), { signal }));
+  const eventId = query.value.get('event_id') ?? '';
+  const webhookId = query.value.get('webhook_id') ?? '';
   const filtered = [...query.value.keys()].some((name) => name !== 'page_token');
   return (
     <>
@@ -49,13 +52,16 @@ export function DeliveryListPage() {
               <Pager nextToken={data.nextPageToken} />
             </>
           ) : data.deliveries.length === 0 ? (
-            <Empty title={filtered ? 'No delivery matches these filters' : 'No deliveries yet'}>
-              {filtered ? (
-                <a href="/deliveries">Show all deliveries</a>
-              ) : (
-                <p>They appear as soon as an event is published that one of your webhooks is subscribed to.</p>
-              )}
-            </Empty>
+            <>
+              <Empty title={filtered ? 'No delivery matches these filters' : 'No deliveries yet'}>
+                {filtered ? (
+                  <a href="/deliveries">Show all deliveries</a>
+                ) : (
+                  <p>They appear as soon as an event is published that one of your webhooks is subscribed to.</p>
+                )}
+              </Empty>
+              {eventId !== '' && <MissingEvent key={eventId} eventId={eventId} {...(webhookId === '' ? {} : { webhookId })} />}
+            </>
           ) : (
             <>
               <DeliveryTable caption="Deliveries, newest first" rows={data.deliveries.map((delivery) => ({ delivery }))} />

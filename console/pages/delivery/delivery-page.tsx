@@ -15,6 +15,7 @@ import { WebhookLink } from '../../components/webhook-name.tsx';
 import { link } from '../../router.ts';
 import { AttemptTimeline } from './attempt-timeline.tsx';
 import { CopyCurl } from './copy-curl.tsx';
+import { ExplanationPanel } from './explanation-panel.tsx';
 import { RequestPanel } from './request-panel.tsx';
 
 export function DeliveryPage({ id }: { id: string }) {
@@ -57,6 +58,7 @@ export function DeliveryPage({ id }: { id: string }) {
           <div class="delivery">
             <div class="delivery-story">
               <AttemptTimeline delivery={loaded} />
+              <ExplanationPanel delivery={loaded} />
               <Facts delivery={loaded} />
             </div>
             <div class="receipt-shadow">

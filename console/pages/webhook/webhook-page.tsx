@@ -5,6 +5,7 @@ import type { Webhook } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { deliveries, webhooks } from '../../api/client.ts';
 import { useResource } from '../../api/resource.ts';
 import { DeliveryTable } from '../../components/delivery-table.tsx';
+import { MissingEvent } from '../../components/missing-event.tsx';
 import { PageHead } from '../../components/page-head.tsx';
 import { chosenRange, RangeSegments } from '../../components/range.tsx';
 import { Loaded } from '../../components/states.tsx';
@@ -50,9 +51,10 @@ export function WebhookPage({ id }: { id: string }) {
             <SecretPanel webhookId={id} />
             <RotationPanel webhook={loaded} onChanged={refresh} />
             <Statistics id={id} version={version} />
-            {loaded.isActive && <TestPanel webhook={loaded} onTested={refresh} />}
+            <TestPanel webhook={loaded} onTested={refresh} />
             <DiagnosisPanel webhookId={id} />
             <RecentDeliveries id={id} version={version} />
+            <MissingEvent webhookId={id} />
             <ReplayPanel webhook={loaded} onEnded={refresh} />
             <WebhookSettings webhook={loaded} />
             <HistoryPanel webhookId={id} version={version} />

@@ -13,7 +13,7 @@ interface EventPickerProps {
 export function EventPicker({ chosen, error, onChange }: EventPickerProps) {
   const catalogue = useResource('event-types', eventTypes);
   return (
-    <fieldset class="event-picker" aria-describedby="events-error">
+    <fieldset class="event-picker" aria-describedby="events-error" data-invalid={error !== undefined}>
       <legend>Events</legend>
       <Loaded from={catalogue} lines={6}>
         {(types) => (

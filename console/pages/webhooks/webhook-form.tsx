@@ -1,9 +1,10 @@
 // The form that makes or changes a webhook. The service's own answer about a field is shown beside that field.
-import { useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { useAction } from '../../api/action.ts';
 import { seesEverybody, session } from '../../api/session.ts';
 import { Field } from '../../components/field.tsx';
 import { Problem } from '../../components/states.tsx';
+import { Unsaved } from '../../components/unsaved.tsx';
 import { EventPicker } from './event-picker.tsx';
 import { FilterField } from './filter-field.tsx';
 import { HeadersEditor } from './headers-editor.tsx';
@@ -35,9 +36,11 @@ const SHOWN_FIELDS = [
 ];
 
 export function WebhookForm({ initial, webhookId, storedHeaders, submitLabel, cancelHref, onSubmit }: WebhookFormProps) {
-  const [draft, setDraft] = useState(initial);
+  const [initialDraft] = useState(initial);
+  const [draft, setDraft] = useState(initialDraft);
   const [eventsMissing, setEventsMissing] = useState(false);
   const save = useAction(onSubmit);
+  const form = useRef<HTMLFormElement>(null);
   const change = (changes: Partial<WebhookDraft>) => setDraft({ ...draft, ...changes });
   const fields = save.failure?.fields ?? new Map<string, string>();
   const elsewhere =
@@ -47,8 +50,12 @@ export function WebhookForm({ initial, webhookId, storedHeaders, submitLabel, ca
     setEventsMissing(draft.events.length === 0);
     if (draft.events.length > 0) void save.run(draft);
   };
+  useLayoutEffect(() => {
+    if (eventsMissing || fields.size > 0) focusFirstError(form.current);
+  }, [eventsMissing, save.failure]);
   return (
-    <form class="form" onSubmit={submit}>
+    <form ref={form} class="form" onSubmit={submit}>
+      <Unsaved isDirty={draft !== initialDraft && !save.busy} />
       <section class="panel">
         <UrlField value={draft.url} error={fields.get('url')} onInput={(url) => change({ url })} />
         <Field label="Description" optional error={fields.get('description')}>
@@ -185,4 +192,12 @@ export function WebhookForm({ initial, webhookId, storedHeaders, submitLabel, ca
       </div>
     </form>
   );
+}
+
+/** In the order in which they are read. A field that is folded away is unfolded. */
+function focusFirstError(form: HTMLFormElement | null): void {
+  const first = form?.querySelector<HTMLElement>('[aria-invalid="true"], [data-invalid="true"] input');
+  const folded = first?.closest('details');
+  if (folded instanceof HTMLDetailsElement) folded.open = true;
+  first?.focus();
 }

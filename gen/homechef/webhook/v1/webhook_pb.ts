@@ -2570,7 +2570,8 @@ export const WebhookService: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * Sends one signed sample event at once and answers with what came of it. Logged as a delivery, never retried.
+   * Sends one signed sample event at once and answers with what came of it, also to a webhook that is disabled or paused. Logged as a
+   * delivery, never retried.
    * Two at a time for a webhook and eight for a user; more are answered RESOURCE_EXHAUSTED.
    *
    * @generated from rpc homechef.webhook.v1.WebhookService.TestWebhook
