@@ -312,7 +312,7 @@ export class Dispatcher implements LongRunning {
     const { lane, task } = started;
     const rule = ruleOfWebhook(target);
     if (target === null || rule === 'active') return this.#cancel(task);
-    if (task.deliverBeforeMs !== null && task.deliverBeforeMs <= this.#options.now()) return this.#expire(task);
+    if (this.#isTooLate(task)) return this.#expire(task);
     if (rule === 'not_paused') return this.#hold(task);
     if (rule === 'secret_key') return this.#waitForKey(lane, task);
     const timeoutMs = Math.min(target.policy.timeoutMs, this.#options.maxTimeoutMs);
@@ -330,6 +330,10 @@ export class Dispatcher implements LongRunning {
     await this.#options.cancel(task.deliveryId);
     this.#release([task.lease], null);
     return false;
+  }
+
+  #isTooLate({ deliverBeforeMs }: Task): boolean {
+    return deliverBeforeMs !== null && deliverBeforeMs <= this.#options.now();
   }
 
   // What had ended before comes back once, and the loader drops it.
@@ -350,7 +354,9 @@ export class Dispatcher implements LongRunning {
   // A delivery that waits for its rate stays here with its lease: given back, it would be claimed again for each request of its webhook.
   async #isItsTurn(started: Started, target: Target): Promise<boolean> {
     const waitMs = await this.#options.rateLimitWaitMs(target);
-    if (waitMs === 0) return !this.#isGivenUp(started.task, target);
+    // The store of the limits may have let it wait.
+    if (waitMs === 0)
+      return this.#isTooLate(started.task) ? this.#expire(started.task) : !this.#isGivenUp(started.task, target);
     const { lane, task } = started;
     if (!this.#isAccepting || lane.queued >= target.rateLimit) {
       this.#release([task.lease], waitMs);

@@ -3,6 +3,8 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Pool } from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { cancelDeliveries } from '../../src/persistence/queries/cancel-deliveries.ts';
+import { cancelByCaller } from '../../src/persistence/queries/cancel-delivery.ts';
+import { expireDelivery } from '../../src/persistence/queries/expire-deliveries.ts';
 import { gatherScheduled, holdDeliveries } from '../../src/persistence/queries/hold-deliveries.ts';
 import { insertEvents, type EventRow } from '../../src/persistence/queries/insert-events.ts';
 import { loadDeliveries, type LoadedDelivery } from '../../src/persistence/queries/load-deliveries.ts';
@@ -64,9 +66,10 @@ class Chain {
   turn: Modelled | null = null;
   highestBegun = 0;
 
-  publish(id: string, isOrdered: boolean): void {
+  publish(id: string, { isOrdered, isTooLate }: { isOrdered: boolean; isTooLate: boolean }): void {
     const delivery: Modelled = { id, seq: this.all.length + 1, state: 'go', flight: null, isExtra: !isOrdered };
-    if (isOrdered && this.turn !== null) delivery.state = 'waits';
+    if (isTooLate) delivery.state = 'ended';
+    else if (isOrdered && this.turn !== null) delivery.state = 'waits';
     else if (isOrdered) this.turn = delivery;
     this.all.push(delivery);
   }
@@ -87,6 +90,7 @@ class Chain {
     else if (delivery.state === 'go' && skips) this.pass(delivery);
   }
 
+  /** By an outcome, a caller or its deadline. What is under way then is not broken off. */
   end(delivery: Modelled): void {
     delivery.state = 'ended';
     this.pass(delivery);
@@ -170,7 +174,9 @@ class Round {
     schedule.steps.push('publish');
     for (let count = 1 + schedule.pick(3); count > 0; count -= 1) {
       const orderingKey = schedule.pick(3) === 0 ? 'b' : 'a';
-      const event = eventRow({ userIds: [schedule.webhookId], orderingKey });
+      const deadlines = [null, null, null, 0, Date.now() + 3_600_000];
+      const deliverBeforeMs = deadlines[schedule.pick(deadlines.length)] ?? null;
+      const event = eventRow({ userIds: [schedule.webhookId], orderingKey, deliverBeforeMs });
       this.#events.push({ schedule, event, leases: schedule.pick(2) === 0 });
     }
   }
@@ -231,14 +237,31 @@ class Round {
     const { webhookId } = schedule;
     const set = (columns: string): Promise<unknown> =>
       database.pool.query(`update webhook_endpoints set ${columns} where id = $1`, [webhookId]);
-    if (action < 89) {
+    if (action < 87) {
+      const found = oneOf(
+        schedule,
+        everything(schedule).filter(([, { state }]) => state !== 'ended'),
+      );
+      if (found === undefined) return;
+      const [chain, delivery] = found;
+      const expires = schedule.pick(2) === 0;
+      schedule.steps.push(`${expires ? 'expire' : 'cancel'} ${delivery.seq}`);
+      this.#others.push(async () => {
+        const { id } = delivery;
+        if (expires) await database.pool.query('update deliveries set deliver_before = now() where id = $1', [id]);
+        const row = expires ? await expireDelivery(pool, id) : await cancelByCaller(transaction, id);
+        must(row !== undefined, `number ${delivery.seq} did not end`, schedule);
+        chain.end(delivery);
+      });
+    } else if (action < 89) {
       const found = oneOf(schedule, everything(schedule));
       if (found === undefined) return;
       schedule.steps.push(`retry by hand ${found[1].seq}`);
       const asked = found[1].state;
       this.#others.push(async () => {
-        await retryDelivery(transaction, found[1].id);
-        if (asked === 'ended') found[0].retryByHand(found[1]);
+        const row = await retryDelivery(transaction, found[1].id);
+        // Undefined: it has expired.
+        if (asked === 'ended' && row !== undefined) found[0].retryByHand(found[1]);
       });
     } else if (action < 92) {
       schedule.steps.push('close and open');
@@ -302,7 +325,13 @@ class Round {
         `a hole before number ${delivery?.ordering?.sequence}`,
         schedule,
       );
-      chain.publish(delivery?.deliveryId ?? '', schedule.isOrdered);
+      const isTooLate = event.deliverBeforeMs === 0;
+      must(
+        delivery?.isExpired === isTooLate,
+        `number ${delivery?.ordering?.sequence} has expired: ${delivery?.isExpired}`,
+        schedule,
+      );
+      chain.publish(delivery?.deliveryId ?? '', { isOrdered: schedule.isOrdered, isTooLate });
       const waits = delivery?.ordering?.waits ?? false;
       must(waits === (chain.all.at(-1)?.state === 'waits'), `number ${chain.all.length} waits: ${waits}`, schedule);
     }
@@ -410,7 +439,7 @@ async function compare(all: readonly Schedule[]): Promise<void> {
 }
 
 test(
-  'random schedules of commits, outcomes, crashes, pauses and retries keep to the model of an order',
+  'random schedules of commits, outcomes, crashes, pauses, retries, cancellations and deadlines keep to the model of an order',
   { timeout: SECONDS * 1000 + 120_000 },
   async () => {
     const seed = Number(process.env['ORDERING_SEED'] ?? Date.now() % 1_000_000);

@@ -6,6 +6,7 @@ import { timeOfId } from '../../src/domain/ids.ts';
 import { createPool } from '../../src/persistence/pool.ts';
 import { batchSettings } from '../../src/persistence/session.ts';
 import { claimDue, FIRST_TURN, MAX_LOOK } from '../../src/persistence/queries/claim-due.ts';
+import { expireDeliveries } from '../../src/persistence/queries/expire-deliveries.ts';
 import { insertEvents } from '../../src/persistence/queries/insert-events.ts';
 import { listChanges, readChangesPage } from '../../src/persistence/queries/list-changes.ts';
 import { listOverdue } from '../../src/persistence/queries/list-overdue.ts';
@@ -179,6 +180,27 @@ test('what became due lately is found by one look a partition, whatever is sched
   expect(new Set(reads.map((node) => node['Node Type']))).toEqual(new Set(['Index Scan']));
   expect(reads.every((node) => node['Actual Loops'] === 1 && node['Index Name']?.includes('_next_attempt_at_idx'))).toBe(true);
   expect(reads.filter((node) => node['Index Name']?.includes('webhook_id'))).toEqual([]);
+});
+
+test('what has expired is found along the index of deadlines, whatever has none or is in time', async () => {
+  await database.pool.query(`update deliveries set deliver_before = now() + interval '1 hour' where status = 'pending'`);
+  await database.pool.query(
+    `update deliveries set deliver_before = now() where id in (select id from deliveries where status = 'pending' limit 3)`,
+  );
+  await database.pool.query(`update deadline_walk set reached = now() - interval '1 minute'`);
+  await database.pool.query('analyze deliveries');
+  try {
+    const reads = (await explain((client) => expireDeliveries(client, 1000))).filter(
+      (node) => node['Relation Name']?.startsWith('deliveries_') === true && node['Actual Loops'] > 0,
+    );
+    expect(reads.filter((node) => node['Node Type'] === 'Seq Scan')).toEqual([]);
+    const byDeadline = reads.filter((node) => node['Index Name']?.includes('deliver_before'));
+    expect(byDeadline.reduce((sum, node) => sum + node['Actual Rows'], 0)).toBe(3);
+    // Every other look is by the ids that were found.
+    expect(reads.filter((node) => !byDeadline.includes(node) && node['Actual Rows'] > 3)).toEqual([]);
+  } finally {
+    await database.pool.query('update deliveries set deliver_before = null where deliver_before is not null');
+  }
 });
 
 test('a claim asks only webhooks that have something due', async () => {

@@ -1,13 +1,13 @@
 // Makes a delivery due now, by hand.
 import type { EntityManager } from '@mikro-orm/postgresql';
-import { hasExpired, isHeld, isLeased, isUnfinished, isWaiting } from '../delivery-state.ts';
+import { isHeld, isLeased, isUnfinished, isWaiting } from '../delivery-state.ts';
 import { dueNow } from './ordering-heads.ts';
 import { keepAttempt } from './keep-attempt.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
 
 /**
- * Makes the delivery due and returns how it stands; undefined when its `deliver_before` has passed. One with an attempt under way is tried by hand after it, unless that attempt delivers
+ * Makes the delivery due and returns how it stands; undefined when its `deliver_before` has passed, also while the transaction ran. One with an attempt under way is tried by hand after it, unless that attempt delivers
  * (see record-outcomes.ts). One that waits for its turn goes on waiting. One that is held for its paused webhook stays held, and is tried by hand once it is released. One whose
  * predecessor was cancelled under way is due when that request has ended. Automatic retries already used stay used.
  */
@@ -20,7 +20,7 @@ const statement = `
 with present as materialized (
   select *, coalesce(${isLeased}, false) and ${isUnfinished} as is_leased, ${isHeld} as is_held, coalesce(${isWaiting}, false) as is_waiting,
     ${wasOf('d')} as was
-  from deliveries d where id = ? and ${hasExpired} is not true for update
+  from deliveries d where id = ? and (d.deliver_before is null or d.deliver_before > clock_timestamp()) for update
 ), kept as (
   ${keepAttempt('present')}
 ), d as (
