@@ -15,6 +15,7 @@ const CAUSES: Record<string, string> = {
   tls_version_too_old: 'TLS version too old',
   tls_not_spoken: 'Receiver does not speak TLS',
   tls_client_certificate_required: 'Client certificate asked for',
+  tls_client_certificate_refused: 'Client certificate refused',
   tls_error: 'TLS connection not trusted',
   protocol_error: 'Answer was not HTTP',
   response_headers_too_large: 'Answer without a status',

@@ -10,6 +10,7 @@ import { OutcomeStore, type DisabledWebhook, type FailingNotice, type PausedWebh
 import { createEndpointRateLimit } from '../delivery/endpoint-rate-limit.ts';
 import { Recorder } from '../delivery/recorder.ts';
 import { createCertificateWatch } from '../delivery/certificate-watch.ts';
+import { createClientCertificateWatch } from '../delivery/client-certificate-watch.ts';
 import { createDiagnoser } from '../delivery/diagnoser.ts';
 import { ServiceKeys } from '../delivery/service-keys.ts';
 import { createProber } from '../delivery/prober.ts';
@@ -44,7 +45,10 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     policy,
     maxSockets: budget.outbound,
     onShortage: (shortage) => events.localShortage(shortage),
-    onCertificate: (webhookId, endsAtMs) => watchCertificate(webhookId, endsAtMs),
+    onCertificate: (webhookId, endsAtMs) => {
+      watchCertificate(webhookId, endsAtMs);
+      watchClientCertificate(webhookId);
+    },
     now: () => stores.clock.now(),
   });
   const { scheduler, index, isRedisAway } = createSchedule(config, stores, telemetry);
@@ -70,11 +74,26 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     now: () => stores.clock.now(),
     onChanged: (webhookId) => bus.announceWebhook(webhookId),
     onExpiring: (certificate) => {
-      events.certificateExpiring(certificate);
+      events.certificateExpiring(certificate, 'receiver');
       const { webhookId, userId, expiresAtMs } = certificate;
       const at = new Date(expiresAtMs).toISOString();
       notices.send({
         type: 'webhook.certificate_expiring',
+        data: { webhook_id: webhookId, user_id: userId, certificate_expires_at: at },
+      });
+    },
+    onError: (error) => events.storeFailed('database', error),
+  });
+  const watchClientCertificate = createClientCertificateWatch({
+    pool: stores.batchPool,
+    directory,
+    now: () => stores.clock.now(),
+    onExpiring: (certificate) => {
+      events.certificateExpiring(certificate, 'client');
+      const { webhookId, userId, expiresAtMs } = certificate;
+      const at = new Date(expiresAtMs).toISOString();
+      notices.send({
+        type: 'webhook.client_certificate_expiring',
         data: { webhook_id: webhookId, user_id: userId, certificate_expires_at: at },
       });
     },

@@ -74,6 +74,7 @@ export function createAttempt(options: AttemptOptions): Attempt {
       tenant,
       webhookId,
       beginBy,
+      ...(target.identity == null ? {} : { identity: target.identity }),
       signal: options.signal,
       ...observed,
     });

@@ -56,7 +56,7 @@ async function diagnose(
   steps.push(step);
   if (url === null) return diagnosisOf(steps);
 
-  const report = await options.client.probe(url.href);
+  const report = await options.client.probe(url.href, target.identity);
   refuseWithout(report.failure);
   for (const { failure } of report.dials) refuseWithout(failure);
   steps.push(resolveStep(url, report));

@@ -24,9 +24,9 @@ export interface WebhookFailing {
   };
 }
 
-/** That the certificate of a receiver ends within 14 days. */
+/** That the certificate of a receiver, or the client certificate that it is shown, ends within 14 days. */
 export interface CertificateExpiring {
-  readonly type: 'webhook.certificate_expiring';
+  readonly type: 'webhook.certificate_expiring' | 'webhook.client_certificate_expiring';
   readonly data: { readonly webhook_id: string; readonly user_id: string; readonly certificate_expires_at: string };
 }
 
@@ -82,8 +82,10 @@ export class NoticeQueue {
     if (waiting === undefined)
       this.#users.set(userId, (waiting = { stopped: new Map(), expiring: new Map(), givenUp: new Map() }));
     const ofKind = waiting[kindOf(notice)];
-    const before = ofKind.get(webhookId);
-    ofKind.set(webhookId, before === undefined ? notice : merged(before, notice));
+    // A webhook has two certificates.
+    const key = ofKind === waiting.expiring ? `${notice.type} ${webhookId}` : webhookId;
+    const before = ofKind.get(key);
+    ofKind.set(key, before === undefined ? notice : merged(before, notice));
     if (before !== undefined) return 0;
     this.#size += 1;
     if (this.#size <= MAX_WAITING) return 0;
@@ -116,7 +118,7 @@ export class NoticeQueue {
 
 function kindOf({ type }: Notice): keyof Waiting {
   if (type === 'delivery.given_up') return 'givenUp';
-  return type === 'webhook.certificate_expiring' ? 'expiring' : 'stopped';
+  return type === 'webhook.certificate_expiring' || type === 'webhook.client_certificate_expiring' ? 'expiring' : 'stopped';
 }
 
 function sizeOf({ stopped, expiring, givenUp }: Waiting): number {

@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import type { AttemptError } from '../domain/delivery.ts';
 import { effectivePolicy, type RetryPolicy } from '../domain/retry-policy.ts';
+import { type ClientIdentity, clientIdentity } from '../outbound/client-identity.ts';
 import { loadWebhooks, type StoredWebhook } from '../persistence/queries/load-webhooks.ts';
 import { SecretUnreadable, type SecretBox } from '../security/secret-box.ts';
 import { signingKey, type SigningKey } from '../security/signature.ts';
@@ -32,6 +33,8 @@ export interface Target {
   /** The keys of the service that its requests are signed with, too; null: it asked for none. */
   readonly serviceKeys?: Pick<ServiceKeys, 'signing'> | null;
   readonly customHeaders: Readonly<Record<string, string>>;
+  /** What it shows to a receiver that asks for a client certificate; null: nothing. */
+  readonly identity?: ClientIdentity | null;
   readonly policy: RetryPolicy;
   /** Requests a second; 0 means no limit. */
   readonly rateLimit: number;
@@ -158,6 +161,7 @@ export class WebhookDirectory {
           expiresAtMs,
           signsHeader,
         })),
+        identity: this.#identityOf(stored),
         serviceKeys: stored.signsEd25519 ? this.#serviceKeys : null,
         customHeaders: JSON.parse(headers) as Record<string, string>,
         fault: URL.canParse(stored.url) ? null : 'url_invalid',
@@ -169,11 +173,18 @@ export class WebhookDirectory {
       return { ...common, keys: [], customHeaders: {}, fault: 'decrypt_failed', lacksKey };
     }
   }
+
+  #identityOf({ id, userId, clientCertificate, sealedClientKey }: StoredWebhook): ClientIdentity | null {
+    if (clientCertificate === null || sealedClientKey === null) return null;
+    const key = this.#box.open('client_key', { userId, webhookId: id }, sealedClientKey);
+    return clientIdentity(clientCertificate, key);
+  }
 }
 
 // Characters, not bytes: that is what the text costs in memory, give or take.
-function bytesOf({ url, customHeaders }: Target): number {
+function bytesOf({ url, customHeaders, identity }: Target): number {
   let headers = 0;
   for (const name in customHeaders) headers += name.length + (customHeaders[name]?.length ?? 0);
-  return TARGET_BYTES + url.length + HEADER_COPIES * headers;
+  const pem = identity == null ? 0 : identity.certificate.length + identity.key.length;
+  return TARGET_BYTES + url.length + HEADER_COPIES * headers + pem;
 }

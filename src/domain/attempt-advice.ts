@@ -15,7 +15,9 @@ const advice: Readonly<Record<Exclude<AttemptError, 'http_status'>, string>> = {
   tls_certificate_unknown_issuer: 'Let the receiver send its whole chain of certificates, up to a public authority.',
   tls_version_too_old: 'Switch on TLS 1.2 or later at the receiver.',
   tls_not_spoken: 'Check the port: what listens there may be plain HTTP.',
-  tls_client_certificate_required: 'Switch off client certificates for this URL; the signature says who sends.',
+  tls_client_certificate_required: 'Give this webhook a client certificate that the receiver trusts.',
+  tls_client_certificate_refused:
+    'Give this webhook a certificate of an authority that the receiver trusts, and let the receiver say why it refused this one.',
   tls_error: 'Check that the certificate is current, complete with its chain, and made for this host.',
   protocol_error: 'Something that is not an HTTP server may be listening there.',
   response_headers_too_large: 'The answer must begin with a status line.',

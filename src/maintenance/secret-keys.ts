@@ -89,13 +89,9 @@ async function* everyWebhook(pool: Pool): AsyncIterable<SealedWebhook> {
   }
 }
 
-function needsReseal(box: SecretBox, { secret, previousSecrets, customHeaders }: SealedWebhook): boolean {
-  const sealed = [
-    secret,
-    ...previousSecrets.map((previous) => previous.sealed),
-    ...(customHeaders === null ? [] : [customHeaders]),
-  ];
-  return sealed.some((text) => box.needsReseal(text));
+function needsReseal(box: SecretBox, { secret, previousSecrets, customHeaders, clientKey }: SealedWebhook): boolean {
+  const sealed = [secret, ...previousSecrets.map((previous) => previous.sealed), customHeaders, clientKey];
+  return sealed.some((text) => text !== null && box.needsReseal(text));
 }
 
 function reseal(box: SecretBox, webhook: SealedWebhook): SealedWebhook | null {
@@ -110,6 +106,7 @@ function reseal(box: SecretBox, webhook: SealedWebhook): SealedWebhook | null {
       sealed: again('signing_secret', previous.sealed),
     })),
     customHeaders: webhook.customHeaders === null ? null : again('custom_headers', webhook.customHeaders),
+    clientKey: webhook.clientKey === null ? null : again('client_key', webhook.clientKey),
   }));
 }
 

@@ -42,6 +42,19 @@ const TLS_CODES = new Map<string, AttemptError>([
   ['ERR_SSL_PACKET_LENGTH_TOO_LONG', 'tls_not_spoken'],
   ['ERR_SSL_UNKNOWN_PROTOCOL', 'tls_not_spoken'],
   ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'tls_client_certificate_required'],
+  // Alerts about the certificate that this side has shown (RFC 8446, 6.2). OpenSSL has called the older ones by both names.
+  ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'tls_client_certificate_refused'],
+  ['ERR_SSL_TLSV1_ALERT_ACCESS_DENIED', 'tls_client_certificate_refused'],
+  ...[
+    'BAD_CERTIFICATE',
+    'UNSUPPORTED_CERTIFICATE',
+    'CERTIFICATE_REVOKED',
+    'CERTIFICATE_EXPIRED',
+    'CERTIFICATE_UNKNOWN',
+  ].flatMap((alert): [string, AttemptError][] => [
+    [`ERR_SSL_SSLV3_ALERT_${alert}`, 'tls_client_certificate_refused'],
+    [`ERR_SSL_SSL/TLS_ALERT_${alert}`, 'tls_client_certificate_refused'],
+  ]),
 ]);
 
 /** The code for an error of the connection. What is not known is the receiver's doing too: `protocol_error`, never a crash. */

@@ -30,8 +30,11 @@ const RACING_SHARE = 1 / 4;
 
 /** A scheme, host and port, as text and taken apart. */
 export interface Origin {
+  /** Connections are reused within it. With a client certificate its name is part of this. */
   readonly origin: string;
   readonly to: Dialled;
+  /** With a client certificate; absent: the one of all others. */
+  readonly secureContext?: SecureContext;
 }
 
 export interface PoolOptions {
@@ -114,9 +117,10 @@ export class ConnectionPool {
   }
 
   /** Connects to each address of a receiver by itself, and closes the connections again. They take places like all others. */
-  async probe(to: Dialled): Promise<ProbeReport> {
+  async probe({ to, secureContext = this.#options.secureContext }: Omit<Origin, 'origin'>): Promise<ProbeReport> {
     const report = await probe(to, {
       ...this.#options,
+      secureContext,
       racingPlaces: this.#racingPlaces,
       tryTakePlace: () => this.#tryTakePlace(),
       givePlace: () => this.#places.give(),
@@ -145,7 +149,9 @@ export class ConnectionPool {
     let connection: Connection | null = null;
     const onBytes = (bytes: Buffer): boolean => connection?.take(bytes) ?? false;
     let isDialling = true;
-    const giveUp = dial(origin.to, { ...this.#options, racingPlaces: this.#racingPlaces, onBytes }, (failure, socket) => {
+    const secureContext = origin.secureContext ?? this.#options.secureContext;
+    const tools = { ...this.#options, secureContext, racingPlaces: this.#racingPlaces, onBytes };
+    const giveUp = dial(origin.to, tools, (failure, socket) => {
       isDialling = false;
       if (socket === null) return this.#failed(opening, failure ?? 'connection_refused');
       const opened = new Connection(

@@ -1,6 +1,5 @@
 // The only way out: one POST to a receiver, under one deadline, and what came of it.
 import { BoundedMap } from '../bounded-map.ts';
-import { createSecureContext } from 'node:tls';
 import type { AttemptError, NotBegun, Outcome, Shortage } from '../domain/delivery.ts';
 import { ServiceError } from '../domain/errors.ts';
 import type { ResponseOddity } from '../domain/response-oddity.ts';
@@ -8,6 +7,7 @@ import { parseRetryAfter } from '../domain/retry-policy.ts';
 import { SharedInterval } from '../lifecycle/shared-interval.ts';
 import type { EgressPolicy } from '../security/egress-policy.ts';
 import type { HeadVerdict } from './response-reader.ts';
+import { type ClientIdentity, IdentityContexts, secureContext } from './client-identity.ts';
 import type { Connection, Message, ResponseHandler } from './connection.ts';
 import { ConnectionPool, MAX_AGE_MS, type Opener, type Origin } from './connection-pool.ts';
 import type { ProbeReport } from './connection-probe.ts';
@@ -51,6 +51,8 @@ export interface PostRequest {
   readonly tenant?: string;
   /** The webhook that it is for, which `onCertificate` gets. */
   readonly webhookId?: string;
+  /** What is shown to a receiver that asks for a client certificate; absent: nothing. */
+  readonly identity?: ClientIdentity | null;
   /** On `performance.now()`: when its time would not suffice any more. A request that has no place by then does not begin. */
   readonly beginBy?: number;
   /** Ends the attempt as `shutdown`. */
@@ -93,6 +95,7 @@ export class HttpClient {
   readonly #policy: EgressPolicy;
   readonly #pool: ConnectionPool;
   readonly #targets = new BoundedMap<string, Target>(MAX_KNOWN_URLS);
+  readonly #identities: IdentityContexts;
   readonly #running = new Set<Exchange>();
   readonly #signals = new WeakSet<AbortSignal>();
   readonly #checking = new SharedInterval(DEADLINE_CHECK_MS, () => this.#checkDeadlines());
@@ -105,11 +108,12 @@ export class HttpClient {
     this.#now = options.now ?? Date.now;
     const ca = options.trustedCertificates;
     this.#policy = options.policy;
+    this.#identities = new IdentityContexts(ca);
     this.#onCertificate = options.onCertificate;
     this.#pool = new ConnectionPool({
       policy: options.policy,
       resolver: options.resolver ?? new NameResolver(),
-      secureContext: createSecureContext({ minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca: [...ca] }) }),
+      secureContext: secureContext(ca),
       maxSockets: options.maxSockets ?? MAX_SOCKETS,
       maxAgeMs: options.maxAgeMs ?? MAX_AGE_MS,
       onShortage: (shortage) => {
@@ -149,7 +153,7 @@ export class HttpClient {
       const target = this.#targets.get(request.url) ?? this.#resolveTarget(request.url);
       if (typeof target === 'string') exchange.fail(target);
       else if (headers === null) exchange.fail('protocol_error');
-      else exchange.start(target, messageOf(target, headers, request.body));
+      else exchange.start(this.#identified(target, request.identity), messageOf(target, headers, request.body));
       this.#checking.begin();
     });
   }
@@ -158,10 +162,16 @@ export class HttpClient {
    * Looks at the way to the receiver of a URL without sending it anything: name, addresses, connections, TLS. As for every request, what
    * the policy forbids is not dialled.
    */
-  probe(url: string): Promise<ProbeReport> {
+  probe(url: string, identity: ClientIdentity | null = null): Promise<ProbeReport> {
     const target = this.#targets.get(url) ?? this.#resolveTarget(url);
     if (typeof target === 'string') return Promise.resolve({ resolveMs: 0, addresses: [], failure: target, dials: [] });
-    return this.#pool.probe(target.to);
+    return this.#pool.probe(this.#identified(target, identity));
+  }
+
+  // Connections that showed one certificate are no one else's.
+  #identified(target: Target, identity: ClientIdentity | null | undefined): Target {
+    if (identity == null || !target.to.secure) return target;
+    return { ...target, origin: `${target.origin} ${identity.id}`, secureContext: this.#identities.of(identity) };
   }
 
   /** Ends what is in flight as `shutdown`, closes every connection, and sends nothing more. */

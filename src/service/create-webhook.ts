@@ -12,6 +12,7 @@ import { newOwnerId } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
 import { firstFields } from './webhook-changes.ts';
 import { checkFilter } from './webhook-filter.ts';
+import { type ClientCertificateInput, noClientCertificate, requireHttps, sealClientCertificate } from './client-certificate.ts';
 import { ensureServiceKey } from './service-keys.ts';
 import { makeSecret, sealHeaders } from './webhook-secrets.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
@@ -36,6 +37,8 @@ export interface CreateWebhookInput {
   readonly filter: string;
   /** Whether its requests carry an Ed25519 signature of the service beside the HMAC. */
   readonly signsEd25519: boolean;
+  /** What it shows to a receiver that asks for a client certificate; null: nothing. */
+  readonly clientCertificate: ClientCertificateInput | null;
 }
 
 /**
@@ -62,6 +65,10 @@ export async function createWebhook(
   const headers = sealHeaders(context.secretBox, owner, input.customHeaders, {
     signatureHeader: context.config.delivery.signatureHeader,
   });
+  const { clientCertificate } = input;
+  const certificate =
+    clientCertificate === null ? noClientCertificate : sealClientCertificate(context.secretBox, owner, clientCertificate);
+  requireHttps({ url, ...certificate });
   const secret = makeSecret(context.secretBox, owner);
 
   const manager = entityManagerOf(context.orm, { userId });
@@ -87,6 +94,7 @@ export async function createWebhook(
         retryPolicy: mergeRetryPolicy({}, input.retryPolicy, null),
         scope: input.scope,
         ...headers,
+        ...certificate,
         rateLimit: input.rateLimit,
         onFailing: input.onFailing,
         ordering: input.ordering,

@@ -9,6 +9,7 @@ import { findWebhook } from './find-webhook.ts';
 import { ownerOf } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
 import { checkResets, resetWebhook } from './reset-webhook.ts';
+import { type ClientCertificateInput, requireHttps, sealClientCertificate } from './client-certificate.ts';
 import { ensureServiceKey } from './service-keys.ts';
 import { checkEtag } from './webhook-etag.ts';
 import { checkFilter } from './webhook-filter.ts';
@@ -33,6 +34,7 @@ export interface UpdateWebhookInput {
   /** Empty removes it. */
   readonly filter: string | undefined;
   readonly signsEd25519: boolean | undefined;
+  readonly clientCertificate: ClientCertificateInput | undefined;
   /** The state that is to be changed; empty for any. */
   readonly etag: string;
   /** Names of what goes back to its default first. */
@@ -84,6 +86,7 @@ export async function updateWebhook(
       if (input.signsEd25519 !== undefined) found.signsEd25519 = input.signsEd25519;
       found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy, defaults);
       changeHeaders(context, found, input);
+      changeCertificate(context, found, input);
       if (input.isActive !== undefined) setActive(found, input.isActive);
       return true;
     },
@@ -116,6 +119,18 @@ function changeHeaders(context: ManagementContext, webhook: WebhookEndpoint, inp
   });
   webhook.customHeaders = customHeaders;
   webhook.customHeaderNames = customHeaderNames;
+}
+
+function changeCertificate(
+  { secretBox }: Pick<ManagementContext, 'secretBox'>,
+  webhook: WebhookEndpoint,
+  { clientCertificate }: Pick<UpdateWebhookInput, 'clientCertificate'>,
+): void {
+  if (clientCertificate !== undefined) {
+    const owner = { userId: webhook.userId, webhookId: webhook.id };
+    Object.assign(webhook, sealClientCertificate(secretBox, owner, clientCertificate, webhook));
+  }
+  requireHttps(webhook);
 }
 
 function checkReadOnly(webhook: WebhookView, given: ReadOnly): void {

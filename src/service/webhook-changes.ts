@@ -3,6 +3,7 @@ import { Hold } from '../persistence/delivery-state.ts';
 import { boundedValue, type ChangedField, type FieldValue } from '../domain/webhook-change.ts';
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { redactText } from '../telemetry/redact.ts';
+import { describeCertificate } from './client-certificate.ts';
 import { rotationEndsAt } from './secret-rotation.ts';
 
 interface HistoryField {
@@ -40,12 +41,18 @@ const FIELDS: Readonly<Record<Extract<keyof WebhookEndpoint, string>, HistoryFie
   ordering: { name: 'ordering', show: ({ ordering }) => ordering },
   orderingGap: { name: 'ordering_gap', show: ({ orderingGap }) => orderingGap },
   signsEd25519: { name: 'signatures', show: ({ signsEd25519 }) => (signsEd25519 ? ['hmac', 'ed25519'] : ['hmac']) },
+  clientCertificate: {
+    name: 'client_certificate',
+    show: ({ clientCertificate }) => (clientCertificate == null ? null : describeCertificate(clientCertificate)),
+    stored: ({ clientCertificate, clientKey }) => JSON.stringify([clientCertificate ?? null, clientKey ?? null]),
+  },
   onFailing: { name: 'on_failing', show: ({ onFailing }) => onFailing },
   pausedReason: { name: 'paused_reason', show: ({ pausedReason }) => pausedReason ?? null },
   disabledReason: { name: 'disabled_reason', show: ({ disabledReason }) => disabledReason ?? null },
   // Shown with another, or known from the entry itself.
   secretHint: null,
   customHeaderNames: null,
+  clientKey: null,
   isGathering: null,
   revision: null,
   createdAt: null,
@@ -58,6 +65,7 @@ const FIELDS: Readonly<Record<Extract<keyof WebhookEndpoint, string>, HistoryFie
   failingSince: null,
   nextProbeAt: null,
   certificateExpiresAt: null,
+  clientCertificateNoticedAt: null,
 };
 
 const fields = Object.values(FIELDS).filter((field) => field !== null);

@@ -4,6 +4,7 @@ import { Hold } from '../persistence/delivery-state.ts';
 import type { OnFailing, Ordering, OrderingGap, WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { countHeld } from '../persistence/queries/count-held.ts';
 import type { ManagementContext } from './context.ts';
+import { endOfCertificate } from './client-certificate.ts';
 import { rotationEndsAt } from './secret-rotation.ts';
 import { MASKED_VALUE } from './webhook-secrets.ts';
 
@@ -46,6 +47,8 @@ export interface WebhookView {
   readonly filter: string;
   /** Whether its requests carry an Ed25519 signature of the service beside the HMAC. */
   readonly signsEd25519: boolean;
+  /** What it shows to a receiver that asks for one: PEM; null: nothing. */
+  readonly clientCertificate: { readonly certificate: string; readonly expiresAt: Date } | null;
   /** Why the service paused it; empty when it did not. */
   readonly pausedReason: string;
   readonly pausedAt: Date | null;
@@ -104,6 +107,10 @@ export function webhookView(webhook: WebhookEndpoint, defaults: RetryPolicy, sec
     orderingGap: webhook.orderingGap,
     filter: webhook.filter ?? '',
     signsEd25519: webhook.signsEd25519,
+    clientCertificate:
+      webhook.clientCertificate == null
+        ? null
+        : { certificate: webhook.clientCertificate, expiresAt: endOfCertificate(webhook.clientCertificate) },
     pausedReason: webhook.pausedReason ?? '',
     pausedAt: webhook.pausedAt ?? null,
     nextProbeAt: webhook.nextProbeAt ?? null,

@@ -229,13 +229,16 @@ export function createEvents(log: Logger, metrics: Metrics) {
       log.warn({ webhook_id: endpoint.webhookId, user_id: endpoint.userId, reason: 'failing' }, 'webhook paused');
     },
 
-    /** The certificate of a receiver is near its end. */
-    certificateExpiring({ webhookId, userId, expiresAtMs }: { webhookId: string; userId: string; expiresAtMs: number }): void {
+    /** The certificate of a receiver, or the client certificate that it is shown, is near its end. */
+    certificateExpiring(
+      { webhookId, userId, expiresAtMs }: { webhookId: string; userId: string; expiresAtMs: number },
+      whose: 'receiver' | 'client',
+    ): void {
       metrics.count('certificates_expiring_total');
       const at = new Date(expiresAtMs).toISOString();
       log.warn(
         { webhook_id: webhookId, user_id: userId, certificate_expires_at: at },
-        'the certificate of a receiver ends soon',
+        whose === 'receiver' ? 'the certificate of a receiver ends soon' : 'the client certificate of a webhook ends soon',
       );
     },
 

@@ -32,7 +32,8 @@ const counters = {
   endpoints_disabled_total: 'Webhooks that the service disabled by itself.',
   endpoints_paused_total: 'Webhooks that the service paused because they failed for too long.',
   endpoints_back_total: 'Webhooks that the service had stopped for failing, and put back to work when a probe succeeded.',
-  certificates_expiring_total: 'Webhooks found to have a receiver whose certificate ends within 14 days.',
+  certificates_expiring_total:
+    'Webhooks found to have a certificate, of their receiver or their own, that ends within 14 days.',
   probes_total: 'Probes of webhooks that the service stopped for failing, by what came of them.',
   sums_wrong_total: 'Days of a webhook whose statistics were not what the log has, of those that are counted again.',
   http_requests_total: 'Calls answered, over every protocol.',

@@ -35,6 +35,7 @@ const MIGRATIONS = [
   'Migration20261128192600_sign_with_keys_of_the_service',
   'Migration20261128195000_lock_heads_in_a_function',
   'Migration20261128200000_end_what_comes_too_late',
+  'Migration20261128201300_show_a_client_certificate',
 ];
 
 test('processes that start together migrate once, and create the database when it is missing', async () => {

@@ -724,6 +724,20 @@ const webhooks: readonly Row[] = [
     message: webhook({ signatures: ['SIGNATURE_HMAC', 'SIGNATURE_HMAC'] }),
   },
   {
+    name: 'a client certificate that is none',
+    reason: 'field_invalid',
+    rpc: CREATE,
+    field: 'client_certificate.certificate',
+    message: webhook({ client_certificate: { certificate: 'none', key: 'none' } }),
+  },
+  {
+    name: 'a key without its client certificate',
+    reason: 'field_invalid',
+    rpc: CREATE,
+    field: 'client_certificate.certificate',
+    message: webhook({ client_certificate: { key: 'none' } }),
+  },
+  {
     name: 'a rotation of the service key while one is under way',
     reason: 'rotation_running',
     rpc: 'RotateServiceKey',

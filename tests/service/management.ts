@@ -141,6 +141,7 @@ export const aWebhook: CreateWebhookInput = {
   ordering: 'none',
   orderingGap: 'wait',
   signsEd25519: false,
+  clientCertificate: null,
 };
 
 export async function someWebhook(management: Management, principal: Principal, input: Partial<CreateWebhookInput> = {}) {
@@ -234,6 +235,7 @@ export const unchanged: Omit<UpdateWebhookInput, 'webhookId'> = {
   ordering: undefined,
   orderingGap: undefined,
   signsEd25519: undefined,
+  clientCertificate: undefined,
   etag: '',
   reset: [],
   readOnly: {},

@@ -70,6 +70,16 @@ export function WebhookSettings({ webhook }: { webhook: Webhook }) {
         </dd>
         <dt>Signatures</dt>
         <dd>{webhook.signatures.includes(Signature.ED25519) ? 'HMAC and Ed25519' : 'HMAC'}</dd>
+        <dt>Client certificate</dt>
+        <dd>
+          {webhook.clientCertificate === undefined ? (
+            'none'
+          ) : (
+            <>
+              until <Moment at={webhook.clientCertificate.expiresAt} />
+            </>
+          )}
+        </dd>
         <dt>Custom headers</dt>
         <dd>{headers.length === 0 ? 'none' : <span class="mono">{headers.join(', ')}</span>}</dd>
         <dt>Owner</dt>

@@ -29,6 +29,10 @@ export interface WebhookDraft {
   readonly holdsOnFailing: boolean;
   /** Whether requests carry an Ed25519 signature beside the HMAC. */
   readonly signsEd25519: boolean;
+  /** PEM; empty: none. */
+  readonly clientCertificate: string;
+  /** PEM; empty keeps the stored one. */
+  readonly clientKey: string;
 }
 
 export interface HeaderDraft {
@@ -51,6 +55,8 @@ export const emptyDraft: WebhookDraft = {
   platform: false,
   holdsOnFailing: false,
   signsEd25519: false,
+  clientCertificate: '',
+  clientKey: '',
 };
 
 export function draftOf(webhook: Webhook): WebhookDraft {
@@ -65,6 +71,7 @@ export function draftOf(webhook: Webhook): WebhookDraft {
     timeout: text(webhook.retryPolicy?.timeout),
     rateLimit: webhook.rateLimit === 0 ? '' : String(webhook.rateLimit),
     holdsOnFailing: webhook.onFailing === OnFailing.HOLD,
+    clientCertificate: webhook.clientCertificate?.certificate ?? '',
     signsEd25519: webhook.signatures.includes(Signature.ED25519),
     replaceHeaders: Object.keys(webhook.customHeaders).length === 0,
   };
@@ -81,6 +88,7 @@ export function toCreate(draft: WebhookDraft): MessageInitShape<typeof CreateWeb
     rateLimit: number(draft.rateLimit) ?? 0,
     onFailing: onFailing(draft),
     signatures: signatures(draft),
+    ...(draft.clientCertificate.trim() === '' ? {} : { clientCertificate: clientCertificate(draft) }),
     userId: draft.userId.trim(),
     scope: draft.platform ? WebhookScope.PLATFORM : WebhookScope.UNSPECIFIED,
   };
@@ -102,6 +110,7 @@ export function toUpdate(webhook: Webhook, draft: WebhookDraft): MessageInitShap
     ...(draft.rateLimit === before.rateLimit ? {} : { rateLimit: number(draft.rateLimit) ?? 0 }),
     ...(draft.holdsOnFailing === before.holdsOnFailing ? {} : { onFailing: onFailing(draft) }),
     ...(draft.signsEd25519 === before.signsEd25519 ? {} : { signatures: signatures(draft) }),
+    ...certificateChange(before, draft),
     ...(draft.replaceHeaders && Object.keys(sent).length > 0 ? { customHeaders: sent } : {}),
     clearCustomHeaders: draft.replaceHeaders && Object.keys(sent).length === 0 && Object.keys(webhook.customHeaders).length > 0,
   };
@@ -109,6 +118,16 @@ export function toUpdate(webhook: Webhook, draft: WebhookDraft): MessageInitShap
 
 function onFailing(draft: WebhookDraft): OnFailing {
   return draft.holdsOnFailing ? OnFailing.HOLD : OnFailing.DISABLE;
+}
+
+function clientCertificate({ clientCertificate: certificate, clientKey: key }: WebhookDraft) {
+  return { certificate: certificate.trim(), key: key.trim() };
+}
+
+function certificateChange(before: WebhookDraft, draft: WebhookDraft) {
+  if (draft.clientCertificate.trim() === before.clientCertificate.trim() && draft.clientKey.trim() === '') return {};
+  if (draft.clientCertificate.trim() === '') return { reset: ['client_certificate'] };
+  return { clientCertificate: clientCertificate(draft) };
 }
 
 function signatures(draft: WebhookDraft): Signature[] {

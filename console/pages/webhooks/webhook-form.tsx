@@ -5,6 +5,7 @@ import { seesEverybody, session } from '../../api/session.ts';
 import { Field } from '../../components/field.tsx';
 import { Problem } from '../../components/states.tsx';
 import { Unsaved } from '../../components/unsaved.tsx';
+import { ClientCertificateField } from './client-certificate-field.tsx';
 import { EventPicker } from './event-picker.tsx';
 import { FilterField } from './filter-field.tsx';
 import { HeadersEditor } from './headers-editor.tsx';
@@ -33,6 +34,7 @@ const SHOWN_FIELDS = [
   'retry_policy.retry_delay',
   'retry_policy.timeout',
   'rate_limit',
+  'client_certificate',
 ];
 
 export function WebhookForm({ initial, webhookId, storedHeaders, submitLabel, cancelHref, onSubmit }: WebhookFormProps) {
@@ -179,6 +181,7 @@ export function WebhookForm({ initial, webhookId, storedHeaders, submitLabel, ca
             Sign with Ed25519 too <span class="hint">A public key of the service checks it, without the secret.</span>
           </span>
         </label>
+        <ClientCertificateField draft={draft} isStored={initial.clientCertificate !== ''} errors={fields} onChange={change} />
         <HeadersEditor draft={draft} stored={storedHeaders ?? []} onChange={change} />
       </details>
       {save.failure !== undefined && elsewhere && <Problem failure={save.failure} />}

@@ -43,6 +43,12 @@ export const WebhookEndpoint = defineEntity({
     /** Sealed: values are often credentials. */
     customHeaders: p.text().nullable(),
     customHeaderNames: p.array(),
+    /** What it shows to a receiver that asks for one: PEM, with the chain behind it. */
+    clientCertificate: p.text().nullable(),
+    /** Sealed. */
+    clientKey: p.text().nullable(),
+    /** When its owner was notified that the client certificate ends soon; null: not yet. */
+    clientCertificateNoticedAt: p.datetime().columnType('timestamptz').nullable(),
     rateLimit: p.integer().default(0),
     consecutiveFailures: p.integer().default(0),
     failingSince: p.datetime().columnType('timestamptz').nullable(),

@@ -11,6 +11,9 @@ export interface StoredWebhook {
   readonly sealedSecret: string;
   readonly previousSecrets: readonly { readonly sealed: string; readonly expires_at: string; readonly signs_header?: true }[];
   readonly sealedHeaders: string | null;
+  /** PEM; null: it has none. */
+  readonly clientCertificate: string | null;
+  readonly sealedClientKey: string | null;
   readonly retryPolicy: StoredRetryPolicy;
   readonly rateLimit: number;
   readonly revision: number;
@@ -32,7 +35,8 @@ export async function loadWebhooks(pool: Pool, ids: readonly string[]): Promise<
 
 const statement = `
 select id, user_id as "userId", url, secret as "sealedSecret", previous_secrets as "previousSecrets",
-  custom_headers as "sealedHeaders", retry_policy as "retryPolicy", rate_limit as "rateLimit", revision, signs_ed25519 as "signsEd25519",
+  custom_headers as "sealedHeaders", client_certificate as "clientCertificate", client_key as "sealedClientKey",
+  retry_policy as "retryPolicy", rate_limit as "rateLimit", revision, signs_ed25519 as "signsEd25519",
   is_active and deleted_at is null as "isDeliverable", ${holdsEverything('w')} as "isPaused",
   (extract(epoch from certificate_expires_at) * 1000)::float8 as "certificateExpiresAtMs"
 from webhook_endpoints w where id = any ($1::text[])`;

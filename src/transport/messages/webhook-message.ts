@@ -56,6 +56,14 @@ export function webhookMessage(webhook: WebhookView): MessageInitShape<typeof We
     paused: webhook.isPaused,
     releaseId: webhook.releaseId,
     filter: webhook.filter,
+    ...(webhook.clientCertificate === null
+      ? {}
+      : {
+          clientCertificate: {
+            certificate: webhook.clientCertificate.certificate,
+            expiresAt: timestampFromDate(webhook.clientCertificate.expiresAt),
+          },
+        }),
     signatures: webhook.signsEd25519 ? [Signature.HMAC, Signature.ED25519] : [Signature.HMAC],
     onFailing: webhook.onFailing === 'hold' ? OnFailing.HOLD : OnFailing.DISABLE,
     ordering: webhook.ordering === 'key' ? Ordering.KEY : Ordering.NONE,

@@ -49,6 +49,7 @@ function inputOf(request: CreateWebhookRequest): CreateWebhookInput {
     isPaused: request.paused,
     onFailing: onFailingInput(request.onFailing) ?? 'disable',
     filter: request.filter,
+    clientCertificate: request.clientCertificate ?? null,
     signsEd25519: signsEd25519Input(request.signatures) ?? false,
     ordering: orderingInput(request.ordering) ?? 'none',
     orderingGap: orderingGapInput(request.orderingGap) ?? 'wait',

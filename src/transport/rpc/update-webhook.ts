@@ -28,6 +28,7 @@ export function updateWebhook(context: ManagementContext): ServiceImpl<typeof We
       rateLimit: request.rateLimit,
       onFailing: onFailingInput(request.onFailing),
       filter: request.filter,
+      clientCertificate: request.clientCertificate,
       signsEd25519: signsEd25519Input(request.signatures),
       ordering: orderingInput(request.ordering),
       orderingGap: orderingGapInput(request.orderingGap),
