@@ -23,6 +23,8 @@ export type WatchState =
 export interface Watcher {
   onDelivery(delivery: Delivery): void;
   onState(state: WatchState): void;
+  /** So many changes came faster than they were read. What they left follows, as it stands by then. */
+  onGap?(dropped: number): void;
 }
 
 const FIRST_DELAY_MS = 500;
@@ -81,8 +83,7 @@ async function watchOnce(
     const options = { signal, maxSilenceMs: MAX_SILENCE_MS, onOpen };
     const request = { ...filter, after: position.cursor };
     for await (const update of watchStream((call) => deliveries.watchDeliveries(request, call), options)) {
-      // What the service dropped lies after the last cursor seen, so the stream is taken up again from there.
-      if (update.message.case === 'gap') return new ConnectError('Updates came faster than they were read.', Code.Unavailable);
+      if (update.message.case === 'gap') watcher.onGap?.(update.message.value.dropped);
       if (update.cursor !== '') position.cursor = update.cursor;
       position.seenUntil = new Date();
       if (update.message.case === 'delivery') watcher.onDelivery(update.message.value);

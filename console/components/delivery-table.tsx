@@ -1,6 +1,6 @@
 // Deliveries in rows, the same on every page that lists them; a whole row leads to its delivery.
-import type { ComponentChildren } from 'preact';
-import { useEffect } from 'preact/hooks';
+import type { ComponentChildren, VNode } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
 import { type Delivery, DeliveryStatus } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { nowMs } from '../clock.ts';
 import { seesEverybody } from '../api/session.ts';
@@ -32,6 +32,22 @@ export function DeliveryTable({ caption, rows, showWebhook = true }: DeliveryTab
     if (showWebhook) void lookUpWebhooks(new Set(rows.map(({ delivery }) => delivery.webhookId)));
   }, [rows]);
   const seconds = rows.map((row) => secondOf(row));
+  const drawn = useRef<ReadonlyMap<DeliveryRow, Drawn>>(new Map());
+  const drawing = new Map<DeliveryRow, Drawn>();
+  const elements = rows.map((row, index) => {
+    const isPrecise = seconds[index] === seconds[index - 1] || seconds[index] === seconds[index + 1];
+    const before = drawn.current.get(row);
+    // The same element again costs nothing: a live table of 200 rows changes in a few of them.
+    const element =
+      before !== undefined && before.isPrecise === isPrecise ? (
+        before.element
+      ) : (
+        <Row key={row.delivery.id} row={row} showWebhook={showWebhook} showOwner={showOwner} isPrecise={isPrecise} />
+      );
+    drawing.set(row, { element, isPrecise });
+    return element;
+  });
+  drawn.current = drawing;
   return (
     <table class="rows">
       <caption class="visually-hidden">{caption}</caption>
@@ -50,19 +66,14 @@ export function DeliveryTable({ caption, rows, showWebhook = true }: DeliveryTab
           </th>
         </tr>
       </thead>
-      <tbody>
-        {rows.map((row, index) => (
-          <Row
-            key={row.delivery.id}
-            row={row}
-            showWebhook={showWebhook}
-            showOwner={showOwner}
-            isPrecise={seconds[index] === seconds[index - 1] || seconds[index] === seconds[index + 1]}
-          />
-        ))}
-      </tbody>
+      <tbody>{elements}</tbody>
     </table>
   );
+}
+
+interface Drawn {
+  readonly element: VNode;
+  readonly isPrecise: boolean;
 }
 
 interface RowProps {

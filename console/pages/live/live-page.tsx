@@ -8,8 +8,9 @@ import { Empty, Problem } from '../../components/states.tsx';
 import { plural } from '../../format/number.ts';
 import { statusFromKey } from '../../format/status.ts';
 import { address, query } from '../../router.ts';
+import { CrowdView } from './crowd-view.tsx';
 import { LiveFeed } from './live-feed.ts';
-import { StreamState } from './stream-state.tsx';
+import { type Gap, StreamState } from './stream-state.tsx';
 
 export function LivePage() {
   return (
@@ -24,15 +25,23 @@ export function LivePage() {
 function Feed() {
   const feed = useMemo(() => new LiveFeed(), []);
   const [state, setState] = useState<WatchState>({ kind: 'connecting' });
+  const [gap, setGap] = useState<Gap | null>(null);
   const [round, setRound] = useState(0);
   useEffect(() => {
     const controller = new AbortController();
     void watchDeliveries(
       chosenFilter(),
-      { onDelivery: (delivery) => feed.add(delivery), onState: setState },
+      {
+        onDelivery: (delivery) => feed.add(delivery),
+        onState: setState,
+        onGap: (dropped) => setGap((before) => ({ dropped: (before?.dropped ?? 0) + dropped, at: new Date() })),
+      },
       controller.signal,
     );
-    return () => controller.abort();
+    return () => {
+      controller.abort();
+      feed.stop();
+    };
   }, [round]);
   const paused = feed.paused.value;
   return (
@@ -43,17 +52,19 @@ function Feed() {
         <EventTypeFilter />
       </div>
       <div class="live-bar">
-        <StreamState state={state} />
+        <StreamState state={state} gap={gap} />
         <span class="live-count">{plural(feed.seen.value, 'change')}</span>
         <button type="button" class="button" aria-pressed={paused} onClick={() => (paused ? feed.resume() : feed.pause())}>
-          {paused ? `Resume${feed.waiting.value > 0 ? ` (${feed.waiting.value} waiting)` : ''}` : 'Pause'}
+          {paused ? `Resume${feed.waiting.value > 0 ? ` (${feed.waiting.value} waiting)` : ''}` : 'Freeze'}
         </button>
         <button type="button" class="button quiet" onClick={() => feed.clear()}>
           Clear
         </button>
       </div>
       {state.kind === 'stopped' && <Problem failure={state.failure} onRetry={() => setRound(round + 1)} />}
-      {feed.rows.value.length === 0 && state.kind !== 'stopped' ? (
+      {feed.crowd.value !== null ? (
+        <CrowdView crowd={feed.crowd.value} onFreeze={() => feed.pause()} />
+      ) : feed.rows.value.length === 0 && state.kind !== 'stopped' ? (
         <Empty title="Waiting for the next delivery">
           <p>Rows appear here as events are published, tried and delivered. Send a test from a webhook’s page to see one.</p>
         </Empty>
