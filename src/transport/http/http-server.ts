@@ -21,7 +21,7 @@ import { healthRoutes } from './health-routes.ts';
 import type { HealthView } from '../../maintenance/health.ts';
 import type { VerifyToken } from '../call/interceptors/authenticate.ts';
 import { describeCallers } from '../listener/request-caller.ts';
-import { knowPaths } from './other-methods.ts';
+import { knowPaths, routeOthersAlike } from './other-methods.ts';
 import { refusal, rpcProtocolOf } from './refusal.ts';
 import { restGateway } from '../rest/gateway.ts';
 import type { SendMissingPage } from '../pages/console-page.ts';
@@ -76,6 +76,11 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    // The only place before the router: it asks for the URL, which stays as it is.
+    rewriteUrl: (request) => {
+      routeOthersAlike(request);
+      return request.url ?? '/';
+    },
     genReqId: (request) => requestIdFrom(request.headers['x-request-id']),
     requestIdHeader: false,
     forceCloseConnections: 'idle',
