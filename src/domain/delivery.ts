@@ -44,6 +44,15 @@ export const attemptErrors = {
 } as const;
 export type AttemptError = keyof typeof attemptErrors;
 
+/** The only 3xx that names no other place (RFC 9110, 15.4.5). */
+const NOT_MODIFIED = 304;
+
+/** What a response with this status is recorded as; null: the delivery was made. */
+export function errorOfStatus(status: number): AttemptError | null {
+  if (status >= 200 && status < 300) return null;
+  return status >= 300 && status < 400 && status !== NOT_MODIFIED ? 'redirect_not_followed' : 'http_status';
+}
+
 /** What came of one HTTP request. */
 export interface Outcome {
   readonly startedAtMs: number;

@@ -13,6 +13,11 @@ const INDEXES = [
   { index: 'deliveries_held', ending: 'held_idx', rows: '(webhook_id, id) where held_at is not null' },
   { index: 'deliveries_waiting', ending: 'waiting_idx', rows: '(webhook_id, ordering_key, sequence) where waits' },
   { index: 'deliveries_deadline', ending: 'deadline_idx', rows: '(deliver_before) where deliver_before is not null' },
+  {
+    index: 'deliveries_with_error',
+    ending: 'with_error_idx',
+    rows: '(error_code, id, webhook_id, user_id) where error_code is not null',
+  },
 ] as const;
 /** A build reads its partition twice and waits for every older transaction. One that takes longer is begun anew in a later round, in milliseconds. */
 const BUILD_TIMEOUT_MS = 600_000;

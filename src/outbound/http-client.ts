@@ -1,6 +1,6 @@
 // The only way out: one POST to a receiver, under one deadline, and what came of it.
 import { BoundedMap } from '../bounded-map.ts';
-import type { AttemptError, NotBegun, Outcome, Shortage } from '../domain/delivery.ts';
+import { type AttemptError, errorOfStatus, type NotBegun, type Outcome, type Shortage } from '../domain/delivery.ts';
 import { ServiceError } from '../domain/errors.ts';
 import type { ResponseOddity } from '../domain/response-oddity.ts';
 import { parseRetryAfter } from '../domain/retry-policy.ts';
@@ -426,14 +426,6 @@ function messageOf(target: Target, headers: HeaderLines, body: Buffer): Message 
   message.write(head, 'latin1');
   body.copy(message, head.length);
   return [message];
-}
-
-/** The only 3xx that names no other place (RFC 9110, 15.4.5). */
-const NOT_MODIFIED = 304;
-
-function errorOfStatus(status: number): AttemptError | null {
-  if (status >= 200 && status < 300) return null;
-  return status >= 300 && status < 400 && status !== NOT_MODIFIED ? 'redirect_not_followed' : 'http_status';
 }
 
 /** What is not UTF-8 becomes U+FFFD, and NUL is left out: PostgreSQL's text cannot hold it. */

@@ -25,6 +25,7 @@ import { Migration20261128192600_sign_with_keys_of_the_service } from '../../mig
 import { Migration20261128195000_lock_heads_in_a_function } from '../../migrations/Migration20261128195000_lock_heads_in_a_function.ts';
 import { Migration20261128200000_end_what_comes_too_late } from '../../migrations/Migration20261128200000_end_what_comes_too_late.ts';
 import { Migration20261128201300_show_a_client_certificate } from '../../migrations/Migration20261128201300_show_a_client_certificate.ts';
+import { Migration20261128201500_find_deliveries_by_their_error } from '../../migrations/Migration20261128201500_find_deliveries_by_their_error.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -80,6 +81,10 @@ const migrations = [
   { name: 'Migration20261128195000_lock_heads_in_a_function', class: Migration20261128195000_lock_heads_in_a_function },
   { name: 'Migration20261128200000_end_what_comes_too_late', class: Migration20261128200000_end_what_comes_too_late },
   { name: 'Migration20261128201300_show_a_client_certificate', class: Migration20261128201300_show_a_client_certificate },
+  {
+    name: 'Migration20261128201500_find_deliveries_by_their_error',
+    class: Migration20261128201500_find_deliveries_by_their_error,
+  },
 ];
 
 /** Runs those that are missing. Returns their names. To be called by the holder of the lock of migrations. */

@@ -187,6 +187,7 @@ test('held deliveries are among the pending ones of the log, each once', async (
     eventId: null,
     fromId: null,
     belowId: null,
+    along: 'webhooks' as const,
   } as const;
   const page = await listDeliveries(pool, filter, { limit: 10, offset: 0, order: 'desc' });
   expect(page.map((delivery) => delivery.id).toSorted()).toEqual([leased, id].toSorted());

@@ -176,6 +176,7 @@ test('what is leased on insert is pending for its owner to see, and is cancelled
     eventId: null,
     fromId: null,
     belowId: null,
+    along: 'webhooks' as const,
   } as const;
   const page = await listDeliveries(pool, filter, { limit: 10, offset: 0, order: 'desc' });
   expect(page.map(({ id }) => id)).toEqual([delivery?.deliveryId]);

@@ -5,7 +5,7 @@ import { idFloor } from '../../src/domain/ids.ts';
 import { createPool } from '../../src/persistence/pool.ts';
 import { type DeliveryFilter, upTo } from '../../src/persistence/queries/delivery-filter.ts';
 import { countDeliveries, type DeliveryWindow, listDeliveries } from '../../src/persistence/queries/list-deliveries.ts';
-import { lookDown } from '../../src/persistence/queries/look-down.ts';
+import { indexFor, lookDown, type Reach } from '../../src/persistence/queries/look-down.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 
 const ROWS = 50_000;
@@ -27,12 +27,14 @@ beforeAll(async () => {
      from generate_series(1, 20) i`,
   );
   await pool.query(
-    `insert into deliveries (id, event_id, webhook_id, user_id, event_type, status, next_attempt_at, failed_at, cancelled_at)
+    `insert into deliveries (id, event_id, webhook_id, user_id, event_type, status, next_attempt_at, failed_at, cancelled_at,
+       error_code, http_status)
      select overlay(id_floor('delivery', t) placing lpad(i::text, 16, '0') from 20),
        overlay(id_floor('event', t) placing lpad(i::text, 16, '0') from 17), 'webhook_' || lpad(w::text, 26, '0'), 'user' || w % 5,
        case when i % 5000 = 0 then 'tip.received' else 'order.created' end,
        status, case status when 'retrying' then t when 'pending' then t end, case status when 'failed' then t end,
-       case status when 'cancelled' then t end
+       case status when 'cancelled' then t end, case status when 'failed' then 'http_status' end,
+       case status when 'failed' then 500 when 'delivered' then 200 end
      from (select i, case when i % 500 = 0 then 'failed' when i % 5001 = 0 then 'cancelled' when i % 5002 = 0 then 'pending'
          when i % 5003 = 0 then 'retrying' else 'delivered' end as status,
         date_trunc('day', now(), 'utc') + interval '12 hours' - i * interval '12 seconds' as t, case when i % 2 = 0 then 1 else i % 20 + 1 end as w
@@ -56,7 +58,9 @@ const everything: DeliveryFilter = {
   eventId: null,
   fromId: null,
   belowId: null,
+  along: 'webhooks',
 };
+const upToEntries = (max: number): Reach => ({ maxEntries: max, maxRows: max });
 const firstPage: DeliveryWindow = { limit: 21, offset: 0, order: 'desc' };
 
 test.each<[string, Partial<DeliveryFilter>]>([
@@ -80,9 +84,9 @@ test.each<[string, Partial<DeliveryFilter>]>([
   for (const plan of [
     await planOf((explaining) => listDeliveries(explaining, filter, firstPage)),
     await planOf((explaining) => countDeliveries(explaining, filter, 10_001)),
-    await planOf((explaining) => lookDown(explaining, filter, 10_000)),
+    await planOf((explaining) => lookDown(explaining, filter, upToEntries(10_000))),
     await planOf((explaining) => listDeliveries(explaining, filter, { ...firstPage, order: 'asc' })),
-    await planOf((explaining) => lookDown(explaining, filter, 10_000, 'asc')),
+    await planOf((explaining) => lookDown(explaining, filter, upToEntries(10_000), 'asc')),
   ]) {
     // An empty partition is rightly read whole; one that holds rows is not.
     expect(plan).not.toMatch(/Seq Scan on deliveries_\S+ \S+ \(actual rows=(?!0(\.00)? )/);
@@ -118,9 +122,9 @@ test.each<[string, Partial<DeliveryFilter>]>([
 ])('a page of %s looks at no more than it may', async (_name, narrowed) => {
   const max = 1000;
   const filter = { ...everything, ...narrowed };
-  const reach = await lookDown(pool, filter, max);
+  const reach = await lookDown(pool, filter, upToEntries(max));
   expect(reach).not.toBeNull();
-  const look = await planOf((explaining) => lookDown(explaining, filter, max));
+  const look = await planOf((explaining) => lookDown(explaining, filter, upToEntries(max)));
   const entries = [...look.matchAll(/on deliveries_20\d+ \S+ \(actual rows=([\d.]+) loops=(\d+)\)/g)];
   expect(entries.reduce((sum, [, rows, loops]) => sum + Number(rows) * Number(loops), 0)).toBeLessThanOrEqual(max + 20);
   // Index entries that fail a condition are in no count of a plan. The thousand youngest of a webhook that gets 300 an hour, or fewer of
@@ -135,11 +139,45 @@ test.each<[string, Partial<DeliveryFilter>]>([
   expect(daysOf(await list(null))).toBeGreaterThanOrEqual(7);
 });
 
+test.each<[string, Partial<DeliveryFilter>]>([
+  ['an error that few of a user had', { userId: 'user1', errorCode: 'http_status' }],
+  ['an error that nothing of a webhook had', { userId: 'user1', webhookIds: [BUSY], errorCode: 'timeout' }],
+  ['a status that nothing of everyone had', { httpStatus: 503 }],
+  ['failed ones of a type with a status', { statuses: ['failed'], eventType: 'order.created', httpStatus: 500 }],
+])('pages and totals of %s are found among what has an error', async (_name, narrowed) => {
+  const filter: DeliveryFilter = { ...everything, ...narrowed, along: 'errors' };
+  expect(await indexFor(pool, filter)).toBe('errors');
+  for (const plan of [
+    await planOf((explaining) => listDeliveries(explaining, filter, firstPage)),
+    await planOf((explaining) => countDeliveries(explaining, filter, 10_001)),
+    await planOf((explaining) => lookDown(explaining, filter, upToEntries(10))),
+    await planOf((explaining) => lookDown(explaining, filter, upToEntries(10), 'asc')),
+  ]) {
+    const used = [...plan.matchAll(/using (deliveries_20\d+\S+) on/g)].map(([, index]) => index);
+    // The page itself is fetched by the ids that were found.
+    expect(used.filter((index) => !/_(error_code_id_webhook_id_user_id_idx|pkey)$/.test(index ?? ''))).toEqual([]);
+    expect(used.some((index) => index?.includes('_error_code_'))).toBe(true);
+  }
+});
+
+test('a look among errors ends behind so many entries, and behind so many rows where those are read', async () => {
+  const filter: DeliveryFilter = { ...everything, errorCode: 'http_status', along: 'errors' };
+  const { rows } = await pool.query<{ id: string }>(
+    `select id from deliveries where error_code = 'http_status' order by id desc limit 31`,
+  );
+  const reach = { maxEntries: 30, maxRows: 7 };
+  expect(await lookDown(pool, filter, reach)).toBe(rows[30]?.id);
+  expect(await lookDown(pool, { ...filter, statuses: ['failed'] }, reach)).toBe(rows[7]?.id);
+  // All of them belong to one webhook: of another, nothing is read, and the look among everyone's ends it.
+  expect(await lookDown(pool, { ...filter, webhookIds: [QUIET], statuses: ['failed'] }, reach)).toBe(rows[30]?.id);
+  expect(await lookDown(pool, { ...filter, errorCode: 'timeout' }, reach)).toBeNull();
+});
+
 test('a look from the oldest on ends as soon, and a page from there looks no further', async () => {
   const max = 1000;
   const filter: DeliveryFilter = { ...everything, userId: 'user1', eventType: 'chef.approved' };
-  const reach = await lookDown(pool, filter, max, 'asc');
-  const look = await planOf((explaining) => lookDown(explaining, filter, max, 'asc'));
+  const reach = await lookDown(pool, filter, upToEntries(max), 'asc');
+  const look = await planOf((explaining) => lookDown(explaining, filter, upToEntries(max), 'asc'));
   const entries = [...look.matchAll(/on deliveries_20\d+ \S+ \(actual rows=([\d.]+) loops=(\d+)\)/g)];
   expect(entries.reduce((sum, [, rows, loops]) => sum + Number(rows) * Number(loops), 0)).toBeLessThanOrEqual(max + 20);
   const plan = await planOf((explaining) =>

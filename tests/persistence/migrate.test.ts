@@ -36,6 +36,7 @@ const MIGRATIONS = [
   'Migration20261128195000_lock_heads_in_a_function',
   'Migration20261128200000_end_what_comes_too_late',
   'Migration20261128201300_show_a_client_certificate',
+  'Migration20261128201500_find_deliveries_by_their_error',
 ];
 
 test('processes that start together migrate once, and create the database when it is missing', async () => {
@@ -121,6 +122,7 @@ test('what was there before first tries entered no index is found as before, and
             errorCode: null,
             fromId: null,
             belowId: null,
+            along: 'webhooks' as const,
           };
           const page = await listDeliveries(pool, filter, { limit: 10, offset: 0, order: 'desc' });
           expect(page.map(({ id }) => id)).toEqual([ids[status]]);

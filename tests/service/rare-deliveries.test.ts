@@ -104,6 +104,7 @@ test('a type that was never sent is answered without a look at what is summed up
     eventId: null,
     fromId: null,
     belowId: null,
+    along: 'webhooks' as const,
   };
   const rare = (eventType: string, maxOpen = 1000) =>
     inSnapshot(management.database.pool, (client) => rareDeliveries(client, { ...filter, eventType }, maxOpen));

@@ -1,5 +1,5 @@
 // What narrows the delivery log, as conditions on deliveries `d` and webhooks `w`.
-import type { DeliveryStatus } from '../../domain/delivery.ts';
+import { type AttemptError, type DeliveryStatus, errorOfStatus } from '../../domain/delivery.ts';
 import { isHeld, isLeasedOnInsert, isScheduled, isWaiting } from '../delivery-state.ts';
 
 export interface DeliveryFilter {
@@ -13,12 +13,19 @@ export interface DeliveryFilter {
   readonly eventId: string | null;
   /** Of the last attempt. */
   readonly httpStatus: number | null;
-  readonly errorCode: string | null;
+  readonly errorCode: AttemptError | null;
   /** The smallest id that matches; null for no bound. */
   readonly fromId: string | null;
   /** The first id that no longer matches; null for no bound. */
   readonly belowId: string | null;
+  readonly along: Along;
 }
+
+/**
+ * Which index leads to the rows: that of each webhook by itself, the primary key of everyone's deliveries, or the index of those with an
+ * error. Each has ids in order.
+ */
+export type Along = 'webhooks' | 'ids' | 'errors';
 
 /** Of ids, which are times: newest first is `desc`. */
 export type Order = 'asc' | 'desc';
@@ -33,20 +40,26 @@ const partsOf: Record<DeliveryStatus, readonly string[]> = {
 };
 
 /** Conditions that share no row and together hold those of the filter's statuses; one that is always true when it names none. */
-export function statusParts({ statuses }: DeliveryFilter): readonly string[] {
+export function statusParts({ statuses, along }: DeliveryFilter): readonly string[] {
   if (statuses.length === 0) return ['true'];
+  if (along === 'errors') return [hasStatus(statuses)];
   // No index holds delivered ones alone: one scan finds the others on its way.
   if (statuses.includes('delivered')) return [hasStatus(statuses)];
   return [...new Set(statuses)].flatMap((status) => partsOf[status].map((part) => `${part} and ${hasStatus([status])}`));
 }
 
 /** Which webhooks `w` are scanned; null: none by name. Deleted ones too: their log stays readable. */
-export function webhooksOf({ userId, webhookIds, eventId }: DeliveryFilter, values: Parameters): string[] | null {
-  if (eventId !== null || (userId === null && webhookIds.length === 0)) return null;
+export function webhooksOf(filter: DeliveryFilter, values: Parameters): string[] | null {
+  if (!isByWebhook(filter)) return null;
+  const { userId, webhookIds } = filter;
   const webhooks: string[] = [];
   if (userId !== null) webhooks.push(`w.user_id = ${values.add(userId)}`);
   if (webhookIds.length > 0) webhooks.push(isOneOf('w.id', webhookIds, values));
   return webhooks;
+}
+
+function isByWebhook({ userId, webhookIds, eventId, along }: DeliveryFilter): boolean {
+  return along === 'webhooks' && eventId === null && (userId !== null || webhookIds.length > 0);
 }
 
 /** All but the statuses, which `statusParts` has. */
@@ -57,18 +70,32 @@ export function conditionsOf(filter: DeliveryFilter, values: Parameters): string
     const time = filter.eventId.slice('event_'.length, 'event_'.length + 10);
     conditions.push(`d.id >= ${values.add(`delivery_${time}`)}`, `d.id <= ${values.add(`delivery_${time}~`)}`);
     conditions.push(`d.event_id = ${values.add(filter.eventId)}`);
-    if (filter.userId !== null) conditions.push(`d.user_id = ${values.add(filter.userId)}`);
-    if (filter.webhookIds.length > 0) conditions.push(isOneOf('d.webhook_id', filter.webhookIds, values));
   }
+  if (!isByWebhook(filter)) conditions.push(...ownersOf(filter, values));
   return [...conditions, ...contentOf(filter, values), ...rangeOf(filter, values)];
 }
 
+/** Whose deliveries `d` are, by their own columns. */
+export function ownersOf({ userId, webhookIds }: DeliveryFilter, values: Parameters): string[] {
+  const conditions: string[] = [];
+  if (userId !== null) conditions.push(`d.user_id = ${values.add(userId)}`);
+  if (webhookIds.length > 0) conditions.push(isOneOf('d.webhook_id', webhookIds, values));
+  return conditions;
+}
+
+/** The error that all rows of the filter have; null: they may have any, or none. */
+export function errorOf({ errorCode, httpStatus }: DeliveryFilter): AttemptError | null {
+  return errorCode ?? (httpStatus === null ? null : errorOfStatus(httpStatus));
+}
+
 /** What of the rows themselves is asked for: their type, and how their last attempt ended. */
-export function contentOf({ eventType, httpStatus, errorCode }: DeliveryFilter, values: Parameters): string[] {
+export function contentOf(filter: DeliveryFilter, values: Parameters): string[] {
+  const { eventType, httpStatus } = filter;
+  const error = errorOf(filter);
   const conditions: string[] = [];
   if (eventType !== null) conditions.push(`d.event_type = ${values.add(eventType)}`);
   if (httpStatus !== null) conditions.push(`d.http_status = ${values.add(httpStatus)}::integer`);
-  if (errorCode !== null) conditions.push(`d.error_code = ${values.add(errorCode)}`);
+  if (error !== null) conditions.push(`d.error_code = ${values.add(error)}`);
   return conditions;
 }
 
