@@ -21,6 +21,7 @@ test('the statements that write a status are those that are known', () => {
   expect(writers.map(({ path }) => path.slice(path.lastIndexOf('/') + 1)).toSorted((a, b) => a.localeCompare(b))).toEqual([
     'cancel-deliveries.ts',
     'cancel-delivery.ts',
+    'expire-deliveries.ts',
     'expire-held.ts',
     'hold-deliveries.ts',
     'insert-events.ts',
