@@ -56,7 +56,7 @@ describe.skipIf(chromiumPath === null)('the live page under load', () => {
     expect(tab.complaints).toEqual([]);
   });
 
-  test('a gap is told as a gap, with its size, and the stream stays live', async () => {
+  test('a gap is shown as a gap, with its size, and the stream stays live', async () => {
     const stream = /DeliveryService\/WatchDeliveries$/;
     let isFirst = true;
     await page.route(stream, async (route) => {
