@@ -11,13 +11,16 @@ import { startEmbeddedPostgres } from '../src/embedded/embedded-postgres.ts';
 import { runMissing } from '../src/persistence/migrate.ts';
 import { createOrm } from '../src/persistence/orm.ts';
 import { createPool } from '../src/persistence/pool.ts';
+import { cancelDeliveries, MAX_CANCELLED_AT_ONCE } from '../src/persistence/queries/cancel-deliveries.ts';
 import { claimDue, FIRST_TURN } from '../src/persistence/queries/claim-due.ts';
 import { listOverdue } from '../src/persistence/queries/list-overdue.ts';
+import { PostgresScheduler } from '../src/schedule/postgres-scheduler.ts';
 import { createReports } from '../src/persistence/reports.ts';
 import { batchSettings } from '../src/persistence/session.ts';
 import type { Principal } from '../src/security/tokens.ts';
 import type { ManagementContext } from '../src/service/context.ts';
 import { getOverview } from '../src/service/get-overview.ts';
+import { FIRST_BATCH } from '../src/service/close-webhook.ts';
 import { getWebhookStats } from '../src/service/get-webhook-stats.ts';
 import { listDeliveries, type ListDeliveriesInput } from '../src/service/list-deliveries.ts';
 import { fillLog, OPERATOR, RARE_TYPE, webhookId } from './log-fill.ts';
@@ -29,6 +32,10 @@ const QUICK_ROWS = 1_000_000;
 const rows = flags.quick ? QUICK_ROWS : Number(flags.rows);
 /** Calls of each row: the first of them finds caches as the one before left them. */
 const CALLS = 15;
+/** As many outcomes as one settlement of the recorder has. */
+const PROBES = 250;
+/** Deliveries that wait for the webhook that is closed. */
+const CLOSED_WAITING = 400_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
@@ -197,6 +204,52 @@ async function scheduled(): Promise<void> {
     dueWithinMs: 1,
   };
   await row('a claim on PostgreSQL with nothing due', () => claimDue(batchPool, claim), { median: bar(10, 1) });
+  await besideDead({ ...claim, dueWithinMs: null });
+  await closing();
+}
+
+/** What is due of dead webhooks, put off as a failed probe of each does it, and what a claim then costs. */
+async function besideDead(claim: Parameters<typeof claimDue>[1]): Promise<void> {
+  const { rows: dead } = await pool.query<{ id: string }>(
+    `update deliveries set next_attempt_at = now() - interval '1 minute' where next_attempt_at is not null returning webhook_id as id`,
+  );
+  await pool.query('vacuum (analyze) deliveries');
+  const scheduler = new PostgresScheduler(batchPool, { leaseMs: claim.leaseMs, putsOff: true });
+  const webhookIds = [...new Set(dead.map(({ id }) => id))];
+  const leftAloneUntilMs = Date.now() + HOUR_MS;
+  const began = performance.now();
+  for (let at = 0; at < webhookIds.length; at += PROBES) {
+    await scheduler.settle(
+      webhookIds.slice(at, at + PROBES).map((id) => ({
+        deliveryId: '',
+        webhookId: id,
+        leasedIn: 'row',
+        token: 0,
+        dueAtMs: leftAloneUntilMs,
+        leftAloneUntilMs,
+      })),
+    );
+  }
+  figures['put_off_us_a_row'] = ((performance.now() - began) / dead.length) * 1000;
+  figures['dead_webhooks'] = webhookIds.length;
+  await row('a claim on PostgreSQL beside webhooks that are away', () => claimDue(batchPool, claim), { median: bar(10, 1) });
+}
+
+/** A webhook that is closed with many waiting: what the call waits for, and what each batch behind it costs. */
+async function closing(): Promise<void> {
+  const closed = webhookId(1);
+  await pool.query(
+    `insert into deliveries (id, event_id, webhook_id, user_id, event_type, status, attempt_count, next_attempt_at)
+     select 'delivery_' || substr(id_floor('event', now()), 7, 10) || lpad(n::text, 16, '0'), 'event_' || n, $1, $2, 'order.created', 'pending', 0,
+       now() + interval '1 hour' from generate_series(1, $3::integer) n`,
+    [closed, OPERATOR, CLOSED_WAITING],
+  );
+  await pool.query('vacuum (analyze) deliveries');
+  await pool.query('update webhook_endpoints set is_active = false where id = $1', [closed]);
+  await row('the first batch of a closed webhook', () => cancelDeliveries(pool, closed, FIRST_BATCH, false), {
+    p99: bar(300, 1),
+  });
+  await row('a batch behind it', () => cancelDeliveries(pool, closed, MAX_CANCELLED_AT_ONCE, false), { median: bar(100, 1) });
 }
 
 interface Bar {

@@ -10,7 +10,12 @@ import type { Stores } from './stores.ts';
 
 export function createSchedule(config: Config, stores: Stores, { log, events }: Telemetry) {
   const { leaseMs } = config.delivery;
-  const postgres = new PostgresScheduler(stores.batchPool, { leaseMs, holder: () => stores.holder.number });
+  const postgres = new PostgresScheduler(stores.batchPool, {
+    leaseMs,
+    holder: () => stores.holder.number,
+    now: () => stores.clock.now(),
+    putsOff: config.role !== 'api' && (config.redis === null || stores.redis === null),
+  });
   if (config.redis === null || stores.redis === null) {
     return { scheduler: postgres as Scheduler, index: null, isRedisAway: null };
   }
