@@ -90,6 +90,12 @@ export class SecretBox {
     return this.#keys.has(keyId);
   }
 
+  /** Whether a text waits for a key that is not held, and nothing else is known to be wrong with it. */
+  lacksKeyOf(text: string): boolean {
+    const [version, keyId] = text.split(':');
+    return version === VERSION && keyId !== undefined && !this.#keys.has(keyId);
+  }
+
   /** True for a text under any key but the newest: the re-encryption job takes those. */
   needsReseal(text: string): boolean {
     return !text.startsWith(`${VERSION}:${this.#primaryId}:`);

@@ -246,3 +246,20 @@ describe('of an event', () => {
     });
   });
 });
+
+test.each([
+  ['the service key', `signs_ed25519 = true`],
+  ['the key of the client certificate', `client_key = 'v1:k2:AAAA', client_certificate = '-'`],
+  ['the headers', `custom_headers = 'v1:k2:AAAA'`],
+  [
+    'an earlier secret',
+    `previous_secrets = jsonb_build_array(jsonb_build_object('sealed', 'v1:k2:AAAA', 'expires_at', now() + interval '1 hour'))`,
+  ],
+])('a delivery that waits for the sealing key of %s is said to, as for that of its secret', async (_, ofWebhook) => {
+  await run(
+    `insert into service_keys (id, public_key, private_key) values ('key_elsewhere', '', 'v1:k2:AAAA') on conflict do nothing`,
+  );
+  const stops = async (asked: Asked) => (await explained(asked)).rules.find(({ result }) => result === 'stopped_here')?.code;
+  expect(await stops(await delivery('retrying', isDue, ofWebhook))).toBe('secret_key');
+  expect(await stops(await delivery('retrying', isDue))).not.toBe('secret_key');
+});

@@ -42,7 +42,8 @@ export interface Explained {
   readonly isChangedSince: boolean;
   readonly isDeliverable: boolean;
   readonly isPaused: boolean;
-  readonly sealedSecret: string;
+  /** All that must be opened before anything can be sent to it, as it is sealed. */
+  readonly sealed: readonly string[];
   readonly retryPolicy: StoredRetryPolicy;
   readonly rateLimit: number;
   readonly consecutiveFailures: number;
@@ -78,6 +79,16 @@ export async function explainDeliveries(
 
 const ms = (moment: string): string => `(extract(epoch from ${moment}) * 1000)::float8`;
 
+// The same that an attempt opens: delivery/webhook-directory.ts.
+const sealed = `array(
+      select text from (
+        values (secret), (custom_headers), (client_key)
+        union all select previous ->> 'sealed' from jsonb_array_elements(previous_secrets) previous
+          where (previous ->> 'expires_at')::timestamptz > now()
+        union all select private_key from service_keys where w.signs_ed25519 and (signs_until is null or signs_until > now())
+      ) opened (text) where text is not null
+    )`;
+
 // Documented times of webhooks have no zone and hold UTC.
 const statement = `
 select w.*, case when d.id is not null then jsonb_build_object(
@@ -94,7 +105,7 @@ from events f
 cross join lateral (
   select id as "webhookId", user_id as "userId", ${matchingRules.map((rule) => `(${matching[rule]}) as ${rule}`).join(', ')},
     created_at > (f.created_at at time zone 'utc') as "isYounger", updated_at > (f.created_at at time zone 'utc') as "isChangedSince",
-    ${isActive} as "isDeliverable", ${holdsEverything('w')} as "isPaused", secret as "sealedSecret", retry_policy as "retryPolicy",
+    ${isActive} as "isDeliverable", ${holdsEverything('w')} as "isPaused", ${sealed} as sealed, retry_policy as "retryPolicy",
     rate_limit as "rateLimit", consecutive_failures as "consecutiveFailures", event_types as "eventTypes",
     filter as "filterText", (filter is null or (select payload_document(f.data)) is not null) as "isPayloadHeld",
     disabled_reason as "disabledReason", ${ms('next_probe_at')} as "nextProbeAtMs"
