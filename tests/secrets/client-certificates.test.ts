@@ -8,7 +8,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { reencryptSecrets } from '../../src/maintenance/secret-keys.ts';
 import { SecretBox } from '../../src/security/secret-box.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
@@ -19,6 +19,7 @@ import type { Rest } from '../fixtures/rest.ts';
 import { createWebhook, publish } from '../fixtures/scenario.ts';
 
 const PATIENCE_MS = 60_000;
+vi.setConfig({ testTimeout: 2 * PATIENCE_MS });
 const sealingKey = `k1:${randomBytes(32).toString('base64')}`;
 const directory = mkdtempSync(join(tmpdir(), 'client-certificates-'));
 const pem = (name: string): string => readFileSync(join(directory, name), 'utf8');
@@ -110,8 +111,8 @@ test('each webhook shows its own certificate, one without is refused by the rece
   for (let times = 0; times < 3; times += 1) {
     expect(await deliveryTo(till.id)).toMatchObject({ status: 'delivered' });
     expect(await deliveryTo(kitchen.id)).toMatchObject({ status: 'delivered' });
-    expect(await deliveryTo(bare.id)).toMatchObject({ status: 'failed', error_code: 'tls_client_certificate_required' });
   }
+  expect(await deliveryTo(bare.id)).toMatchObject({ status: 'failed', error_code: 'tls_client_certificate_required' });
   expect(new Set(callers.get('/till'))).toEqual(new Set(['till']));
   expect(new Set(callers.get('/kitchen'))).toEqual(new Set(['kitchen']));
   expect([...callers.keys()].toSorted()).toEqual(['/kitchen', '/till']);

@@ -2,7 +2,7 @@
 import { createPublicKey, randomBytes, verify } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 import { Webhook as SvixWebhook } from 'svix';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { reencryptSecrets } from '../../src/maintenance/secret-keys.ts';
 import { listServiceKeys } from '../../src/persistence/queries/service-keys.ts';
 import { SecretBox, loadOrCreateKeys } from '../../src/security/secret-box.ts';
@@ -13,6 +13,7 @@ import type { Rest } from '../fixtures/rest.ts';
 import { createWebhook, publish, startScenario, type Scenario } from '../fixtures/scenario.ts';
 
 const PATIENCE_MS = 60_000;
+vi.setConfig({ testTimeout: 2 * PATIENCE_MS });
 const both = { signatures: ['hmac', 'ed25519'] };
 
 let scenario: Scenario;
