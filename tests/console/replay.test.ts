@@ -89,8 +89,6 @@ describe.skipIf(chromiumPath === null)('the console after a night of failures', 
       // The rest of the page follows once all of it has ended.
       await page.locator('[aria-labelledby=recent] tbody tr').first().getByText('Delivered').waitFor();
       await expect.poll(() => receiver.at('/till').length, { timeout: 30_000 }).toBe(2 * FAILURES);
-      if (process.env.CONSOLE_SCREENSHOTS !== undefined)
-        await page.screenshot({ path: 'screenshots/replay.png', fullPage: true });
 
       await press('Look at what that is');
       await page.getByText('Nothing matches. Nothing would be sent.').waitFor();

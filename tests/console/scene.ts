@@ -1,6 +1,8 @@
 // A developer's webhooks as they are on an ordinary day: some well, one limping, one dead, one paused.
 import type { Receiver } from '../fixtures/receiver.ts';
+import { DAY_MS, HOUR_MS } from '../../src/domain/time-units.ts';
 import { eventually } from '../fixtures/eventually.ts';
+import { beginSums } from '../persistence/sums.ts';
 import { writeHistory } from './history.ts';
 import type { ConsoleService } from './service.ts';
 
@@ -77,6 +79,8 @@ export async function playScene(service: ConsoleService, receiver: Receiver): Pr
     medianMs: 120,
     errors: [failed('http_status', 410, 'Gone'), failed('dns_error', null, null)],
   });
+  // The service has begun its sums already, at a moment after all of this.
+  await beginSums(pool, Date.now() - DAY_MS - HOUR_MS);
   await service.developer('PUT', `/api/v1/webhooks/${paused}`, { is_active: false });
   await pool.query(
     `update webhook_endpoints set is_active = false, disabled_reason = 'gone', disabled_at = now() - interval '3 hours', revision = revision + 1 where id = $1`,
