@@ -22,6 +22,8 @@ export interface Probed {
   readonly result: ProbeResult;
   /** Of the webhook as it was probed. */
   readonly revision: number;
+  /** Requests a second at that revision; 0 means no limit. */
+  readonly rateLimit: number;
 }
 
 /** Sends one request; never waits longer than MAX_PROBE_MS for its outcome. */
@@ -40,12 +42,13 @@ export function createProber(options: ProberOptions): Prober {
   return async ({ webhookId, deliveryId }) => {
     const found = await options.directory.load(webhookId);
     // Without the key nothing can be signed.
-    if (found === null || found.lacksKey) return { result: 'not_tried', revision: 0 };
+    if (found === null || found.lacksKey) return { result: 'not_tried', revision: 0, rateLimit: 0 };
     const policy = { ...found.policy, timeoutMs: Math.min(found.policy.timeoutMs, MAX_PROBE_MS) };
     const target = { ...found, policy };
     const task = deliveryId === null ? null : await takeHeld(options, webhookId, deliveryId);
     const outcome = await (task === null ? ping(options, target) : sendHeld(options, target, task));
-    return { result: hasBegun(outcome) ? resultOf(outcome) : 'not_tried', revision: found.revision };
+    const result = hasBegun(outcome) ? resultOf(outcome) : 'not_tried';
+    return { result, revision: found.revision, rateLimit: found.rateLimit };
   };
 }
 

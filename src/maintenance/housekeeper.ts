@@ -5,6 +5,7 @@ import { PeriodicTask } from '../lifecycle/periodic-task.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import type { RecountedDay } from '../persistence/queries/recount-day.ts';
+import { expireReleases, MAX_EXPIRED_RELEASES } from '../persistence/queries/expire-releases.ts';
 import { findClosedWebhooks } from '../persistence/queries/find-closed-webhooks.ts';
 import { expireHeads, MAX_EXPIRED_HEADS } from '../persistence/queries/ordering-heads.ts';
 import { readClocks } from './clock-difference.ts';
@@ -20,6 +21,8 @@ const INTERVAL_MS = 60_000;
 const MAX_EXPIRED_KEYS = 5000;
 const MAX_EXPIRED_SUMS = 5000;
 const MAX_EXPIRED_CHANGES = 5000;
+/** Days beyond retention: a day of the log is dropped up to a day after it is past. */
+const RELEASES_BEYOND_DAYS = 2;
 /** Days. Long enough to look back from one season to the same of the year before. */
 const KEPT_CHANGES_DAYS = 365;
 /** Looked after in one round. */
@@ -97,6 +100,7 @@ function jobs(options: HousekeeperOptions, recount: Recount, signal: AbortSignal
     ['sums expired', () => expireSums(options)],
     ['ordering keys expired', () => expireOrderingKeys(options)],
     ['history of webhooks expired', () => expireChanges(options)],
+    ['releases expired', () => expireEndedReleases(options)],
     ['days of statistics that differ from the log', () => recount.run()],
     ['closed webhooks with deliveries that waited', () => endAbandoned(options)],
     // Last, for the others wait for it: minutes, perhaps.
@@ -170,6 +174,17 @@ async function expireChanges({ pool, isLeading, processNowMs }: HousekeeperOptio
       [MAX_EXPIRED_CHANGES],
     );
     count = result.rowCount ?? 0;
+    expired += count;
+  }
+  return expired;
+}
+
+// What they made due was published before they ended, so by then no delivery is left that names them.
+async function expireEndedReleases({ pool, isLeading, retentionDays, processNowMs }: HousekeeperOptions): Promise<number> {
+  let expired = 0;
+  for (let count = MAX_EXPIRED_RELEASES; count === MAX_EXPIRED_RELEASES;) {
+    if (!isLeading() || !(await readClocks(pool, processNowMs)).agree) break;
+    count = await expireReleases(pool, retentionDays + RELEASES_BEYOND_DAYS);
     expired += count;
   }
   return expired;

@@ -3,16 +3,18 @@
 import type { Pool } from 'pg';
 import type { Prober, ProbeResult } from '../delivery/prober.ts';
 import { newId } from '../domain/ids.ts';
-import { USUAL_RATE } from '../domain/release-rate.ts';
+import { rateOf } from '../domain/release-rate.ts';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { closeGone } from '../persistence/queries/disable-webhook.ts';
-import { bringBack, type DueProbe, takeProbes } from '../persistence/queries/probe-webhooks.ts';
+import { bringBack, type DueProbe, scheduleMissedProbes, takeProbes } from '../persistence/queries/probe-webhooks.ts';
 import { LeaderTask } from './leader-task.ts';
 
 /** How often the leader looks for probes that are due, in milliseconds: one look at an index that is empty while no webhook is stopped. */
 const LOOK_MS = 10_000;
 /** Requests at once. If all hang, two are sent a second: 3,800 such webhooks in half an hour; with more the interval grows. */
 const MAX_AT_ONCE = 32;
+/** Webhooks that get their first probe from one look; of more, the next look takes some. */
+const MAX_SCHEDULED = 1000;
 
 export interface ProbesOptions {
   readonly pool: Pool;
@@ -54,6 +56,7 @@ export class Probes implements LongRunning {
   /** Sends all probes that are due. */
   async run(): Promise<void> {
     const { pool, intervalMs, days, onEnded, onError } = this.#options;
+    await scheduleMissedProbes(pool, { intervalMs, days, max: MAX_SCHEDULED });
     for (let isMore = true; isMore && this.#task.mayGoOn;) {
       const taken = await takeProbes(pool, { intervalMs, days, max: MAX_AT_ONCE });
       for (const webhook of taken.ended) onEnded(webhook);
@@ -66,10 +69,10 @@ export class Probes implements LongRunning {
   async #probe(due: DueProbe): Promise<void> {
     const { pool, probe, onProbed, onBack, onGone } = this.#options;
     const { webhookId } = due;
-    const { result, revision } = await probe(due);
+    const { result, revision, rateLimit } = await probe(due);
     onProbed(result);
     if (result === 'succeeded') {
-      const release = { id: newId('release', Date.now()), rate: USUAL_RATE };
+      const release = { id: newId('release', Date.now()), rate: rateOf(null, rateLimit) };
       const back = await bringBack(pool, webhookId, revision, release);
       if (back !== null) onBack({ webhookId, ...back });
     }

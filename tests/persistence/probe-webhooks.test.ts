@@ -4,7 +4,7 @@ import { newId } from '../../src/domain/ids.ts';
 import { Hold } from '../../src/persistence/delivery-state.ts';
 import { closeGone } from '../../src/persistence/queries/disable-webhook.ts';
 import { loadDeliveries } from '../../src/persistence/queries/load-deliveries.ts';
-import { bringBack, leaseHeld, takeProbes } from '../../src/persistence/queries/probe-webhooks.ts';
+import { bringBack, leaseHeld, scheduleMissedProbes, takeProbes } from '../../src/persistence/queries/probe-webhooks.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 
 const DISABLED = `is_active = false, disabled_reason = 'failing', disabled_at = now(), next_probe_at = now()`;
@@ -126,11 +126,11 @@ test('of processes that bring one back at once one does, and forgets its failure
   expect(await changes()).toEqual([{ action: 'enabled', reason: 'receiver_back', by_user: null }]);
 });
 
-test('a paused one is resumed by a release at its own rate limit, or else at the usual pace', async () => {
-  await insert('webhook_1', `${PAUSED}, rate_limit = 5`);
+test('a paused one is resumed by a release at the pace that was given', async () => {
+  await insert('webhook_1', PAUSED);
   await insert('webhook_2', PAUSED);
   await hold('webhook_2', 2);
-  expect(await bringBack(database.pool, 'webhook_1', 1, RELEASE)).toEqual({ userId: 'alice', how: 'resumed' });
+  expect(await bringBack(database.pool, 'webhook_1', 1, { ...RELEASE, rate: 5 })).toEqual({ userId: 'alice', how: 'resumed' });
   await bringBack(database.pool, 'webhook_2', 1, { id: 'release_2', rate: 50 });
   const { rows } = await database.pool.query(
     'select r.id, r.kind, r.rate, r.matched::integer, w.hold, w.paused_reason from releases r join webhook_endpoints w on w.release_id = r.id order by 1',
@@ -152,4 +152,44 @@ test('a delivery that a probe sends stays held, is leased once, and no other pro
     (await loadDeliveries(database.pool, [{ deliveryId: id, token: token_ }]))[0]?.waitMs;
   expect(await waitOf(token ?? 0)).toBe(0);
   expect(await waitOf(0)).toBeGreaterThan(30_000);
+});
+
+const UNPROBED = { disabled: DISABLED, paused: PAUSED };
+const missed = (days = 7, max = 10) => scheduleMissedProbes(database.pool, { intervalMs: 60_000, days, max });
+/** As a process leaves it that stops webhooks and knows no probes, so long ago. */
+const stoppedWithoutProbe = (how: keyof typeof UNPROBED, ago: string) =>
+  UNPROBED[how]
+    .replace('next_probe_at = now()', `next_probe_at = null, updated_at = (now() - interval '${ago}') at time zone 'utc'`)
+    .replace('_at = now()', `_at = now() - interval '${ago}'`);
+
+test.each(['disabled', 'paused'] as const)(
+  'a webhook that was %s by a process that knows no probes is probed within an interval',
+  async (how) => {
+    await insert('webhook_1', stoppedWithoutProbe(how, '6 days'));
+    expect((await take()).probes).toEqual([]);
+    expect(await missed()).toBe(1);
+    expect(await missed()).toBe(0);
+    expect(await row(`next_probe_at <= now() + interval '1 minute' as soon`)).toEqual({ soon: true });
+    await database.pool.query('update webhook_endpoints set next_probe_at = now()');
+    expect(await take()).toMatchObject({ probes: [{ webhookId: 'webhook_1' }], ended: [] });
+  },
+);
+
+test.each([
+  ['was stopped longer ago than webhooks are probed', stoppedWithoutProbe('disabled', '8 days')],
+  [
+    'a caller has changed since',
+    stoppedWithoutProbe('paused', '1 day').replace(/updated_at = .* at time/, 'updated_at = now() at time'),
+  ],
+  ['is gone', stoppedWithoutProbe('disabled', '1 day').replace('failing', 'gone')],
+  ['was deleted', `${stoppedWithoutProbe('disabled', '1 day')}, deleted_at = now()`],
+])('a webhook that %s is given no probe', async (_, state) => {
+  await insert('webhook_1', state);
+  expect(await missed()).toBe(0);
+  expect(await row('next_probe_at')).toEqual({ next_probe_at: null });
+});
+
+test('where webhooks are not probed, none is given a probe', async () => {
+  await insert('webhook_1', stoppedWithoutProbe('disabled', '1 hour'));
+  expect(await missed(0)).toBe(0);
 });

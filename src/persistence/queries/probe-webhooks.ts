@@ -52,6 +52,16 @@ export async function takeProbes(pool: Pool, { intervalMs, days, max }: TakeProb
 }
 
 /**
+ * Gives a first probe to webhooks that a process without probes has stopped, some time within an interval, so that not all are sent at once. One that
+ * a caller has changed since it was stopped is left alone: its owner may have decided. Answers how many.
+ */
+export async function scheduleMissedProbes(pool: Pool, { intervalMs, days, max }: TakeProbes): Promise<number> {
+  if (days === 0) return 0;
+  const { rowCount } = await pool.query({ name: 'schedule-missed-probes', text: missed, values: [intervalMs, days, max] });
+  return rowCount ?? 0;
+}
+
+/**
  * Leases a held delivery for a probe, for so long. It stays held: should this process die, nothing is to be put right. A release that makes it
  * due meanwhile finds the lease, and waits for it.
  * @returns the end of the lease, in milliseconds since 1970: its token; null when the delivery is not held any more
@@ -69,7 +79,7 @@ export interface CameBack {
 /**
  * Enables a webhook again, or resumes it, as it was stopped. Its failures are forgotten: counted on, the next one would stop it again at once.
  * @param revision as it was when it was probed. Null is returned when it was changed since, for then something else was probed.
- * @param release the id and the pace of the release that sends what is held; the webhook's own rate limit goes before that pace
+ * @param release the id and the pace of the release that sends what is held, should it be paused
  */
 export async function bringBack(
   pool: Pool,
@@ -98,11 +108,25 @@ const RESUMED: readonly ChangedField[] = [
 const isDisabled = `(w.disabled_reason = 'failing' and not w.is_active and w.deleted_at is null)`;
 const isPaused = `(w.paused_reason = 'failing' and w.hold = ${Hold.paused} and w.is_active and w.deleted_at is null)`;
 
+/** When the service has stopped webhook `w`. */
+const stoppedAt = `case when ${isPaused} then w.paused_at else w.disabled_at end`;
+
+// Stopping a webhook sets updated_at and the time of the stop in one statement; a change by a caller sets updated_at alone. The terms of the index
+// stand first: while every stopped webhook has its probe the look finds it empty.
+const missed = `
+update webhook_endpoints t set next_probe_at = now() + random() * $1::float8 * interval '1 millisecond'
+where t.id = any (array(
+  select w.id from webhook_endpoints w
+  where w.next_probe_at is null and w.deleted_at is null and (w.disabled_reason = 'failing' or w.paused_reason = 'failing')
+    and (${isDisabled} or ${isPaused}) and ${stoppedAt} > now() - make_interval(days => $2::integer)
+    and w.updated_at at time zone 'utc' <= ${stoppedAt}
+  limit $3 for update skip locked))`;
+
 // Of what a disabled webhook had nothing waits: it was cancelled.
 const take = `
 with due as materialized (
   select w.id, w.user_id, ${isDisabled} or ${isPaused} as is_probed, ${isPaused} as is_paused,
-    coalesce(case when ${isPaused} then w.paused_at else w.disabled_at end, now()) < now() - make_interval(days => $2::integer) as is_over
+    coalesce(${stoppedAt}, now()) < now() - make_interval(days => $2::integer) as is_over
   from webhook_endpoints w where w.next_probe_at <= now() order by w.next_probe_at limit $3 for update skip locked
 ), moved as (
   update webhook_endpoints w
@@ -128,14 +152,14 @@ const forgetFailures = `consecutive_failures = 0, failing_since = null, next_pro
 
 const back = `
 with w as materialized (
-  select w.id, w.user_id, w.rate_limit, ${isDisabled} as is_disabled from webhook_endpoints w
+  select w.id, w.user_id, ${isDisabled} as is_disabled from webhook_endpoints w
   where w.id = $1 and w.revision = $2 and (${isDisabled} or ${isPaused}) for update
 ), enabled as (
   update webhook_endpoints t set is_active = true, disabled_reason = null, disabled_at = null, ${forgetFailures}
   from w where t.id = w.id and w.is_disabled
 ), released as (
   insert into releases (id, webhook_id, user_id, kind, rate, matched, is_matched_lower_bound)
-  select $3, w.id, w.user_id, 'resume', case when w.rate_limit > 0 then w.rate_limit else $4::integer end, held.n, held.n = ${MAX_COUNTED_HELD}
+  select $3, w.id, w.user_id, 'resume', $4::integer, held.n, held.n = ${MAX_COUNTED_HELD}
   from w cross join lateral (
     select count(*) as n from (select 1 from deliveries d where d.webhook_id = w.id and ${isHeld} limit ${MAX_COUNTED_HELD}) x
   ) held
