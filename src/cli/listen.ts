@@ -20,6 +20,7 @@ ends it.
   --forward <url>  Where to, as in http://localhost:3000/hook; without it the bodies are printed
   --secret <s>     A webhook's secret (whsec_…), or HOMECHEF_WEBHOOK_SECRET; else one is made up for this session and shown
   --event <type>   Only events of this type; may be repeated
+  --filter <path>  Only payloads for which this SQL/JSON path is true, as in '$.total_amount > 50'; not with --webhook or --every-attempt
   --after <cursor> Start from this cursor instead of from now
   --webhook <id>   Not a temporary webhook's events but the deliveries of this one, as they are attempted: the body byte for byte as it got it;
                    may be repeated
@@ -42,18 +43,22 @@ async function run(args: string[]): Promise<void> {
       secret: { type: 'string' },
       webhook: { type: 'string', multiple: true, default: [] },
       event: { type: 'string', multiple: true, default: [] },
+      filter: { type: 'string', default: '' },
       'every-attempt': { type: 'boolean', default: false },
       after: { type: 'string', default: '' },
     },
   });
-  const { forward, after, webhook: webhookIds, event: eventTypes, 'every-attempt': everyAttempt } = values;
+  const { forward, after, filter, webhook: webhookIds, event: eventTypes, 'every-attempt': everyAttempt } = values;
   if (forward !== undefined && (!/^https?:\/\//.test(forward) || !URL.canParse(forward)))
     throw new UsageError(`--forward: "${forward}" is not an http or https URL, as in http://localhost:3000/hook`);
+  const isOfDeliveries = webhookIds.length > 0 || everyAttempt;
+  if (filter !== '' && isOfDeliveries)
+    throw new UsageError('--filter: goes neither with --webhook nor with --every-attempt: a webhook has a filter of its own');
   const connection = connect(values, 'developer');
   const forwarder = forward === undefined ? null : new Forwarder(forward, sessionKey(values.secret));
   const to = forward === undefined ? '' : `, forwarding to ${forward}`;
   const listening = (of: string) => () => console.log(`Listening on ${connection.url} ${of}${to}. Ctrl-C ends it.`);
-  if (webhookIds.length > 0 || everyAttempt) {
+  if (isOfDeliveries) {
     const request = { webhookIds, eventTypes };
     return listenToDeliveries(connection, {
       after,
@@ -63,7 +68,12 @@ async function run(args: string[]): Promise<void> {
       onConnected: listening('for deliveries'),
     });
   }
-  return listenToEvents(connection, { after, request: { eventTypes }, forwarder, onConnected: listening('for your events') });
+  return listenToEvents(connection, {
+    after,
+    request: { eventTypes, filter },
+    forwarder,
+    onConnected: listening('for your events'),
+  });
 }
 
 interface Listening<Request> {
@@ -77,7 +87,7 @@ interface Listening<Request> {
 /** What a temporary webhook gets. */
 async function listenToEvents(
   connection: Connection,
-  { after, request, forwarder, onConnected }: Listening<{ readonly eventTypes: string[] }>,
+  { after, request, forwarder, onConnected }: Listening<{ readonly eventTypes: string[]; readonly filter: string }>,
 ): Promise<void> {
   await untilInterrupted((signal) =>
     follow({

@@ -1,11 +1,12 @@
 // `trigger order.created`: sends a sample event, signed, to one's own webhooks for it, at once.
 import type { Webhook } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
+import { isSubscribedBy } from '../domain/subscription.ts';
 import { connect, CONNECTION_USAGE, type Connection, printable, readOneOrWebhook } from './connection.ts';
 import { type Command, onlyArgument, UsageError } from './usage.ts';
 
 const USAGE = `Usage: trigger <event type> [options]
 
-Sends a sample event to your active webhooks for that type, and shows what they answered. Logged, not retried; 'watch' and 'listen --webhook' see it.
+Sends a sample event to your active webhooks for that type, and shows what they answered. Logged, not retried; 'watch' and 'listen' see it.
 
   --webhook <id>   Only to this one
 ${CONNECTION_USAGE}`;
@@ -35,7 +36,11 @@ async function webhooksFor(connection: Connection, eventType: string): Promise<s
   let pageToken = '';
   do {
     const page = await connection.webhooks.listWebhooks({ limit: PAGE, pageToken });
-    found.push(...page.webhooks.filter((webhook) => webhook.isActive && webhook.events.includes(eventType)));
+    found.push(
+      ...page.webhooks.filter(
+        (webhook) => webhook.isActive && webhook.events.some((subscription) => isSubscribedBy(eventType, subscription)),
+      ),
+    );
     pageToken = page.nextPageToken;
   } while (pageToken !== '');
   return found.map(({ id }) => id);

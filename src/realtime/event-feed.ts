@@ -79,6 +79,7 @@ export class EventFeed implements LongRunning, EventWatcherFeed {
     readonly userId: string;
     readonly caller: string;
     readonly subscriptions: readonly string[];
+    readonly filter: string | null;
     readonly from: EventPosition | null;
   }): Promise<EventWatcher> {
     if (options.from !== null && options.from.micros < (Date.now() - MAX_PAST_MS) * 1000)

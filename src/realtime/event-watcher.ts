@@ -30,7 +30,7 @@ export class EventWatcher {
   readonly caller: string;
   readonly webhookId: string;
   readonly #feed: EventWatcherFeed;
-  readonly #subscriptions: readonly string[];
+  readonly #wanted: Pick<EventsRange, 'subscriptions' | 'filter'>;
   readonly #messages: AsyncGenerator<EventMessage, void>;
   #micros: number;
   /** Sent already, of the events that the next read returns again: those committed after the position. */
@@ -47,16 +47,14 @@ export class EventWatcher {
     options: {
       readonly userId: string;
       readonly caller: string;
-      /** As of `EventsRange`. */
-      readonly subscriptions: readonly string[];
       readonly from: EventPosition;
-    },
+    } & Pick<EventsRange, 'subscriptions' | 'filter'>,
   ) {
     this.#feed = feed;
     this.userId = options.userId;
     this.caller = options.caller;
     this.webhookId = options.from.webhookId;
-    this.#subscriptions = options.subscriptions;
+    this.#wanted = { subscriptions: options.subscriptions, filter: options.filter };
     this.#micros = options.from.micros;
     this.#messages = this.#read();
   }
@@ -122,7 +120,7 @@ export class EventWatcher {
     if (horizonMicros - fromMicros > BEHIND_MICROS)
       yield { kind: 'behind', cursor: this.#cursor(fromMicros), sinceMs: fromMicros / 1000 };
     const afterHorizon = new Set<string>();
-    const range = { fromMicros, userId: this.userId, subscriptions: this.#subscriptions };
+    const range = { fromMicros, userId: this.userId, ...this.#wanted };
     for await (const { events, lookedTo } of this.#feed.readPages(range, this.caller)) {
       for (const event of events) {
         if (this.#closed) return;

@@ -119,7 +119,7 @@ async function log(
       publisher: principal.userId,
       userIds: [webhook.userId],
       broadcast: false,
-      createdAt: occurredAt,
+      // `createdAt` is that of this transaction: who watches events reads what was committed since a moment.
     });
     manager.create(Delivery, {
       id: sample.deliveryId,

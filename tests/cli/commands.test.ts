@@ -282,6 +282,19 @@ test('trigger sends a sample and shows the answer; watch and listen see it; retr
   await watching.line(new RegExp(`delivered +200 +2 +order\\.created +${failed}`));
 }, 90_000);
 
+test('trigger finds a webhook that is subscribed by a pattern; listen without a webhook shows the samples that pass its filter', async () => {
+  const made = await developer('POST', '/api/v1/webhooks', { url: receiver.url('/pattern'), events: ['tip.*'] });
+  const [all, none] = [
+    start('listen', '--filter', 'exists($)', '--user', USER),
+    start('listen', '--filter', '$.no_such_field == 1', '--user', USER),
+  ];
+  await Promise.all([all.line(/^Listening/), none.line(/^Listening/)]);
+  expect(await run('trigger', 'tip.received', '--user', USER)).toMatchObject({ status: 0 });
+  await all.line(/ tip\.received +delivery_/);
+  expect(none.lines.filter((line) => line.includes('tip.received'))).toEqual([]);
+  await developer('DELETE', `/api/v1/webhooks/${made.body.id}`);
+}, 90_000);
+
 test('doctor says step by step how a receiver does, of a URL or of a webhook, and ends with 1 when nothing gets through', async () => {
   const url = receiver.url('/well');
   const good = await run('doctor', url, '--user', 'doctor1');

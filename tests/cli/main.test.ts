@@ -54,6 +54,10 @@ test.for([
     '--secret: is not a secret of a webhook, which begins with whsec_',
   ],
   [['listen', '--forward', 'ftp://x'], '--forward: "ftp://x" is not an http or https URL, as in http://localhost:3000/hook'],
+  [
+    ['listen', '--filter', '$.total > 50', '--webhook', 'w', '--user', 'u'],
+    '--filter: goes neither with --webhook nor with --every-attempt: a webhook has a filter of its own',
+  ],
   [['watch', '--status', 'bogus'], '--status: "bogus" is not pending, retrying, delivered, failed or cancelled'],
   [['dance'], `There is no command "dance": it is one of ${COMMANDS.join(', ')}`],
 ] as const)('a wrong argument is refused with one line that says what is wrong and what is right: %j', ([args, line]) => {

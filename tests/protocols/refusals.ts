@@ -417,6 +417,13 @@ const watchedEvents: readonly Row[] = [
     message: { event_types: ['order.*', 'order.creatde'] },
   },
   {
+    name: 'to watch events by a filter that does not parse',
+    reason: 'filter_invalid',
+    rpc: 'WatchEvents',
+    field: 'filter',
+    message: { filter: '$.total_amount >' },
+  },
+  {
     name: 'to watch events from nowhere',
     reason: 'cursor_invalid',
     rpc: 'WatchEvents',

@@ -56,6 +56,7 @@ async function watch(userId: string, { from = feed, after, subscriptions = [] }:
     userId,
     caller: userId,
     subscriptions,
+    filter: null,
     from: after === undefined ? null : readEventCursor(after),
   });
   const messages: EventMessage[] = [];

@@ -100,7 +100,7 @@ test('the id of a delivery is the one that the service would have given it', asy
   expect(asThatWebhook.events()[0]?.body).toBe(sent?.body.toString());
 });
 
-test('the sample of a test goes to the webhook that is tested, and to no watcher of events', async () => {
+test('the sample of a test comes to watchers of its user as well, though it is stored after it was sent', async () => {
   const user = 'tester';
   const developer = await scenario.service.as(user);
   const webhook = await createWebhook(developer, scenario.receiver.url('/tested'));
@@ -108,7 +108,18 @@ test('the sample of a test goes to the webhook that is tested, and to no watcher
   expect((await developer('POST', `/api/v1/webhooks/${webhook.id}/test`)).status).toBe(200);
   const eventId = await publish(scenario.publisher, [user]);
   await eventually(() => watching.events().length > 0, { what: 'the event' });
-  expect(watching.events().map((event) => event.eventId)).toEqual([eventId]);
+  await eventually(() => watching.events().length > 1, { what: 'the event and the sample' });
+  const [sample] = scenario.receiver.at('/tested');
+  expect(watching.events()).toMatchObject([{ eventType: 'order.created' }, { eventId }]);
+  expect(JSON.parse(watching.events()[0]?.body ?? '').data).toEqual(JSON.parse(sample?.body.toString() ?? '').data);
+});
+
+test('only payloads that pass the filter come, and none is lost behind one that does not', async () => {
+  const watching = await watch('chooser', { filter: '$.total > 50' });
+  const published: string[] = [];
+  for (const total of [10, 60, 20, 70]) published.push(await publish(scenario.publisher, ['chooser'], { data: { total } }));
+  await eventually(() => watching.events().length > 1, { what: 'the events' });
+  expect(watching.events().map((event) => event.eventId)).toEqual([published[1], published[3]]);
 });
 
 test('developers watch their own events, services those of the user they name', async () => {

@@ -16,7 +16,7 @@ export const Event = defineEntity({
     userIds: p.array(),
     broadcast: p.boolean(),
     traceparent: p.string().length(64).nullable(),
-    createdAt: p.datetime().columnType('timestamptz'),
+    createdAt: p.datetime().columnType('timestamptz').defaultRaw('now()'),
   },
 });
 export type Event = InferEntity<typeof Event>;

@@ -3,7 +3,6 @@ import type { Pool } from 'pg';
 import { isPattern } from '../../domain/subscription.ts';
 import { idFloor } from '../../domain/ids.ts';
 import { textArray } from '../array-parameter.ts';
-import { ofEvent } from './list-events.ts';
 
 /**
  * ms. An event is committed at most this long after the time in its id: a publisher gets its reply within ten seconds or an error. Events are in no
@@ -47,6 +46,8 @@ export interface EventsRange {
   readonly userId: string;
   /** Types and patterns; empty: all. */
   readonly subscriptions: readonly string[];
+  /** A condition on payloads that was checked; null: all pass. */
+  readonly filter: string | null;
 }
 
 export interface EventsPage {
@@ -75,7 +76,7 @@ export async function readEventsPage(
   const end = ends[0]?.id ?? null;
   const patterns = range.subscriptions.filter(isPattern);
   const names = range.subscriptions.filter((name) => !isPattern(name));
-  const { rows } = await pool.query<WatchedEvent & { readonly total: number }>({
+  const { rows } = await pool.query<WatchedEvent & { readonly total: number; readonly passes: boolean }>({
     name: 'read-events-page',
     text: pageStatement,
     values: [
@@ -87,10 +88,11 @@ export async function readEventsPage(
       textArray(patterns.map(likeOf)),
       max.events,
       max.bytes,
+      range.filter,
     ],
   });
   const isCut = (rows[0]?.total ?? 0) > rows.length || rows.length === max.events;
-  return { events: rows, lookedTo: isCut ? (rows.at(-1)?.id ?? null) : end };
+  return { events: rows.filter(({ passes }) => passes), lookedTo: isCut ? (rows.at(-1)?.id ?? null) : end };
 }
 
 /** The largest id of those that were made too long ago to be committed since a moment. */
@@ -116,7 +118,8 @@ from events
 where id > $1 and created_at >= $2::timestamptz and (broadcast or user_ids && $3::text[])
 order by id limit $4`;
 
-// A sample of TestWebhook is an event with the one delivery that it was made for. Payloads are read for the rows that are returned, not to sum them up.
+// Payloads are read for the rows that are returned, not to sum them up. The filter is evaluated for these alone, so a page evaluates it as often as it
+// may return events.
 const pageStatement = `
 with found as materialized (
   select e.id, e.event_type, e.data, e.schema_version, e.occurred_at, e.created_at
@@ -125,12 +128,12 @@ with found as materialized (
     and (e.broadcast or e.user_ids @> array[$4::text])
     and (e.deliver_before is null or e.deliver_before > now())
     and ($5::text[] is null or e.event_type = any ($5::text[]) or e.event_type like any ($6::text[]))
-    and (e.broadcast or not exists (select 1 from deliveries d where ${ofEvent('e.id')} and d.last_trigger = 'test'))
   order by e.id limit $7
 ), summed as (
   select *, count(*) over ()::integer as total, row_number() over (order by id) as number, sum(octet_length(data)) over (order by id) as bytes
   from found
 )
 select id, event_type as "eventType", data, schema_version as "schemaVersion", total,
+  $9::text is null or (payload_document(data) @@ $9::text::jsonpath) is true as passes,
   (extract(epoch from occurred_at) * 1000)::float8 as "occurredAtMs", (extract(epoch from created_at) * 1000000)::float8 as "createdMicros"
 from summed where number = 1 or bytes <= $8 order by id`;

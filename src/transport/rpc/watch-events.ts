@@ -20,10 +20,10 @@ import { watchEvents as watch } from '../../service/watch-events.ts';
 import { principalOf } from '../call/call-context.ts';
 
 export function watchEvents(
-  context: Pick<ServiceContext, 'eventFeed' | 'catalogue'>,
+  context: Pick<ServiceContext, 'eventFeed' | 'catalogue' | 'pool'>,
 ): ServiceImpl<typeof DeliveryService>['watchEvents'] {
-  return async function* watchEventsOf({ after, eventTypes, userId }, call) {
-    const watcher = await watch(context, principalOf(call), { after, eventTypes, userId });
+  return async function* watchEventsOf({ after, eventTypes, userId, filter }, call) {
+    const watcher = await watch(context, principalOf(call), { after, eventTypes, userId, filter });
     const close = (): void => watcher.close();
     call.signal.addEventListener('abort', close);
     try {
