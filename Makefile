@@ -25,7 +25,7 @@ fmt: setup ## Format everything
 	@npm run --silent fmt
 lint: setup ## Lint TypeScript and protobuf
 	@npm run --silent lint
-build: setup ## Check the types and build the console
+build: setup ## Check the types, build the console, bundle the service
 	@npm run --silent build
 swagger: setup ## Make gen/openapi.json and gen/asyncapi.json from the .proto files, and lint them
 	@npm run --silent swagger

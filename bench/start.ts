@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { freePort } from '../src/embedded/free-port.ts';
+import { startArguments } from './start-command.ts';
 
 /** The first one fills Node's cache of compiled code. */
 const STARTS = 4;
@@ -52,14 +52,10 @@ export interface Beside {
 export async function startBeside(env: NodeJS.ProcessEnv, role: string, cacheDir: string): Promise<Beside> {
   const [http, grpc, metrics] = [await freePort(), await freePort(), await freePort()].map(String);
   const startedAt = performance.now();
-  const service = spawn(
-    process.execPath,
-    ['--max-old-space-size=1024', '--heap-growing-percent=70', fileURLToPath(new URL('../src/main.ts', import.meta.url))],
-    {
-      env: { ...env, ROLE: role, SERVER_PORT: http, GRPC_PORT: grpc, METRICS_PORT: metrics, NODE_COMPILE_CACHE: cacheDir },
-      stdio: ['ignore', 'ignore', 'inherit'],
-    },
-  );
+  const service = spawn(process.execPath, startArguments(), {
+    env: { ...env, ROLE: role, SERVER_PORT: http, GRPC_PORT: grpc, METRICS_PORT: metrics, NODE_COMPILE_CACHE: cacheDir },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
   const exited = once(service, 'exit');
   const stop = async (): Promise<void> => {
     service.kill('SIGTERM');

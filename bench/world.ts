@@ -12,7 +12,9 @@ import pg from 'pg';
 import { startEmbeddedPostgres } from '../src/embedded/embedded-postgres.ts';
 import { connectionOptions } from '../src/persistence/pool.ts';
 import { mintToken } from '../src/security/tokens.ts';
+import { buildBundle } from '../src/tools/bundle.ts';
 import type { ReceiverReport } from './receiver.ts';
+import { startArguments } from './start-command.ts';
 
 const JWT_SECRET = 'benchmark-secret-0123456789-abcdefghij';
 const READY_DEADLINE_MS = 30_000;
@@ -103,15 +105,8 @@ export async function startWorld(
     NODE_OPTIONS: process.env['NODE_OPTIONS'] ?? '',
     ...options.env,
   };
-  // As `npm start` starts it.
-  const service = spawn(
-    process.execPath,
-    ['--max-old-space-size=1024', '--heap-growing-percent=70', ...profiling, fileOf('../src/main.ts')],
-    {
-      env,
-      stdio: ['ignore', 'inherit', 'inherit'],
-    },
-  );
+  await buildBundle({ force: false });
+  const service = spawn(process.execPath, startArguments(profiling), { env, stdio: ['ignore', 'inherit', 'inherit'] });
   const httpUrl = `http://127.0.0.1:${ports.http}`;
   await ready(`${httpUrl}/readyz`);
   const { child: receiver, first } = await Child.start('./receiver.ts');

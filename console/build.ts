@@ -1,21 +1,21 @@
 // Builds the console into dist/console when it is missing or older than what it is made of, and compresses it once for all readers.
-import { existsSync } from 'node:fs';
-import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
+import { isOutOfDate, replaceFolder } from '../src/tools/output-folder.ts';
 import { buildReference } from './build-reference.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const SOURCES = ['console', 'gen', 'package-lock.json'];
+const SOURCES = ['console', 'gen', 'package-lock.json'].map((path) => join(ROOT, path));
 const OUTPUT = join(ROOT, 'dist/console');
 /** Fonts and images are compressed already. */
 const COMPRESSIBLE = /\.(html|js|css|svg|json)$/;
 
 /** Resolves to whether it built. A machine without the bundler (a production install) keeps what it has. */
 export async function buildConsole(options: { readonly force: boolean }): Promise<boolean> {
-  if (!options.force && !(await isStale())) return false;
+  if (!options.force && !(await isOutOfDate(join(OUTPUT, 'index.html'), SOURCES))) return false;
   const vite = await import('vite').catch(() => null);
   if (vite === null) {
     process.stderr.write(
@@ -23,7 +23,7 @@ export async function buildConsole(options: { readonly force: boolean }): Promis
     );
     return false;
   }
-  // Built aside and moved into place whole: several processes may find it stale at once, and others may be reading it.
+  // Built aside: several processes may find it stale at once, and others may be reading it.
   const made = `${OUTPUT}-${process.pid}`;
   // A test runner sets NODE_ENV, and would get the development build: larger, slower, with this machine's paths in it.
   const environment = process.env['NODE_ENV'];
@@ -35,31 +35,8 @@ export async function buildConsole(options: { readonly force: boolean }): Promis
     else process.env['NODE_ENV'] = environment;
   }
   await compressAll(made);
-  await replace(OUTPUT, made);
+  await replaceFolder(OUTPUT, made);
   return true;
-}
-
-async function replace(target: string, made: string): Promise<void> {
-  const old = `${made}-old`;
-  await rename(target, old).catch(() => {});
-  // Fails where another process was quicker, whose result is just as good.
-  await rename(made, target).catch(() => {});
-  await Promise.all([old, made].map((path) => rm(path, { recursive: true, force: true })));
-}
-
-async function isStale(): Promise<boolean> {
-  const page = join(OUTPUT, 'index.html');
-  if (!existsSync(page)) return true;
-  const builtAtMs = (await stat(page)).mtimeMs;
-  const changedAtMs = await Promise.all(SOURCES.map((source) => newestMs(join(ROOT, source))));
-  return Math.max(...changedAtMs) > builtAtMs;
-}
-
-async function newestMs(path: string): Promise<number> {
-  const entry = await stat(path);
-  if (!entry.isDirectory()) return entry.mtimeMs;
-  const names = await readdir(path);
-  return Math.max(entry.mtimeMs, ...(await Promise.all(names.map((name) => newestMs(join(path, name))))));
 }
 
 async function compressAll(directory: string): Promise<void> {

@@ -50,7 +50,7 @@ beforeAll(
     if (!install.includes('--omit=dev')) throw new Error('the Dockerfile has no production install');
     const [program = '', ...args] = install.split(' ');
     await run(program, args, { cwd: directory, timeout: INSTALL_DEADLINE_MS });
-    await copyFromConsole();
+    await copyFromBuilder();
     [database, redis] = await Promise.all([createTestDatabase(), createTestRedis()]);
   },
   INSTALL_DEADLINE_MS + BUILD_DEADLINE_MS + 30_000,
@@ -62,16 +62,16 @@ function copyInto(target: string, stage: string): void {
     for (const name of names.split(' ')) cpSync(path.join(root, name), path.join(target, name), { recursive: true });
 }
 
-/** What the image copies from the stage of the console, built there from nothing but what that stage copies. Its install is the one of this repository. */
-async function copyFromConsole(): Promise<void> {
-  const stage = path.join(directory, 'console-stage');
+/** What the image copies from the stage that builds, made there from nothing but what that stage copies. Its install is the one of this repository. */
+async function copyFromBuilder(): Promise<void> {
+  const stage = path.join(directory, 'builder');
   mkdirSync(stage);
   copyInto(stage, builder);
   symlinkSync(path.join(root, 'node_modules'), path.join(stage, 'node_modules'));
   const [, build = ''] = /^RUN (npm run .+)$/m.exec(builder) ?? [];
   const [program = '', ...args] = build.split(' ');
   await run(program, args, { cwd: stage, timeout: BUILD_DEADLINE_MS });
-  for (const [, from = '', to = ''] of service.matchAll(/^COPY --from=console \/build\/(\S+) (\S+)$/gm))
+  for (const [, from = '', to = ''] of service.matchAll(/^COPY --from=builder \/build\/(\S+) (\S+)$/gm))
     cpSync(path.join(stage, from), path.join(directory, to), { recursive: true });
   rmSync(stage, { recursive: true });
 }

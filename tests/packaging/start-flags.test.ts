@@ -1,20 +1,26 @@
-// The flags that the process is started with: the same from npm, in the image and in the benchmark, whose figures they decide.
-import { existsSync } from 'node:fs';
+// How the process is started: the same from npm, in the image, by compose and in a cluster. The benchmark reads it from package.json.
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 
-const FLAG = /--(?:max-old-space-size|heap-growing-percent)=\d+/g;
+const FLAGS_AND_FILE = /--(?:max-old-space-size|heap-growing-percent)=\d+|--enable-source-maps|dist\/service\/main\.js/g;
 
-test('npm start, the image, compose and the benchmark start the service with the same flags', async () => {
-  const [manifest, image, bench, compose] = await Promise.all(
-    ['package.json', 'Dockerfile', 'bench/world.ts', 'docker-compose.yml'].map((path) => readFile(path, 'utf8')),
+test('npm start, the image and compose start the same file with the same flags', async () => {
+  const [manifest, image, compose] = await Promise.all(
+    ['package.json', 'Dockerfile', 'docker-compose.yml'].map((path) => readFile(path, 'utf8')),
   );
   const { start } = (JSON.parse(manifest ?? '') as { scripts: { start: string } }).scripts;
-  const flags = start.match(FLAG);
-  expect(flags).toHaveLength(2);
-  expect(image?.match(/^CMD .*$/m)?.[0].match(FLAG)).toEqual(flags);
-  expect(bench?.match(FLAG)).toEqual(flags);
-  expect(compose?.match(FLAG)).toEqual(flags);
+  const words = start.match(FLAGS_AND_FILE);
+  expect(words).toHaveLength(4);
+  expect(image?.match(/^CMD .*$/m)?.[0].match(FLAGS_AND_FILE)).toEqual(words);
+  expect(compose?.match(FLAGS_AND_FILE)).toEqual(words);
+});
+
+test('a cluster starts the same file, with flags of which only the limit of the heap is its own', async () => {
+  const manifests = await readFile('k8s/manifests/deployments.yaml', 'utf8');
+  const starts = manifests.match(/args:\n(?: +- .+\n)+/g)?.map((args) => args.match(FLAGS_AND_FILE)) ?? [];
+  expect(starts).toHaveLength(2);
+  for (const words of starts)
+    expect(words?.slice(1)).toEqual(['--heap-growing-percent=70', '--enable-source-maps', 'dist/service/main.js']);
 });
 
 test('no shell stays between what starts the service and the service: a signal reaches it', async () => {
@@ -24,13 +30,7 @@ test('no shell stays between what starts the service and the service: a signal r
     ['Dockerfile', 'docker-compose.yml', 'k8s/manifests/deployments.yaml'].map((path) => readFile(path, 'utf8')),
   );
   // A list is executed as it is, a text by a shell.
-  expect(image).toMatch(/^CMD \["node", .*"src\/main\.ts"\]$/m);
-  expect(compose).toMatch(/command: \[node, .*src\/main\.ts\]$/m);
-  expect(manifests?.match(/ - src\/main\.ts$/gm)).toHaveLength(manifests?.match(/args:\n +- node\n/g)?.length ?? 0);
-});
-
-test('what the image compiles ahead of time is there', async () => {
-  const parts = /for \(const part of \[(.+)\]\) import/.exec(await readFile('Dockerfile', 'utf8'))?.[1]?.split(', ') ?? [];
-  expect(parts.length).toBeGreaterThan(0);
-  for (const part of parts) expect([part, existsSync(`src/${part.slice(1, -1)}.ts`)]).toEqual([part, true]);
+  expect(image).toMatch(/^CMD \["node", .*"dist\/service\/main\.js"\]$/m);
+  expect(compose).toMatch(/command:\s+\[\s*node,[^\]]*dist\/service\/main\.js,?\s*\]$/m);
+  expect(manifests?.match(/ - dist\/service\/main\.js$/gm)).toHaveLength(manifests?.match(/args:\n +- node\n/g)?.length ?? 0);
 });
