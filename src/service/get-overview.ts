@@ -32,7 +32,7 @@ import { type WebhookView, webhookViews } from './webhook-view.ts';
 const MAX_SPAN_DAYS = 30;
 /** Webhooks in trouble are looked for so far back: 0.3 µs for each hour of each. */
 const WORST_SPAN_MS = 7 * DAY_MS;
-/** Failures are grouped so far back: 1 µs for each hour of each webhook in trouble. */
+/** Failures are grouped so far back: a row for each hour of each webhook in trouble. */
 const GROUPS_SPAN_MS = DAY_MS;
 const DEFAULT_WORST = 20;
 const BAR_HOURS = [1, 3, 6, 12] as const;
