@@ -18,7 +18,7 @@ let running: ServiceProcess | undefined;
 
 beforeAll(async () => {
   [database, redis] = await Promise.all([createTestDatabase(), createTestRedis()]);
-  await buildBundle({ force: true });
+  await buildBundle({ force: false });
 });
 afterEach(async () => {
   await running?.kill();
