@@ -66,10 +66,8 @@ describe.skipIf(chromiumPath === null)('the reference at /docs', () => {
     await page.goto('/docs');
     await page.getByPlaceholder('Token').first().fill(token);
     await page.goto('/docs#tag/webhooks/GET/api/v1/webhooks');
-    await page
-      .getByRole('button', { name: /Test Request/ })
-      .first()
-      .click();
+    const operation = page.locator('section[id$="tag/webhooks/GET/api/v1/webhooks"]');
+    await operation.getByRole('button', { name: /Test Request/ }).click();
     const isAnswer = (response: Response): boolean => response.url().includes('/api/v1/webhooks') && response.status() === 200;
     const [answer] = await Promise.all([
       page.waitForResponse(isAnswer),

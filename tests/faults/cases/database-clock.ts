@@ -44,7 +44,8 @@ async function play(world: World, check: Check, offset: string): Promise<void> {
   failSome(world);
   world.sink.behave('/hangs', { kind: 'hang' });
   await world.createWebhook('/steady');
-  await world.createWebhook('/fails');
+  // With retries for the failures of all three phases: none is given up.
+  await world.createWebhook('/fails', { retry_policy: { max_retries: 10 } });
   await world.createWebhook('/hangs', { user_id: 'patient' });
   await world.publishMany(PUBLISHED, 20);
 

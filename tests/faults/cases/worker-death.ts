@@ -63,15 +63,26 @@ export const cases: readonly FaultCase[] = [
       await eventually(() => world.sink.arrivals.every((arrival) => arrival.status === 200), {
         what: 'ten answers',
       });
+      // Asked by other sessions: a transaction sees the sessions as they were when it first asked.
       await eventually(
-        async () => (await lock.query(`select 1 from pg_stat_activity where wait_event_type = 'Lock'`)).rowCount,
+        async () =>
+          (await world.postgres.query(`select 1 from pg_stat_activity where wait_event_type = 'Lock'`)).length > 0,
         { what: 'an outcome that waits for the lock' },
       );
       const recorded = await lock.query(`select 1 from deliveries where status = 'delivered'`);
       const unrecorded = 10 - (recorded.rowCount ?? 0);
       await world.w1.kill();
-      // The server would still carry out what the dead process had asked for: its sessions die with it.
-      await lock.query(`select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'`);
+      // The server would still carry out what the dead process had asked for: its sessions die with it. Those of the API do too, which opens others.
+      const { rows: own } = await lock.query<{ pid: number }>('select pg_backend_pid() as pid');
+      const ended = await world.postgres.query<{ pid: number }>(
+        `select pid, pg_terminate_backend(pid) from pg_stat_activity
+         where backend_type = 'client backend' and pid not in (pg_backend_pid(), ${own[0]?.pid})`,
+      );
+      const pids = ended.map(({ pid }) => pid).join();
+      await eventually(
+        async () => (await world.postgres.query(`select 1 from pg_stat_activity where pid in (${pids})`)).length === 0,
+        { what: 'the end of its sessions' },
+      );
       await lock.query('rollback');
       await lock.end();
       await world.startProcess('worker');
