@@ -65,8 +65,7 @@ export const cases: readonly FaultCase[] = [
       });
       // Asked by other sessions: a transaction sees the sessions as they were when it first asked.
       await eventually(
-        async () =>
-          (await world.postgres.query(`select 1 from pg_stat_activity where wait_event_type = 'Lock'`)).length > 0,
+        async () => (await world.postgres.query(`select 1 from pg_stat_activity where wait_event_type = 'Lock'`)).length > 0,
         { what: 'an outcome that waits for the lock' },
       );
       const recorded = await lock.query(`select 1 from deliveries where status = 'delivered'`);
