@@ -31,6 +31,18 @@ interface Cost {
   readonly busyShare: number;
 }
 
+/** Runs in the page: clicks the link and resolves to the milliseconds until a frame with rows has been drawn. */
+const openList = `new Promise((resolve) => {
+  const link = [...document.querySelectorAll('nav a')].find((each) => each.textContent.trim() === 'Deliveries');
+  const started = performance.now();
+  const look = () => {
+    if (document.querySelector('.rows tbody tr') === null) return requestAnimationFrame(look);
+    requestAnimationFrame(() => resolve(performance.now() - started));
+  };
+  link.click();
+  look();
+})`;
+
 if (chromiumPath === null) {
   console.error('No Chromium found: `apt-get install -y chromium` brings one.');
   process.exit(2);
@@ -133,17 +145,5 @@ async function costOf(role: 'developer' | 'operator', path: string): Promise<Cos
 /** The heading stands and nothing says that it still loads. */
 async function shown(page: Page): Promise<void> {
   await page.locator('main h1').first().waitFor();
-  await page.waitForFunction(`document.querySelector('main [aria-busy="true"], main .loading') === null`);
+  await eventually(async () => (await page.locator('main .loading').count()) === 0, { what: 'the content' });
 }
-
-/** Runs in the page: clicks the link and resolves to the milliseconds until a frame with rows has been drawn. */
-const openList = `new Promise((resolve) => {
-  const link = [...document.querySelectorAll('nav a')].find((each) => each.textContent.trim() === 'Deliveries');
-  const started = performance.now();
-  const look = () => {
-    if (document.querySelector('.rows tbody tr') === null) return requestAnimationFrame(look);
-    requestAnimationFrame(() => resolve(performance.now() - started));
-  };
-  link.click();
-  look();
-})`;
