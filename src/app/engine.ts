@@ -2,14 +2,13 @@
 import type { Config } from '../config.ts';
 import { createAttempt } from '../delivery/attempt.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
-import { listTurns } from '../persistence/queries/ordering-heads.ts';
 import { createHoldQueue } from '../delivery/hold-queue.ts';
 import { DELIVERY_SHARE, HttpClient } from '../outbound/http-client.ts';
-import { givenUpNotice, Notices } from '../delivery/notices.ts';
+import { certificateNotice, givenUpNotice, Notices } from '../delivery/notices.ts';
 import { OutcomeStore, type DisabledWebhook, type FailingNotice, type PausedWebhook } from '../delivery/outcome-store.ts';
 import { createEndpointRateLimit } from '../delivery/endpoint-rate-limit.ts';
 import { Recorder } from '../delivery/recorder.ts';
-import { createCertificateWatch } from '../delivery/certificate-watch.ts';
+import { createCertificateWatch, type ExpiringCertificate } from '../delivery/certificate-watch.ts';
 import { createClientCertificateWatch } from '../delivery/client-certificate-watch.ts';
 import { createDiagnoser } from '../delivery/diagnoser.ts';
 import { ServiceKeys } from '../delivery/service-keys.ts';
@@ -22,6 +21,7 @@ import { EventFeed } from '../realtime/event-feed.ts';
 import { StatusFeed } from '../realtime/status-feed.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
 import { WatcherPlaces } from '../realtime/watcher-places.ts';
+import { enqueueTurns } from '../schedule/enqueue-turns.ts';
 import { EgressPolicy } from '../security/egress-policy.ts';
 import { RateLimit } from '../security/rate-limit.ts';
 import { loadOrCreateKeys, SecretBox } from '../security/secret-box.ts';
@@ -68,37 +68,24 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
   const feed = new StatusFeed({ bus, pool, reports, telemetry, places });
   const eventFeed = new EventFeed({ pool, reports, telemetry, places });
   bus.onWebhookChanged((webhookId) => directory.forget(webhookId));
+  const noticeCertificate =
+    (whose: 'receiver' | 'client') =>
+    (certificate: ExpiringCertificate): void => {
+      events.certificateExpiring(certificate, whose);
+      notices.send(certificateNotice(certificate, whose));
+    };
+  const certificates = {
+    pool: stores.batchPool,
+    directory,
+    now: () => stores.clock.now(),
+    onError: (error: unknown) => events.storeFailed('database', error),
+  };
   const watchCertificate = createCertificateWatch({
-    pool: stores.batchPool,
-    directory,
-    now: () => stores.clock.now(),
+    ...certificates,
     onChanged: (webhookId) => bus.announceWebhook(webhookId),
-    onExpiring: (certificate) => {
-      events.certificateExpiring(certificate, 'receiver');
-      const { webhookId, userId, expiresAtMs } = certificate;
-      const at = new Date(expiresAtMs).toISOString();
-      notices.send({
-        type: 'webhook.certificate_expiring',
-        data: { webhook_id: webhookId, user_id: userId, certificate_expires_at: at },
-      });
-    },
-    onError: (error) => events.storeFailed('database', error),
+    onExpiring: noticeCertificate('receiver'),
   });
-  const watchClientCertificate = createClientCertificateWatch({
-    pool: stores.batchPool,
-    directory,
-    now: () => stores.clock.now(),
-    onExpiring: (certificate) => {
-      events.certificateExpiring(certificate, 'client');
-      const { webhookId, userId, expiresAtMs } = certificate;
-      const at = new Date(expiresAtMs).toISOString();
-      notices.send({
-        type: 'webhook.client_certificate_expiring',
-        data: { webhook_id: webhookId, user_id: userId, certificate_expires_at: at },
-      });
-    },
-    onError: (error) => events.storeFailed('database', error),
-  });
+  const watchClientCertificate = createClientCertificateWatch({ ...certificates, onExpiring: noticeCertificate('client') });
   const publishUpdates = (updates: readonly StatusUpdate[]): void => {
     bus.publish(updates);
     for (const update of updates) if (update.status === 'failed') notices.send(givenUpNotice(update));
@@ -177,7 +164,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
   const recorder = new Recorder({
     record: (rows, returnsEachTime, isLockLikely) => outcomes.record(rows, returnsEachTime, isLockLikely),
     scheduler,
-    listTurns: (chains) => listTurns(stores.pool, chains),
+    enqueueTurns: (chains) => enqueueTurns({ pool: stores.pool, scheduler, log }, chains),
     publish: publishUpdates,
     isWatched: () => bus.hasListeners,
     isLost: (lease) => stores.holder.isLost(lease),

@@ -4,7 +4,7 @@ import type { LongRunning } from '../lifecycle/long-running.ts';
 import { pause } from '../lifecycle/pause.ts';
 import type { InsertLeaseRequest, EventRow } from '../persistence/queries/insert-events.ts';
 import { loadDeliveries } from '../persistence/queries/load-deliveries.ts';
-import { hasBegun } from '../domain/delivery.ts';
+import { hasBegun, hasExpired } from '../domain/delivery.ts';
 import { MAX_LEASE_EXPIRATIONS, ruleOfWebhook } from '../domain/delivery-rules.ts';
 import type { Leased, Scheduled, Scheduler } from '../schedule/scheduler.ts';
 import type { Commit } from '../service/publisher.ts';
@@ -312,7 +312,7 @@ export class Dispatcher implements LongRunning {
     const { lane, task } = started;
     const rule = ruleOfWebhook(target);
     if (target === null || rule === 'active') return this.#cancel(task);
-    if (this.#isTooLate(task)) return this.#expire(task);
+    if (this.#hasExpired(task)) return this.#expire(task);
     if (rule === 'not_paused') return this.#hold(task);
     if (rule === 'secret_key') return this.#waitForKey(lane, task);
     const timeoutMs = Math.min(target.policy.timeoutMs, this.#options.maxTimeoutMs);
@@ -332,8 +332,8 @@ export class Dispatcher implements LongRunning {
     return false;
   }
 
-  #isTooLate({ deliverBeforeMs }: Task): boolean {
-    return deliverBeforeMs !== null && deliverBeforeMs <= this.#options.now();
+  #hasExpired({ deliverBeforeMs }: Task): boolean {
+    return hasExpired(deliverBeforeMs, this.#options.now());
   }
 
   // What had ended before comes back once, and the loader drops it.
@@ -356,7 +356,7 @@ export class Dispatcher implements LongRunning {
     const waitMs = await this.#options.rateLimitWaitMs(target);
     // The store of the limits may have let it wait.
     if (waitMs === 0)
-      return this.#isTooLate(started.task) ? this.#expire(started.task) : !this.#isGivenUp(started.task, target);
+      return this.#hasExpired(started.task) ? this.#expire(started.task) : !this.#isGivenUp(started.task, target);
     const { lane, task } = started;
     if (!this.#isAccepting || lane.queued >= target.rateLimit) {
       this.#release([task.lease], waitMs);

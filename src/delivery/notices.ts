@@ -1,4 +1,5 @@
-// The service's own notices to NOTIFICATION_SERVICE_URL: a webhook was disabled or is back, deliveries were given up.
+// The service's own notices to NOTIFICATION_SERVICE_URL: a webhook was disabled or is back, deliveries were given up, a certificate ends soon.
+import type { ExpiringCertificate } from './certificate-watch.ts';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
@@ -85,6 +86,17 @@ async function openClient() {
   return {
     request,
     agent: new Agent({ connect: { timeout: TIMEOUT_MS }, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS }),
+  };
+}
+
+/** @param whose the certificate of the receiver, or the one that the webhook shows to it */
+export function certificateNotice(
+  { webhookId, userId, expiresAtMs }: ExpiringCertificate,
+  whose: 'receiver' | 'client',
+): Notice {
+  return {
+    type: whose === 'receiver' ? 'webhook.certificate_expiring' : 'webhook.client_certificate_expiring',
+    data: { webhook_id: webhookId, user_id: userId, certificate_expires_at: new Date(expiresAtMs).toISOString() },
   };
 }
 

@@ -1,6 +1,6 @@
 // Asks the receiver of a webhook that the service has stopped whether it is back, with one of its own deliveries or a ping.
 import type { Pool } from 'pg';
-import { hasBegun, type NotBegun, type Outcome } from '../domain/delivery.ts';
+import { hasBegun, hasExpired, type NotBegun, type Outcome } from '../domain/delivery.ts';
 import { loadDeliveries } from '../persistence/queries/load-deliveries.ts';
 import { type DueProbe, leaseHeld } from '../persistence/queries/probe-webhooks.ts';
 import type { Attempt } from './attempt.ts';
@@ -65,7 +65,7 @@ async function takeHeld({ pool, now }: ProberOptions, webhookId: string, deliver
   if (token === null) return null;
   const [row] = await loadDeliveries(pool, [{ deliveryId, token }]);
   if (row === undefined || row.data === null) return null;
-  if (row.deliverBeforeMs !== null && row.deliverBeforeMs <= now()) return null;
+  if (hasExpired(row.deliverBeforeMs, now())) return null;
   const lease = { deliveryId, webhookId, leasedIn: 'row', token, expirations: row.rowExpirations, expiresAt } as const;
   return { ...row, deliveryId, lease, isInserted: false };
 }

@@ -6,7 +6,7 @@ import type { Chain } from '../persistence/queries/ordering-heads.ts';
 import type { OutcomeRow } from '../persistence/queries/record-outcomes.ts';
 import { isDataError } from '../persistence/store-errors.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
-import type { Leased, LeftAloneUntilMs, Scheduled, Scheduler, Settlement } from '../schedule/scheduler.ts';
+import type { Leased, LeftAloneUntilMs, Scheduler, Settlement } from '../schedule/scheduler.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { GONE, type Recorded } from './outcome-store.ts';
 import type { Task } from './task.ts';
@@ -55,8 +55,8 @@ export interface RecorderOptions {
     isLockLikely: boolean,
   ) => Promise<readonly Recorded[]>;
   readonly scheduler: Scheduler;
-  /** Which deliveries of these chains have the turn, of those that are scheduled. */
-  readonly listTurns: (chains: readonly Chain[]) => Promise<readonly Scheduled[]>;
+  /** Schedules what these outcomes let go. Never rejects. */
+  readonly enqueueTurns: (chains: readonly Chain[]) => Promise<void>;
   /** Gets the updates of deliveries that were given up, and all others while `isWatched`. */
   readonly publish: (updates: readonly StatusUpdate[]) => void;
   readonly isWatched: () => boolean;
@@ -279,7 +279,7 @@ export class Recorder {
       });
     }
     if (updates.length > 0) this.#options.publish(updates);
-    if (chains.length > 0) void this.#scheduleNext(chains);
+    void this.#options.enqueueTurns(chains);
     if (settlements.length === 0) return;
     this.#options.scheduler.settle(settlements).catch((error: unknown) => {
       this.#options.telemetry.log.warn(
@@ -287,19 +287,6 @@ export class Recorder {
         'outcomes did not reach the schedule; the reconciler will put that right',
       );
     });
-  }
-
-  // What was let go by these outcomes is due. If the schedule does not get it now, the reconciler puts it in.
-  async #scheduleNext(chains: readonly Chain[]): Promise<void> {
-    try {
-      const turns = await this.#options.listTurns(chains);
-      if (turns.length > 0) await this.#options.scheduler.enqueue(turns);
-    } catch (error) {
-      this.#options.telemetry.log.warn(
-        { err: error },
-        'deliveries whose turn it is were not scheduled; the reconciler will do it',
-      );
-    }
   }
 
   #publish({ task, row, traceId }: Entry, attemptNumber: number): void {

@@ -10,6 +10,11 @@ export type DeliveryStatus = (typeof deliveryStatuses)[number];
 export const cancelCauses = ['webhook_closed', 'caller', 'expired'] as const;
 export type CancelCause = (typeof cancelCauses)[number];
 
+/** Whether no attempt may begin any more: the `deliver_before` of an event has come. Both in milliseconds since 1970; null: it names none. */
+export function hasExpired(deliverBeforeMs: number | null, nowMs: number): boolean {
+  return deliverBeforeMs !== null && deliverBeforeMs <= nowMs;
+}
+
 export type AttemptTrigger = 'automatic' | 'manual' | 'test';
 
 /** The stable codes of what can go wrong with one attempt; README.md documents the same list. */

@@ -1,20 +1,16 @@
 // Ending deliveries at their `deliver_before`: for the engine, which never begins a later attempt, and for the leader, which ends them at the moment.
-import type { Pool } from 'pg';
+import { hasExpired } from '../domain/delivery.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import { expireDeliveries, expireDelivery, MAX_ENDED_AT_ONCE } from '../persistence/queries/expire-deliveries.ts';
+import { chainsOf } from '../persistence/queries/ordering-heads.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
-import { enqueueTurns } from '../schedule/enqueue-turns.ts';
-import type { Scheduler } from '../schedule/scheduler.ts';
-import type { Logger } from '../telemetry/log.ts';
+import { enqueueTurns, type TurnsOptions } from '../schedule/enqueue-turns.ts';
 import { toStatusUpdates } from './delivery-view.ts';
 import type { Commit } from './publisher.ts';
 
-export interface ExpiryOptions {
-  readonly pool: Pool;
-  readonly scheduler: Pick<Scheduler, 'enqueue'>;
+export interface ExpiryOptions extends TurnsOptions {
   readonly publish: (updates: readonly StatusUpdate[]) => void;
   readonly onExpired: (count: number) => void;
-  readonly log: Logger;
 }
 
 /** Each expired delivery is counted and announced once, after its commit, and the next of its ordering key is scheduled. */
@@ -44,7 +40,7 @@ export class Expiry {
   announceInserted({ events, createdAtMs }: Commit): void {
     const updates: StatusUpdate[] = [];
     for (const { event, deliveries } of events) {
-      if (event.deliverBeforeMs === null || event.deliverBeforeMs > createdAtMs) continue;
+      if (!hasExpired(event.deliverBeforeMs, createdAtMs)) continue;
       for (const { deliveryId, webhookId, userId, ordering } of deliveries) {
         updates.push({
           deliveryId,
@@ -76,15 +72,10 @@ export class Expiry {
   }
 
   async #announce(rows: readonly DeliveryRow[]): Promise<void> {
-    const { pool, scheduler, publish, onExpired, log } = this.#options;
+    const { publish, onExpired } = this.#options;
     // One that was delivered before, and was to be sent again, stays delivered.
     onExpired(rows.filter(({ status }) => status === 'cancelled').length);
     publish(toStatusUpdates(rows));
-    const chains = rows.flatMap(({ webhookId, orderingKey }) => (orderingKey == null ? [] : [{ webhookId, orderingKey }]));
-    try {
-      await enqueueTurns(pool, scheduler, chains);
-    } catch (error) {
-      log.warn({ err: error }, 'deliveries whose turn it is were not scheduled; the reconciler will do it');
-    }
+    await enqueueTurns(this.#options, chainsOf(rows));
   }
 }

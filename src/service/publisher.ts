@@ -1,4 +1,5 @@
 // The publisher: gathers the events of all protocols into group commits and replies to each once it is on disk.
+import { hasExpired } from '../domain/delivery.ts';
 import type { Pool } from 'pg';
 import { ServiceError } from '../domain/errors.ts';
 import { TimeoutSet } from '../lifecycle/timeout-set.ts';
@@ -165,7 +166,7 @@ export class Publisher {
       const created = written.deliveries.get(event.id);
       if (created === undefined) repeats.push(event);
       else {
-        const isExpired = event.deliverBeforeMs !== null && event.deliverBeforeMs <= written.createdAtMs;
+        const isExpired = hasExpired(event.deliverBeforeMs, written.createdAtMs);
         answers.set(event, published(event.id, created.length, false, isExpired));
       }
     }

@@ -1,16 +1,13 @@
 // Tries a delivery again now, whatever its status.
-import { notFound, ServiceError } from '../domain/errors.ts';
-import { isId } from '../domain/ids.ts';
-import { Delivery } from '../persistence/entities/delivery.ts';
+import { ServiceError } from '../domain/errors.ts';
 import { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
-import { entityManagerOf } from '../persistence/orm.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import { retryDelivery as makeDue } from '../persistence/queries/retry-delivery.ts';
 import type { Principal } from '../security/tokens.ts';
+import { changeDelivery } from './change-delivery.ts';
 import type { ManagementContext } from './context.ts';
 import { toStatusUpdates } from './delivery-view.ts';
 import type { Once } from './idempotent-call.ts';
-import { ownerOf } from './owner.ts';
 
 /**
  * Answers how the delivery stands once its attempt is due. Asked while an attempt is under way, it joins that attempt.
@@ -22,22 +19,19 @@ export async function retryDelivery(
   deliveryId: string,
   once: Once<DeliveryRow> | null = null,
 ): Promise<DeliveryRow> {
-  if (!isId('delivery', deliveryId)) throw notFound('delivery');
-  const manager = entityManagerOf(context.orm, ownerOf(principal));
-  const row = await context.changes.run(principal.userId, () =>
-    manager.transactional(async (transaction) => {
-      await once?.take(transaction);
-      const delivery = await transaction.findOne(Delivery, { id: deliveryId });
-      if (delivery === null) throw notFound('delivery');
+  const row = await changeDelivery(context, {
+    principal,
+    deliveryId,
+    once,
+    async change(transaction, delivery) {
       // Not locked: should it be disabled a moment later, the attempt's own check cancels what became due here.
       const webhook = await transaction.findOne(WebhookEndpoint, { id: delivery.webhookId, isActive: true, deletedAt: null });
       if (webhook === null) throw webhookInactive();
       const due = await makeDue(transaction, deliveryId);
       if (due === undefined) throw deliveryExpired();
-      await once?.keep(transaction, due);
       return due;
-    }),
-  );
+    },
+  });
   await schedule(context, row);
   context.publishUpdates(toStatusUpdates([row]));
   return row;

@@ -1,6 +1,6 @@
 // The recorder: sending pauses from the first outcome that cannot be written until one that was begun later has been.
 import { expect, test } from 'vitest';
-import { Recorder } from '../../src/delivery/recorder.ts';
+import { Recorder, type RecorderOptions } from '../../src/delivery/recorder.ts';
 import type { Target } from '../../src/delivery/webhook-directory.ts';
 import type { RecordedState } from '../../src/persistence/queries/record-outcomes.ts';
 import type { Outcome } from '../../src/domain/delivery.ts';
@@ -23,24 +23,30 @@ const delivered: Outcome = {
 const failed: Outcome = { ...delivered, httpStatus: 500, error: 'http_status' };
 const state: RecordedState = { status: 'delivered', nextAttemptAtMs: null, deliveredAtMs: 1, failedAtMs: null, updatedAtMs: 1 };
 
-/** Each write waits until it is answered or refused by its number. */
-function recorderWithWrites() {
-  const writes: { succeed(): void; fail(): void }[] = [];
-  const recorder = new Recorder({
-    record: (rows) =>
-      new Promise((resolve, reject) => {
-        writes.push({
-          succeed: () => resolve(rows.map(() => state)),
-          fail: () => reject(new Error('the database is away')),
-        });
-      }),
-    listTurns: () => Promise.resolve([]),
+function newRecorder(record: RecorderOptions['record']): Recorder {
+  return new Recorder({
+    record,
+    enqueueTurns: () => Promise.resolve(),
     scheduler: { settle: () => Promise.resolve() } as unknown as Scheduler,
     publish: () => undefined,
     isWatched: () => false,
     onRetry: () => undefined,
     telemetry: quietTelemetry(),
   });
+}
+
+/** Each write waits until it is answered or refused by its number. */
+function recorderWithWrites() {
+  const writes: { succeed(): void; fail(): void }[] = [];
+  const recorder = newRecorder(
+    (rows) =>
+      new Promise((resolve, reject) => {
+        writes.push({
+          succeed: () => resolve(rows.map(() => state)),
+          fail: () => reject(new Error('the database is away')),
+        });
+      }),
+  );
   return { recorder, writes };
 }
 
@@ -79,17 +85,9 @@ test('a batch in which nothing is left to write does not end the pause for the o
 
 test('outcomes that trickle in share statements: no more than one every 20 ms', async () => {
   let statements = 0;
-  const recorder = new Recorder({
-    record: (rows) => {
-      statements += 1;
-      return Promise.resolve(rows.map(() => state));
-    },
-    listTurns: () => Promise.resolve([]),
-    scheduler: { settle: () => Promise.resolve() } as unknown as Scheduler,
-    publish: () => undefined,
-    isWatched: () => false,
-    onRetry: () => undefined,
-    telemetry: quietTelemetry(),
+  const recorder = newRecorder((rows) => {
+    statements += 1;
+    return Promise.resolve(rows.map(() => state));
   });
   const beganAt = performance.now();
   for (let n = 0; n < 200; n += 1) {

@@ -11,6 +11,11 @@ export interface Chain {
   readonly orderingKey: string;
 }
 
+/** The chains of those deliveries that are in one. */
+export function chainsOf(deliveries: readonly { readonly webhookId: string; readonly orderingKey?: string | null }[]): Chain[] {
+  return deliveries.flatMap(({ webhookId, orderingKey }) => (orderingKey == null ? [] : [{ webhookId, orderingKey }]));
+}
+
 /**
  * A select that locks the heads of the deliveries that a statement may end. The trigger `deliveries_pass_turn` locks a head too, but one after the other as
  * the rows come. Statements lock heads before deliveries, and in the order of their keys, as a publish does; so no two wait for each other.
