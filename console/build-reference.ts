@@ -1,11 +1,12 @@
 // Puts what /docs sends to browsers into dist/docs: Scalar's files as they were published, ours beside them, compressed once for all.
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { cp, glob, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { cp, glob, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
+import { replaceFolder } from '../src/tools/output-folder.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const SCALAR = join(ROOT, 'node_modules/@scalar/api-reference');
@@ -30,10 +31,7 @@ export async function buildReference(options: { readonly force: boolean }): Prom
   for await (const name of glob(['standalone.esm.js', 'chunks/*.js'], { cwd: browser }))
     await cp(join(browser, name), join(made, version, name), { recursive: true });
   for await (const name of glob('**/*.{js,css}', { cwd: join(made, version) })) await compress(join(made, version, name));
-  await rm(OUTPUT, { recursive: true, force: true });
-  await mkdir(dirname(OUTPUT), { recursive: true });
-  // Fails where another process was quicker, whose result is just as good.
-  await rename(made, OUTPUT).catch(() => rm(made, { recursive: true, force: true }));
+  await replaceFolder(OUTPUT, made);
   return true;
 }
 

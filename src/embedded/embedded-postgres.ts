@@ -111,8 +111,10 @@ async function reach(root: string, cluster: string, password: string): Promise<R
     if (running === null) {
       launched ??= await launch(cluster, log);
       const failure = launched.failure();
-      if (failure !== null) await requireOwnVersion(cluster);
-      if (failure !== null) throw new Error(`the embedded PostgreSQL did not start: ${failure} (see ${log})`);
+      if (failure !== null) {
+        await requireOwnVersion(cluster);
+        throw new Error(`the embedded PostgreSQL did not start: ${failure} (see ${log})`);
+      }
     }
     await pause(READY_POLL_MS);
   }

@@ -115,79 +115,71 @@ async function endAbandoned({ pool, isLeading, endWaiting }: HousekeeperOptions)
   return webhookIds.length;
 }
 
-async function expireKeys(
+/** Batch by batch while this process leads and the clocks agree, until a batch is not full: by a wrong clock what is still wanted would go. */
+async function inBatches(
   { pool, isLeading, processNowMs }: HousekeeperOptions,
-  table: 'idempotency_keys' | 'idempotent_calls',
+  maxOfBatch: number,
+  expireBatch: () => Promise<number | null>,
 ): Promise<number> {
   let expired = 0;
-  // A key that goes too early lets a repeated call through as a new one.
-  while (isLeading() && (await readClocks(pool, processNowMs)).agree) {
-    const result = await pool.query(
-      `delete from ${table} where ctid = any (array(
-         select ctid from ${table} where expires_at < now() limit $1 for update skip locked))`,
-      [MAX_EXPIRED_KEYS],
-    );
-    expired += result.rowCount ?? 0;
-    if ((result.rowCount ?? 0) < MAX_EXPIRED_KEYS) break;
+  for (let count = maxOfBatch; count === maxOfBatch;) {
+    if (!isLeading() || !(await readClocks(pool, processNowMs)).agree) break;
+    count = (await expireBatch()) ?? 0;
+    expired += count;
   }
   return expired;
 }
 
+// A key that goes too early lets a repeated call through as a new one.
+function expireKeys(options: HousekeeperOptions, table: 'idempotency_keys' | 'idempotent_calls'): Promise<number> {
+  return inBatches(options, MAX_EXPIRED_KEYS, async () => {
+    const result = await options.pool.query(
+      `delete from ${table} where ctid = any (array(
+         select ctid from ${table} where expires_at < now() limit $1 for update skip locked))`,
+      [MAX_EXPIRED_KEYS],
+    );
+    return result.rowCount;
+  });
+}
+
 // Hours leave with the log, days when they are no longer to be kept.
-async function expireSums({ pool, statsDays, isLeading, processNowMs }: HousekeeperOptions): Promise<number> {
+async function expireSums(options: HousekeeperOptions): Promise<number> {
   let expired = 0;
   for (const past of [
     'hour_sums where hour < (select log_from from summing)',
-    `day_sums where day < (now() at time zone 'utc')::date - ${statsDays}`,
+    `day_sums where day < (now() at time zone 'utc')::date - ${options.statsDays}`,
   ]) {
     const [table] = past.split(' ');
-    for (let count = MAX_EXPIRED_SUMS; count === MAX_EXPIRED_SUMS;) {
-      if (!isLeading() || !(await readClocks(pool, processNowMs)).agree) return expired;
-      const result = await pool.query(
+    expired += await inBatches(options, MAX_EXPIRED_SUMS, async () => {
+      const result = await options.pool.query(
         `delete from ${table} where ctid = any (array(select ctid from ${past} limit ${MAX_EXPIRED_SUMS}))`,
       );
-      count = result.rowCount ?? 0;
-      expired += count;
-    }
+      return result.rowCount;
+    });
   }
   return expired;
 }
 
 // As old as what is kept of the log: no delivery is left that has a number of such a key.
-async function expireOrderingKeys({ pool, isLeading, retentionDays, processNowMs }: HousekeeperOptions): Promise<number> {
-  let expired = 0;
-  for (let count = MAX_EXPIRED_HEADS; count === MAX_EXPIRED_HEADS;) {
-    if (!isLeading() || !(await readClocks(pool, processNowMs)).agree) break;
-    count = await expireHeads(pool, retentionDays + 1);
-    expired += count;
-  }
-  return expired;
+function expireOrderingKeys(options: HousekeeperOptions): Promise<number> {
+  return inBatches(options, MAX_EXPIRED_HEADS, () => expireHeads(options.pool, options.retentionDays + 1));
 }
 
-async function expireChanges({ pool, isLeading, processNowMs }: HousekeeperOptions): Promise<number> {
-  let expired = 0;
-  for (let count = MAX_EXPIRED_CHANGES; count === MAX_EXPIRED_CHANGES;) {
-    if (!isLeading() || !(await readClocks(pool, processNowMs)).agree) break;
-    const result = await pool.query(
+function expireChanges(options: HousekeeperOptions): Promise<number> {
+  return inBatches(options, MAX_EXPIRED_CHANGES, async () => {
+    const result = await options.pool.query(
       `delete from webhook_changes where no = any (array(
          select no from webhook_changes where at < now() - make_interval(days => ${KEPT_CHANGES_DAYS}) order by at limit $1))`,
       [MAX_EXPIRED_CHANGES],
     );
-    count = result.rowCount ?? 0;
-    expired += count;
-  }
-  return expired;
+    return result.rowCount;
+  });
 }
 
 // What they made due was published before they ended, so by then no delivery is left that names them.
-async function expireEndedReleases({ pool, isLeading, retentionDays, processNowMs }: HousekeeperOptions): Promise<number> {
-  let expired = 0;
-  for (let count = MAX_EXPIRED_RELEASES; count === MAX_EXPIRED_RELEASES;) {
-    if (!isLeading() || !(await readClocks(pool, processNowMs)).agree) break;
-    count = await expireReleases(pool, retentionDays + RELEASES_BEYOND_DAYS);
-    expired += count;
-  }
-  return expired;
+function expireEndedReleases(options: HousekeeperOptions): Promise<number> {
+  const keptDays = options.retentionDays + RELEASES_BEYOND_DAYS;
+  return inBatches(options, MAX_EXPIRED_RELEASES, () => expireReleases(options.pool, keptDays));
 }
 
 // A secret that no longer signs need not be kept, sealed or not.
