@@ -2,37 +2,30 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import type { Browser, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
+import type { Receiver } from '../fixtures/receiver.ts';
 import { createWebhook, publish } from '../fixtures/scenario.ts';
-import { chromiumPath, launchBrowser, signIn, visit, type Visit } from './browser.ts';
-import { DEVELOPER, startConsoleService, type ConsoleService } from './service.ts';
+import { chromiumPath, signIn, type Visit } from './browser.ts';
+import { DEVELOPER, type ConsoleService } from './service.ts';
+import { openStage, type Stage } from './stage.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 describe.skipIf(chromiumPath === null)('acts in the console', () => {
+  let stage: Stage;
   let service: ConsoleService;
   let receiver: Receiver;
-  let browser: Browser;
   let tab: Visit;
   let page: Page;
 
   beforeAll(async () => {
-    service = await startConsoleService();
-    receiver = await startReceiver();
-    browser = await launchBrowser();
-    tab = await visit(browser, service.http);
-    page = tab.page;
-    page.setDefaultTimeout(30_000);
+    stage = await openStage();
+    ({ service, receiver, tab, page } = stage);
     await signIn(page, 'developer');
   }, 90_000);
 
-  afterAll(async () => {
-    await browser?.close();
-    await service?.close();
-    await receiver?.close();
-  });
+  afterAll(() => stage?.close());
 
   const dialog = () => page.getByRole('dialog');
   const press = (name: string) => page.getByRole('button', { name, exact: true }).click();

@@ -1,41 +1,34 @@
 // The live page when changes come faster than they can be read, and when some were dropped.
 import { create, toBinary } from '@bufbuild/protobuf';
-import type { Browser, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WatchDeliveriesResponseSchema } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
-import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
+import type { Receiver } from '../fixtures/receiver.ts';
 import { createWebhook } from '../fixtures/scenario.ts';
-import { chromiumPath, launchBrowser, signIn, visit, type Visit } from './browser.ts';
-import { DEVELOPER, startConsoleService, type ConsoleService } from './service.ts';
+import { chromiumPath, signIn, type Visit } from './browser.ts';
+import { DEVELOPER, type ConsoleService } from './service.ts';
+import { openStage, type Stage } from './stage.ts';
 
 const BATCHES = 4;
 const EVENTS_OF_BATCH = 100;
 
 describe.skipIf(chromiumPath === null)('the live page under load', () => {
+  let stage: Stage;
   let service: ConsoleService;
   let receiver: Receiver;
-  let browser: Browser;
   let tab: Visit;
   let page: Page;
 
   beforeAll(async () => {
-    service = await startConsoleService();
-    receiver = await startReceiver();
-    browser = await launchBrowser();
-    tab = await visit(browser, service.http);
-    page = tab.page;
-    page.setDefaultTimeout(30_000);
+    stage = await openStage();
+    ({ service, receiver, tab, page } = stage);
     receiver.script('/busy', 200);
     await createWebhook(service.developer, receiver.url('/busy'));
     await signIn(page, 'developer', '/live');
     await page.locator('.stream-state.live').waitFor();
   }, 90_000);
 
-  afterAll(async () => {
-    await browser?.close();
-    await service?.close();
-    await receiver?.close();
-  });
+  afterAll(() => stage?.close());
 
   test('a crowd is counted by what it is, freezes to rows at one click, and ends by itself', { timeout: 90_000 }, async () => {
     await burst();

@@ -1,30 +1,27 @@
 // The morning after: a developer sends again what a till did not get, in the console, with the keyboard alone.
-import type { Browser, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../fixtures/eventually.ts';
-import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
+import type { Receiver } from '../fixtures/receiver.ts';
 import { publish } from '../fixtures/scenario.ts';
-import { chromiumPath, launchBrowser, signIn, visit, type Visit } from './browser.ts';
-import { DEVELOPER, startConsoleService, type ConsoleService } from './service.ts';
+import { chromiumPath, signIn, type Visit } from './browser.ts';
+import { DEVELOPER, type ConsoleService } from './service.ts';
+import { openStage, type Stage } from './stage.ts';
 
 const FAILURES = 12;
 const PATIENCE = { deadlineMs: 30_000 };
 
 describe.skipIf(chromiumPath === null)('the console after a night of failures', () => {
+  let stage: Stage;
   let service: ConsoleService;
   let receiver: Receiver;
-  let browser: Browser;
   let tab: Visit;
   let page: Page;
   let webhookId: string;
 
   beforeAll(async () => {
-    service = await startConsoleService();
-    receiver = await startReceiver();
-    browser = await launchBrowser();
-    tab = await visit(browser, service.http);
-    page = tab.page;
-    page.setDefaultTimeout(30_000);
+    stage = await openStage();
+    ({ service, receiver, tab, page } = stage);
     receiver.script('/till', ...Array.from({ length: FAILURES }, () => 503), 200);
     const till = { url: receiver.url('/till'), events: ['order.created'], retry_policy: { max_retries: 0 } };
     webhookId = ((await service.developer('POST', '/api/v1/webhooks', till)).body as { id: string }).id;
@@ -34,11 +31,7 @@ describe.skipIf(chromiumPath === null)('the console after a night of failures', 
     await eventually(isNight, { what: 'a night of failures', ...PATIENCE });
   }, 120_000);
 
-  afterAll(async () => {
-    await browser?.close();
-    await service?.close();
-    await receiver?.close();
-  });
+  afterAll(() => stage?.close());
 
   async function press(name: string): Promise<void> {
     await page.getByRole('button', { name, exact: true }).focus();

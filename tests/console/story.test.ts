@@ -1,37 +1,29 @@
 // A developer's first day with the console, played against the real service: from the first webhook to a rotated secret.
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import type { Browser, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
-import { chromiumPath, launchBrowser, signIn, visit, type Visit } from './browser.ts';
-import { DEVELOPER, startConsoleService, type ConsoleService } from './service.ts';
+import type { Receiver } from '../fixtures/receiver.ts';
+import { chromiumPath, signIn, type Visit } from './browser.ts';
+import { DEVELOPER, type ConsoleService } from './service.ts';
+import { openStage, type Stage } from './stage.ts';
 
 describe.skipIf(chromiumPath === null)('a day with the console', () => {
+  let stage: Stage;
   let service: ConsoleService;
   let receiver: Receiver;
-  let browser: Browser;
   let tab: Visit;
   let page: Page;
   let webhookUrl = '';
   let secret = '';
 
   beforeAll(async () => {
-    service = await startConsoleService();
-    receiver = await startReceiver();
-    browser = await launchBrowser();
-    tab = await visit(browser, service.http);
-    page = tab.page;
-    // Three test files share two cores, and a browser is the slowest of all.
-    page.setDefaultTimeout(30_000);
+    stage = await openStage();
+    ({ service, receiver, tab, page } = stage);
   }, 90_000);
 
-  afterAll(async () => {
-    await browser?.close();
-    await service?.close();
-    await receiver?.close();
-  });
+  afterAll(() => stage?.close());
 
   // One story: what follows a step that failed would fail for want of it, and hide which one that was.
   let broken = false;

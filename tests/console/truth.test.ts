@@ -1,28 +1,28 @@
 // What an operator sees at a glance while one receiver is down: all that did not arrive, whose it is, and that it is one outage.
-import type { Browser, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventually } from '../fixtures/eventually.ts';
-import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
+import type { Receiver } from '../fixtures/receiver.ts';
 import { createWebhook, publish } from '../fixtures/scenario.ts';
-import { chromiumPath, launchBrowser, signIn, visit, type Visit } from './browser.ts';
-import { startConsoleService, type ConsoleService } from './service.ts';
+import { chromiumPath, signIn, type Visit } from './browser.ts';
+import type { ConsoleService } from './service.ts';
+import { openStage, type Stage } from './stage.ts';
 
 const USERS = ['kitchen-one', 'kitchen-two'];
 /** Never sent: its webhook is paused while they are made, and disabled before they are released. */
 const NEVER_TRIED = 3;
 
 describe.skipIf(chromiumPath === null)('the console while a receiver is down', () => {
+  let stage: Stage;
   let service: ConsoleService;
   let receiver: Receiver;
-  let browser: Browser;
   let tab: Visit;
   let page: Page;
   let host: string;
 
   beforeAll(async () => {
-    service = await startConsoleService();
-    receiver = await startReceiver();
-    browser = await launchBrowser();
+    stage = await openStage();
+    ({ service, receiver, tab, page } = stage);
     host = new URL(receiver.url('/')).host;
     for (const [number, userId] of USERS.entries())
       for (const path of ['/till', '/printer']) {
@@ -42,17 +42,10 @@ describe.skipIf(chromiumPath === null)('the console while a receiver is down', (
       return counts.failed === 4 && counts.delivered === 1 && counts.cancelled === NEVER_TRIED && never_tried === NEVER_TRIED;
     };
     await eventually(overview, { what: 'an outage', deadlineMs: 30_000 });
-    tab = await visit(browser, service.http);
-    page = tab.page;
-    page.setDefaultTimeout(30_000);
     await signIn(page, 'operator');
   }, 120_000);
 
-  afterAll(async () => {
-    await browser?.close();
-    await service?.close();
-    await receiver?.close();
-  });
+  afterAll(() => stage?.close());
 
   const figure = (label: string) => page.locator('.figure', { has: page.getByText(label, { exact: true }) });
 

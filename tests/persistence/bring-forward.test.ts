@@ -8,7 +8,7 @@ import { bringForward } from '../../src/persistence/queries/bring-forward.ts';
 import { insertEvents } from '../../src/persistence/queries/insert-events.ts';
 import { PostgresScheduler } from '../../src/schedule/postgres-scheduler.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
-import { eventRow } from './hot-rows.ts';
+import { eventRow, insertWebhook } from './hot-rows.ts';
 
 const LEASE_MS = 45_000;
 const DAY_MS = 86_400_000;
@@ -19,11 +19,7 @@ let pool: Pool;
 beforeAll(async () => {
   database = await createTestDatabase();
   ({ pool } = database);
-  await pool.query(
-    `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint)
-     values ($1, 'alice', 'https://example.com/', '["order.created"]', 's', 'h')`,
-    [WEBHOOK],
-  );
+  await insertWebhook(pool, WEBHOOK, { userId: 'alice' });
 });
 afterAll(() => database.drop());
 beforeEach(async () => {

@@ -6,7 +6,7 @@ import { insertEvents, type EventRow } from '../../src/persistence/queries/inser
 import { recordOutcomes } from '../../src/persistence/queries/record-outcomes.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { eventRow, outcomeRow } from './hot-rows.ts';
+import { eventRow, insertWebhook, outcomeRow } from './hot-rows.ts';
 
 const WEBHOOK = 'webhook_00000000000000000000000001';
 const HOUR_MS = 3_600_000;
@@ -23,11 +23,7 @@ beforeEach(async () => {
   await pool.query('truncate webhook_endpoints, deliveries, events, attempts, ordering_heads, late_changes');
   await pool.query(`update adoption set adopted_below = id_floor('delivery', now() - interval '1 hour')`);
   await pool.query('update deadline_walk set reached = now()');
-  await pool.query(
-    `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint)
-     values ($1, 'user_1', 'https://example.com/', '["order.created"]', 's', 'h')`,
-    [WEBHOOK],
-  );
+  await insertWebhook(pool, WEBHOOK);
 });
 
 /** Commits an event for each, as a process that sends what it commits. */

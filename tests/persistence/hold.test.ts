@@ -15,7 +15,7 @@ import { releaseLeases } from '../../src/persistence/queries/release-leases.ts';
 import { rescueDeliveries } from '../../src/persistence/queries/rescue-deliveries.ts';
 import { scheduleExpired } from '../../src/persistence/queries/schedule-expired.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
-import { eventRow, outcomeRow } from './hot-rows.ts';
+import { eventRow, insertWebhook, outcomeRow } from './hot-rows.ts';
 
 const LEASE_MS = 45_000;
 const WEBHOOK = 'webhook_00000000000000000000000001';
@@ -31,11 +31,7 @@ afterAll(() => database.drop());
 beforeEach(async () => {
   await pool.query('truncate webhook_endpoints, deliveries, events, attempts, late_changes, release_notes');
   await pool.query(`update adoption set adopted_below = id_floor('delivery', now() - interval '1 hour')`);
-  await pool.query(
-    `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint)
-     values ($1, 'alice', 'https://example.com/', '["order.created"]', 's', 'h')`,
-    [WEBHOOK],
-  );
+  await insertWebhook(pool, WEBHOOK, { userId: 'alice' });
 });
 
 const setHold = (hold: number): Promise<unknown> => pool.query('update webhook_endpoints set hold = $1', [hold]);

@@ -1,4 +1,5 @@
 // What the publish and the settle statement are given, for tests that call them: each row differs from the usual in what it says.
+import type { Pool } from 'pg';
 import { newId } from '../../src/domain/ids.ts';
 import type { EventRow } from '../../src/persistence/queries/insert-events.ts';
 import type { OutcomeRow } from '../../src/persistence/queries/record-outcomes.ts';
@@ -44,4 +45,17 @@ export function outcomeRow(deliveryId: string, differing: Partial<OutcomeRow> = 
     errorMessage: null,
     ...differing,
   };
+}
+
+/** A webhook for `order.created`. */
+export async function insertWebhook(
+  pool: Pool,
+  id: string,
+  { userId = 'user_1', ordering = 'none' }: { readonly userId?: string; readonly ordering?: 'none' | 'key' } = {},
+): Promise<void> {
+  await pool.query(
+    `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint, ordering)
+     values ($1, $2, 'https://example.com/', '["order.created"]', 's', 'h', $3)`,
+    [id, userId, ordering],
+  );
 }

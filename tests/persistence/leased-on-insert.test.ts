@@ -13,7 +13,7 @@ import { loadDeliveries } from '../../src/persistence/queries/load-deliveries.ts
 import { recordOutcomes, type OutcomeRow } from '../../src/persistence/queries/record-outcomes.ts';
 import { releaseLeases } from '../../src/persistence/queries/release-leases.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
-import { eventRow, outcomeRow } from './hot-rows.ts';
+import { eventRow, insertWebhook, outcomeRow } from './hot-rows.ts';
 
 const LEASE_MS = 45_000;
 const WEBHOOK = 'webhook_00000000000000000000000001';
@@ -28,11 +28,7 @@ afterAll(() => database.drop());
 beforeEach(async () => {
   await pool.query('truncate webhook_endpoints, deliveries, events, attempts');
   await pool.query(`update adoption set adopted_below = id_floor('delivery', now() - interval '1 hour')`);
-  await pool.query(
-    `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint)
-     values ($1, 'alice', 'https://example.com/', '["order.created"]', 's', 'h')`,
-    [WEBHOOK],
-  );
+  await insertWebhook(pool, WEBHOOK, { userId: 'alice' });
 });
 
 /** Publishes as a process that sends what it commits. `ageMs`: how long before now the event's id was made. */

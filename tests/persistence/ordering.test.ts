@@ -14,7 +14,7 @@ import { scheduleExpired } from '../../src/persistence/queries/schedule-expired.
 import { createOrm } from '../../src/persistence/orm.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { eventRow, outcomeRow } from './hot-rows.ts';
+import { eventRow, insertWebhook, outcomeRow } from './hot-rows.ts';
 
 const LEASE_MS = 45_000;
 const WEBHOOK = 'webhook_00000000000000000000000001';
@@ -29,11 +29,7 @@ afterAll(() => database.drop());
 beforeEach(async () => {
   await pool.query('truncate webhook_endpoints, deliveries, events, attempts, ordering_heads, idempotency_keys');
   await pool.query(`update adoption set adopted_below = id_floor('delivery', now() - interval '1 hour')`);
-  await pool.query(
-    `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint, ordering)
-     values ($1, 'user_1', 'https://example.com/', '["order.created"]', 's', 'h', 'key')`,
-    [WEBHOOK],
-  );
+  await insertWebhook(pool, WEBHOOK, { ordering: 'key' });
 });
 
 /** Commits an event for each key, as a process that sends what it commits. */

@@ -7,7 +7,7 @@ import { outcomeSettings } from '../../src/persistence/session.ts';
 import { defectOf } from '../../src/persistence/known-defects.ts';
 import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 import { eventually } from '../fixtures/eventually.ts';
-import { eventRow, outcomeRow } from './hot-rows.ts';
+import { eventRow, insertWebhook, outcomeRow } from './hot-rows.ts';
 
 const WEBHOOK = 'webhook_00000000000000000000000001';
 const KEY = 'order_1';
@@ -17,11 +17,7 @@ const OTHERS = 6000;
 let database: TestDatabase;
 beforeAll(async () => {
   database = await createTestDatabase();
-  await database.pool.query(
-    `insert into webhook_endpoints (id, user_id, url, events, secret, secret_hint, ordering)
-     values ($1, 'user_1', 'https://example.com/', '["order.created"]', 's', 'h', 'key')`,
-    [WEBHOOK],
-  );
+  await insertWebhook(database.pool, WEBHOOK, { ordering: 'key' });
 });
 afterAll(() => database.drop());
 
