@@ -17,8 +17,15 @@ interface State<T> {
   readonly loading: boolean;
 }
 
-/** Reads when mounted and whenever `key` changes; data of another key is not shown. */
-export function useResource<T>(key: string, read: (signal: AbortSignal) => Promise<T>): Resource<T> {
+/**
+ * Reads when mounted and whenever `key` or `version` changes.
+ * Data of another key is not shown; that of an earlier version is, until the newer has come.
+ */
+export function useResource<T>(
+  key: string,
+  read: (signal: AbortSignal) => Promise<T>,
+  version: string | number = 0,
+): Resource<T> {
   const [state, setState] = useState<State<T>>({ key, data: undefined, failure: undefined, loading: true });
   const [round, setRound] = useState(0);
   useEffect(() => {
@@ -36,7 +43,7 @@ export function useResource<T>(key: string, read: (signal: AbortSignal) => Promi
     void load();
     return () => controller.abort();
     // `read` closes over what `key` names.
-  }, [key, round]);
+  }, [key, version, round]);
   const reload = useCallback(() => setRound((before) => before + 1), []);
   const current = state.key === key;
   return {

@@ -47,7 +47,7 @@ export function Problem({ failure, onRetry }: { failure: Failure; onRetry?: (() 
   );
 }
 
-/** The usual three: loading at first, an error when there is nothing better, else the content. */
+/** Loading at first, then the content. A later error stands above it: what was read, and typed into it, stays. */
 export function Loaded<T>({
   from,
   lines,
@@ -57,8 +57,14 @@ export function Loaded<T>({
   lines?: number;
   children: (data: T) => ComponentChildren;
 }) {
-  if (from.failure !== undefined)
-    return <Problem failure={from.failure} onRetry={from.failure.temporary ? from.reload : undefined} />;
-  if (from.data === undefined) return <Loading {...(lines === undefined ? {} : { lines })} />;
-  return <div class={from.loading ? 'loaded refreshing' : 'loaded'}>{children(from.data)}</div>;
+  const problem = from.failure !== undefined && (
+    <Problem failure={from.failure} onRetry={from.failure.temporary ? from.reload : undefined} />
+  );
+  if (from.data === undefined) return problem || <Loading {...(lines === undefined ? {} : { lines })} />;
+  return (
+    <div class={from.loading ? 'loaded refreshing' : 'loaded'}>
+      {problem}
+      {children(from.data)}
+    </div>
+  );
 }

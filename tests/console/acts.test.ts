@@ -119,6 +119,29 @@ describe.skipIf(chromiumPath === null)('acts in the console', () => {
     await expect.poll(() => receiver.at('/held').length, { timeout: 30_000 }).toBe(3);
   });
 
+  test('a read that fails on the way leaves what was read and typed, and what is being sent is followed to its end', async () => {
+    const { id } = await createWebhook(service.developer, receiver.url('/followed'), { events: ['chef.approved'] });
+    await service.developer('POST', `/api/v1/webhooks/${id}/pause`, {});
+    await page.goto(`/webhooks/${id}`);
+    await page.getByText('0 deliveries held').waitFor();
+    await page.getByLabel('Rate').fill('7');
+    await press('Resume');
+    await page.locator('.badge').getByText('Resuming').waitFor();
+    const read = /WebhookService\/GetWebhook$/;
+    let failed = 0;
+    await page.route(read, (route) => {
+      failed += 1;
+      return failed === 1 ? route.abort() : route.continue();
+    });
+    await page.getByText('The service cannot be reached').waitFor();
+    expect(await page.getByLabel('Rate').inputValue()).toBe('7');
+    await page.locator('.badge').getByText('Active').waitFor();
+    await page.unroute(read);
+    await page.getByText('The service cannot be reached').waitFor({ state: 'detached' });
+    expect(await page.getByLabel('Rate').inputValue()).toBe('7');
+    tab.complaints.length = 0;
+  });
+
   test('each page can be copied as a command that does the same', { timeout: 90_000 }, async () => {
     const { token } = (await (await fetch(`${service.http}/console/dev-token?role=developer`)).json()) as { token: string };
     const env = { ...process.env, TOKEN: token };

@@ -4,8 +4,8 @@ import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
 import { launchBrowser, visit, type Visit } from './browser.ts';
 import { startConsoleService, type ConsoleService } from './service.ts';
 
-/** ms. Several test files share two cores, and a browser is the slowest of all. */
-const PATIENCE_MS = 30_000;
+/** ms. Several test files share two cores, and a browser is the slowest of all. Less than a test has: the step that waits in vain is named. */
+const PATIENCE_MS = 20_000;
 
 export interface Stage {
   readonly service: ConsoleService;

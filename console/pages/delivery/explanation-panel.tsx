@@ -6,8 +6,10 @@ import { ExplanationView } from '../../components/explanation.tsx';
 import { Loaded } from '../../components/states.tsx';
 
 export function ExplanationPanel({ delivery: { id, webhookId, status, attemptCount } }: { delivery: Delivery }) {
-  const explanation = useResource(`${id} ${status} ${attemptCount}`, (signal) =>
-    deliveries.explainDelivery({ webhookId, deliveryId: id }, { signal }),
+  const explanation = useResource(
+    id,
+    (signal) => deliveries.explainDelivery({ webhookId, deliveryId: id }, { signal }),
+    `${status} ${attemptCount}`,
   );
   return (
     <section class="panel" aria-labelledby="explanation">

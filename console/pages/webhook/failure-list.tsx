@@ -8,8 +8,10 @@ import type { Range } from '../../components/range.tsx';
 import { readFailureGroups } from './failure-groups.ts';
 
 export function FailureList({ webhookId, range, version }: { webhookId: string; range: Range; version: number }) {
-  const groups = useResource(`${webhookId} ${range.key} ${version}`, (signal) =>
-    readFailureGroups(webhookId, timestampFromMs(Date.now() - range.spanMs), signal),
+  const groups = useResource(
+    `${webhookId} ${range.key}`,
+    (signal) => readFailureGroups(webhookId, timestampFromMs(Date.now() - range.spanMs), signal),
+    version,
   );
   return (
     <section class="panel" aria-labelledby="failures">

@@ -30,8 +30,10 @@ const ACTIONS: Record<WebhookAction, string> = {
 
 export function HistoryPanel({ webhookId, version }: { webhookId: string; version: number }) {
   const [limit, setLimit] = useState(FEW);
-  const history = useResource(`${webhookId} ${version} ${limit}`, (signal) =>
-    webhooks.getWebhookHistory({ webhookId, limit }, { signal }),
+  const history = useResource(
+    `${webhookId} ${limit}`,
+    (signal) => webhooks.getWebhookHistory({ webhookId, limit }, { signal }),
+    version,
   );
   return (
     <section class="panel" aria-labelledby="history">

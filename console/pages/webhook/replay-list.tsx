@@ -45,9 +45,7 @@ interface ReplayListProps {
 export function ReplayList({ webhookId, version, onEnded }: ReplayListProps) {
   const [limit, setLimit] = useState(FEW);
   const isInProgress = useRef(false);
-  const list = useResource(`${webhookId} ${limit} ${version}`, (signal) =>
-    replays.listReplays({ webhookId, limit }, { signal }),
-  );
+  const list = useResource(`${webhookId} ${limit}`, (signal) => replays.listReplays({ webhookId, limit }, { signal }), version);
   useEffect(() => {
     if (list.loading || list.data === undefined) return;
     const wasInProgress = isInProgress.current;

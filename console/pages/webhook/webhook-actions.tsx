@@ -1,5 +1,5 @@
 // What can be done to a webhook, each with the question that its consequences deserve.
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { DeliveryStatus } from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
 import type { Webhook } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { useAction } from '../../api/action.ts';
@@ -12,9 +12,6 @@ import { plural } from '../../format/number.ts';
 import { navigate } from '../../router.ts';
 import { NumberField } from '../webhooks/number-field.tsx';
 import { keepSecret } from './fresh-secret.ts';
-
-/** How often a webhook is read anew while what was held of it is being sent, in milliseconds. */
-const RELEASE_REFRESH_MS = 2000;
 
 export function WebhookActions({ webhook, onChanged }: { webhook: Webhook; onChanged: () => void }) {
   const [asking, setAsking] = useState<'rotate' | 'disable' | 'delete' | 'resume' | null>(null);
@@ -44,11 +41,6 @@ export function WebhookActions({ webhook, onChanged }: { webhook: Webhook; onCha
     await webhooks.updateWebhook({ webhookId: webhook.id, isActive: !webhook.isActive });
     done();
   });
-  useEffect(() => {
-    if (webhook.releaseId === '') return;
-    const timer = setTimeout(onChanged, RELEASE_REFRESH_MS);
-    return () => clearTimeout(timer);
-  }, [webhook]);
   const remove = useAction(async () => {
     await webhooks.deleteWebhook({ webhookId: webhook.id });
     forgetDirectory();

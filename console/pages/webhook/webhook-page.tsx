@@ -1,6 +1,6 @@
 // One webhook: how it does, what failed and why, what it was sent, and how it is set up.
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import type { Webhook } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { deliveries, webhooks } from '../../api/client.ts';
 import { useResource } from '../../api/resource.ts';
@@ -26,6 +26,8 @@ import { WebhookNumbers } from './webhook-numbers.tsx';
 import { WebhookSettings } from './webhook-settings.tsx';
 
 const RECENT = 10;
+/** ms. How often a webhook is read anew while what was held of it is being sent. */
+const RELEASE_REFRESH_MS = 2000;
 
 export function WebhookPage({ id }: { id: string }) {
   const webhook = useResource(id, (signal) => webhooks.getWebhook({ webhookId: id }, { signal }));
@@ -35,6 +37,12 @@ export function WebhookPage({ id }: { id: string }) {
     setVersion((before) => before + 1);
   };
   const { data } = webhook;
+  // A read that failed is followed by the next, as one that did not.
+  useEffect(() => {
+    if (webhook.loading || data === undefined || data.releaseId === '') return;
+    const timer = setTimeout(refresh, RELEASE_REFRESH_MS);
+    return () => clearTimeout(timer);
+  }, [webhook.loading, data]);
   return (
     <>
       <PageHead
@@ -82,8 +90,10 @@ function Lead({ webhook }: { webhook: Webhook }) {
 
 function Statistics({ id, version }: { id: string; version: number }) {
   const range = chosenRange();
-  const stats = useResource(`${id} ${range.key} ${version}`, (signal) =>
-    webhooks.getWebhookStats({ webhookId: id, since: timestampFromMs(Date.now() - range.spanMs) }, { signal }),
+  const stats = useResource(
+    `${id} ${range.key}`,
+    (signal) => webhooks.getWebhookStats({ webhookId: id, since: timestampFromMs(Date.now() - range.spanMs) }, { signal }),
+    version,
   );
   return (
     <>
@@ -99,9 +109,7 @@ function Statistics({ id, version }: { id: string; version: number }) {
 }
 
 function RecentDeliveries({ id, version }: { id: string; version: number }) {
-  const recent = useResource(`${id} ${version}`, (signal) =>
-    deliveries.listDeliveries({ webhookId: id, limit: RECENT }, { signal }),
-  );
+  const recent = useResource(id, (signal) => deliveries.listDeliveries({ webhookId: id, limit: RECENT }, { signal }), version);
   return (
     <section class="panel flush" aria-labelledby="recent">
       <div class="panel-head">
