@@ -25,6 +25,46 @@ const MAX_BYTES = 256 * 1024 * 1024;
 /** Longer than a request of a usual configuration takes: its lease is 45 s. A claim in Redis does not show its end in the row. */
 const FLIGHT = '60 seconds';
 
+/** Each statement of it has a snapshot of its own, taken after the lock on the head: it sees what every publish committed that held the lock before. */
+export const passTurn = `create or replace function pass_turn() returns trigger language plpgsql as $$
+   declare
+     head record;
+     next_id text;
+     clear timestamptz;
+   begin
+     -- A failure with a retry left passes the turn only where its owner wants no one to wait for it.
+     if new.status = 'retrying' and not (new.attempt_count > old.attempt_count and new.error_code is distinct from 'shutdown'
+       and exists (select 1 from webhook_endpoints w where w.id = new.webhook_id and w.ordering_gap = 'skip')) then
+       return null;
+     end if;
+     select h.low_id, h.high_id, h.clear_at into head from ordering_heads h
+     where h.webhook_id = new.webhook_id and h.ordering_key = new.ordering_key and h.turn_id = new.id for update;
+     if not found then
+       return null;
+     end if;
+     clear := head.clear_at;
+     if new.status = 'cancelled' and (old.leased_until > now() or old.next_attempt_at <= now()) then
+       clear := greatest(clear, old.leased_until, now() + interval '${FLIGHT}');
+     -- What was held may have been under way when its webhook was paused.
+     elsif new.status = 'cancelled' and old.held_at is not null then
+       clear := greatest(clear, old.held_at + interval '${FLIGHT}');
+     end if;
+     loop
+       select d.id into next_id from deliveries d
+       where d.webhook_id = new.webhook_id and d.ordering_key = new.ordering_key and d.sequence > new.sequence
+         and d.waits and d.status = 'pending' and d.id >= head.low_id and d.id <= head.high_id
+       order by d.sequence limit 1;
+       exit when not found;
+       update deliveries d set waits = false, next_attempt_at = greatest(now(), clear)
+       where d.id = next_id and d.waits and d.status = 'pending';
+       -- Another session may have cancelled it meanwhile.
+       exit when found;
+     end loop;
+     update ordering_heads h set turn_id = next_id, clear_at = clear
+     where h.webhook_id = new.webhook_id and h.ordering_key = new.ordering_key;
+     return null;
+   end $$`;
+
 const statements = [
   `alter table events add column ordering_key varchar(255) collate "C"`,
   `alter table webhook_endpoints
@@ -63,45 +103,7 @@ const statements = [
   `comment on column ordering_heads.clear_at is
     'Until then a request of a delivery that was cancelled may be under way: the next one is not due before'`,
 
-  // Each statement of it has a snapshot of its own, taken after the lock on the head: it sees what every publish committed that held the lock before.
-  `create function pass_turn() returns trigger language plpgsql as $$
-   declare
-     head record;
-     next_id text;
-     clear timestamptz;
-   begin
-     -- A failure with a retry left passes the turn only where its owner wants no one to wait for it.
-     if new.status = 'retrying' and not (new.attempt_count > old.attempt_count and new.error_code is distinct from 'shutdown'
-       and exists (select 1 from webhook_endpoints w where w.id = new.webhook_id and w.ordering_gap = 'skip')) then
-       return null;
-     end if;
-     select h.low_id, h.high_id, h.clear_at into head from ordering_heads h
-     where h.webhook_id = new.webhook_id and h.ordering_key = new.ordering_key and h.turn_id = new.id for update;
-     if not found then
-       return null;
-     end if;
-     clear := head.clear_at;
-     if new.status = 'cancelled' and (old.leased_until > now() or old.next_attempt_at <= now()) then
-       clear := greatest(clear, old.leased_until, now() + interval '${FLIGHT}');
-     -- What was held may have been under way when its webhook was paused.
-     elsif new.status = 'cancelled' and old.held_at is not null then
-       clear := greatest(clear, old.held_at + interval '${FLIGHT}');
-     end if;
-     loop
-       select d.id into next_id from deliveries d
-       where d.webhook_id = new.webhook_id and d.ordering_key = new.ordering_key and d.sequence > new.sequence
-         and d.waits and d.status = 'pending' and d.id >= head.low_id and d.id <= head.high_id
-       order by d.sequence limit 1;
-       exit when not found;
-       update deliveries d set waits = false, next_attempt_at = greatest(now(), clear)
-       where d.id = next_id and d.waits and d.status = 'pending';
-       -- Another session may have cancelled it meanwhile.
-       exit when found;
-     end loop;
-     update ordering_heads h set turn_id = next_id, clear_at = clear
-     where h.webhook_id = new.webhook_id and h.ordering_key = new.ordering_key;
-     return null;
-   end $$`,
+  passTurn,
   `comment on function pass_turn is 'Lets the next delivery of an ordering key go, in the transaction that ends the one before'`,
   `create trigger deliveries_pass_turn after update of status on deliveries for each row
    when (old.waits is false and new.status <> 'pending' and old.status in ('pending', 'retrying'))

@@ -6,6 +6,7 @@ import type { InsertLeaseRequest, EventRow } from '../persistence/queries/insert
 import { loadDeliveries } from '../persistence/queries/load-deliveries.ts';
 import { hasBegun, hasExpired } from '../domain/delivery.ts';
 import { MAX_LEASE_EXPIRATIONS, ruleOfWebhook } from '../domain/delivery-rules.ts';
+import { enqueueAfter } from '../schedule/enqueue-turns.ts';
 import type { Leased, Scheduled, Scheduler } from '../schedule/scheduler.ts';
 import type { Commit } from '../service/publisher.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -226,7 +227,8 @@ export class Dispatcher implements LongRunning {
     for (const row of rows) bytes += row.data?.length ?? 0;
     this.#lanes.learnBytes(rows.length, bytes);
     const now = performance.now();
-    const { tasks, settlements, unknownMembers, expiredInRows } = sortClaimed(leased, rows, this.#options.now());
+    const sorted = sortClaimed(leased, rows, this.#options.now());
+    const { tasks, settlements, endedInChains, unknownMembers, expiredInRows } = sorted;
     for (const task of tasks) {
       if (!this.#lanes.push(task, task.userId, now)) settlements.push({ ...task.lease, dueAtMs: this.#options.now() });
     }
@@ -234,6 +236,8 @@ export class Dispatcher implements LongRunning {
     events.leaseExpired(expiredInRows);
     this.#leases.end(settlements);
     this.#pump();
+    const { pool, scheduler, telemetry } = this.#options;
+    void enqueueAfter({ pool, scheduler, log: telemetry.log }, endedInChains);
   }
 
   /** Starts what may be started. */

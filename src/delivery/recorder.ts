@@ -318,7 +318,7 @@ function toRow(task: Task, outcome: Outcome, { policy }: Target): OutcomeRow {
   return {
     deliveryId: task.deliveryId,
     webhookId: task.webhookId,
-    orderingKey: task.ordering?.isOrdered === true ? task.ordering.key : null,
+    orderingKey: task.chain,
     attemptCount: task.attemptCount,
     leaseExpirations: task.lease.expirations,
     trigger: task.trigger,

@@ -1,11 +1,14 @@
 // What was claimed, by what its rows say: to be sent, or to be given back. The schedule is only an index of the rows.
 import type { LoadedDelivery } from '../persistence/queries/load-deliveries.ts';
+import type { Chained } from '../persistence/queries/ordering-heads.ts';
 import type { Leased, Settlement } from '../schedule/scheduler.ts';
 import type { Task } from './task.ts';
 
 export interface SortedClaim {
   readonly tasks: (Task & { readonly userId: string })[];
   readonly settlements: Settlement[];
+  /** Of ordering keys, what had ended: this claim shows that no request of it is under way. */
+  readonly endedInChains: Chained[];
   /** Entries of the schedule that name no delivery. */
   readonly unknownMembers: number;
   /** Deliveries of which a lease in the row had run out. */
@@ -17,6 +20,7 @@ export function sortClaimed(leased: readonly Leased[], rows: readonly LoadedDeli
   const rowOf = new Map(rows.map((row) => [row.id, row]));
   const tasks: (Task & { readonly userId: string })[] = [];
   const settlements: Settlement[] = [];
+  const endedInChains: Chained[] = [];
   let unknownMembers = 0;
   let expiredInRows = 0;
   for (const lease of leased) {
@@ -27,8 +31,10 @@ export function sortClaimed(leased: readonly Leased[], rows: readonly LoadedDeli
       settlements.push({ ...lease, dueAtMs: null });
     }
     // It has ended, and leaves the schedule.
-    else if (row.waitMs === null) settlements.push({ ...lease, dueAtMs: null });
-    else if (row.waitMs > 0) settlements.push({ ...lease, dueAtMs: nowMs + Math.ceil(row.waitMs) });
+    else if (row.waitMs === null) {
+      settlements.push({ ...lease, dueAtMs: null });
+      if (row.chain !== null) endedInChains.push({ deliveryId: row.id, webhookId: row.webhookId, orderingKey: row.chain });
+    } else if (row.waitMs > 0) settlements.push({ ...lease, dueAtMs: nowMs + Math.ceil(row.waitMs) });
     else {
       // Redis does not count the leases in rows.
       const expirations = lease.expirations + row.rowExpirations;
@@ -36,5 +42,5 @@ export function sortClaimed(leased: readonly Leased[], rows: readonly LoadedDeli
       tasks.push({ ...row, lease: { ...lease, expirations }, isInserted: false, deliveryId: row.id });
     }
   }
-  return { tasks, settlements, unknownMembers, expiredInRows };
+  return { tasks, settlements, endedInChains, unknownMembers, expiredInRows };
 }

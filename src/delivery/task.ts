@@ -30,6 +30,7 @@ export class InsertedTask implements Task, Leased {
   readonly webhookId: string;
   readonly revision: number;
   readonly ordering: TaskOrdering | null;
+  readonly chain: string | null;
   readonly #event: EventRow;
   readonly #lease: InsertLease;
 
@@ -38,6 +39,7 @@ export class InsertedTask implements Task, Leased {
     this.webhookId = delivery.webhookId;
     this.revision = delivery.revision;
     this.ordering = orderingOf(delivery, event);
+    this.chain = delivery.ordering === null || delivery.ordering.waits === null ? null : event.orderingKey;
     this.#event = event;
     this.#lease = lease;
   }
@@ -98,5 +100,5 @@ export class InsertedTask implements Task, Leased {
 
 function orderingOf({ ordering }: InsertedDelivery, { orderingKey }: EventRow): TaskOrdering | null {
   if (ordering === null || orderingKey === null) return null;
-  return { key: orderingKey, sequence: ordering.sequence, isOrdered: ordering.waits !== null };
+  return { key: orderingKey, sequence: ordering.sequence };
 }

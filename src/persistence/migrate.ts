@@ -27,6 +27,7 @@ import { Migration20261128200000_end_what_comes_too_late } from '../../migration
 import { Migration20261128201300_show_a_client_certificate } from '../../migrations/Migration20261128201300_show_a_client_certificate.ts';
 import { Migration20261128201500_find_deliveries_by_their_error } from '../../migrations/Migration20261128201500_find_deliveries_by_their_error.ts';
 import { Migration20261128203700_find_what_ended_and_what_is_not_probed } from '../../migrations/Migration20261128203700_find_what_ended_and_what_is_not_probed.ts';
+import { Migration20261128231500_end_the_wait_with_the_request } from '../../migrations/Migration20261128231500_end_the_wait_with_the_request.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -89,6 +90,10 @@ const migrations = [
   {
     name: 'Migration20261128203700_find_what_ended_and_what_is_not_probed',
     class: Migration20261128203700_find_what_ended_and_what_is_not_probed,
+  },
+  {
+    name: 'Migration20261128231500_end_the_wait_with_the_request',
+    class: Migration20261128231500_end_the_wait_with_the_request,
   },
 ];
 

@@ -1,6 +1,6 @@
 // Schedules the deliveries that have the turn by now, after a commit that ended those before them.
 import type { Pool } from 'pg';
-import { type Chain, listTurns } from '../persistence/queries/ordering-heads.ts';
+import { type Chain, type Chained, clearFlights, listTurns } from '../persistence/queries/ordering-heads.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Scheduler } from './scheduler.ts';
 
@@ -19,4 +19,16 @@ export async function enqueueTurns({ pool, scheduler, log }: TurnsOptions, chain
   } catch (error) {
     log.warn({ err: error }, 'deliveries whose turn it is were not scheduled; the reconciler will do it');
   }
+}
+
+/** The same of deliveries that were claimed and had ended: what waits for their requests goes on first. Never rejects: it goes on a minute later. */
+export async function enqueueAfter(options: TurnsOptions, ended: readonly Chained[]): Promise<void> {
+  if (ended.length === 0) return;
+  try {
+    await clearFlights(options.pool, ended);
+  } catch (error) {
+    options.log.warn({ err: error }, 'keys of cancelled deliveries go on only when their requests must have ended');
+    return;
+  }
+  await enqueueTurns(options, ended);
 }

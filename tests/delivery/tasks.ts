@@ -13,6 +13,7 @@ export function taskOf(webhookId: string, number: number, own: Partial<Task> = {
     data: '{}',
     schemaVersion: null,
     ordering: null,
+    chain: null,
     deliverBeforeMs: null,
     occurredAtMs: 0,
     traceparent: null,

@@ -11,6 +11,7 @@ import { loadDeliveries, type LoadedDelivery } from '../../src/persistence/queri
 import { recordOutcomes, type OutcomeRow } from '../../src/persistence/queries/record-outcomes.ts';
 import { stepRelease } from '../../src/persistence/queries/release-step.ts';
 import { rescueDeliveries } from '../../src/persistence/queries/rescue-deliveries.ts';
+import { clearFlights } from '../../src/persistence/queries/ordering-heads.ts';
 import { retryDelivery } from '../../src/persistence/queries/retry-delivery.ts';
 import { createPool } from '../../src/persistence/pool.ts';
 import { batchSettings } from '../../src/persistence/session.ts';
@@ -28,6 +29,10 @@ let pool: Pool;
 beforeAll(async () => {
   database = await createTestDatabase();
   pool = createPool(database.config, () => undefined, { max: 6, settings: batchSettings });
+  // Begins go by claims from Redis, whose leases do not stand in the rows.
+  await pool.query(
+    `insert into processes (id, seen_at, claims, is_served, claimed_at) values ('p', now() + interval '1 day', true, true, now())`,
+  );
 });
 afterAll(async () => {
   await pool.end();
@@ -205,7 +210,6 @@ class Round {
     const { flight } = delivery;
     delivery.flight = null;
     if (kind === 'crash' || flight === null) return;
-    const { key = null, isOrdered = false } = flight.ordering ?? {};
     const failure = {
       httpStatus: 500,
       errorCode: 'http_status',
@@ -222,7 +226,7 @@ class Round {
             : {};
     const row = outcomeRow(delivery.id, {
       webhookId: schedule.webhookId,
-      orderingKey: isOrdered ? key : null,
+      orderingKey: flight.chain,
       attemptCount: flight.attemptCount,
       trigger: flight.trigger,
       ...own,
@@ -350,6 +354,13 @@ class Round {
       ids.map((deliveryId) => ({ deliveryId, token: tokens.get(deliveryId) ?? 0 })),
     );
     const byId = new Map(loaded.map((row) => [row.id, row]));
+    // As the dispatcher does with what it has claimed, and finds ended.
+    await clearFlights(
+      pool,
+      loaded.flatMap(({ id, webhookId, waitMs, chain }) =>
+        waitMs === null && chain !== null ? [{ deliveryId: id, webhookId, orderingKey: chain }] : [],
+      ),
+    );
     for (const { chain, delivery, schedule } of this.#begins) {
       const row = byId.get(delivery.id);
       must(delivery.state === 'go' || row?.waitMs === null, `number ${delivery.seq} could be loaded`, schedule);

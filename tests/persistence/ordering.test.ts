@@ -2,7 +2,8 @@
 import type { Pool, PoolClient } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { cancelDeliveries } from '../../src/persistence/queries/cancel-deliveries.ts';
-import { expireHeads, listTurns } from '../../src/persistence/queries/ordering-heads.ts';
+import { clearFlights, expireHeads, listTurns } from '../../src/persistence/queries/ordering-heads.ts';
+import { expireDelivery } from '../../src/persistence/queries/expire-deliveries.ts';
 import { Hold } from '../../src/persistence/delivery-state.ts';
 import { holdDeliveries } from '../../src/persistence/queries/hold-deliveries.ts';
 import { insertEvents, type EventRow, type InsertedDelivery } from '../../src/persistence/queries/insert-events.ts';
@@ -27,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 beforeEach(async () => {
-  await pool.query('truncate webhook_endpoints, deliveries, events, attempts, ordering_heads, idempotency_keys');
+  await pool.query('truncate webhook_endpoints, deliveries, events, attempts, ordering_heads, idempotency_keys, processes');
   await pool.query(`update adoption set adopted_below = id_floor('delivery', now() - interval '1 hour')`);
   await insertWebhook(pool, WEBHOOK, { ordering: 'key' });
 });
@@ -152,7 +153,7 @@ test('what waits is not given out by a load, and no sweep takes it for a lease t
     pool,
     published.map(({ deliveryId }) => ({ deliveryId, token: 0 })),
   ).then((rows) => rows.toSorted((a, b) => (a.ordering?.sequence ?? 0) - (b.ordering?.sequence ?? 0)));
-  expect(waiting).toMatchObject({ waitMs: null, ordering: { key: 'a', sequence: 2, isOrdered: true } });
+  expect(waiting).toMatchObject({ waitMs: null, ordering: { key: 'a', sequence: 2 }, chain: 'a' });
   const age = idAge();
   await pool.query(age);
   await pool.query(`update adoption set adopted_below = id_floor('delivery', now() - interval '3 hours')`);
@@ -192,6 +193,62 @@ test('after a delivery was cancelled under way, the next of its key is not due b
     [next?.deliveryId],
   );
   expect(rows).toEqual([{ late: true }]);
+});
+
+/** Cancels a delivery of the webhook, as its closing does, and opens the webhook again. */
+async function cancelAll(): Promise<void> {
+  await pool.query('update webhook_endpoints set is_active = false');
+  await cancelDeliveries(pool, WEBHOOK, 1000, false);
+  await pool.query('update webhook_endpoints set is_active = true');
+}
+const redisServes = () =>
+  pool.query(`insert into processes (id, seen_at, claims, is_served, claimed_at) values ('p', now(), true, true, now())`);
+
+test.each([
+  ['success', {}],
+  ['failure', { status: 'retrying', httpStatus: 500, errorCode: 'http_status', delayMs: 60_000 }],
+] as const)(
+  'the %s of a request whose delivery was cancelled under way lets the next of its key go at once',
+  async (_, own) => {
+    const [first] = await publish(['a']);
+    await cancelAll();
+    const [next] = await publish(['a', 'a']);
+    expect(await rowsOf('a')).toMatchObject([{ status: 'cancelled' }, { isDue: false, waits: false }, { waits: true }]);
+    await recordOutcomes(pool, [outcome(first!, 'a', own)]);
+    expect(await rowsOf('a')).toMatchObject([{}, { isDue: true, waits: false }, { waits: true }]);
+    expect(await listTurns(pool, [{ webhookId: WEBHOOK, orderingKey: 'a' }])).toMatchObject([{ deliveryId: next?.deliveryId }]);
+  },
+);
+
+test('a claim from Redis that finds a cancelled delivery lets the next of its key go, unless its lease stood in its row', async () => {
+  await redisServes();
+  const published = await publish(['a', 'b']);
+  const ended = published.map(({ deliveryId }, index) => ({ deliveryId, webhookId: WEBHOOK, orderingKey: 'ab'[index] ?? '' }));
+  await pool.query(`update deliveries set leased_until = null, next_attempt_at = now() where ordering_key = 'a'`);
+  await cancelAll();
+  await publish(['a', 'b']);
+  expect(await rowsOf('a')).toMatchObject([{ status: 'cancelled' }, { isDue: false }]);
+  await clearFlights(pool, ended);
+  expect(await rowsOf('a')).toMatchObject([{ status: 'cancelled' }, { isDue: true }]);
+  expect(await rowsOf('b')).toMatchObject([{ status: 'cancelled' }, { isDue: false }]);
+});
+
+test('without Redis, what is due and not leased is not under way: the next of its key goes at once', async () => {
+  await publish(['a', 'a']);
+  await pool.query('update deliveries set leased_until = null, next_attempt_at = now() where waits = false');
+  const { rows } = await pool.query<{ id: string }>('select id from deliveries where waits = false');
+  await pool.query(`update deliveries set deliver_before = now() where id = $1`, [rows[0]?.id]);
+  await expireDelivery(pool, rows[0]?.id ?? '');
+  expect(await rowsOf('a')).toMatchObject([{ status: 'cancelled' }, { isDue: true, waits: false }]);
+});
+
+test('a retry of what waits for a request that ended keeps its own moment', async () => {
+  const [first] = await publish(['a', 'a']);
+  await pool.query(`update deliveries set deliver_before = now() where id = $1`, [first?.deliveryId]);
+  await expireDelivery(pool, first?.deliveryId ?? '');
+  await pool.query(`update deliveries set next_attempt_at = now() + interval '1 hour' where waits = false`);
+  await recordOutcomes(pool, [outcome(first!, 'a')]);
+  expect(await rowsOf('a')).toMatchObject([{ status: 'delivered' }, { isDue: false, waits: false }]);
 });
 
 test('and a retry by hand or a release does not make it due sooner', async () => {

@@ -7,8 +7,6 @@ import { isHeld, isUnfinished, isWaiting } from '../delivery-state.ts';
 export interface TaskOrdering {
   readonly key: string;
   readonly sequence: number;
-  /** Whether others of its webhook and key may wait for it. */
-  readonly isOrdered: boolean;
 }
 
 export interface LoadedDelivery {
@@ -31,6 +29,8 @@ export interface LoadedDelivery {
   readonly trigger: AttemptTrigger;
   /** Of an event with an ordering key; else null. */
   readonly ordering: TaskOrdering | null;
+  /** The key of the head that is locked before it ends, since others of its webhook may wait for it; null: none does. */
+  readonly chain: string | null;
   /** No attempt begins later, in milliseconds since 1970; null: there is no such moment. */
   readonly deliverBeforeMs: number | null;
   /** Milliseconds until it may be attempted by this process; null once it has come to an end, and while it is held. */
@@ -68,7 +68,7 @@ export async function loadDeliveries(
       number,
       string | null,
       string | null,
-      boolean,
+      string | null,
       number | null,
     ]
   >({
@@ -97,7 +97,7 @@ export async function loadDeliveries(
       rowExpirations,
       orderingKey,
       sequence,
-      isOrdered,
+      chain,
       deliverBeforeMs,
     ]) => ({
       id,
@@ -114,7 +114,8 @@ export async function loadDeliveries(
       attemptCount,
       retriesUsed,
       trigger,
-      ordering: orderingKey === null ? null : { key: orderingKey, sequence: Number(sequence), isOrdered },
+      ordering: orderingKey === null ? null : { key: orderingKey, sequence: Number(sequence) },
+      chain,
       deliverBeforeMs,
       waitMs,
       rowExpirations,
@@ -132,7 +133,7 @@ select d.id, d.webhook_id, d.user_id, coalesce(w.revision, 0), d.event_id, d.eve
     else greatest(0, extract(epoch from greatest(d.next_attempt_at, foreign_lease.until) - clock_timestamp()) * 1000)::float8 end,
   case when foreign_lease.until is null and d.leased_until is not null then 0
     else d.lease_expirations + (foreign_lease.until is not null)::integer end,
-  d.ordering_key, d.sequence, d.waits is not null,
+  d.ordering_key, d.sequence, case when d.waits is not null or d.status = 'cancelled' then d.ordering_key end,
   (extract(epoch from d.deliver_before) * 1000)::float8
 from unnest($1::text[], $2::float8[]) as i(id, token)
 join deliveries d on d.id = i.id

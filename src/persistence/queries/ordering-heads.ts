@@ -11,6 +11,11 @@ export interface Chain {
   readonly orderingKey: string;
 }
 
+/** A delivery of a chain. */
+export interface Chained extends Chain {
+  readonly deliveryId: string;
+}
+
 /** The chains of those deliveries that are in one. */
 export function chainsOf(deliveries: readonly { readonly webhookId: string; readonly orderingKey?: string | null }[]): Chain[] {
   return deliveries.flatMap(({ webhookId, orderingKey }) => (orderingKey == null ? [] : [{ webhookId, orderingKey }]));
@@ -52,6 +57,24 @@ export async function listTurns(pool: Pool, chains: readonly Chain[]): Promise<T
     values: [textArray(chains.map(({ webhookId }) => webhookId)), textArray(chains.map(({ orderingKey }) => orderingKey))],
   });
   return rows;
+}
+
+/**
+ * Lets the next of each chain go, where it waits for the request of one of these deliveries: they were cancelled, and the caller has claimed them from Redis,
+ * so no request of theirs is under way.
+ */
+export async function clearFlights(pool: Pool, ended: readonly Chained[]): Promise<void> {
+  await pool.query({
+    name: 'clear-flights',
+    text: `select clear_flight(id, webhook_id, ordering_key, true)
+      from (select * from unnest($1::text[], $2::text[], $3::text[]) as e(id, webhook_id, ordering_key)
+        order by webhook_id collate "C", ordering_key collate "C") e`,
+    values: [
+      textArray(ended.map(({ deliveryId }) => deliveryId)),
+      textArray(ended.map(({ webhookId }) => webhookId)),
+      textArray(ended.map(({ orderingKey }) => orderingKey)),
+    ],
+  });
 }
 
 /** Deletes heads of keys that were silent for so long. A key that comes back begins at 1 again. Answers how many. */
