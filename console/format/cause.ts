@@ -17,6 +17,8 @@ const CAUSES: Record<string, string> = {
   tls_client_certificate_required: 'Client certificate asked for',
   tls_client_certificate_refused: 'Client certificate refused',
   tls_error: 'TLS connection not trusted',
+  oauth_token_refused: 'Access token refused',
+  oauth_token_unavailable: 'Access token not available',
   protocol_error: 'Answer was not HTTP',
   response_headers_too_large: 'Answer without a status',
   redirect_not_followed: 'Answered with a redirect',

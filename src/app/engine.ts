@@ -1,5 +1,6 @@
 // The engine: from a committed event to an outcome, and to those who watch.
 import type { Config } from '../config.ts';
+import { AccessTokens } from '../delivery/access-tokens.ts';
 import { createAttempt } from '../delivery/attempt.ts';
 import { Dispatcher } from '../delivery/dispatcher.ts';
 import { createHoldQueue } from '../delivery/hold-queue.ts';
@@ -13,6 +14,7 @@ import { createClientCertificateWatch } from '../delivery/client-certificate-wat
 import { createDiagnoser } from '../delivery/diagnoser.ts';
 import { ServiceKeys } from '../delivery/service-keys.ts';
 import { createProber } from '../delivery/prober.ts';
+import { createTokenRequest } from '../delivery/token-request.ts';
 import { createTestSender } from '../delivery/test-send.ts';
 import { WebhookDirectory } from '../delivery/webhook-directory.ts';
 import type { DescriptorBudget } from './descriptor-budget.ts';
@@ -90,10 +92,13 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     bus.publish(updates);
     for (const update of updates) if (update.status === 'failed') notices.send(givenUpNotice(update));
   };
+  const userAgent = `HomeChef-Webhooks/${config.version}`;
+  const tokens = new AccessTokens(createTokenRequest({ client, userAgent, signal: aborting.signal }));
   const send = createAttempt({
     client,
+    tokens,
     signatureHeader: config.delivery.signatureHeader,
-    userAgent: `HomeChef-Webhooks/${config.version}`,
+    userAgent,
     maxTimeoutMs,
     signal: aborting.signal,
     now: () => stores.clock.now(),
@@ -208,6 +213,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     directory,
     client,
     send,
+    tokens,
     checkUrl: (url) => policy.checkUrl(url),
     rate: new RateLimit(config.diagnosesPerMinute, stores.redis?.commands ?? null, `${keyPrefix}wh-diagnose`),
     policy: config.delivery.retry,

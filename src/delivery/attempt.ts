@@ -5,14 +5,20 @@ import { sign, type SigningKey, type ToSign } from '../security/signature.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
 import { HeaderForm, headerLines, joinLines, type HeaderLines } from '../outbound/header-lines.ts';
 import type { HttpClient } from '../outbound/http-client.ts';
+import type { AccessTokens } from './access-tokens.ts';
+import type { OAuthClient } from './oauth-client.ts';
 import type { Task } from './task.ts';
 import type { Target } from './webhook-directory.ts';
 
 /** ms. Time beyond the timeout that must be left of a lease when an attempt begins, so that its outcome can be recorded. */
 export const LEASE_MARGIN_MS = 1000;
+/** What a receiver answers to an access token that it does not take, or takes no longer. */
+const UNAUTHORIZED = 401;
 
 export interface AttemptOptions {
   readonly client: HttpClient;
+  /** Of webhooks whose receivers ask for one. */
+  readonly tokens: Pick<AccessTokens, 'get' | 'drop'>;
   readonly signatureHeader: string;
   /** `HomeChef-Webhooks/<version>`. */
   readonly userAgent: string;
@@ -29,6 +35,16 @@ export interface AttemptOptions {
 export interface Attempted {
   readonly outcome: Outcome | NotBegun;
   readonly traceId: string;
+}
+
+/** What is the same for the request, whatever it carries. */
+interface Sending {
+  readonly attemptNumber: number;
+  readonly traceparent: string;
+  readonly onHead: ((text: string) => void) | undefined;
+  readonly timeoutMs: number;
+  /** The line with the access token; null: the receiver asks for none. */
+  readonly authorization: HeaderLines | null;
 }
 
 export type AttemptParts = Pick<
@@ -61,8 +77,42 @@ export function createAttempt(options: AttemptOptions): Attempt {
     if (target.fault !== null) return failed(target.fault, options.now());
     const { data } = parts;
     if (data === null) return failed('payload_unreadable', options.now());
-    const { body, headers } = compose(target, parts, data, attemptNumber, traceparent);
     const timeoutMs = Math.min(target.policy.timeoutMs, options.maxTimeoutMs);
+    const sending = { attemptNumber, traceparent, onHead, timeoutMs, authorization: null };
+    return target.oauth == null
+      ? post(target, parts, data, sending)
+      : postWithToken(target, target.oauth, parts, data, sending);
+  }
+
+  // One deadline for both: a lease that suffices for the one suffices for the other.
+  async function postWithToken(
+    target: Target,
+    oauth: OAuthClient,
+    parts: AttemptParts,
+    data: string,
+    sending: Sending,
+  ): Promise<Outcome | NotBegun> {
+    const { id: webhookId, userId: tenant } = target;
+    const { timeoutMs } = sending;
+    const startedAt = performance.now();
+    const token = await options.tokens.get({ webhookId, tenant, oauth, timeoutMs });
+    if (typeof token !== 'string') return token;
+    const leftMs = timeoutMs - (performance.now() - startedAt);
+    if (leftMs <= 0) return failed('oauth_token_unavailable', options.now());
+    const authorization = headerLines({ authorization: `Bearer ${token}` });
+    const outcome = await post(target, parts, data, { ...sending, timeoutMs: leftMs, authorization });
+    if (hasBegun(outcome) && outcome.httpStatus === UNAUTHORIZED) options.tokens.drop(webhookId, token);
+    return outcome;
+  }
+
+  function post(
+    target: Target,
+    parts: AttemptParts,
+    data: string,
+    { attemptNumber, traceparent, onHead, timeoutMs, authorization }: Sending,
+  ): Promise<Outcome | NotBegun> {
+    const { body, headers: lines } = compose(target, parts, data, attemptNumber, traceparent);
+    const headers = lines === null || authorization === null ? lines : joinLines(lines, authorization);
     const { id: webhookId, url, userId: tenant } = target;
     const beginBy = parts.lease === undefined ? Number.POSITIVE_INFINITY : parts.lease.expiresAt - timeoutMs - LEASE_MARGIN_MS;
     const observed = onHead === undefined ? {} : { onHead };

@@ -9,9 +9,10 @@ import { isShortage, type Failure } from '../outbound/shortage.ts';
 import type { RateLimit } from '../security/rate-limit.ts';
 import { newSecret, signingKey } from '../security/signature.ts';
 import type { Diagnoser } from '../service/diagnoser.ts';
+import type { AccessTokens } from './access-tokens.ts';
 import type { Attempt } from './attempt.ts';
 import { DiagnosisBudget } from './diagnosis-budget.ts';
-import { clockStep, connectStep, hasWay, pingStep, resolveStep, tlsStep, urlStep } from './diagnosis-steps.ts';
+import { clockStep, connectStep, hasWay, pingStep, resolveStep, tlsStep, tokenStep, urlStep } from './diagnosis-steps.ts';
 import { pingParts } from './ping.ts';
 import type { Target, WebhookDirectory } from './webhook-directory.ts';
 
@@ -24,6 +25,7 @@ export interface DiagnoserOptions {
   readonly directory: Pick<WebhookDirectory, 'load'>;
   readonly client: Pick<HttpClient, 'probe'>;
   readonly send: Attempt;
+  readonly tokens: Pick<AccessTokens, 'renew'>;
   /** Returns the URL as it is stored, or throws a ServiceError. */
   readonly checkUrl: (url: string) => string;
   /** How many diagnoses a user may have in a minute. */
@@ -65,6 +67,9 @@ async function diagnose(
   const tls = tlsStep(url, report, options.now());
   if (tls !== null) steps.push(tls);
   if (!hasWay(report)) return diagnosisOf(steps);
+  const token = await askForToken(options, target);
+  if (token !== null) steps.push(token);
+  if (token?.result === 'failed') return diagnosisOf(steps);
 
   const { outcome, head } = await ping(options, { ...target, url: url.href });
   steps.push(pingStep(outcome, head, receiver));
@@ -79,6 +84,16 @@ function checked({ checkUrl }: DiagnoserOptions, text: string): { readonly url: 
     if (!(error instanceof ServiceError)) throw error;
     return { url: null, step: urlStep(error) };
   }
+}
+
+/** A new one, since the one in use says nothing about the settings as they are now. Null: the receiver asks for none. */
+async function askForToken({ tokens }: DiagnoserOptions, target: Target): Promise<DiagnosedStep | null> {
+  if (target.oauth == null) return null;
+  const startedAt = performance.now();
+  const { id: webhookId, userId: tenant, oauth } = target;
+  const answer = await tokens.renew({ webhookId, tenant, oauth, timeoutMs: target.policy.timeoutMs });
+  if (!('token' in answer) && !hasBegun(answer)) throw noSocket();
+  return tokenStep(answer, performance.now() - startedAt);
 }
 
 /** A request exactly like a delivery, so that the receiver's check of signatures is tried as well. */

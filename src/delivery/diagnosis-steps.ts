@@ -1,6 +1,7 @@
 // What each step of a diagnosis says: from what was seen to a result, a sentence and an advice.
+import type { AccessToken } from '../domain/access-token.ts';
 import { adviceFor } from '../domain/attempt-advice.ts';
-import { attemptErrorMessage, attemptErrors, type AttemptError, type Outcome } from '../domain/delivery.ts';
+import { attemptErrorMessage, attemptErrors, outcomeMessage, type AttemptError, type Outcome } from '../domain/delivery.ts';
 import { CERTIFICATE_WARNING_MS, type DiagnosedStep, type DiagnosisStep, type StepResult } from '../domain/diagnosis.ts';
 import type { ServiceError } from '../domain/errors.ts';
 import { parseHttpDate } from '../domain/http-date.ts';
@@ -92,6 +93,14 @@ function plainStep(url: URL, addresses: readonly string[]): DiagnosedStep {
   // On this machine no other machine can read the requests.
   if (isLocalName(url) || addresses.every(isLoopback)) return step('tls', 'ok', message, '', 0);
   return step('tls', 'warning', message, 'Use https: every machine on the way can read and change what is sent.', 0);
+}
+
+/** With the answer of the token server; the token itself is shown nowhere. */
+export function tokenStep(answer: AccessToken | Outcome, durationMs: number): DiagnosedStep {
+  if (!('token' in answer))
+    return step('token', 'failed', outcomeMessage(answer) ?? '', adviceFor(errorOf(answer.error), null), durationMs);
+  const seconds = Math.round(answer.lifetimeMs / 1000);
+  return step('token', 'ok', `The token server gave an access token that is good for ${seconds} s.`, '', durationMs);
 }
 
 /** Whether a delivery would get through. */

@@ -1,5 +1,5 @@
 // The recorder: writes outcomes in batches, and then reports them to the schedule and the watchers.
-import { attemptErrorMessage, nextState, type Outcome } from '../domain/delivery.ts';
+import { nextState, outcomeMessage, type Outcome } from '../domain/delivery.ts';
 import { pause } from '../lifecycle/pause.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
 import type { Chain } from '../persistence/queries/ordering-heads.ts';
@@ -332,6 +332,6 @@ function toRow(task: Task, outcome: Outcome, { policy }: Target): OutcomeRow {
     responseTruncated: outcome.responseTruncated,
     responseOddity: outcome.responseOddity,
     errorCode: outcome.error,
-    errorMessage: outcome.error === null ? null : attemptErrorMessage(outcome.error, outcome.httpStatus),
+    errorMessage: outcomeMessage(outcome),
   };
 }

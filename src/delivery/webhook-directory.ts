@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import type { AttemptError } from '../domain/delivery.ts';
 import { effectivePolicy, type RetryPolicy } from '../domain/retry-policy.ts';
 import { type ClientIdentity, clientIdentity } from '../outbound/client-identity.ts';
+import { oauthClient, type OAuthClient } from './oauth-client.ts';
 import { loadWebhooks, type StoredWebhook } from '../persistence/queries/load-webhooks.ts';
 import { SecretUnreadable, type SecretBox } from '../security/secret-box.ts';
 import { signingKey, type SigningKey } from '../security/signature.ts';
@@ -35,6 +36,8 @@ export interface Target {
   readonly customHeaders: Readonly<Record<string, string>>;
   /** What it shows to a receiver that asks for a client certificate; null: nothing. */
   readonly identity?: ClientIdentity | null;
+  /** What gets it an access token of the receiver's token server; null: the receiver asks for none. */
+  readonly oauth?: OAuthClient | null;
   readonly policy: RetryPolicy;
   /** Requests a second; 0 means no limit. */
   readonly rateLimit: number;
@@ -162,6 +165,7 @@ export class WebhookDirectory {
           signsHeader,
         })),
         identity: this.#identityOf(stored),
+        oauth: this.#oauthOf(stored),
         serviceKeys: stored.signsEd25519 ? this.#serviceKeys : null,
         customHeaders: JSON.parse(headers) as Record<string, string>,
         fault: URL.canParse(stored.url) ? null : 'url_invalid',
@@ -179,12 +183,18 @@ export class WebhookDirectory {
     const key = this.#box.open('client_key', { userId, webhookId: id }, sealedClientKey);
     return clientIdentity(clientCertificate, key);
   }
+
+  #oauthOf({ id, userId, oauth, sealedOauthSecret }: StoredWebhook): OAuthClient | null {
+    if (oauth === null || sealedOauthSecret === null) return null;
+    return oauthClient(oauth, this.#box.open('oauth_secret', { userId, webhookId: id }, sealedOauthSecret));
+  }
 }
 
 // Characters, not bytes: that is what the text costs in memory, give or take.
-function bytesOf({ url, customHeaders, identity }: Target): number {
+function bytesOf({ url, customHeaders, identity, oauth }: Target): number {
   let headers = 0;
   for (const name in customHeaders) headers += name.length + (customHeaders[name]?.length ?? 0);
   const pem = identity == null ? 0 : identity.certificate.length + identity.key.length;
-  return TARGET_BYTES + url.length + HEADER_COPIES * headers + pem;
+  const client = oauth == null ? 0 : Object.values(oauth).reduce((sum: number, text: string) => sum + text.length, 0);
+  return TARGET_BYTES + url.length + HEADER_COPIES * headers + pem + client;
 }

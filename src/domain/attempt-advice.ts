@@ -19,6 +19,10 @@ const advice: Readonly<Record<Exclude<AttemptError, 'http_status'>, string>> = {
   tls_client_certificate_refused:
     'Give this webhook a certificate of an authority that the receiver trusts, and let the receiver say why it refused this one.',
   tls_error: 'Check that the certificate is current, complete with its chain, and made for this host.',
+  oauth_token_refused:
+    'Check token URL, client id, client secret, scope and audience of this webhook. The token server decides by them.',
+  oauth_token_unavailable:
+    'Check the token URL of this webhook, and that the token server can be reached and answers with a bearer token.',
   protocol_error: 'Something that is not an HTTP server may be listening there.',
   response_headers_too_large: 'The answer must begin with a status line.',
   redirect_not_followed: 'Register the URL that the redirect leads to.',

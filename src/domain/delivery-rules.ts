@@ -55,7 +55,14 @@ export type MatchingRule = (typeof matchingRules)[number];
 /** Failures in a row without a sign of the receiver, after which a webhook's circuit breaker opens. */
 export const FAILURES_TO_OPEN = 5;
 /** Errors that mean that no receiver took the request. A response, even 500, shows that a receiver is there. */
-const ABSENT: ReadonlySet<AttemptError> = new Set(['timeout', 'connection_refused', 'connection_reset', 'dns_error']);
+const ABSENT: ReadonlySet<AttemptError> = new Set([
+  'timeout',
+  'connection_refused',
+  'connection_reset',
+  'dns_error',
+  'oauth_token_refused',
+  'oauth_token_unavailable',
+]);
 
 export function isAbsence(error: AttemptError): boolean {
   return ABSENT.has(error) || error.startsWith('tls_');

@@ -35,6 +35,8 @@ export const attemptErrors = {
   tls_client_certificate_required: 'The receiver asks for a client certificate, and the webhook has none.',
   tls_client_certificate_refused: 'The receiver refused the client certificate of the webhook.',
   tls_error: 'The TLS connection could not be made or trusted.',
+  oauth_token_refused: 'The token server gave the webhook no access token.',
+  oauth_token_unavailable: 'No access token could be got from the token server.',
   protocol_error: 'The answer did not begin with a status line of HTTP.',
   response_headers_too_large: 'The answer had no status line within 16 KiB.',
   redirect_not_followed: 'The receiver answered with a redirect; redirects are not followed.',
@@ -72,6 +74,8 @@ export interface Outcome {
   readonly error: AttemptError | null;
   /** What the receiver asked for with Retry-After on 429 or 503. */
   readonly retryAfterMs: number | null;
+  /** What is known beyond the error, in a sentence. */
+  readonly detail?: string;
 }
 
 /**
@@ -114,6 +118,13 @@ export function nextState(
 }
 
 /** What went wrong, in words for the webhook's owner. */
+/** What is recorded of an attempt; null: it succeeded. */
+export function outcomeMessage({ error, httpStatus, detail }: Pick<Outcome, 'error' | 'httpStatus' | 'detail'>): string | null {
+  if (error === null) return null;
+  const message = attemptErrorMessage(error, httpStatus);
+  return detail === undefined ? message : `${message} ${detail}`;
+}
+
 export function attemptErrorMessage(error: AttemptError, httpStatus: number | null): string {
   return error === 'http_status' ? `The receiver answered ${httpStatus}.` : attemptErrors[error];
 }

@@ -2,7 +2,7 @@
 import { DAY_MS } from './time-units.ts';
 
 /** In the order in which they are taken. */
-export const diagnosisSteps = ['url', 'resolve', 'connect', 'tls', 'ping', 'clock'] as const;
+export const diagnosisSteps = ['url', 'resolve', 'connect', 'tls', 'token', 'ping', 'clock'] as const;
 export type DiagnosisStep = (typeof diagnosisSteps)[number];
 
 export const stepResults = ['ok', 'warning', 'failed'] as const;

@@ -89,8 +89,11 @@ async function* everyWebhook(pool: Pool): AsyncIterable<SealedWebhook> {
   }
 }
 
-function needsReseal(box: SecretBox, { secret, previousSecrets, customHeaders, clientKey }: SealedWebhook): boolean {
-  const sealed = [secret, ...previousSecrets.map((previous) => previous.sealed), customHeaders, clientKey];
+function needsReseal(
+  box: SecretBox,
+  { secret, previousSecrets, customHeaders, clientKey, oauthSecret }: SealedWebhook,
+): boolean {
+  const sealed = [secret, ...previousSecrets.map((previous) => previous.sealed), customHeaders, clientKey, oauthSecret];
   return sealed.some((text) => text !== null && box.needsReseal(text));
 }
 
@@ -107,6 +110,7 @@ function reseal(box: SecretBox, webhook: SealedWebhook): SealedWebhook | null {
     })),
     customHeaders: webhook.customHeaders === null ? null : again('custom_headers', webhook.customHeaders),
     clientKey: webhook.clientKey === null ? null : again('client_key', webhook.clientKey),
+    oauthSecret: webhook.oauthSecret === null ? null : again('oauth_secret', webhook.oauthSecret),
   }));
 }
 

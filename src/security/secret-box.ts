@@ -12,7 +12,7 @@ const TAG_BYTES = 16;
 const GENERATED_KEY_FILE = 'webhook-secret-keys';
 
 /** What a ciphertext is for. It is authenticated, so a ciphertext moved to another column opens nowhere. */
-export type Purpose = 'signing_secret' | 'custom_headers' | 'client_key' | 'answer' | 'service_key';
+export type Purpose = 'signing_secret' | 'custom_headers' | 'client_key' | 'oauth_secret' | 'answer' | 'service_key';
 
 /** Whose it is: authenticated too, so a ciphertext copied to another webhook or user opens nowhere. */
 export type Owner =

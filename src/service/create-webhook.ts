@@ -13,6 +13,7 @@ import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts
 import { firstFields } from './webhook-changes.ts';
 import { checkFilter } from './webhook-filter.ts';
 import { type ClientCertificateInput, noClientCertificate, requireHttps, sealClientCertificate } from './client-certificate.ts';
+import { noOAuth, type OAuthInput, requireOneAuthorization, sealOAuth } from './webhook-oauth.ts';
 import { ensureServiceKey } from './service-keys.ts';
 import { makeSecret, sealHeaders } from './webhook-secrets.ts';
 import { type WebhookView, webhookView } from './webhook-view.ts';
@@ -39,6 +40,8 @@ export interface CreateWebhookInput {
   readonly signsEd25519: boolean;
   /** What it shows to a receiver that asks for a client certificate; null: nothing. */
   readonly clientCertificate: ClientCertificateInput | null;
+  /** Where it gets access tokens for its receiver; null: nowhere. */
+  readonly oauth: OAuthInput | null;
 }
 
 /**
@@ -69,6 +72,8 @@ export async function createWebhook(
   const certificate =
     clientCertificate === null ? noClientCertificate : sealClientCertificate(context.secretBox, owner, clientCertificate);
   requireHttps({ url, ...certificate });
+  const oauth = input.oauth === null ? noOAuth : sealOAuth(context, owner, input.oauth);
+  requireOneAuthorization({ ...oauth, ...headers });
   const secret = makeSecret(context.secretBox, owner);
 
   const manager = entityManagerOf(context.orm, { userId });
@@ -95,6 +100,7 @@ export async function createWebhook(
         scope: input.scope,
         ...headers,
         ...certificate,
+        ...oauth,
         rateLimit: input.rateLimit,
         onFailing: input.onFailing,
         ordering: input.ordering,

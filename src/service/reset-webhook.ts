@@ -1,6 +1,7 @@
 // What of a webhook can go back to its default.
 import { invalid } from '../domain/errors.ts';
 import { noClientCertificate } from './client-certificate.ts';
+import { noOAuth } from './webhook-oauth.ts';
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 
 const withoutPolicyField = (webhook: WebhookEndpoint, name: keyof WebhookEndpoint['retryPolicy']): void => {
@@ -16,6 +17,7 @@ const RESETS: Readonly<Record<string, (webhook: WebhookEndpoint) => void>> = {
   ordering_gap: (webhook) => void (webhook.orderingGap = 'wait'),
   signatures: (webhook) => void (webhook.signsEd25519 = false),
   client_certificate: (webhook) => void Object.assign(webhook, noClientCertificate),
+  oauth: (webhook) => void Object.assign(webhook, noOAuth),
   on_failing: (webhook) => void (webhook.onFailing = 'disable'),
   custom_headers: (webhook) => {
     webhook.customHeaders = null;

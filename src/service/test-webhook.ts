@@ -1,5 +1,5 @@
 // Sends one signed sample event at once and logs what came of it.
-import { attemptErrorMessage, hasBegun, type Outcome } from '../domain/delivery.ts';
+import { hasBegun, outcomeMessage, type Outcome } from '../domain/delivery.ts';
 import { ServiceError } from '../domain/errors.ts';
 import { type EventType, versionOf } from '../domain/event-type.ts';
 import { newId } from '../domain/ids.ts';
@@ -165,7 +165,7 @@ function toAttempt(outcome: Outcome): AttemptView {
     responseTruncated: outcome.responseTruncated,
     responseOddity: outcome.responseOddity,
     errorCode: outcome.error,
-    errorMessage: outcome.error === null ? null : attemptErrorMessage(outcome.error, outcome.httpStatus),
+    errorMessage: outcomeMessage(outcome),
     trigger: 'test',
   };
 }

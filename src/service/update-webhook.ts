@@ -10,6 +10,7 @@ import { ownerOf } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
 import { checkResets, resetWebhook } from './reset-webhook.ts';
 import { type ClientCertificateInput, requireHttps, sealClientCertificate } from './client-certificate.ts';
+import { type OAuthInput, requireOneAuthorization, sealOAuth } from './webhook-oauth.ts';
 import { ensureServiceKey } from './service-keys.ts';
 import { checkEtag } from './webhook-etag.ts';
 import { checkFilter } from './webhook-filter.ts';
@@ -35,6 +36,7 @@ export interface UpdateWebhookInput {
   readonly filter: string | undefined;
   readonly signsEd25519: boolean | undefined;
   readonly clientCertificate: ClientCertificateInput | undefined;
+  readonly oauth: OAuthInput | undefined;
   /** The state that is to be changed; empty for any. */
   readonly etag: string;
   /** Names of what goes back to its default first. */
@@ -87,6 +89,7 @@ export async function updateWebhook(
       found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy, defaults);
       changeHeaders(context, found, input);
       changeCertificate(context, found, input);
+      changeOAuth(context, found, input);
       if (input.isActive !== undefined) setActive(found, input.isActive);
       return true;
     },
@@ -131,6 +134,14 @@ function changeCertificate(
     Object.assign(webhook, sealClientCertificate(secretBox, owner, clientCertificate, webhook));
   }
   requireHttps(webhook);
+}
+
+function changeOAuth(context: ManagementContext, webhook: WebhookEndpoint, { oauth }: Pick<UpdateWebhookInput, 'oauth'>): void {
+  if (oauth !== undefined) {
+    const owner = { userId: webhook.userId, webhookId: webhook.id };
+    Object.assign(webhook, sealOAuth(context, owner, oauth, webhook));
+  }
+  requireOneAuthorization(webhook);
 }
 
 function checkReadOnly(webhook: WebhookView, given: ReadOnly): void {

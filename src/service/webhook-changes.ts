@@ -4,6 +4,7 @@ import { boundedValue, type ChangedField, type FieldValue } from '../domain/webh
 import type { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { redactText } from '../telemetry/redact.ts';
 import { describeCertificate } from './client-certificate.ts';
+import { describeOAuth } from './webhook-oauth.ts';
 import { rotationEndsAt } from './secret-rotation.ts';
 
 interface HistoryField {
@@ -46,6 +47,11 @@ const FIELDS: Readonly<Record<Extract<keyof WebhookEndpoint, string>, HistoryFie
     show: ({ clientCertificate }) => (clientCertificate == null ? null : describeCertificate(clientCertificate)),
     stored: ({ clientCertificate, clientKey }) => JSON.stringify([clientCertificate ?? null, clientKey ?? null]),
   },
+  oauth: {
+    name: 'oauth',
+    show: ({ oauth }) => (oauth == null ? null : describeOAuth(oauth)),
+    stored: ({ oauth, oauthSecret }) => JSON.stringify([oauth ?? null, oauthSecret ?? null]),
+  },
   onFailing: { name: 'on_failing', show: ({ onFailing }) => onFailing },
   pausedReason: { name: 'paused_reason', show: ({ pausedReason }) => pausedReason ?? null },
   disabledReason: { name: 'disabled_reason', show: ({ disabledReason }) => disabledReason ?? null },
@@ -53,6 +59,7 @@ const FIELDS: Readonly<Record<Extract<keyof WebhookEndpoint, string>, HistoryFie
   secretHint: null,
   customHeaderNames: null,
   clientKey: null,
+  oauthSecret: null,
   isGathering: null,
   revision: null,
   createdAt: null,

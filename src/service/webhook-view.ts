@@ -5,6 +5,7 @@ import type { OnFailing, Ordering, OrderingGap, WebhookEndpoint } from '../persi
 import { countHeld } from '../persistence/queries/count-held.ts';
 import type { ManagementContext } from './context.ts';
 import { endOfCertificate } from './client-certificate.ts';
+import { type OAuthInput, shownOAuth } from './webhook-oauth.ts';
 import { rotationEndsAt } from './secret-rotation.ts';
 import { MASKED_VALUE } from './webhook-secrets.ts';
 
@@ -47,6 +48,8 @@ export interface WebhookView {
   readonly filter: string;
   /** Whether its requests carry an Ed25519 signature of the service beside the HMAC. */
   readonly signsEd25519: boolean;
+  /** Where it gets access tokens for its receiver; null: nowhere. */
+  readonly oauth: Omit<OAuthInput, 'clientSecret'> | null;
   /** What it shows to a receiver that asks for one: PEM; null: nothing. */
   readonly clientCertificate: { readonly certificate: string; readonly expiresAt: Date } | null;
   /** Why the service paused it; empty when it did not. */
@@ -107,6 +110,7 @@ export function webhookView(webhook: WebhookEndpoint, defaults: RetryPolicy, sec
     orderingGap: webhook.orderingGap,
     filter: webhook.filter ?? '',
     signsEd25519: webhook.signsEd25519,
+    oauth: webhook.oauth == null ? null : shownOAuth(webhook.oauth),
     clientCertificate:
       webhook.clientCertificate == null
         ? null

@@ -20,6 +20,8 @@ const SECRET_NAMES = new Set([
   'secrets',
   'previoussecrets',
   'secretkeys',
+  'clientsecret',
+  'accesstoken',
   'jwtsecret',
   'customheaders',
   'data',

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { Webhook } from 'standardwebhooks';
 import { afterEach, describe, expect, it } from 'vitest';
+import { AccessTokens } from '../../src/delivery/access-tokens.ts';
 import { createAttempt } from '../../src/delivery/attempt.ts';
 import { createDiagnoser, MAX_PING_MS } from '../../src/delivery/diagnoser.ts';
 import type { Target } from '../../src/delivery/webhook-directory.ts';
@@ -78,8 +79,12 @@ async function diagnoserOf({ url, ...world }: World): Promise<{ diagnoser: Diagn
     lacksKey: false,
     ...world.change,
   };
+  const tokens = new AccessTokens(async () => {
+    throw new Error('this webhook has no token server');
+  });
   const send = createAttempt({
     client,
+    tokens,
     signatureHeader: 'X-HomeChef-Signature',
     userAgent: 'HomeChef-Webhooks/test',
     maxTimeoutMs: 60_000,
@@ -91,6 +96,7 @@ async function diagnoserOf({ url, ...world }: World): Promise<{ diagnoser: Diagn
     directory: { load: async (id) => (id === WEBHOOK_ID ? target : null) },
     client,
     send,
+    tokens,
     checkUrl: (text) => policy.checkUrl(text),
     rate: new RateLimit(world.perMinute ?? 6, null),
     policy: retry,

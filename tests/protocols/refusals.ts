@@ -745,6 +745,20 @@ const webhooks: readonly Row[] = [
     message: webhook({ client_certificate: { key: 'none' } }),
   },
   {
+    name: 'a client of a token server without its secret',
+    reason: 'field_invalid',
+    rpc: CREATE,
+    field: 'oauth.client_secret',
+    message: webhook({ oauth: { token_url: 'https://id.example/token', client_id: 'till' } }),
+  },
+  {
+    name: 'a token URL that webhooks may not reach',
+    reason: 'endpoint_url_forbidden',
+    rpc: CREATE,
+    field: 'oauth.token_url',
+    message: webhook({ oauth: { token_url: 'https://169.254.169.254/token', client_id: 'till', client_secret: 's' } }),
+  },
+  {
     name: 'a rotation of the service key while one is under way',
     reason: 'rotation_running',
     rpc: 'RotateServiceKey',

@@ -250,6 +250,7 @@ describe('of an event', () => {
 test.each([
   ['the service key', `signs_ed25519 = true`],
   ['the key of the client certificate', `client_key = 'v1:k2:AAAA', client_certificate = '-'`],
+  ['the secret at the token server', `oauth_secret = 'v1:k2:AAAA', oauth = '{}'`],
   ['the headers', `custom_headers = 'v1:k2:AAAA'`],
   [
     'an earlier secret',

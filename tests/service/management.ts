@@ -142,6 +142,7 @@ export const aWebhook: CreateWebhookInput = {
   orderingGap: 'wait',
   signsEd25519: false,
   clientCertificate: null,
+  oauth: null,
 };
 
 export async function someWebhook(management: Management, principal: Principal, input: Partial<CreateWebhookInput> = {}) {
@@ -236,6 +237,7 @@ export const unchanged: Omit<UpdateWebhookInput, 'webhookId'> = {
   orderingGap: undefined,
   signsEd25519: undefined,
   clientCertificate: undefined,
+  oauth: undefined,
   etag: '',
   reset: [],
   readOnly: {},

@@ -24,6 +24,7 @@ const STEPS: Record<string, string> = {
   RESOLVE: 'Name',
   CONNECT: 'Connection',
   TLS: 'TLS',
+  TOKEN: 'Access token',
   PING: 'Ping',
   CLOCK: 'Clock',
 };

@@ -80,6 +80,8 @@ export function WebhookSettings({ webhook }: { webhook: Webhook }) {
             </>
           )}
         </dd>
+        <dt>Access tokens</dt>
+        <dd>{webhook.oauth === undefined ? 'none' : <span class="mono">{webhook.oauth.tokenUrl}</span>}</dd>
         <dt>Custom headers</dt>
         <dd>{headers.length === 0 ? 'none' : <span class="mono">{headers.join(', ')}</span>}</dd>
         <dt>Owner</dt>

@@ -2,6 +2,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
   type CreateWebhookRequestSchema,
+  type OAuth,
   OnFailing,
   Signature,
   type UpdateWebhookRequestSchema,
@@ -33,12 +34,25 @@ export interface WebhookDraft {
   readonly clientCertificate: string;
   /** PEM; empty keeps the stored one. */
   readonly clientKey: string;
+  readonly oauth: OAuthDraft;
+}
+
+/** Without a token URL: none. */
+export interface OAuthDraft {
+  readonly tokenUrl: string;
+  readonly clientId: string;
+  /** Empty keeps the stored one. */
+  readonly clientSecret: string;
+  readonly scope: string;
+  readonly audience: string;
 }
 
 export interface HeaderDraft {
   readonly name: string;
   readonly value: string;
 }
+
+const noOAuth: OAuthDraft = { tokenUrl: '', clientId: '', clientSecret: '', scope: '', audience: '' };
 
 export const emptyDraft: WebhookDraft = {
   url: '',
@@ -57,6 +71,7 @@ export const emptyDraft: WebhookDraft = {
   signsEd25519: false,
   clientCertificate: '',
   clientKey: '',
+  oauth: noOAuth,
 };
 
 export function draftOf(webhook: Webhook): WebhookDraft {
@@ -72,6 +87,7 @@ export function draftOf(webhook: Webhook): WebhookDraft {
     rateLimit: webhook.rateLimit === 0 ? '' : String(webhook.rateLimit),
     holdsOnFailing: webhook.onFailing === OnFailing.HOLD,
     clientCertificate: webhook.clientCertificate?.certificate ?? '',
+    oauth: webhook.oauth === undefined ? noOAuth : oauthOf(webhook.oauth),
     signsEd25519: webhook.signatures.includes(Signature.ED25519),
     replaceHeaders: Object.keys(webhook.customHeaders).length === 0,
   };
@@ -89,6 +105,7 @@ export function toCreate(draft: WebhookDraft): MessageInitShape<typeof CreateWeb
     onFailing: onFailing(draft),
     signatures: signatures(draft),
     ...(draft.clientCertificate.trim() === '' ? {} : { clientCertificate: clientCertificate(draft) }),
+    ...(draft.oauth.tokenUrl.trim() === '' ? {} : { oauth: typedOAuth(draft) }),
     userId: draft.userId.trim(),
     scope: draft.platform ? WebhookScope.PLATFORM : WebhookScope.UNSPECIFIED,
   };
@@ -110,7 +127,9 @@ export function toUpdate(webhook: Webhook, draft: WebhookDraft): MessageInitShap
     ...(draft.rateLimit === before.rateLimit ? {} : { rateLimit: number(draft.rateLimit) ?? 0 }),
     ...(draft.holdsOnFailing === before.holdsOnFailing ? {} : { onFailing: onFailing(draft) }),
     ...(draft.signsEd25519 === before.signsEd25519 ? {} : { signatures: signatures(draft) }),
+    ...resets(before, draft),
     ...certificateChange(before, draft),
+    ...oauthChange(before, draft),
     ...(draft.replaceHeaders && Object.keys(sent).length > 0 ? { customHeaders: sent } : {}),
     clearCustomHeaders: draft.replaceHeaders && Object.keys(sent).length === 0 && Object.keys(webhook.customHeaders).length > 0,
   };
@@ -126,8 +145,30 @@ function clientCertificate({ clientCertificate: certificate, clientKey: key }: W
 
 function certificateChange(before: WebhookDraft, draft: WebhookDraft) {
   if (draft.clientCertificate.trim() === before.clientCertificate.trim() && draft.clientKey.trim() === '') return {};
-  if (draft.clientCertificate.trim() === '') return { reset: ['client_certificate'] };
-  return { clientCertificate: clientCertificate(draft) };
+  return draft.clientCertificate.trim() === '' ? {} : { clientCertificate: clientCertificate(draft) };
+}
+
+function oauthOf({ tokenUrl, clientId, scope, audience }: OAuth): OAuthDraft {
+  return { tokenUrl, clientId, clientSecret: '', scope, audience };
+}
+
+function typedOAuth({ oauth: { tokenUrl, clientId, clientSecret, scope, audience } }: WebhookDraft): OAuthDraft {
+  return { tokenUrl: tokenUrl.trim(), clientId: clientId.trim(), clientSecret, scope: scope.trim(), audience: audience.trim() };
+}
+
+function oauthChange(before: WebhookDraft, draft: WebhookDraft) {
+  const typed = typedOAuth(draft);
+  if (typed.tokenUrl === '' || JSON.stringify(typed) === JSON.stringify(before.oauth)) return {};
+  return { oauth: typed };
+}
+
+/** What was stored and is there no longer. */
+function resets(before: WebhookDraft, draft: WebhookDraft): { readonly reset?: string[] } {
+  const reset = [
+    ...(before.clientCertificate !== '' && draft.clientCertificate.trim() === '' ? ['client_certificate'] : []),
+    ...(before.oauth.tokenUrl !== '' && draft.oauth.tokenUrl.trim() === '' ? ['oauth'] : []),
+  ];
+  return reset.length === 0 ? {} : { reset };
 }
 
 function signatures(draft: WebhookDraft): Signature[] {

@@ -9,6 +9,7 @@ import { ClientCertificateField } from './client-certificate-field.tsx';
 import { EventPicker } from './event-picker.tsx';
 import { FilterField } from './filter-field.tsx';
 import { HeadersEditor } from './headers-editor.tsx';
+import { OAuthFields } from './oauth-fields.tsx';
 import { NumberField } from './number-field.tsx';
 import { UrlField } from './url-field.tsx';
 import type { WebhookDraft } from './webhook-draft.ts';
@@ -35,6 +36,7 @@ const SHOWN_FIELDS = [
   'retry_policy.timeout',
   'rate_limit',
   'client_certificate',
+  'oauth',
 ];
 
 export function WebhookForm({ initial, webhookId, storedHeaders, submitLabel, cancelHref, onSubmit }: WebhookFormProps) {
@@ -182,6 +184,7 @@ export function WebhookForm({ initial, webhookId, storedHeaders, submitLabel, ca
           </span>
         </label>
         <ClientCertificateField draft={draft} isStored={initial.clientCertificate !== ''} errors={fields} onChange={change} />
+        <OAuthFields draft={draft.oauth} isStored={initial.oauth.tokenUrl !== ''} errors={fields} onChange={change} />
         <HeadersEditor draft={draft} stored={storedHeaders ?? []} onChange={change} />
       </details>
       {save.failure !== undefined && elsewhere && <Problem failure={save.failure} />}

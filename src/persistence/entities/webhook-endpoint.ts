@@ -13,6 +13,14 @@ export interface PreviousSecret {
   readonly signs_header?: true;
 }
 
+/** How it gets access tokens of its receiver's token server; its secret is stored beside this, sealed. */
+export interface StoredOAuth {
+  readonly token_url: string;
+  readonly client_id: string;
+  readonly scope: string;
+  readonly audience: string;
+}
+
 /** A webhook that failed for too long is disabled, or paused so that what it would get is held. */
 export type OnFailing = 'disable' | 'hold';
 
@@ -49,6 +57,10 @@ export const WebhookEndpoint = defineEntity({
     clientKey: p.text().nullable(),
     /** When its owner was notified that the client certificate ends soon; null: not yet. */
     clientCertificateNoticedAt: p.datetime().columnType('timestamptz').nullable(),
+    /** Where it gets access tokens for its receiver; null: nowhere. */
+    oauth: p.json().$type<StoredOAuth>().nullable(),
+    /** Sealed. */
+    oauthSecret: p.text().nullable(),
     rateLimit: p.integer().default(0),
     consecutiveFailures: p.integer().default(0),
     failingSince: p.datetime().columnType('timestamptz').nullable(),

@@ -82,7 +82,7 @@ const ms = (moment: string): string => `(extract(epoch from ${moment}) * 1000)::
 // The same that an attempt opens: delivery/webhook-directory.ts.
 const sealed = `array(
       select text from (
-        values (secret), (custom_headers), (client_key)
+        values (secret), (custom_headers), (client_key), (oauth_secret)
         union all select previous ->> 'sealed' from jsonb_array_elements(previous_secrets) previous
           where (previous ->> 'expires_at')::timestamptz > now()
         union all select private_key from service_keys where w.signs_ed25519 and (signs_until is null or signs_until > now())

@@ -14,6 +14,7 @@ const STEPS: Record<DiagnosisStep, DiagnosisStepName> = {
   resolve: DiagnosisStepName.RESOLVE,
   connect: DiagnosisStepName.CONNECT,
   tls: DiagnosisStepName.TLS,
+  token: DiagnosisStepName.TOKEN,
   ping: DiagnosisStepName.PING,
   clock: DiagnosisStepName.CLOCK,
 };

@@ -50,6 +50,7 @@ function inputOf(request: CreateWebhookRequest): CreateWebhookInput {
     onFailing: onFailingInput(request.onFailing) ?? 'disable',
     filter: request.filter,
     clientCertificate: request.clientCertificate ?? null,
+    oauth: request.oauth ?? null,
     signsEd25519: signsEd25519Input(request.signatures) ?? false,
     ordering: orderingInput(request.ordering) ?? 'none',
     orderingGap: orderingGapInput(request.orderingGap) ?? 'wait',

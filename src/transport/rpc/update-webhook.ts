@@ -29,6 +29,7 @@ export function updateWebhook(context: ManagementContext): ServiceImpl<typeof We
       onFailing: onFailingInput(request.onFailing),
       filter: request.filter,
       clientCertificate: request.clientCertificate,
+      oauth: request.oauth,
       signsEd25519: signsEd25519Input(request.signatures),
       ordering: orderingInput(request.ordering),
       orderingGap: orderingGapInput(request.orderingGap),
