@@ -16,6 +16,7 @@ const USAGE = `Usage:
   explain <delivery or event id>                       Why a webhook got an event or did not, rule by rule
   filter <webhook id> --event <event id>               Whether a payload passes a filter
   history <webhook id>                                 What was changed about a webhook, by whom and when
+  attempts <delivery id>                               What was sent at each attempt, and what came back
   retry <delivery id>                                  Try a delivery again now
   cancel <delivery id>                                 Send a delivery no more
   pause <webhook id>                                   Keep what a webhook would get, instead of sending it
@@ -41,6 +42,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   explain: async () => (await import('./explain.ts')).explain,
   filter: async () => (await import('./filter.ts')).filter,
   history: async () => (await import('./history.ts')).history,
+  attempts: async () => (await import('./attempts.ts')).attempts,
   retry: async () => (await import('./retry.ts')).retry,
   cancel: async () => (await import('./cancel.ts')).cancel,
   pause: async () => (await import('./pause.ts')).pause,

@@ -51,7 +51,7 @@ export type AttemptParts = Pick<
   Task,
   'deliveryId' | 'webhookId' | 'eventType' | 'data' | 'schemaVersion' | 'occurredAtMs' | 'traceparent'
 > &
-  Partial<Pick<Task, 'lease' | 'ordering'>>;
+  Partial<Pick<Task, 'lease' | 'ordering' | 'trigger'>>;
 
 /**
  * Sends one delivery. Never rejects: each failure is an outcome. Only an attempt that this process could not begin has none.
@@ -116,6 +116,8 @@ export function createAttempt(options: AttemptOptions): Attempt {
     const { id: webhookId, url, userId: tenant } = target;
     const beginBy = parts.lease === undefined ? Number.POSITIVE_INFINITY : parts.lease.expiresAt - timeoutMs - LEASE_MARGIN_MS;
     const observed = onHead === undefined ? {} : { onHead };
+    // A first try that succeeds has no row of its own, which could keep its transcript.
+    const hasTranscript = attemptNumber > 1 || (parts.trigger ?? 'automatic') !== 'automatic';
     return options.client.post({
       url,
       headers,
@@ -126,6 +128,7 @@ export function createAttempt(options: AttemptOptions): Attempt {
       beginBy,
       ...(target.identity == null ? {} : { identity: target.identity }),
       signal: options.signal,
+      hasTranscript,
       ...observed,
     });
   }
@@ -244,5 +247,6 @@ export function failed(error: AttemptError, nowMs: number): Outcome {
     responseOddity: null,
     error,
     retryAfterMs: null,
+    transcript: null,
   };
 }

@@ -195,13 +195,13 @@ export class Recorder {
 
   async #retry(entry: Entry, error: unknown): Promise<void> {
     if (isDataError(error)) {
-      // The receiver's text is the only part that this service did not make: the outcome is worth more than the text.
+      // What came from the receiver is the only part that this service did not make: the outcome is worth more than its texts.
       this.#options.telemetry.log.error(
         { err: error, delivery_id: entry.task.deliveryId },
         'an outcome could not be stored as it is',
       );
-      if (entry.row.response === null) return this.#done(1);
-      return this.#add({ ...entry, row: { ...entry.row, response: null } });
+      if (entry.row.response === null && entry.row.transcript === null) return this.#done(1);
+      return this.#add({ ...entry, row: { ...entry.row, response: null, transcript: null } });
     }
     if (this.#failedAt === null)
       this.#options.telemetry.log.error({ err: error }, 'outcomes cannot be written; sending pauses until they can');
@@ -309,7 +309,9 @@ export class Recorder {
 }
 
 function bytesOf({ row }: Entry): number {
-  return ROW_BYTES + (row.response?.length ?? 0);
+  const { response, transcript } = row;
+  const headers = transcript === null ? 0 : (transcript.requestHeaders?.length ?? 0) + (transcript.responseHeaders?.length ?? 0);
+  return ROW_BYTES + (response?.length ?? 0) + headers;
 }
 
 function toRow(task: Task, outcome: Outcome, { policy }: Target): OutcomeRow {
@@ -333,5 +335,6 @@ function toRow(task: Task, outcome: Outcome, { policy }: Target): OutcomeRow {
     responseOddity: outcome.responseOddity,
     errorCode: outcome.error,
     errorMessage: outcomeMessage(outcome),
+    transcript: outcome.transcript,
   };
 }

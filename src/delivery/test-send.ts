@@ -24,7 +24,7 @@ export function createTestSender(directory: WebhookDirectory, send: Attempt): Te
       const policy = { ...target.policy, timeoutMs: Math.min(target.policy.timeoutMs, MAX_TEST_MS) };
       const giveBack = budget.take(target.id, target.userId);
       try {
-        const { outcome } = await send({ ...target, policy }, { ...delivery, traceparent: null }, 1);
+        const { outcome } = await send({ ...target, policy }, { ...delivery, traceparent: null, trigger: 'test' }, 1);
         return outcome;
       } finally {
         giveBack();

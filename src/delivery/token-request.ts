@@ -52,7 +52,7 @@ export function createTokenRequest({ client, userAgent, signal }: TokenRequestOp
 
 function answerOf(outcome: Outcome, { clientSecret }: OAuthClient): AccessToken | Outcome {
   const { error, httpStatus, response } = outcome;
-  if (error === 'shutdown') return outcome;
+  if (error === 'shutdown') return { ...outcome, transcript: null };
   if (error === null) {
     const token = outcome.responseTruncated ? null : accessTokenIn(response ?? '');
     return token ?? without(outcome, 'oauth_token_unavailable', 'Its answer holds no bearer token.');
@@ -64,9 +64,11 @@ function answerOf(outcome: Outcome, { clientSecret }: OAuthClient): AccessToken 
   return without(outcome, isRefused ? 'oauth_token_refused' : 'oauth_token_unavailable', detail);
 }
 
-// The receiver has answered nothing, so nothing of the token server's answer counts as its own: above all no status, and no token in it.
+// The receiver has answered nothing, so nothing of the token server's answer counts as its own: above all no status, and no token in it. Its headers and its
+// address are those of another server.
 function without(outcome: Outcome, error: 'oauth_token_refused' | 'oauth_token_unavailable', detail: string): Outcome {
-  return { ...outcome, error, detail, httpStatus: null, response: null, responseTruncated: false, responseOddity: null };
+  const nothing = { httpStatus: null, response: null, responseTruncated: false, responseOddity: null, transcript: null };
+  return { ...outcome, ...nothing, error, detail };
 }
 
 // Name and secret are encoded before they are joined (RFC 6749, 2.3.1), so that neither a colon nor a letter beyond Latin-1 breaks them.

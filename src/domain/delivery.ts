@@ -76,6 +76,20 @@ export interface Outcome {
   readonly retryAfterMs: number | null;
   /** What is known beyond the error, in a sentence. */
   readonly detail?: string;
+  /** Null of a first try that succeeded: it has no row of its own, which could keep it. */
+  readonly transcript: Transcript | null;
+}
+
+/** What went over the connection of an attempt, bounded and masked: header lines as `name: value`, one a line. */
+export interface Transcript {
+  /** Null: nothing was sent. */
+  readonly requestHeaders: string | null;
+  /** Null: no whole head came. */
+  readonly responseHeaders: string | null;
+  /** Null: nothing was dialled, or the address is not to be shown. */
+  readonly remoteAddress: string | null;
+  /** As in `TLSv1.3`; null without TLS. */
+  readonly tlsVersion: string | null;
 }
 
 /**

@@ -54,6 +54,8 @@ export interface Opener {
   /** There is no place for want of this. It waits for one, until `onPlace` or until it gives up. */
   onWait(shortage: Shortage): void;
   onPlace(): void;
+  /** This address is dialled now; another one of the name may follow. */
+  onDial(address: string): void;
   onOpened(connection: Connection): void;
   onFailed(failure: Failure): void;
 }
@@ -150,7 +152,8 @@ export class ConnectionPool {
     const onBytes = (bytes: Buffer): boolean => connection?.take(bytes) ?? false;
     let isDialling = true;
     const secureContext = origin.secureContext ?? this.#options.secureContext;
-    const tools = { ...this.#options, secureContext, racingPlaces: this.#racingPlaces, onBytes };
+    const onDial = (address: string): void => opener.onDial(address);
+    const tools = { ...this.#options, secureContext, racingPlaces: this.#racingPlaces, onBytes, onDial };
     const giveUp = dial(origin.to, tools, (failure, socket) => {
       isDialling = false;
       if (socket === null) return this.#failed(opening, failure ?? 'connection_refused');

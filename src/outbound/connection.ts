@@ -35,6 +35,10 @@ export class Connection implements BatchedWriter {
   idleUntil = 0;
   /** When the certificate that it was opened with ends, in milliseconds since 1970; null without TLS. */
   readonly certificateEndsAtMs: number | null;
+  /** The other end. */
+  readonly address: string | null;
+  /** As in `TLSv1.3`; null without TLS. */
+  readonly tlsVersion: string | null;
   /** On `performance.now()`: not to carry another request after. The pool's to set. */
   retiresAt = Number.POSITIVE_INFINITY;
 
@@ -45,6 +49,9 @@ export class Connection implements BatchedWriter {
   constructor(socket: Socket, writeBatcher: WriteBatcher, onFree: () => void, onClosed: () => void) {
     this.#socket = socket;
     this.certificateEndsAtMs = socket instanceof TLSSocket ? endOfCertificate(socket) : null;
+    this.tlsVersion = socket instanceof TLSSocket ? socket.getProtocol() : null;
+    // Asked for while the socket is open: a closed one has none.
+    this.address = socket.remoteAddress ?? null;
     this.#writeBatcher = writeBatcher;
     this.#onFree = onFree;
     this.#onClosed = onClosed;

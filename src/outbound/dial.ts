@@ -28,6 +28,8 @@ export interface DialTools {
    * Gets what arrives once the connection stands; the bytes are overwritten afterwards. Returns whether to go on reading.
    */
   readonly onBytes: (bytes: Buffer) => boolean;
+  /** Called with each address before it is dialled. */
+  readonly onDial?: (address: string) => void;
   /** Called when the connection stands and, where there is TLS, its handshake begins. */
   readonly onConnected?: () => void;
 }
@@ -82,6 +84,7 @@ export function dial(to: Dialled, tools: DialTools, done: DialDone): () => void 
   }
 
   function begin(address: string): Socket {
+    tools.onDial?.(address);
     return connect({
       host: address,
       port: to.port,

@@ -1,6 +1,13 @@
 // The only way out: one POST to a receiver, under one deadline, and what came of it.
 import { BoundedMap } from '../bounded-map.ts';
-import { type AttemptError, errorOfStatus, type NotBegun, type Outcome, type Shortage } from '../domain/delivery.ts';
+import {
+  type AttemptError,
+  errorOfStatus,
+  type NotBegun,
+  type Outcome,
+  type Shortage,
+  type Transcript,
+} from '../domain/delivery.ts';
 import { ServiceError } from '../domain/errors.ts';
 import type { ResponseOddity } from '../domain/response-oddity.ts';
 import { parseRetryAfter } from '../domain/retry-policy.ts';
@@ -14,6 +21,7 @@ import type { ProbeReport } from './connection-probe.ts';
 import type { HeaderLines } from './header-lines.ts';
 import { NameResolver } from './name-resolver.ts';
 import type { Failure } from './shortage.ts';
+import { transcriptOf } from './transcript.ts';
 
 /** What of a response is read at most: enough for any acknowledgement, and then the socket is closed. */
 const MAX_READ_BYTES = 65_536;
@@ -57,6 +65,8 @@ export interface PostRequest {
   readonly beginBy?: number;
   /** Ends the attempt as `shutdown`. */
   readonly signal?: AbortSignal;
+  /** Whether the outcome has a transcript though the receiver answered 2xx. A failure always has one. */
+  readonly hasTranscript?: boolean;
   /** Gets the whole head of the response, when one has come. */
   readonly onHead?: (text: string) => void;
 }
@@ -248,10 +258,14 @@ class Exchange implements ResponseHandler, Opener {
   /** What it waits for, which nothing was dialled without. */
   #waitsFor: Shortage | null = null;
   #connection: Connection | null = null;
+  readonly #hasTranscript: boolean;
+  /** What was dialled last. */
+  #address: string | null = null;
+  /** The head of the response: the text that the reader keeps, until the exchange is over. */
+  #headText: string | null = null;
   #retried = false;
   #informational = 0;
   #status: number | null = null;
-  #hasHead = false;
   #oddity: ResponseOddity | null = null;
   #retryAfterMs: number | null = null;
   #isBodyTimed = false;
@@ -273,6 +287,7 @@ class Exchange implements ResponseHandler, Opener {
     this.signal = request.signal;
     this.tenant = request.tenant ?? '';
     this.#onHead = request.onHead;
+    this.#hasTranscript = request.hasTranscript === true;
     this.#webhookId = request.webhookId;
     this.#onCertificate = onCertificate;
     this.#timeoutMs = request.timeoutMs;
@@ -321,6 +336,10 @@ class Exchange implements ResponseHandler, Opener {
     this.endsAt = this.#startedAt + this.#timeoutMs;
   }
 
+  onDial(address: string): void {
+    this.#address = address;
+  }
+
   onOpened(connection: Connection): void {
     this.#giveUpOpening = null;
     const { certificateEndsAtMs } = connection;
@@ -354,7 +373,7 @@ class Exchange implements ResponseHandler, Opener {
 
   onHead({ status, retryAfter }: HeadVerdict, text: string): void {
     this.#status = status;
-    this.#hasHead = true;
+    this.#headText = text;
     this.#onHead?.(text);
     if (status === 429 || status === 503) this.#retryAfterMs = parseRetryAfter(retryAfter, this.#now());
   }
@@ -402,7 +421,7 @@ class Exchange implements ResponseHandler, Opener {
     const error = this.#status === null ? failure : errorOfStatus(this.#status);
     if (typeof error === 'object' && error !== null) return this.#resolve(error);
     const truncated = hasStatus && (!complete || this.#readBytes > this.#keptBytes);
-    if (hasStatus && !this.#hasHead) this.#oddity ??= 'headers_incomplete';
+    if (hasStatus && this.#headText === null) this.#oddity ??= 'headers_incomplete';
     this.#resolve({
       startedAtMs: this.#startedAtMs,
       durationMs: Math.round(performance.now() - this.#startedAt),
@@ -412,6 +431,19 @@ class Exchange implements ResponseHandler, Opener {
       responseOddity: this.#oddity,
       error,
       retryAfterMs: this.#retryAfterMs,
+      transcript: error === null && !this.#hasTranscript ? null : this.#transcript(error),
+    });
+  }
+
+  #transcript(error: AttemptError | null): Transcript | null {
+    if (this.#target === null) return null;
+    const connection = this.#connection;
+    return transcriptOf({
+      to: this.#target.to,
+      message: connection === null ? null : this.#message,
+      responseHead: this.#headText,
+      address: error === 'ssrf_blocked' ? null : (connection?.address ?? this.#address),
+      tlsVersion: connection?.tlsVersion ?? null,
     });
   }
 }

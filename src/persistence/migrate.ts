@@ -29,6 +29,7 @@ import { Migration20261128201500_find_deliveries_by_their_error } from '../../mi
 import { Migration20261128203700_find_what_ended_and_what_is_not_probed } from '../../migrations/Migration20261128203700_find_what_ended_and_what_is_not_probed.ts';
 import { Migration20261128231500_end_the_wait_with_the_request } from '../../migrations/Migration20261128231500_end_the_wait_with_the_request.ts';
 import { Migration20261128232800_ask_for_access_tokens } from '../../migrations/Migration20261128232800_ask_for_access_tokens.ts';
+import { Migration20261128232900_keep_what_went_over_the_wire } from '../../migrations/Migration20261128232900_keep_what_went_over_the_wire.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -97,6 +98,7 @@ const migrations = [
     class: Migration20261128231500_end_the_wait_with_the_request,
   },
   { name: 'Migration20261128232800_ask_for_access_tokens', class: Migration20261128232800_ask_for_access_tokens },
+  { name: 'Migration20261128232900_keep_what_went_over_the_wire', class: Migration20261128232900_keep_what_went_over_the_wire },
 ];
 
 /** Runs those that are missing. Returns their names. To be called by the holder of the lock of migrations. */

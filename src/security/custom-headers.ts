@@ -7,6 +7,8 @@ const MAX_NAME_CHARACTERS = 128;
 const MAX_VALUE_BYTES = 4096;
 /** Names and values of all headers together. Many receivers read no more, and a process keeps them for thousands of webhooks. */
 export const MAX_HEADERS_BYTES = 8192;
+/** How the value of a header reads back that is not shown; given back unchanged in an update, it keeps what is stored. */
+export const MASKED_VALUE = '********';
 /** How much of a refused name is repeated in the error. */
 const SHOWN_NAME_CHARACTERS = 64;
 

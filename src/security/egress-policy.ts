@@ -108,18 +108,7 @@ export class EgressPolicy {
    * address inside an IPv6 one is judged as what it reaches.
    */
   allowsAddress(text: string): boolean {
-    // A zone ("fe80::1%eth0") names an interface of this machine: never a public host.
-    if (isIP(text) === 0 || text.includes('%')) return false;
-    let address: Address = ipaddr.parse(text);
-    const embedded = embeddedIpv4(address);
-    if (within(METADATA, address) || (embedded !== null && within(METADATA, embedded))) return false;
-    if (embedded !== null && isWithin(address, MAPPED)) address = embedded;
-    if (within(this.#allowed, address)) return true;
-    // A NAT64 gateway must not be made to reach what this side could not reach itself, so the allow-list does not count here.
-    if (embedded !== null && isWithin(address, NAT64)) return !within(SPECIAL_V4, embedded);
-    return address.kind() === 'ipv4'
-      ? !within(SPECIAL_V4, address)
-      : within(GLOBAL_V6, address) && !within(SPECIAL_V6, address);
+    return isReachable(text, this.#allowed);
   }
 
   #checkPort(url: URL): void {
@@ -146,6 +135,27 @@ export class EgressPolicy {
       throw forbidden('must have a public host name');
     }
   }
+}
+
+/**
+ * Whether an address is that of a host of the public internet, whatever WEBHOOK_ALLOWED_CIDRS opens beside them: only then may the owner of a webhook
+ * read what its name stands for.
+ */
+export function isPublicAddress(text: string): boolean {
+  return isReachable(text, []);
+}
+
+function isReachable(text: string, allowed: readonly Range[]): boolean {
+  // A zone ("fe80::1%eth0") names an interface of this machine: never a public host.
+  if (isIP(text) === 0 || text.includes('%')) return false;
+  let address: Address = ipaddr.parse(text);
+  const embedded = embeddedIpv4(address);
+  if (within(METADATA, address) || (embedded !== null && within(METADATA, embedded))) return false;
+  if (embedded !== null && isWithin(address, MAPPED)) address = embedded;
+  if (within(allowed, address)) return true;
+  // A NAT64 gateway must not be made to reach what this side could not reach itself, so the allow-list does not count here.
+  if (embedded !== null && isWithin(address, NAT64)) return !within(SPECIAL_V4, embedded);
+  return address.kind() === 'ipv4' ? !within(SPECIAL_V4, address) : within(GLOBAL_V6, address) && !within(SPECIAL_V6, address);
 }
 
 function malformed(message: string): ServiceError {

@@ -1,5 +1,5 @@
 // A delivery and its attempts as callers and watchers see them.
-import type { AttemptTrigger } from '../domain/delivery.ts';
+import type { AttemptTrigger, Transcript } from '../domain/delivery.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
 
@@ -22,6 +22,8 @@ export interface AttemptView {
   readonly errorCode: string | null;
   readonly errorMessage: string | null;
   readonly trigger: AttemptTrigger;
+  /** Null of a first try that succeeded; absent from what a process kept that had none. */
+  readonly transcript?: Transcript | null;
 }
 
 export function toStatusUpdates(rows: readonly DeliveryRow[]): StatusUpdate[] {

@@ -1,5 +1,6 @@
 // Reads one delivery with its body and every attempt.
 import { deliveryBody } from '../domain/body.ts';
+import type { Transcript } from '../domain/delivery.ts';
 import { notFound } from '../domain/errors.ts';
 import { isId } from '../domain/ids.ts';
 import { Attempt } from '../persistence/entities/attempt.ts';
@@ -11,7 +12,10 @@ import type { ManagementContext } from './context.ts';
 import type { AttemptView, DeliveryDetails } from './delivery-view.ts';
 import { ownerOf } from './owner.ts';
 
-/** Attempts shown, the last ones: with 16 KiB of answer each, which may be three times that in UTF-8, and 1 MiB of body they stay under 4 MiB. */
+/**
+ * Attempts shown, the last ones: with 16 KiB of response each, which may be three times that in UTF-8, 8 KiB of headers and 1 MiB of body they
+ * stay under 4 MiB.
+ */
 export const MAX_ATTEMPTS_SHOWN = 50;
 
 export async function getDelivery(
@@ -73,7 +77,14 @@ function attemptView(attempt: Attempt): AttemptView {
     errorCode: attempt.errorCode ?? null,
     errorMessage: attempt.errorMessage ?? null,
     trigger: attempt.trigger,
+    transcript: transcriptOf(attempt),
   };
+}
+
+function transcriptOf(attempt: Attempt): Transcript | null {
+  const { requestHeaders = null, responseHeaders = null, remoteAddress = null, tlsVersion = null } = attempt;
+  if (requestHeaders === null && remoteAddress === null) return null;
+  return { requestHeaders, responseHeaders, remoteAddress, tlsVersion };
 }
 
 // A first try that succeeded has no row of its own: the delivery's row has it.

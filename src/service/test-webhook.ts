@@ -144,10 +144,8 @@ async function log(
       updatedAt: endedAt,
       changedAt: endedAt,
     });
-    if (!isDelivered) {
-      const { startedAtMs, ...columns } = attempt;
-      manager.create(Attempt, { deliveryId: sample.deliveryId, ...columns, startedAt: new Date(startedAtMs) });
-    }
+    const { startedAtMs, transcript, ...columns } = attempt;
+    manager.create(Attempt, { deliveryId: sample.deliveryId, ...columns, ...transcript, startedAt: new Date(startedAtMs) });
     await manager.flush();
     // A test that took minutes may fall into an hour that is counted by now.
     await manager.execute(noteInsert, [sample.deliveryId]);
@@ -167,5 +165,6 @@ function toAttempt(outcome: Outcome): AttemptView {
     errorCode: outcome.error,
     errorMessage: outcomeMessage(outcome),
     trigger: 'test',
+    transcript: outcome.transcript,
   };
 }

@@ -1,12 +1,9 @@
 // What a webhook keeps sealed: its signing secret and the values of its custom headers.
-import { checkCustomHeaders } from '../security/custom-headers.ts';
+import { checkCustomHeaders, MASKED_VALUE } from '../security/custom-headers.ts';
 import type { Owner, SecretBox } from '../security/secret-box.ts';
 import { newSecret } from '../security/signature.ts';
 
 const HINT_CHARACTERS = 4;
-
-/** How a stored header value reads back; given back unchanged in an update, it keeps what is stored. */
-export const MASKED_VALUE = '********';
 
 export interface NewSecret {
   /** The plain text, for the answer. */

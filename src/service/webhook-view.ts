@@ -3,11 +3,11 @@ import { effectivePolicy, type RetryPolicy } from '../domain/retry-policy.ts';
 import { Hold } from '../persistence/delivery-state.ts';
 import type { OnFailing, Ordering, OrderingGap, WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { countHeld } from '../persistence/queries/count-held.ts';
+import { MASKED_VALUE } from '../security/custom-headers.ts';
 import type { ManagementContext } from './context.ts';
 import { endOfCertificate } from './client-certificate.ts';
 import { type OAuthInput, shownOAuth } from './webhook-oauth.ts';
 import { rotationEndsAt } from './secret-rotation.ts';
-import { MASKED_VALUE } from './webhook-secrets.ts';
 
 export interface WebhookView {
   readonly id: string;

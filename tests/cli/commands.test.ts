@@ -411,6 +411,28 @@ test('replay sends again what a webhook did not get, and says how that went', as
   expect(refused).toEqual({ status: 2, output: '--status: "pending" is none of failed, cancelled, delivered\n' });
 });
 
+test('attempts shows where each attempt went, the headers of both sides, and no secret', async () => {
+  receiver.script('/attempted', 500, 200);
+  const { body } = await developer('POST', '/api/v1/webhooks', {
+    url: receiver.url('/attempted'),
+    events: ['tip.received'],
+    custom_headers: { 'x-till': 'hunter2' },
+    retry_policy: { max_retries: 1, retry_delay: 0.1 },
+  });
+  await run('publish', 'tip.received', '--to', USER, '--user', 'orders');
+  const list = `/api/v1/webhooks/deliveries?webhook_id=${body.id}&status=delivered`;
+  const delivered = await eventually(async () => (await developer('GET', list)).body.deliveries[0], { what: 'the delivery' });
+  const { status, output } = await run('attempts', delivered.id, '--user', USER);
+  expect(status).toBe(0);
+  expect(output).toMatch(/^1 {2}\S+Z {2}automatic {2}The receiver answered 500\. {2}\d+ ms\n {2}to 127\.0\.0\.1\n/);
+  expect(output).toMatch(/^2 {2}\S+Z {2}automatic {2}answered 200 {2}\d+ ms$/m);
+  expect(output).toContain(`\n  > webhook-id: ${delivered.id}\n`);
+  expect(output).toContain('\n  > x-till: ********\n');
+  expect(output).toContain('\n  > webhook-signature: ********\n');
+  expect(output.toLowerCase()).toContain('\n  < content-length: ');
+  expect(output).not.toContain('hunter2');
+});
+
 test('history lists what was changed about a webhook, by whom, also once it is deleted', async () => {
   const { body } = await developer('POST', '/api/v1/webhooks', { url: receiver.url('/changed'), events: ['order.completed'] });
   await developer('PATCH', `/api/v1/webhooks/${body.id}`, { rate_limit: 5, description: 'Till' });
@@ -474,6 +496,7 @@ test('every command explains itself', async () => {
     'explain',
     'filter',
     'history',
+    'attempts',
     'retry',
     'cancel',
     'pause',
@@ -486,7 +509,7 @@ test('every command explains itself', async () => {
   ]) {
     expect(await run(command, '--help')).toMatchObject({ status: 0, output: expect.stringContaining(`Usage: ${command}`) });
   }
-});
+}, 90_000);
 
 test('npx finds the command, and the launcher a Node that runs it, whatever Node the machine has', () => {
   // Without what npm puts on the path for its own scripts.

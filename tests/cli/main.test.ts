@@ -31,6 +31,7 @@ const COMMANDS = [
   'explain',
   'filter',
   'history',
+  'attempts',
   'retry',
   'cancel',
   'pause',

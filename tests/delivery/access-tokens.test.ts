@@ -22,6 +22,12 @@ const responded = (httpStatus: number, response: string): Outcome => ({
   responseOddity: null,
   error: httpStatus === 200 ? null : 'http_status',
   retryAfterMs: null,
+  transcript: {
+    requestHeaders: 'host: token.example',
+    responseHeaders: 'x: y',
+    remoteAddress: '192.88.99.1',
+    tlsVersion: 'TLSv1.3',
+  },
 });
 const failure: Outcome = { ...responded(500, ''), httpStatus: null, error: 'oauth_token_unavailable' };
 
@@ -184,6 +190,7 @@ test.each(answers)('a token server that answers with %s', async (_, answer, expe
   });
   const got = await ask(holder);
   expect(got).toMatchObject(expected);
+  if ('error' in got) expect(got).toMatchObject({ transcript: null });
   if ('error' in got && got.error !== 'shutdown') expect(got).toMatchObject({ httpStatus: null, response: null });
   const [{ url, headers, body, timeoutMs } = {}] = asked;
   expect([url, timeoutMs]).toEqual([settings.token_url, 2000]);

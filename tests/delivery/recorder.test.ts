@@ -19,6 +19,7 @@ const delivered: Outcome = {
   responseOddity: null,
   error: null,
   retryAfterMs: null,
+  transcript: null,
 };
 const failed: Outcome = { ...delivered, httpStatus: 500, error: 'http_status' };
 const state: RecordedState = { status: 'delivered', nextAttemptAtMs: null, deliveredAtMs: 1, failedAtMs: null, updatedAtMs: 1 };

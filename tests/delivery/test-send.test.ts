@@ -111,5 +111,6 @@ function outcomeOf(durationMs: number): Outcome {
     responseOddity: null,
     error: 'timeout',
     retryAfterMs: null,
+    transcript: null,
   };
 }

@@ -80,6 +80,17 @@ describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
       [2, 500, 'automatic'],
       [3, 200, 'automatic'],
     ]);
+    for (const attempt of delivery.attempts) {
+      expect(attempt.remote_address).toBe('127.0.0.1');
+      expect(attempt.request_headers).toEqual(
+        expect.arrayContaining([
+          { name: 'webhook-id', value: delivery.id },
+          { name: 'x-homechef-attempt', value: String(attempt.number) },
+          { name: 'webhook-signature', value: '********' },
+        ]),
+      );
+      expect(attempt.response_headers.map(({ name }: any) => name.toLowerCase())).toContain('content-length');
+    }
     const [first, second, third] = receiver.at('/mends');
     const delays = [(second?.atMs ?? 0) - (first?.atMs ?? 0), (third?.atMs ?? 0) - (second?.atMs ?? 0)];
     // A second and two, ±20 %, and never early; what is above is a machine with other things to do.

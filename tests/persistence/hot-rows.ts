@@ -43,6 +43,7 @@ export function outcomeRow(deliveryId: string, differing: Partial<OutcomeRow> = 
     responseOddity: null,
     errorCode: null,
     errorMessage: null,
+    transcript: null,
     ...differing,
   };
 }

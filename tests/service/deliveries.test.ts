@@ -5,6 +5,7 @@ import { DeliverySchema, DeliveryView } from '../../gen/homechef/webhook/v1/deli
 import { deliveryStatuses } from '../../src/domain/delivery.ts';
 import { newId } from '../../src/domain/ids.ts';
 import { deleteWebhook } from '../../src/service/delete-webhook.ts';
+import { shownRequestHeaders } from '../../src/security/shown-headers.ts';
 import { getDelivery } from '../../src/service/get-delivery.ts';
 import { listDeliveries, type ListDeliveriesInput } from '../../src/service/list-deliveries.ts';
 import { deliveryDetailsMessage } from '../../src/transport/messages/delivery-message.ts';
@@ -164,9 +165,10 @@ test('whatever was accepted is answered in under 4 MiB, with 1,000 attempts whos
   expect(Buffer.byteLength(data)).toBeGreaterThan(1_048_570);
   const id = await addDelivery(management, { webhookId, status: 'failed', attemptCount: 1000, data });
   await management.database.pool.query(
-    `insert into attempts (delivery_id, number, started_at, duration_ms, http_status, response, error_code, trigger)
-     select $1, n, now(), 5, 503, repeat($2, 16384), 'http_status', 'manual' from generate_series(1, 1000) n`,
-    [id, '\ufffd'],
+    `insert into attempts (delivery_id, number, started_at, duration_ms, http_status, response, error_code, trigger, request_headers,
+       response_headers, remote_address, tls_version)
+     select $1, n, now(), 5, 503, repeat($2, 16384), 'http_status', 'manual', $3, $3, repeat('f', 45), 'TLSv1.3' from generate_series(1, 1000) n`,
+    [id, '\ufffd', shownRequestHeaders(`\r\n${`${'n'.repeat(50)}: v\r\n`.repeat(200)}`)],
   );
   const delivery = await getDelivery(management.context, alice, id);
   expect(delivery.attempts.map(({ number }) => number)).toEqual(Array.from({ length: 50 }, (_, index) => 951 + index));

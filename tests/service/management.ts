@@ -119,6 +119,7 @@ const delivered: Outcome = {
   responseOddity: null,
   error: null,
   retryAfterMs: null,
+  transcript: null,
 };
 
 export const alice: Principal = { userId: 'alice', role: 'developer', expiresAtMs: Number.MAX_SAFE_INTEGER };

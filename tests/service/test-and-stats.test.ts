@@ -31,6 +31,24 @@ test('a test sends the sample of a type of the webhook and is logged as a delive
   expect(JSON.parse(logged.body ?? '')).toMatchObject({ event: 'order.created', data: eventTypes[0]?.sample });
 });
 
+test('a test keeps what went over its connection, though it succeeded', async () => {
+  const outcome = management.outcome;
+  const transcript = {
+    requestHeaders: 'host: example.com\ncontent-type: application/json',
+    responseHeaders: 'server: oven',
+    remoteAddress: '192.88.99.1',
+    tlsVersion: 'TLSv1.3',
+  };
+  try {
+    management.outcome = { ...outcome!, transcript };
+    const { deliveryId, attempt } = await testWebhook(management.context, alice, { webhookId, eventType: '' });
+    expect(attempt).toMatchObject({ transcript });
+    expect((await getDelivery(management.context, alice, deliveryId)).attempts).toMatchObject([{ number: 1, transcript }]);
+  } finally {
+    management.outcome = outcome;
+  }
+});
+
 test('a failed test is logged as failed, with its attempt, and is never due again', async () => {
   const outcome = management.outcome;
   try {

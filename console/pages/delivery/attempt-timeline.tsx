@@ -1,5 +1,6 @@
 // Every attempt in order, and the one that is still to come.
 import { type Attempt, AttemptTrigger, type Delivery, DeliveryStatus } from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
+import { AttemptHeaders, wayOf } from './attempt-headers.tsx';
 import { nowMs } from '../../clock.ts';
 import { Moment } from '../../components/moment.tsx';
 import { StatusGlyph } from '../../components/status-mark.tsx';
@@ -55,6 +56,7 @@ function AttemptItem({ attempt, longestMs, isLast }: { attempt: Attempt; longest
           <span>Attempt {attempt.number}</span>
           <Moment at={attempt.startedAt} precise />
           {attempt.durationMs > 0 && <span>{duration(attempt.durationMs)}</span>}
+          {wayOf(attempt) !== null && <span>{wayOf(attempt)}</span>}
         </p>
         {attempt.durationMs > 0 && (
           <svg class="attempt-bar" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">
@@ -74,6 +76,7 @@ function AttemptItem({ attempt, longestMs, isLast }: { attempt: Attempt; longest
             </pre>
           </details>
         )}
+        <AttemptHeaders attempt={attempt} />
       </div>
     </li>
   );

@@ -16,6 +16,11 @@ export const Attempt = defineEntity({
     responseOddity: p.string().length(40).nullable(),
     errorCode: p.string().length(40).nullable(),
     errorMessage: p.text().nullable(),
+    // Null of what stood in a delivery's row alone: a first try that succeeded.
+    requestHeaders: p.text().nullable(),
+    responseHeaders: p.text().nullable(),
+    remoteAddress: p.string().length(45).nullable(),
+    tlsVersion: p.string().length(20).nullable(),
     trigger: p.string().$type<AttemptTrigger>(),
   },
 });

@@ -1,6 +1,6 @@
 // The settle statement: the outcomes of a batch of attempts, in one commit.
 import type { Pool, PoolClient } from 'pg';
-import type { AttemptError, AttemptTrigger, DeliveryStatus } from '../../domain/delivery.ts';
+import type { AttemptError, AttemptTrigger, DeliveryStatus, Transcript } from '../../domain/delivery.ts';
 import type { ResponseOddity } from '../../domain/response-oddity.ts';
 import { plainArray, textArray, nullIfAllDefault } from '../array-parameter.ts';
 import { DELIVERED_AT_ONCE_MS, changedAt, isHeld, isUnfinished } from '../delivery-state.ts';
@@ -31,6 +31,8 @@ export interface OutcomeRow {
   readonly responseOddity: ResponseOddity | null;
   readonly errorCode: AttemptError | null;
   readonly errorMessage: string | null;
+  /** Stands in the row of the attempt alone. */
+  readonly transcript: Transcript | null;
 }
 
 /** How a delivery stands after its outcome was written. Times in milliseconds since 1970, by PostgreSQL's clock. */
@@ -78,8 +80,9 @@ export async function recordOutcomes(
   const rows = sorted.map(([, row]) => row);
   const column = <Value>(of: (row: OutcomeRow) => Value): Value[] => rows.map(of);
   const ordered = rows.filter((row) => row.orderingKey !== null);
+  const hasTranscript = rows.some((row) => row.transcript !== null);
   const result = await client.query<RecordedRow>({
-    ...(ordered.length === 0 ? withoutOrder : inOrder),
+    ...statements[ordered.length === 0 ? 'withoutOrder' : 'inOrder'][hasTranscript ? 'withTranscripts' : 'withoutTranscripts'],
     rowMode: 'array',
     values: [
       textArray(rows.map((row) => row.deliveryId)),
@@ -139,6 +142,14 @@ export async function recordOutcomes(
         textArray,
       ),
       holderId,
+      ...(hasTranscript
+        ? [
+            textArray(column(({ transcript }) => transcript?.requestHeaders ?? null)),
+            textArray(column(({ transcript }) => transcript?.responseHeaders ?? null)),
+            textArray(column(({ transcript }) => transcript?.remoteAddress ?? null)),
+            textArray(column(({ transcript }) => transcript?.tlsVersion ?? null)),
+          ]
+        : []),
       ...(ordered.length === 0
         ? []
         : [textArray(ordered.map((row) => row.webhookId)), textArray(ordered.map((row) => row.orderingKey))]),
@@ -202,19 +213,42 @@ const sentAgain = `case when succeeded or status <> 'delivered' then status else
 /** Asked once a statement, and only when an attempt of the batch failed. */
 const isAlive = `(select $17::text is null or exists (select 1 from holders where id = $17 and ended_at is null))`;
 
+/** What the parts of the statement say that not every batch needs. */
+interface Parts {
+  /** The last parameters. */
+  readonly parameters: string;
+  /** Their columns. */
+  readonly columns: string;
+  /** The same, as the update returns them. */
+  readonly returned: string;
+  readonly nulls: string;
+  /** Which attempts beside retries and failures get a row. */
+  readonly alsoLogged: string;
+}
+
+const withoutTranscripts: Parts = { parameters: '', columns: '', returned: '', nulls: '', alsoLogged: '' };
+const withTranscripts: Parts = {
+  parameters: ', $18::text[], $19::text[], $20::text[], $21::text[]',
+  columns: ', request_headers, response_headers, remote_address, tls_version',
+  returned: ', o.request_headers, o.response_headers, o.remote_address, o.tls_version',
+  nulls: ', null, null, null, null',
+  // The first try of a replay.
+  alsoLogged: ' or request_headers is not null',
+};
+
 // A first try that succeeded stands in its delivery row alone; every other attempt gets a row of its own. Health: one success resets it; a
 // webhook that neither failed nor was failing is not written. `late` reads what a row was before `settled` changes it; it is a condition of
 // `settled`, because nothing else promises that order.
-const statementOf = (heads: string, locked: string): string => `
+const statementOf = (heads: string, locked: string, { parameters, columns, returned, nulls, alsoLogged }: Parts): string => `
 with ${heads}outcome as materialized (
   select id, coalesce(attempt_count, 0) as attempt_count, coalesce(expirations, 0) as expirations,
     coalesce(trigger, 'automatic') as trigger, coalesce(status, 'delivered') as status, coalesce(uses_retry, false) as uses_retry,
     delay_ms, started_ms, duration_ms, http_status, response, coalesce(truncated, false) as truncated, error_code, error_message,
-    oddity, number
+    oddity, number${columns}
   from unnest($1::text[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::boolean[], $7::float8[],
-    $8::float8[], $9::integer[], $10::integer[], $11::text[], $12::boolean[], $13::text[], $14::text[], $16::text[]) with ordinality
+    $8::float8[], $9::integer[], $10::integer[], $11::text[], $12::boolean[], $13::text[], $14::text[], $16::text[]${parameters}) with ordinality
     as o(id, attempt_count, expirations, trigger, status, uses_retry, delay_ms, started_ms, duration_ms, http_status, response,
-      truncated, error_code, error_message, oddity, number)
+      truncated, error_code, error_message, oddity${columns}, number)
   ${locked}
 ), late as materialized (
   select jsonb_object_agg(id, was) as was from (
@@ -263,7 +297,7 @@ with ${heads}outcome as materialized (
     d.response_truncated, d.response_oddity, d.error_code, d.error_message, d.last_trigger, d.status, d.changed_at is null and not $15 as shares,
     ${changedAt} as updated_at,
     d.delivered_at, case d.status when 'failed' then d.failed_at else d.next_attempt_at end as moment,
-    o.error_code is null as succeeded, d.user_id, d.event_type, d.release_no
+    o.error_code is null as succeeded, d.user_id, d.event_type, d.release_no${returned}
 ), noted as (
   ${noteChanges('s', '(late.was -> s.id)', 'from late cross join settled s where late.was ? s.id')}
 ), counted as (
@@ -271,13 +305,13 @@ with ${heads}outcome as materialized (
 ), logged as (
   insert into attempts
     (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger,
-      response_oddity)
+      response_oddity${columns})
   select id, attempt_count, attempted_at, duration_ms, http_status, response, response_truncated, error_code, error_message,
-    last_trigger, response_oddity
-  from settled where attempt_count > 1 or not succeeded
+    last_trigger, response_oddity${columns}
+  from settled where attempt_count > 1 or not succeeded${alsoLogged}
   union all
   select id, attempt_count - expirations + n - 1, attempted_at, 0, null, null, false, 'lease_expired',
-    'The process that made this attempt died before it could record the outcome.', 'automatic', null
+    'The process that made this attempt died before it could record the outcome.', 'automatic', null${nulls}
   from settled cross join lateral generate_series(1, expirations) n
 ), health as (
   update webhook_endpoints w set
@@ -300,13 +334,23 @@ union all
 select null, id, null, failing_ms, consecutive_failures from health where consecutive_failures > 0`;
 
 /** What ends lets the next of its key go, in the same transaction (the trigger `deliveries_pass_turn`). Its head is locked before its row. */
-const withoutOrder = { name: 'record-outcomes', text: statementOf('', '') };
-const inOrder = {
-  name: 'record-outcomes-in-order',
-  text: statementOf(
+const inOrderOf = (first: number, parts: Parts): string =>
+  statementOf(
     `heads as materialized (
-  ${lockHeads('select * from unnest($18::text[], $19::text[]) as c(webhook_id, ordering_key)')}
+  ${lockHeads(`select * from unnest($${first}::text[], $${first + 1}::text[]) as c(webhook_id, ordering_key)`)}
 ), `,
     'where (select count(*) from heads) >= 0',
-  ),
+    parts,
+  );
+
+/** A batch of first tries that succeeded, as nearly all are, carries nothing of what the others need. */
+const statements = {
+  withoutOrder: {
+    withoutTranscripts: { name: 'record-outcomes', text: statementOf('', '', withoutTranscripts) },
+    withTranscripts: { name: 'record-outcomes-with-transcripts', text: statementOf('', '', withTranscripts) },
+  },
+  inOrder: {
+    withoutTranscripts: { name: 'record-outcomes-in-order', text: inOrderOf(18, withoutTranscripts) },
+    withTranscripts: { name: 'record-outcomes-in-order-with-transcripts', text: inOrderOf(22, withTranscripts) },
+  },
 };

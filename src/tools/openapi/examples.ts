@@ -119,6 +119,18 @@ const attempt = {
   error_code: 'http_status',
   error_message: 'The receiver answered with a status other than 2xx.',
   trigger: 'automatic',
+  request_headers: [
+    { name: 'host', value: 'example.com' },
+    { name: 'content-type', value: 'application/json' },
+    { name: 'webhook-id', value: DELIVERY_ID },
+    { name: 'webhook-signature', value: '********' },
+  ],
+  response_headers: [
+    { name: 'Server', value: 'nginx' },
+    { name: 'X-Request-Id', value: '6f1c4f4e-7d0e-4d52-9c39-0d1a0a2f7c11' },
+  ],
+  remote_address: '93.184.215.14',
+  tls_version: 'TLSv1.3',
 };
 
 const delivery = {
@@ -240,6 +252,10 @@ export const examples: Readonly<Record<string, Example>> = {
         response: 'ok',
         response_truncated: false,
         trigger: 'test',
+        request_headers: attempt.request_headers,
+        response_headers: attempt.response_headers,
+        remote_address: attempt.remote_address,
+        tls_version: attempt.tls_version,
       },
     },
   },

@@ -9,8 +9,10 @@ import {
   DeliverySchema,
   DeliveryStatus,
   DeliveryView,
+  type HttpHeader,
+  HttpHeaderSchema,
 } from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
-import { type DeliveryStatus as Status, deliveryStatuses } from '../../domain/delivery.ts';
+import { type DeliveryStatus as Status, deliveryStatuses, type Transcript } from '../../domain/delivery.ts';
 import type { DeliveryRow } from '../../persistence/queries/delivery-row.ts';
 import type { AttemptView, DeliveryDetails } from '../../service/delivery-view.ts';
 
@@ -85,6 +87,26 @@ export function attemptMessage(attempt: AttemptView): Attempt {
     ...(attempt.errorCode === null ? {} : { errorCode: attempt.errorCode }),
     ...(attempt.errorMessage === null ? {} : { errorMessage: attempt.errorMessage }),
     ...(attempt.responseOddity === null ? {} : { responseOddity: attempt.responseOddity }),
+    ...transcriptFields(attempt.transcript ?? null),
+  });
+}
+
+function transcriptFields(transcript: Transcript | null) {
+  if (transcript === null) return {};
+  const { requestHeaders, responseHeaders, remoteAddress, tlsVersion } = transcript;
+  return {
+    requestHeaders: headerMessages(requestHeaders),
+    responseHeaders: headerMessages(responseHeaders),
+    ...(remoteAddress === null ? {} : { remoteAddress }),
+    ...(tlsVersion === null ? {} : { tlsVersion }),
+  };
+}
+
+function headerMessages(lines: string | null): HttpHeader[] {
+  if (lines === null || lines === '') return [];
+  return lines.split('\n').map((line) => {
+    const colon = line.indexOf(': ');
+    return create(HttpHeaderSchema, { name: line.slice(0, colon), value: line.slice(colon + 2) });
   });
 }
 
