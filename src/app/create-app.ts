@@ -43,7 +43,7 @@ export async function createApp(config: Config, onLoaded: () => void = () => {})
   const engine = createEngine(config, stores, telemetry, budget);
   const listeners = await createListeners(config, stores, engine, telemetry, budget);
   const maintenance = createMaintenance(config, stores, engine, telemetry);
-  reportGauges(config, telemetry, maintenance, engine, listeners);
+  reportGauges(config, telemetry, stores, maintenance, engine, listeners);
   const addresses: Addresses = { http: '', grpc: '', metrics: '' };
   const stages = orderParts(config, telemetry, { embedded, stores, engine, maintenance, listeners, onLoaded }, addresses);
   return {

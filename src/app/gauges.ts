@@ -5,19 +5,23 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
 import type { Engine } from './engine.ts';
 import type { Listeners } from './listeners.ts';
 import type { Maintenance } from './maintenance.ts';
+import type { Stores } from './stores.ts';
 
 /** What operators see of each part's state; all of it is answered from memory. */
 export function reportGauges(
   config: Config,
   { metrics }: Telemetry,
+  stores: Stores,
   { backlog, heldLimit, releases }: Maintenance,
   engine: Engine,
   listeners: Listeners,
 ): void {
-  const isUp = (store: string) => () => (listeners.health.report().checks[store] === 'ok' ? 1 : 0);
-  metrics.gauge('database_up', isUp('database'));
+  const stateOf = (store: string) => listeners.health.report().checks[store];
+  // One that is short of something answers.
+  metrics.gauge('database_up', () => (['ok', 'degraded'].includes(stateOf('database') ?? '') ? 1 : 0));
+  metrics.gauge('database_short', () => (stores.shortage.resource === null ? 0 : 1));
   if (engine.isRedisAway !== null) {
-    metrics.gauge('redis_up', isUp('redis'));
+    metrics.gauge('redis_up', () => (stateOf('redis') === 'ok' ? 1 : 0));
     metrics.gauge('scheduler_degraded', () => (engine.isRedisAway?.() === true ? 1 : 0));
   }
   metrics.gauge('queue_depth', () => backlog.deliveries);

@@ -76,6 +76,7 @@ export async function createListeners(
     clockSkewMs: stores.clockSkewMs,
     isShort: () => engine.client.isShort,
     lacksKey: () => engine.dispatcher.lacksKey,
+    databaseLacks: () => stores.shortage.resource,
     dependencies: config.dependencies,
   });
   const stopping = new AbortController();

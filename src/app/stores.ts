@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import type { Config, DatabaseConfig } from '../config.ts';
 import { DatabaseClock } from '../persistence/database-clock.ts';
+import { DatabaseShortage, lackingResource } from '../persistence/database-shortage.ts';
 import { warnOfDefects } from '../persistence/known-defects.ts';
 import { Holder } from '../persistence/holder.ts';
 import { prepareDatabase } from '../persistence/prepare-database.ts';
@@ -26,7 +27,13 @@ export type Stores = Awaited<ReturnType<typeof openStores>>;
 export async function openStores(config: Config, database: DatabaseConfig, { log, events }: Telemetry) {
   await prepareDatabase(database);
   await requirePooledSessions(database);
-  const onError = (error: Error): void => events.storeFailed('database', error);
+  const shortage = new DatabaseShortage();
+  const onError = (error: Error): void => {
+    const resource = lackingResource(error);
+    if (resource === null) return events.storeFailed('database', error);
+    shortage.note(resource);
+    events.databaseShort(resource, error);
+  };
   const orm = config.role === 'worker' ? null : await openOrm(database, onError);
   const pool: Pool = createPool(database, onError);
   const reports = createReports(database, onError);
@@ -49,7 +56,7 @@ export async function openStores(config: Config, database: DatabaseConfig, { log
     leaseMs: config.delivery.leaseMs,
     onError: (error) => log.warn({ err: error }, 'the session that says that this process lives was lost or not opened'),
   });
-  return { database, orm, pool, reports, batchPool, outcomePool, clock, clockSkewMs: () => skewMs, holder, redis };
+  return { database, orm, pool, reports, batchPool, outcomePool, clock, clockSkewMs: () => skewMs, shortage, holder, redis };
 }
 
 /** A worker serves no call that needs it, and starts without it 15 MB smaller. */

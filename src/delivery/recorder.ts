@@ -33,6 +33,8 @@ const ROW_BYTES = 200;
 const STALLED_WRITE_MS = 1000;
 /** Between tries to write while the database is away, in milliseconds. */
 const RETRY_WRITE_MS = 250;
+/** ms. Between two lines of the log that say that outcomes cannot be written. */
+const LINE_INTERVAL_MS = 5000;
 /** Between tries to write outcomes whose rows another session has locked, in milliseconds. */
 const RETRY_LOCKED_MS = 500;
 
@@ -79,6 +81,7 @@ export class Recorder {
   #unwritten = 0;
   /** When a write failed last, while none that began after it has succeeded. */
   #failedAt: number | null = null;
+  #lastLineAt = Number.NEGATIVE_INFINITY;
   #idleCallbacks: (() => void)[] = [];
 
   constructor(options: RecorderOptions) {
@@ -203,9 +206,13 @@ export class Recorder {
       if (entry.row.response === null && entry.row.transcript === null) return this.#done(1);
       return this.#add({ ...entry, row: { ...entry.row, response: null, transcript: null } });
     }
-    if (this.#failedAt === null)
+    const now = performance.now();
+    // A full disk takes some outcomes and refuses others: many a write fails after one that did not.
+    if (this.#failedAt === null && now - this.#lastLineAt >= LINE_INTERVAL_MS) {
+      this.#lastLineAt = now;
       this.#options.telemetry.log.error({ err: error }, 'outcomes cannot be written; sending pauses until they can');
-    this.#failedAt = performance.now();
+    }
+    this.#failedAt = now;
     await pause(RETRY_WRITE_MS);
     this.#add(entry);
   }

@@ -143,7 +143,10 @@ const catalogue = {
     code: 'resource_exhausted',
     meaning: 'As much is waiting already, of the service or of this user, as may wait; try again later.',
   },
-  store_unavailable: { code: 'unavailable', meaning: 'The database does not answer; try again later.' },
+  store_unavailable: {
+    code: 'unavailable',
+    meaning: 'The database does not answer, or cannot take what is to be written; try again later.',
+  },
   keys_unavailable: {
     code: 'unavailable',
     meaning: 'The key of the token is not known, and the key server does not answer; try again later.',

@@ -1,7 +1,9 @@
 // Health: looks at the stores in the background, so that a probe gets its answer from memory even while they hang.
 import type { Pool } from 'pg';
+import type { DatabaseResource } from '../persistence/database-shortage.ts';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { PeriodicTask } from '../lifecycle/periodic-task.ts';
+import { problemOf } from './health-problems.ts';
 
 const CHECK_INTERVAL_MS = 1000;
 /** A database that takes longer for a `select` is as good as away. */
@@ -23,6 +25,8 @@ export interface HealthReport {
   readonly ready: boolean;
   /** By name, as in `{ database: 'ok', redis: 'degraded' }`. */
   readonly checks: Readonly<Record<string, CheckState>>;
+  /** A sentence for each check that is not `ok`. */
+  readonly problems: Readonly<Record<string, string>>;
 }
 
 /** What probes get. It answers from memory: a probe must get its answer while every store hangs. */
@@ -43,6 +47,8 @@ export interface HealthOptions {
   readonly isShort: () => boolean;
   /** Whether deliveries wait for a key of secrets that this process was not given. */
   readonly lacksKey: () => boolean;
+  /** What PostgreSQL refuses statements for want of; null: nothing. */
+  readonly databaseLacks: () => DatabaseResource | null;
   readonly dependencies: Readonly<Record<string, string | null>>;
 }
 
@@ -85,15 +91,21 @@ export class Health implements LongRunning, HealthView {
   }
 
   report(): HealthReport {
-    const { isRedisAway, claimAgeMs, clockSkewMs, isShort, lacksKey } = this.#options;
-    const checks: Record<string, CheckState> = { database: this.#database };
+    const { isRedisAway, claimAgeMs, clockSkewMs, isShort, lacksKey, databaseLacks } = this.#options;
+    const lacking = databaseLacks();
+    // It serves reads, and refuses with a reason what it cannot write: no reason to be sent away.
+    const database = this.#database === 'ok' && lacking !== null ? 'degraded' : this.#database;
+    const checks: Record<string, CheckState> = { database };
     if (isRedisAway !== null) checks['redis'] = isRedisAway() ? 'degraded' : 'ok';
     if (claimAgeMs !== null) checks['worker'] = claimAgeMs() < MAX_CLAIM_AGE_MS ? 'ok' : 'down';
     checks['clock'] = Math.abs(clockSkewMs()) < MAX_CLOCK_SKEW_MS ? 'ok' : 'down';
     // It delivers later, and takes what is published: no reason to be sent away.
     checks['sockets'] = isShort() ? 'degraded' : 'ok';
     checks['secret_keys'] = lacksKey() ? 'degraded' : 'ok';
-    return { ready: this.#isServing && this.#database === 'ok' && !Object.values(checks).includes('down'), checks };
+    const problems: Record<string, string> = {};
+    for (const [name, state] of Object.entries(checks)) if (state !== 'ok') problems[name] = problemOf(name, state, lacking);
+    const ready = this.#isServing && this.#database === 'ok' && !Object.values(checks).includes('down');
+    return { ready, checks, problems };
   }
 
   dependencies(): Readonly<Record<string, CheckState>> {

@@ -37,7 +37,7 @@ export async function createOrm(database: DatabaseConfig, onError: OnPoolError):
       application_name,
       connectionTimeoutMillis,
       keepAlive,
-      ...boundedOptions(),
+      ...boundedOptions(onError),
       ...(database.direct === undefined ? { onPoolCreated: replaceReadOnly } : {}),
     },
     logger: (message) => onError(new Error(message)),

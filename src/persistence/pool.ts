@@ -2,6 +2,7 @@
 import { Client, type ClientConfig, Pool } from 'pg';
 import type { DatabaseConfig } from '../config.ts';
 import { APPLICATION_NAME } from './queries/horizon.ts';
+import { lackingResource } from './database-shortage.ts';
 import { readCertificates } from './server-certificates.ts';
 import { sessionOptions, sessionSettings, type ServerSettings } from './session.ts';
 
@@ -17,6 +18,7 @@ const QUERY_TIMEOUT_MS = 12_000;
 const IDLE_IN_TRANSACTION_MS = 30_000;
 const IDLE_TIMEOUT_MS = 30_000;
 
+/** Gets what is wrong with the database rather than with a statement: idle connections that broke, and each refusal for want of something. */
 export type OnPoolError = (error: Error) => void;
 
 export interface ConnectionLimits {
@@ -32,7 +34,7 @@ export type SessionKind = 'short' | 'report' | 'batch' | 'outcome';
 
 const defaultLimits: ConnectionLimits = { statementTimeoutMs: STATEMENT_TIMEOUT_MS, queryTimeoutMs: QUERY_TIMEOUT_MS };
 
-/** A pool for hand-written statements. `onError` gets idle connections that broke; without a listener they end the process. */
+/** A pool for hand-written statements. Without a listener, idle connections that broke would end the process. */
 export function createPool(
   database: DatabaseConfig,
   onError: OnPoolError,
@@ -46,7 +48,7 @@ export function createPool(
   const pool = new Pool({
     ...connectionOptions(database),
     database: databaseNameOf(database, options.kind),
-    ...boundedOptions(options.limits, options.settings),
+    ...boundedOptions(onError, options.limits, options.settings),
     max: options.max ?? MAX_CONNECTIONS,
   });
   pool.on('error', onError);
@@ -96,8 +98,9 @@ export function connectionOptions(database: DatabaseConfig): ClientConfig {
 }
 
 /** What bounds the statements of a pool, and what its sessions set beside. */
-export function boundedOptions(limits: ConnectionLimits = defaultLimits, settings: ServerSettings = {}) {
+export function boundedOptions(onError: OnPoolError, limits: ConnectionLimits = defaultLimits, settings: ServerSettings = {}) {
   return {
+    onShortage: onError,
     options: sessionOptions(boundedSettings(limits, settings)),
     query_timeout: limits.queryTimeoutMs,
     idleTimeoutMillis: IDLE_TIMEOUT_MS,
@@ -124,7 +127,7 @@ const READ_ONLY_REPORTS = new Set(['default_transaction_read_only', 'in_hot_stan
 class BoundedClient extends Client {
   readonly #readOnlyReasons = new Set<string>();
 
-  constructor(options?: ClientConfig) {
+  constructor(options: ClientConfig & { readonly onShortage?: OnPoolError } = {}) {
     super(options);
     // While a caller uses the connection the pool does not listen, and an error without a listener ends the process. The caller gets the
     // error from its queries; idle connections report to the pool.
@@ -133,6 +136,10 @@ class BoundedClient extends Client {
       if (!READ_ONLY_REPORTS.has(name)) return;
       if (value === 'on') this.#readOnlyReasons.add(name);
       else this.#readOnlyReasons.delete(name);
+    });
+    // Here, and not where a statement fails: each of them would have to think of it.
+    this.connection.on('errorMessage', (refusal: Error) => {
+      if (lackingResource(refusal) !== null) options.onShortage?.(refusal);
     });
     const query: (...parameters: unknown[]) => unknown = this.query.bind(this);
     const cut = (error: unknown): void => {

@@ -1,9 +1,9 @@
 // Sessions behind a pooler in transaction mode: it opens them itself, so it asks the database for their settings, and names our statements.
 import { Client } from 'pg';
 import { ConfigError, type DatabaseConfig } from '../config.ts';
-import { boundedOptions, boundedSettings, connectionOptions, databaseNameOf, type SessionKind } from './pool.ts';
+import { boundedSettings, connectionOptions, databaseNameOf, type SessionKind } from './pool.ts';
 import { REPORT_LIMITS } from './reports.ts';
-import { batchSettings, lostSettings, outcomeSettings, type ServerSettings } from './session.ts';
+import { batchSettings, lostSettings, outcomeSettings, sessionOptions, type ServerSettings } from './session.ts';
 import { sqlState } from './store-errors.ts';
 
 const settingsOf: Readonly<Record<SessionKind, ServerSettings>> = {
@@ -50,7 +50,7 @@ export async function requirePooledSessions(database: DatabaseConfig): Promise<v
 async function problemOf(database: DatabaseConfig, kind: SessionKind): Promise<string | null> {
   const name = databaseNameOf(database, kind);
   const at = `the pooler at ${database.host}:${database.port}`;
-  const { options } = boundedOptions(undefined, settingsOf[kind]);
+  const options = sessionOptions(boundedSettings(undefined, settingsOf[kind]));
   const client = new Client({ ...connectionOptions(database), database: name, options });
   // One that breaks while it is idle fails the next query.
   client.on('error', () => {});

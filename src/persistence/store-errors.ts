@@ -10,9 +10,19 @@ export function isDataError(error: unknown): boolean {
   return code !== undefined && (code.startsWith('22') || code.startsWith('23') || code === '08P01');
 }
 
+/** The message for callers by SQLSTATE or its class, where the database does answer. */
+const SENTENCES: readonly (readonly [code: string, sentence: string])[] = [
+  ['53100', 'The database has no room left; nothing was written. Try again in a moment.'],
+  ['53', 'The database has no memory or no connection left; nothing was written. Try again in a moment.'],
+  ['25006', 'The database takes no writes at present; try again in a moment.'],
+];
+const NO_ANSWER = 'The database does not answer; try again in a moment.';
+
 /** Any failure of the database to run a statement. */
 export function storeUnavailable(cause: unknown): ServiceError {
-  return new ServiceError('store_unavailable', 'The database does not answer; try again in a moment.', {
+  const state = sqlState(cause) ?? '';
+  const sentence = SENTENCES.find(([code]) => state.startsWith(code))?.[1] ?? NO_ANSWER;
+  return new ServiceError('store_unavailable', sentence, {
     retryAfterMs: RETRY_AFTER_MS,
     cause,
   });

@@ -49,7 +49,7 @@ export interface FinishedRequest {
 const CLOCK_SKEW_WARNING_MS = 5000;
 /** A store that is away fails thousands of calls a second: one line in so long says as much. */
 const STORE_LINE_INTERVAL_MS = 5000;
-/** A machine that is short of something refuses thousands of sockets a second: one line a second says how many. */
+/** A machine, or a PostgreSQL, that is short of something refuses thousands of times a second: one line a second says how often. */
 const SHORTAGE_LINE_INTERVAL_MS = 1000;
 /** A publisher sends the same mistake thousands of times a second: one line a type in so long says as much. */
 const MISMATCH_LINE_INTERVAL_MS = 60_000;
@@ -64,6 +64,8 @@ export function createEvents(log: Logger, metrics: Metrics) {
   let lastSkewLineAt = Number.NEGATIVE_INFINITY;
   let lastShortageLineAt = Number.NEGATIVE_INFINITY;
   let shortages = 0;
+  let lastRefusalLineAt = Number.NEGATIVE_INFINITY;
+  let refusals = 0;
   let lastKeyLineAt = Number.NEGATIVE_INFINITY;
 
   return {
@@ -281,6 +283,20 @@ export function createEvents(log: Logger, metrics: Metrics) {
       if (now - (lastStoreLineAt.get(store) ?? Number.NEGATIVE_INFINITY) < STORE_LINE_INTERVAL_MS) return;
       lastStoreLineAt.set(store, now);
       log.warn({ store, err }, 'a store failed');
+    },
+
+    /** PostgreSQL refused a statement, or a connection, for want of something. */
+    databaseShort(resource: 'disk' | 'memory' | 'connections', err: unknown): void {
+      metrics.count('store_errors_total', 1, 'database');
+      refusals += 1;
+      const now = performance.now();
+      if (now - lastRefusalLineAt < SHORTAGE_LINE_INTERVAL_MS) return;
+      lastRefusalLineAt = now;
+      log.error(
+        { store: 'database', resource, count: refusals, err },
+        `PostgreSQL is short of ${resource}: what it refuses is tried again, or was not accepted; nothing has to be restarted`,
+      );
+      refusals = 0;
     },
 
     /** A request to a receiver has to wait, or cannot begin, for want of something of this machine's. */

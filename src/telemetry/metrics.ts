@@ -96,6 +96,7 @@ const gauges = {
   scheduler_degraded:
     '1 while PostgreSQL serves the schedule: Redis is away, being filled, or shut by another worker for long.',
   database_up: '1 while PostgreSQL answers.',
+  database_short: '1 while PostgreSQL refuses statements for want of disk, memory or connections, and 10 s after.',
   redis_up: '1 while Redis serves the schedule.',
 } as const;
 

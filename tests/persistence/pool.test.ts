@@ -1,9 +1,10 @@
-// Connections that stop answering.
+// Connections that stop answering, or are refused.
+import { randomBytes } from 'node:crypto';
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createPool } from '../../src/persistence/pool.ts';
-import { createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
+import { administer, createTestDatabase, type TestDatabase } from '../fixtures/database.ts';
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -77,3 +78,38 @@ async function startWire() {
     },
   };
 }
+
+test('a connection that PostgreSQL refuses for want of connections is reported as a shortage', async () => {
+  const server = { ...database.config, name: 'postgres' };
+  const [role, password] = [`few_${randomBytes(6).toString('hex')}`, randomBytes(16).toString('hex')];
+  await administer(server, `create role ${role} login password '${password}' connection limit 1`);
+  const refusals: unknown[] = [];
+  const pool = createPool({ ...database.config, user: role, password }, (error) => refusals.push(error), { max: 2 });
+  try {
+    const first = await pool.connect();
+    await expect(pool.query('select 1')).rejects.toMatchObject({ code: '53300' });
+    expect(refusals).toEqual([expect.objectContaining({ code: '53300' })]);
+    first.release();
+    expect((await pool.query('select 1')).rowCount).toBe(1);
+  } finally {
+    await pool.end();
+    await administer(server, `drop role ${role}`);
+  }
+});
+
+test.each(['53100', '53200', '53300'])(
+  'a statement that is refused with %s is reported as a shortage, and an error of its own is not',
+  async (code) => {
+    const refusals: unknown[] = [];
+    const pool = createPool(database.config, (error) => refusals.push(error), { max: 1 });
+    try {
+      await expect(pool.query('select 1 / 0')).rejects.toMatchObject({ code: '22012' });
+      expect(refusals).toEqual([]);
+      const refusal = `do $$ begin raise exception 'seeded' using errcode = '${code}'; end $$`;
+      await expect(pool.query(refusal)).rejects.toMatchObject({ code });
+      expect(refusals).toEqual([expect.objectContaining({ code })]);
+    } finally {
+      await pool.end();
+    }
+  },
+);

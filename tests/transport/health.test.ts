@@ -14,9 +14,13 @@ afterEach(() => listeners.close());
 const get = (path: string, token: string | null = null) => rest(listeners, 'GET', path, { token });
 
 test('readiness follows the view and names what is degraded', async () => {
-  listeners.world.report = { ready: true, checks: { database: 'ok', redis: 'degraded' } };
-  expect(await get('/readyz')).toMatchObject({ status: 200, json: { status: 'ready', database: 'ok', redis: 'degraded' } });
-  listeners.world.report = { ready: false, checks: { database: 'down', redis: 'ok' } };
+  const problems = { redis: 'Redis does not serve the schedule; PostgreSQL does.' };
+  listeners.world.report = { ready: true, checks: { database: 'ok', redis: 'degraded' }, problems };
+  expect(await get('/readyz')).toMatchObject({
+    status: 200,
+    json: { status: 'ready', database: 'ok', redis: 'degraded', problems },
+  });
+  listeners.world.report = { ready: false, checks: { database: 'down', redis: 'ok' }, problems: {} };
   expect(await get('/readyz')).toMatchObject({ status: 503, json: { status: 'not_ready', database: 'down' } });
   expect(await get('/livez')).toMatchObject({ status: 200, json: { status: 'ok' } });
 });
@@ -34,7 +38,7 @@ test('gRPC health needs no token and knows its services', async () => {
   const client = connectClient(Health, listeners, 'grpc', null);
   expect((await client.check({})).status).toBe(Status.SERVING);
   expect((await client.check({ service: 'homechef.webhook.v1.EventService' })).status).toBe(Status.SERVING);
-  listeners.world.report = { ready: false, checks: {} };
+  listeners.world.report = { ready: false, checks: {}, problems: {} };
   expect((await client.check({})).status).toBe(Status.NOT_SERVING);
   await expect(client.check({ service: 'nothing' })).rejects.toMatchObject({ code: Code.NotFound });
 });
@@ -45,7 +49,7 @@ test('a gRPC health watcher gets every change', async () => {
   try {
     for await (const { status } of connectClient(Health, listeners, 'grpc', null).watch({}, { signal: controller.signal })) {
       seen.push(status);
-      listeners.world.report = { ready: seen.length !== 1, checks: {} };
+      listeners.world.report = { ready: seen.length !== 1, checks: {}, problems: {} };
       if (seen.length === 3) controller.abort();
     }
   } catch {

@@ -58,7 +58,7 @@ export class World {
   readonly created: unknown[] = [];
   /** Thrown by the next calls, when set. */
   failure: unknown = null;
-  report: HealthReport = { ready: true, checks: { database: 'ok', redis: 'ok' } };
+  report: HealthReport = { ready: true, checks: { database: 'ok', redis: 'ok' }, problems: {} };
   /** Answers a publish; by default at once. */
   publish: (event: EventRow) => Promise<Published> = async (event) => ({ eventId: event.id, deliveries: 1, duplicate: false });
 

@@ -3,6 +3,11 @@ import type { Schema } from './schema.ts';
 
 const checkState = { $ref: '#/components/schemas/CheckState' };
 const storeState = { $ref: '#/components/schemas/StoreState' };
+const problems: Schema = {
+  type: 'object',
+  additionalProperties: { type: 'string' },
+  description: 'A sentence for each check that is not `ok`.',
+};
 
 /** What these operations refer to by name: enums that stand in a place of their own get one type, not one for each use. */
 export const plainSchemas: Readonly<Record<string, Schema>> = {
@@ -47,10 +52,15 @@ export const plainOperations: Readonly<Record<string, Record<string, Schema>>> =
       {
         type: 'object',
         required: ['status'],
-        properties: { status: { type: 'string', enum: ['ready', 'not_ready'] } },
+        properties: { status: { type: 'string', enum: ['ready', 'not_ready'] }, problems },
         additionalProperties: storeState,
       },
-      { status: 'ready', database: 'ok', redis: 'degraded' },
+      {
+        status: 'ready',
+        database: 'ok',
+        redis: 'degraded',
+        problems: { redis: 'Redis does not serve the schedule; PostgreSQL does.' },
+      },
     ),
   },
   '/health': {
@@ -67,6 +77,7 @@ export const plainOperations: Readonly<Record<string, Record<string, Schema>>> =
             version: { type: 'string' },
             timestamp: { type: 'string', format: 'date-time' },
             checks: { type: 'object', additionalProperties: storeState, description: 'Admins only.' },
+            problems: { ...problems, description: 'Admins only. A sentence for each check that is not `ok`.' },
             dependencies: { type: 'object', additionalProperties: checkState, description: 'Admins only.' },
           },
         },

@@ -18,12 +18,13 @@ export function healthRoutes(
   app.get('/livez', () => ({ status: 'ok' }));
 
   app.get('/readyz', (_request, reply) => {
-    const { ready, checks } = health.report();
-    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', ...checks });
+    const { ready, checks, problems } = health.report();
+    const found = Object.keys(problems).length > 0 ? { problems } : {};
+    return reply.code(ready ? 200 : 503).send({ status: ready ? 'ready' : 'not_ready', ...checks, ...found });
   });
 
   app.get('/health', async (request, reply) => {
-    const { ready, checks } = health.report();
+    const { ready, checks, problems } = health.report();
     const status = !ready ? 'down' : Object.values(checks).every((check) => check === 'ok') ? 'ok' : 'degraded';
     const answer: Record<string, unknown> = {
       status,
@@ -36,7 +37,7 @@ export function healthRoutes(
     const isAdmin =
       authorization !== undefined &&
       (await verifyToken(authorization, request.callerAddress).catch(() => null))?.role === 'admin';
-    if (isAdmin) Object.assign(answer, { checks, dependencies: health.dependencies() });
+    if (isAdmin) Object.assign(answer, { checks, problems, dependencies: health.dependencies() });
     return reply.code(ready ? 200 : 503).send(answer);
   });
   done();

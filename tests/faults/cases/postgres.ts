@@ -191,6 +191,9 @@ async function withoutRoom(world: World, check: Check): Promise<PublishRecord[]>
       full.every(({ status }) => status === 503),
       statuses(full),
     );
+    // A server whose log has no room ends; one that answers is degraded.
+    const { problems } = (await world.rest('GET', '/readyz')).body;
+    check('full: /readyz says so', JSON.stringify(problems)?.includes('"database"') === true, JSON.stringify(problems));
     await rm(join(data, 'filler'));
     // A server that could not write its log ends; its operator starts it again.
     if (!world.postgres.isRunning) await world.postgres.run();
