@@ -6,6 +6,7 @@ import type { Tracing } from '../telemetry/tracing.ts';
 import { HeaderForm, headerLines, joinLines, type HeaderLines } from '../outbound/header-lines.ts';
 import type { HttpClient } from '../outbound/http-client.ts';
 import type { AccessTokens } from './access-tokens.ts';
+import { MaskedPayloads } from './masked-payloads.ts';
 import type { OAuthClient } from './oauth-client.ts';
 import type { Task } from './task.ts';
 import type { Target } from './webhook-directory.ts';
@@ -168,6 +169,7 @@ function createComposer(options: AttemptOptions) {
   /** Of an event with an ordering key. */
   const formInOrder = new HeaderForm([...ours, ...oursInOrder]);
   const formOfSchemaInOrder = new HeaderForm([...oursOfSchema, ...oursInOrder]);
+  const masked = new MaskedPayloads();
   const fixedLines = new WeakMap<Target, HeaderLines | null>();
 
   function fixedLinesOf(target: Target): HeaderLines | null {
@@ -192,7 +194,8 @@ function createComposer(options: AttemptOptions) {
 
   return (target: Target, parts: AttemptParts, data: string, attemptNumber: number, traceparent: string) => {
     const { deliveryId, webhookId, eventType, schemaVersion, occurredAtMs, ordering } = parts;
-    const body = Buffer.from(deliveryBody({ eventType, data, occurredAtMs, webhookId, deliveryId }));
+    const kept = target.mask == null ? data : masked.of(target.mask, data);
+    const body = Buffer.from(deliveryBody({ eventType, data: kept, occurredAtMs, webhookId, deliveryId }));
     const nowMs = options.now();
     const signed = sign({
       ...keysAt(target, nowMs),

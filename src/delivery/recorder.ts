@@ -317,7 +317,8 @@ export class Recorder {
 
 function bytesOf({ row }: Entry): number {
   const { response, transcript } = row;
-  const headers = transcript === null ? 0 : (transcript.requestHeaders?.length ?? 0) + (transcript.responseHeaders?.length ?? 0);
+  const headers =
+    transcript === null ? 0 : (transcript.requestHeaders?.length ?? 0) + (transcript.responseHeaders?.length ?? 0);
   return ROW_BYTES + (response?.length ?? 0) + headers;
 }
 

@@ -1,6 +1,7 @@
 // The webhooks as attempts see them: opened secrets and the policy in force, kept in memory until they change.
 import type { Pool } from 'pg';
 import type { AttemptError } from '../domain/delivery.ts';
+import { type FieldMask, fieldMask } from '../domain/field-mask.ts';
 import { effectivePolicy, type RetryPolicy } from '../domain/retry-policy.ts';
 import { type ClientIdentity, clientIdentity } from '../outbound/client-identity.ts';
 import { oauthClient, type OAuthClient } from './oauth-client.ts';
@@ -17,6 +18,8 @@ export const MAX_DIRECTORY_BYTES = 32 * 1024 * 1024;
 const TARGET_BYTES = 2048;
 /** Headers are kept as they are stored, and again as the lines of a request. */
 const HEADER_COPIES = 2;
+/** Paths of a mask are kept as text, and as a tree of maps that takes more. */
+const MASK_COPIES = 10;
 
 export interface TargetKey {
   readonly key: SigningKey;
@@ -36,6 +39,8 @@ export interface Target {
   readonly customHeaders: Readonly<Record<string, string>>;
   /** What it shows to a receiver that asks for a client certificate; null: nothing. */
   readonly identity?: ClientIdentity | null;
+  /** What of a payload its receiver gets; null: all of it. */
+  readonly mask?: FieldMask | null;
   /** What gets it an access token of the receiver's token server; null: the receiver asks for none. */
   readonly oauth?: OAuthClient | null;
   readonly policy: RetryPolicy;
@@ -165,6 +170,7 @@ export class WebhookDirectory {
           signsHeader,
         })),
         identity: this.#identityOf(stored),
+        mask: fieldMask(stored.fields),
         oauth: this.#oauthOf(stored),
         serviceKeys: stored.signsEd25519 ? this.#serviceKeys : null,
         customHeaders: JSON.parse(headers) as Record<string, string>,
@@ -191,10 +197,11 @@ export class WebhookDirectory {
 }
 
 // Characters, not bytes: that is what the text costs in memory, give or take.
-function bytesOf({ url, customHeaders, identity, oauth }: Target): number {
+function bytesOf({ url, customHeaders, identity, oauth, mask }: Target): number {
   let headers = 0;
   for (const name in customHeaders) headers += name.length + (customHeaders[name]?.length ?? 0);
   const pem = identity == null ? 0 : identity.certificate.length + identity.key.length;
   const client = oauth == null ? 0 : Object.values(oauth).reduce((sum: number, text: string) => sum + text.length, 0);
-  return TARGET_BYTES + url.length + HEADER_COPIES * headers + pem + client;
+  const paths = mask == null ? 0 : MASK_COPIES * mask.id.length;
+  return TARGET_BYTES + url.length + HEADER_COPIES * headers + pem + client + paths;
 }

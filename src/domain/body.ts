@@ -2,7 +2,7 @@
 
 export interface BodyParts {
   readonly eventType: string;
-  /** The canonical JSON text of the event's data. */
+  /** The canonical JSON text of the event's data, or of what a field mask keeps of it. */
   readonly data: string;
   readonly occurredAtMs: number;
   readonly webhookId: string;
@@ -10,7 +10,7 @@ export interface BodyParts {
 }
 
 /**
- * The exact text that is signed and sent, on every attempt the same. It equals `JSON.stringify` of itself parsed: the data is
+ * The exact text that is signed and sent, on every attempt the same while the field mask of its webhook is. It equals `JSON.stringify` of itself parsed: the data is
  * canonical, and none of the other values needs escaping (event types are of the catalogue, ids of our own alphabet).
  */
 export function deliveryBody(parts: BodyParts): string {

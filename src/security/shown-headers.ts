@@ -39,7 +39,8 @@ const SECRET_NAME =
 /** A challenge names what the receiver asks for, and no credential. */
 const CHALLENGES = new Set(['www-authenticate', 'proxy-authenticate']);
 /** A value that is a credential whatever its header is called: a scheme with what it takes, a JSON Web Token, or a key with a known beginning. */
-const SECRET_VALUE = /^(?:basic|bearer|digest|negotiate)\s+\S|\beyJ[\w-]{8,}\.[\w-]+|\b(?:sk|pk|rk|whsec|whpk|ghp|xox[a-z])[-_]\w{8,}/i;
+const SECRET_VALUE =
+  /^(?:basic|bearer|digest|negotiate)\s+\S|\beyJ[\w-]{8,}\.[\w-]+|\b(?:sk|pk|rk|whsec|whpk|ghp|xox[a-z])[-_]\w{8,}/i;
 /** Names whose value is an address: its path explains a redirect, its query may hold a credential. */
 const WITH_ADDRESS = new Set(['location', 'content-location', 'refresh', 'link']);
 

@@ -11,6 +11,7 @@ import type { Once } from './idempotent-call.ts';
 import { newOwnerId } from './owner.ts';
 import { mergeRetryPolicy, type RetryPolicyInput } from './retry-policy-input.ts';
 import { firstFields } from './webhook-changes.ts';
+import { checkFields } from './webhook-fields.ts';
 import { checkFilter } from './webhook-filter.ts';
 import { type ClientCertificateInput, noClientCertificate, requireHttps, sealClientCertificate } from './client-certificate.ts';
 import { noOAuth, type OAuthInput, requireOneAuthorization, sealOAuth } from './webhook-oauth.ts';
@@ -42,6 +43,8 @@ export interface CreateWebhookInput {
   readonly clientCertificate: ClientCertificateInput | null;
   /** Where it gets access tokens for its receiver; null: nowhere. */
   readonly oauth: OAuthInput | null;
+  /** Paths of what its receiver gets; none: the whole payload. */
+  readonly fields: readonly string[];
 }
 
 /**
@@ -61,6 +64,7 @@ export async function createWebhook(
   const url = context.checkUrl(input.url);
   context.catalogue.checkSubscriptions(input.events);
   await checkFilter(context, input.filter, input.events);
+  checkFields(input.fields);
   if (input.signsEd25519) await ensureServiceKey(context);
   const now = new Date();
   const id = newId('webhook', now.getTime());
@@ -101,6 +105,7 @@ export async function createWebhook(
         ...headers,
         ...certificate,
         ...oauth,
+        fields: [...input.fields],
         rateLimit: input.rateLimit,
         onFailing: input.onFailing,
         ordering: input.ordering,

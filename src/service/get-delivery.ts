@@ -2,10 +2,12 @@
 import { deliveryBody } from '../domain/body.ts';
 import type { Transcript } from '../domain/delivery.ts';
 import { notFound } from '../domain/errors.ts';
+import { fieldMask, maskedPayload } from '../domain/field-mask.ts';
 import { isId } from '../domain/ids.ts';
 import { Attempt } from '../persistence/entities/attempt.ts';
 import { Delivery } from '../persistence/entities/delivery.ts';
 import { Event } from '../persistence/entities/event.ts';
+import { WebhookEndpoint } from '../persistence/entities/webhook-endpoint.ts';
 import { entityManagerOf } from '../persistence/orm.ts';
 import type { Principal } from '../security/tokens.ts';
 import type { ManagementContext } from './context.ts';
@@ -28,6 +30,7 @@ export async function getDelivery(
   const delivery = await manager.findOne(Delivery, { id: deliveryId });
   if (delivery === null) throw notFound('delivery');
   const event = await manager.findOne(Event, { id: delivery.eventId });
+  const webhook = await manager.findOne(WebhookEndpoint, { id: delivery.webhookId });
   const attempts = await manager.find(Attempt, { deliveryId }, { orderBy: { number: 'desc' }, limit: MAX_ATTEMPTS_SHOWN });
   return {
     id: delivery.id,
@@ -50,15 +53,17 @@ export async function getDelivery(
     failedAtMs: delivery.failedAt?.getTime() ?? null,
     createdAtMs: delivery.createdAt.getTime(),
     updatedAtMs: (delivery.changedAt ?? delivery.updatedAt).getTime(),
-    body: event === null ? null : bodyOf(delivery, event),
+    body: event === null ? null : bodyOf(delivery, event, webhook?.fields ?? []),
     attempts: withLast(delivery, attempts.map(attemptView).toReversed()).slice(-MAX_ATTEMPTS_SHOWN),
   };
 }
 
-function bodyOf(delivery: Delivery, event: Event): string {
+// As an attempt would send it now: the mask is the webhook's own, as its URL is.
+function bodyOf(delivery: Delivery, event: Event, fields: readonly string[]): string {
+  const mask = fieldMask(fields);
   return deliveryBody({
     eventType: delivery.eventType,
-    data: event.data,
+    data: mask === null ? event.data : maskedPayload(mask, event.data),
     occurredAtMs: event.occurredAt.getTime(),
     webhookId: delivery.webhookId,
     deliveryId: delivery.id,

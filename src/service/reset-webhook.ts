@@ -18,6 +18,7 @@ const RESETS: Readonly<Record<string, (webhook: WebhookEndpoint) => void>> = {
   signatures: (webhook) => void (webhook.signsEd25519 = false),
   client_certificate: (webhook) => void Object.assign(webhook, noClientCertificate),
   oauth: (webhook) => void Object.assign(webhook, noOAuth),
+  fields: (webhook) => void (webhook.fields = []),
   on_failing: (webhook) => void (webhook.onFailing = 'disable'),
   custom_headers: (webhook) => {
     webhook.customHeaders = null;

@@ -13,6 +13,7 @@ import { type ClientCertificateInput, requireHttps, sealClientCertificate } from
 import { type OAuthInput, requireOneAuthorization, sealOAuth } from './webhook-oauth.ts';
 import { ensureServiceKey } from './service-keys.ts';
 import { checkEtag } from './webhook-etag.ts';
+import { checkFields } from './webhook-fields.ts';
 import { checkFilter } from './webhook-filter.ts';
 import { sealHeaders } from './webhook-secrets.ts';
 import { type WebhookView, webhookView, webhookViewWithHeld } from './webhook-view.ts';
@@ -37,6 +38,8 @@ export interface UpdateWebhookInput {
   readonly signsEd25519: boolean | undefined;
   readonly clientCertificate: ClientCertificateInput | undefined;
   readonly oauth: OAuthInput | undefined;
+  /** Empty keeps the list. */
+  readonly fields: readonly string[];
   /** The state that is to be changed; empty for any. */
   readonly etag: string;
   /** Names of what goes back to its default first. */
@@ -65,6 +68,7 @@ export async function updateWebhook(
   const url = input.url === undefined ? undefined : context.checkUrl(input.url);
   context.catalogue.checkSubscriptions(input.events);
   checkResets(input.reset);
+  checkFields(input.fields);
   await checkNewFilter(context, principal, input);
   if (input.signsEd25519 === true) await ensureServiceKey(context);
   const defaults = context.config.delivery.retry;
@@ -85,6 +89,7 @@ export async function updateWebhook(
       if (input.ordering !== undefined) found.ordering = input.ordering;
       if (input.orderingGap !== undefined) found.orderingGap = input.orderingGap;
       if (input.filter !== undefined) found.filter = input.filter === '' ? null : input.filter;
+      if (input.fields.length > 0) found.fields = [...input.fields];
       if (input.signsEd25519 !== undefined) found.signsEd25519 = input.signsEd25519;
       found.retryPolicy = mergeRetryPolicy(found.retryPolicy, input.retryPolicy, defaults);
       changeHeaders(context, found, input);

@@ -47,6 +47,7 @@ const FIELDS: Readonly<Record<Extract<keyof WebhookEndpoint, string>, HistoryFie
     show: ({ clientCertificate }) => (clientCertificate == null ? null : describeCertificate(clientCertificate)),
     stored: ({ clientCertificate, clientKey }) => JSON.stringify([clientCertificate ?? null, clientKey ?? null]),
   },
+  fields: { name: 'fields', show: ({ fields: paths }) => paths },
   oauth: {
     name: 'oauth',
     show: ({ oauth }) => (oauth == null ? null : describeOAuth(oauth)),

@@ -48,6 +48,8 @@ export interface WebhookView {
   readonly filter: string;
   /** Whether its requests carry an Ed25519 signature of the service beside the HMAC. */
   readonly signsEd25519: boolean;
+  /** Paths of what its receiver gets; none: the whole payload. */
+  readonly fields: readonly string[];
   /** Where it gets access tokens for its receiver; null: nowhere. */
   readonly oauth: Omit<OAuthInput, 'clientSecret'> | null;
   /** What it shows to a receiver that asks for one: PEM; null: nothing. */
@@ -110,6 +112,7 @@ export function webhookView(webhook: WebhookEndpoint, defaults: RetryPolicy, sec
     orderingGap: webhook.orderingGap,
     filter: webhook.filter ?? '',
     signsEd25519: webhook.signsEd25519,
+    fields: webhook.fields,
     oauth: webhook.oauth == null ? null : shownOAuth(webhook.oauth),
     clientCertificate:
       webhook.clientCertificate == null

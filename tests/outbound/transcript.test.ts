@@ -32,7 +32,10 @@ async function receiver(status: number): Promise<string> {
 async function clientOf(address = '127.0.0.1'): Promise<HttpClient> {
   const names = await nameServer(() => ({ addresses: [address] }));
   const client = new HttpClient({
-    policy: new EgressPolicy({ environment: 'development', egress: { allowedCidrs: ['127.0.0.1/32', '::1/128'], allowHttp: true } }),
+    policy: new EgressPolicy({
+      environment: 'development',
+      egress: { allowedCidrs: ['127.0.0.1/32', '::1/128'], allowHttp: true },
+    }),
     resolver: new NameResolver({ servers: [names.server], hostsPath: '/dev/null' }),
     trustedCertificates: [certificate('ca.pem')],
   });

@@ -745,6 +745,13 @@ const webhooks: readonly Row[] = [
     message: webhook({ client_certificate: { key: 'none' } }),
   },
   {
+    name: 'a path of a field mask that is none',
+    reason: 'field_invalid',
+    rpc: CREATE,
+    field: 'fields[1]',
+    message: webhook({ fields: ['$.order_id', '$.items[0]'] }),
+  },
+  {
     name: 'a client of a token server without its secret',
     reason: 'field_invalid',
     rpc: CREATE,

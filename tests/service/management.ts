@@ -144,6 +144,7 @@ export const aWebhook: CreateWebhookInput = {
   signsEd25519: false,
   clientCertificate: null,
   oauth: null,
+  fields: [],
 };
 
 export async function someWebhook(management: Management, principal: Principal, input: Partial<CreateWebhookInput> = {}) {
@@ -239,6 +240,7 @@ export const unchanged: Omit<UpdateWebhookInput, 'webhookId'> = {
   signsEd25519: undefined,
   clientCertificate: undefined,
   oauth: undefined,
+  fields: [],
   etag: '',
   reset: [],
   readOnly: {},

@@ -68,6 +68,8 @@ export function WebhookSettings({ webhook }: { webhook: Webhook }) {
           )}
           {show.failure !== undefined && <Problem failure={show.failure} />}
         </dd>
+        <dt>Fields</dt>
+        <dd>{webhook.fields.length === 0 ? 'the whole payload' : <span class="mono">{webhook.fields.join(', ')}</span>}</dd>
         <dt>Signatures</dt>
         <dd>{webhook.signatures.includes(Signature.ED25519) ? 'HMAC and Ed25519' : 'HMAC'}</dd>
         <dt>Client certificate</dt>

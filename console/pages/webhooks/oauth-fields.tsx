@@ -13,18 +13,19 @@ interface OAuthFieldsProps {
 export function OAuthFields({ draft, isStored, errors, onChange }: OAuthFieldsProps) {
   const input = (name: keyof OAuthDraft, field: string, label: string, hint: string, optional: boolean) => (
     <Field label={label} optional={optional} error={errors.get(`oauth.${field}`)} hint={hint}>
-      {(wiring) => (
-        <input
-          {...wiring}
-          class="mono"
-          name={`oauth-${field}`}
-          type={name === 'clientSecret' ? 'password' : 'text'}
-          value={draft[name]}
-          spellcheck={false}
-          autocomplete={name === 'clientSecret' ? 'new-password' : 'off'}
-          onInput={(event) => onChange({ oauth: { ...draft, [name]: event.currentTarget.value } })}
-        />
-      )}
+      {(wiring) => {
+        const shared = {
+          ...wiring,
+          class: 'mono',
+          name: `oauth-${field}`,
+          value: draft[name],
+          spellcheck: false,
+          onInput: (event: { readonly currentTarget: HTMLInputElement }) =>
+            onChange({ oauth: { ...draft, [name]: event.currentTarget.value } }),
+        };
+        if (name === 'clientSecret') return <input {...shared} type="password" autocomplete="new-password" />;
+        return <input {...shared} type="text" autocomplete="off" />;
+      }}
     </Field>
   );
   return (

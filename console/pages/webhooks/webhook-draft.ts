@@ -16,6 +16,8 @@ export interface WebhookDraft {
   readonly description: string;
   /** Empty: every event of its types. */
   readonly filter: string;
+  /** Paths, one a line; empty: the whole payload. */
+  readonly fields: string;
   /** As typed; empty follows the service's default. */
   readonly maxRetries: string;
   readonly retryDelay: string;
@@ -59,6 +61,7 @@ export const emptyDraft: WebhookDraft = {
   events: [],
   description: '',
   filter: '',
+  fields: '',
   maxRetries: '',
   retryDelay: '',
   timeout: '',
@@ -81,6 +84,7 @@ export function draftOf(webhook: Webhook): WebhookDraft {
     events: webhook.events,
     description: webhook.description,
     filter: webhook.filter,
+    fields: webhook.fields.join('\n'),
     maxRetries: text(webhook.retryPolicy?.maxRetries),
     retryDelay: text(webhook.retryPolicy?.retryDelay),
     timeout: text(webhook.retryPolicy?.timeout),
@@ -99,6 +103,7 @@ export function toCreate(draft: WebhookDraft): MessageInitShape<typeof CreateWeb
     events: [...draft.events],
     description: draft.description,
     filter: draft.filter.trim(),
+    fields: pathsIn(draft.fields),
     retryPolicy: retryPolicy(draft),
     customHeaders: headers(draft),
     rateLimit: number(draft.rateLimit) ?? 0,
@@ -123,6 +128,7 @@ export function toUpdate(webhook: Webhook, draft: WebhookDraft): MessageInitShap
     ...(same(draft.events, before.events) ? {} : { events: [...draft.events] }),
     ...(draft.description === before.description ? {} : { description: draft.description }),
     ...(draft.filter.trim() === before.filter ? {} : { filter: draft.filter.trim() }),
+    ...(same(pathsIn(draft.fields), webhook.fields) ? {} : { fields: pathsIn(draft.fields) }),
     ...(policyChanged ? { retryPolicy: retryPolicy(draft) } : {}),
     ...(draft.rateLimit === before.rateLimit ? {} : { rateLimit: number(draft.rateLimit) ?? 0 }),
     ...(draft.holdsOnFailing === before.holdsOnFailing ? {} : { onFailing: onFailing(draft) }),
@@ -133,6 +139,13 @@ export function toUpdate(webhook: Webhook, draft: WebhookDraft): MessageInitShap
     ...(draft.replaceHeaders && Object.keys(sent).length > 0 ? { customHeaders: sent } : {}),
     clearCustomHeaders: draft.replaceHeaders && Object.keys(sent).length === 0 && Object.keys(webhook.customHeaders).length > 0,
   };
+}
+
+function pathsIn(lines: string): string[] {
+  return lines
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
 }
 
 function onFailing(draft: WebhookDraft): OnFailing {
@@ -167,6 +180,7 @@ function resets(before: WebhookDraft, draft: WebhookDraft): { readonly reset?: s
   const reset = [
     ...(before.clientCertificate !== '' && draft.clientCertificate.trim() === '' ? ['client_certificate'] : []),
     ...(before.oauth.tokenUrl !== '' && draft.oauth.tokenUrl.trim() === '' ? ['oauth'] : []),
+    ...(before.fields !== '' && pathsIn(draft.fields).length === 0 ? ['fields'] : []),
   ];
   return reset.length === 0 ? {} : { reset };
 }

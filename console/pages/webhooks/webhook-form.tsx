@@ -9,6 +9,7 @@ import { ClientCertificateField } from './client-certificate-field.tsx';
 import { EventPicker } from './event-picker.tsx';
 import { FilterField } from './filter-field.tsx';
 import { HeadersEditor } from './headers-editor.tsx';
+import { MaskField } from './mask-field.tsx';
 import { OAuthFields } from './oauth-fields.tsx';
 import { NumberField } from './number-field.tsx';
 import { UrlField } from './url-field.tsx';
@@ -31,6 +32,7 @@ const SHOWN_FIELDS = [
   'events',
   'description',
   'filter',
+  'fields',
   'retry_policy.max_retries',
   'retry_policy.retry_delay',
   'retry_policy.timeout',
@@ -117,6 +119,7 @@ export function WebhookForm({ initial, webhookId, storedHeaders, submitLabel, ca
           webhookId={webhookId}
           onInput={(filter) => change({ filter })}
         />
+        <MaskField value={draft.fields} errors={fields} onInput={(paths) => change({ fields: paths })} />
       </section>
       <details class="panel form-more" open={storedHeaders !== null}>
         <summary>Retries, limits and headers</summary>

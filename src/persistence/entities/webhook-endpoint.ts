@@ -61,6 +61,8 @@ export const WebhookEndpoint = defineEntity({
     oauth: p.json().$type<StoredOAuth>().nullable(),
     /** Sealed. */
     oauthSecret: p.text().nullable(),
+    /** Paths of what its receiver gets; none: the whole payload. */
+    fields: p.array(),
     rateLimit: p.integer().default(0),
     consecutiveFailures: p.integer().default(0),
     failingSince: p.datetime().columnType('timestamptz').nullable(),

@@ -15,6 +15,8 @@ export interface StoredWebhook {
   /** PEM; null: it has none. */
   readonly clientCertificate: string | null;
   readonly sealedClientKey: string | null;
+  /** Paths of what its receiver gets; none: the whole payload. */
+  readonly fields: readonly string[];
   /** Null: it asks no token server. */
   readonly oauth: StoredOAuth | null;
   readonly sealedOauthSecret: string | null;
@@ -40,7 +42,7 @@ export async function loadWebhooks(pool: Pool, ids: readonly string[]): Promise<
 const statement = `
 select id, user_id as "userId", url, secret as "sealedSecret", previous_secrets as "previousSecrets",
   custom_headers as "sealedHeaders", client_certificate as "clientCertificate", client_key as "sealedClientKey",
-  oauth, oauth_secret as "sealedOauthSecret",
+  fields, oauth, oauth_secret as "sealedOauthSecret",
   retry_policy as "retryPolicy", rate_limit as "rateLimit", revision, signs_ed25519 as "signsEd25519",
   is_active and deleted_at is null as "isDeliverable", ${holdsEverything('w')} as "isPaused",
   (extract(epoch from certificate_expires_at) * 1000)::float8 as "certificateExpiresAtMs"

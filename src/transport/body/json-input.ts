@@ -11,6 +11,8 @@ import { loneItem, markUnreadable, MAX_LONE_ITEMS } from './lone-items.ts';
 
 /** The field of a request that names what goes back to its default. */
 const RESET = 'reset';
+/** Lists that are empty by default, so that an empty one means what null means. Every other list of a request that changes something has at least one item. */
+const EMPTY_BY_DEFAULT = new Set(['fields']);
 /** Enough to mend a form in one go; a body of a million unknown keys must not come back as a million complaints. */
 const MAX_VIOLATIONS = 20;
 
@@ -108,7 +110,8 @@ class Reading {
         continue;
       }
       if (value === null && this.#dialect === 'protobuf') continue;
-      if (value === null && this.#resets !== null) {
+      const isDefault = value === null || (Array.isArray(value) && value.length === 0 && EMPTY_BY_DEFAULT.has(field.name));
+      if (isDefault && this.#resets !== null) {
         this.#resets.push(fieldPath);
         continue;
       }

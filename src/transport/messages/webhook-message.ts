@@ -64,6 +64,7 @@ export function webhookMessage(webhook: WebhookView): MessageInitShape<typeof We
             expiresAt: timestampFromDate(webhook.clientCertificate.expiresAt),
           },
         }),
+    fields: [...webhook.fields],
     ...(webhook.oauth === null ? {} : { oauth: webhook.oauth }),
     signatures: webhook.signsEd25519 ? [Signature.HMAC, Signature.ED25519] : [Signature.HMAC],
     onFailing: webhook.onFailing === 'hold' ? OnFailing.HOLD : OnFailing.DISABLE,

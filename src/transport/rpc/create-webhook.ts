@@ -51,6 +51,7 @@ function inputOf(request: CreateWebhookRequest): CreateWebhookInput {
     filter: request.filter,
     clientCertificate: request.clientCertificate ?? null,
     oauth: request.oauth ?? null,
+    fields: request.fields,
     signsEd25519: signsEd25519Input(request.signatures) ?? false,
     ordering: orderingInput(request.ordering) ?? 'none',
     orderingGap: orderingGapInput(request.orderingGap) ?? 'wait',

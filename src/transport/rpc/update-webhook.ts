@@ -30,6 +30,7 @@ export function updateWebhook(context: ManagementContext): ServiceImpl<typeof We
       filter: request.filter,
       clientCertificate: request.clientCertificate,
       oauth: request.oauth,
+      fields: request.fields,
       signsEd25519: signsEd25519Input(request.signatures),
       ordering: orderingInput(request.ordering),
       orderingGap: orderingGapInput(request.orderingGap),
