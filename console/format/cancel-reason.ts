@@ -7,6 +7,7 @@ const WORDS: Readonly<Record<string, string>> = {
   held_limit: 'its webhook held too many',
   caller: 'by a call',
   expired: 'it was too late to send it',
+  superseded: 'a newer event took its place',
 };
 
 /** A reason that this page does not know yet is shown as it is. */

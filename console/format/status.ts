@@ -1,11 +1,18 @@
 // Delivery statuses as the page names, orders and colours them.
-import { DeliveryStatus } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
+import { type Delivery, DeliveryStatus } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 
-export interface StatusLook {
-  /** As in the address bar and the REST API; also the name of its colour. */
-  readonly key: 'delivered' | 'retrying' | 'failed' | 'pending' | 'cancelled';
+type StatusKey = 'delivered' | 'retrying' | 'failed' | 'pending' | 'cancelled';
+
+export interface Look {
+  /** The name of its colour and of its shape. */
+  readonly key: StatusKey | 'held' | 'expired' | 'superseded';
   readonly label: string;
   readonly meaning: string;
+}
+
+export interface StatusLook extends Look {
+  /** As in the address bar and the REST API. */
+  readonly key: StatusKey;
   readonly status: DeliveryStatus;
 }
 
@@ -28,6 +35,21 @@ export const statuses: readonly StatusLook[] = [
 ];
 
 const pending: StatusLook = { key: 'pending', label: 'Pending', meaning: 'Not tried yet.', status: DeliveryStatus.PENDING };
+
+const held: Look = { key: 'held', label: 'Held', meaning: 'Kept until its webhook is resumed.' };
+
+/** Cancellations that neither a caller nor a failure led to. */
+const CANCELLATIONS: Readonly<Record<string, Look>> = {
+  expired: { key: 'expired', label: 'Expired', meaning: 'Not delivered before the moment until which its event was of use.' },
+  superseded: { key: 'superseded', label: 'Superseded', meaning: 'A newer event took its place before it was sent.' },
+};
+
+/** Of one delivery: its status, or what its status alone does not say. */
+export function lookOfDelivery({ status, heldAt, cancelReason }: Pick<Delivery, 'status' | 'heldAt' | 'cancelReason'>): Look {
+  if (status === DeliveryStatus.PENDING && heldAt !== undefined) return held;
+  if (status === DeliveryStatus.CANCELLED) return CANCELLATIONS[cancelReason ?? ''] ?? lookOf(status);
+  return lookOf(status);
+}
 
 export function lookOf(status: DeliveryStatus): StatusLook {
   return statuses.find((look) => look.status === status) ?? pending;

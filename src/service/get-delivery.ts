@@ -48,6 +48,7 @@ export async function getDelivery(
     orderingKey: delivery.orderingKey ?? null,
     sequence: delivery.sequence ?? null,
     deliverBeforeMs: delivery.deliverBefore?.getTime() ?? null,
+    heldAtMs: delivery.status === 'pending' ? (delivery.heldAt?.getTime() ?? null) : null,
     nextAttemptAtMs: delivery.nextAttemptAt?.getTime() ?? null,
     deliveredAtMs: delivery.deliveredAt?.getTime() ?? null,
     failedAtMs: delivery.failedAt?.getTime() ?? null,

@@ -1,5 +1,6 @@
 // The log of deliveries, filtered by what the address bar says.
 import { timestampFromDate } from '@bufbuild/protobuf/wkt';
+import { useEffect, useState } from 'preact/hooks';
 import { deliveries } from '../../api/client.ts';
 import { useResource } from '../../api/resource.ts';
 import { seesEverybody } from '../../api/session.ts';
@@ -12,14 +13,20 @@ import { Empty, Loaded } from '../../components/states.tsx';
 import { count } from '../../format/number.ts';
 import { statusFromKey } from '../../format/status.ts';
 import { address, query } from '../../router.ts';
+import { MarkedDeliveries } from './marked-deliveries.tsx';
 
 const PAGE_SIZE = 50;
+const none: ReadonlySet<string> = new Set();
 const EVENT_ID = /^event_[0-9a-hjkmnp-tv-z]{26}$/;
 
 export function DeliveryListPage() {
   const page = useResource(address.value.query, (signal) => deliveries.listDeliveries(request(query.peek()), { signal }));
   const eventId = query.value.get('event_id') ?? '';
   const webhookId = query.value.get('webhook_id') ?? '';
+  const [ids, setIds] = useState<ReadonlySet<string>>(none);
+  // What is marked is what is in sight: another page or filter begins with nothing.
+  useEffect(() => setIds(none), [address.value.query]);
+  const marked = (page.data?.deliveries ?? []).filter(({ id }) => ids.has(id));
   const filtered = [...query.value.keys()].some((name) => name !== 'page_token');
   return (
     <>
@@ -42,6 +49,14 @@ export function DeliveryListPage() {
           </a>
         )}
       </div>
+      <MarkedDeliveries
+        key={address.value.query}
+        marked={marked}
+        onDone={() => {
+          setIds(none);
+          page.reload();
+        }}
+      />
       <Loaded from={page} lines={10}>
         {(data) =>
           data.deliveries.length === 0 && data.nextPageToken !== '' ? (
@@ -64,7 +79,11 @@ export function DeliveryListPage() {
             </>
           ) : (
             <>
-              <DeliveryTable caption="Deliveries, newest first" rows={data.deliveries.map((delivery) => ({ delivery }))} />
+              <DeliveryTable
+                caption="Deliveries, newest first"
+                rows={data.deliveries.map((delivery) => ({ delivery }))}
+                selection={{ ids, change: setIds }}
+              />
               <Pager nextToken={data.nextPageToken} />
             </>
           )

@@ -4,8 +4,9 @@ import { AttemptHeaders, wayOf } from './attempt-headers.tsx';
 import { nowMs } from '../../clock.ts';
 import { Moment } from '../../components/moment.tsx';
 import { StatusGlyph } from '../../components/status-mark.tsx';
+import { cancelWords } from '../../format/cancel-reason.ts';
 import { causeOf } from '../../format/cause.ts';
-import { lookOf } from '../../format/status.ts';
+import { lookOf, lookOfDelivery } from '../../format/status.ts';
 import { duration, fullMoment, span, toDate } from '../../format/time.ts';
 
 const TRIGGERS: Record<AttemptTrigger, string> = {
@@ -84,24 +85,21 @@ function AttemptItem({ attempt, longestMs, isLast }: { attempt: Attempt; longest
 
 /** What comes after the attempts made. */
 function Ending({ delivery }: { delivery: Delivery }) {
+  if (delivery.heldAt !== undefined)
+    return <EndingText delivery={delivery} text="Held: it is sent once its webhook is resumed." />;
   if (delivery.status === DeliveryStatus.RETRYING || delivery.status === DeliveryStatus.PENDING)
     return <NextAttempt delivery={delivery} />;
   if (delivery.status === DeliveryStatus.FAILED)
-    return <EndingText status={delivery.status} text="Given up. It can still be retried by hand." />;
+    return <EndingText delivery={delivery} text="Given up. It can still be retried by hand." />;
   if (delivery.status === DeliveryStatus.CANCELLED)
-    return (
-      <EndingText
-        status={delivery.status}
-        text="Cancelled: its webhook was disabled or deleted, or it was held for too long."
-      />
-    );
+    return <EndingText delivery={delivery} text={`Cancelled: ${cancelWords(delivery.cancelReason)}.`} />;
   return null;
 }
 
-function EndingText({ status, text }: { status: DeliveryStatus; text: string }) {
+function EndingText({ delivery, text }: { delivery: Delivery; text: string }) {
   return (
     <li class="attempt ending">
-      <StatusGlyph look={lookOf(status)} />
+      <StatusGlyph look={lookOfDelivery(delivery)} />
       <p class="attempt-body">{text}</p>
     </li>
   );

@@ -1,13 +1,15 @@
 // One delivery: what was sent, what came of every attempt, and what happens next.
-import { useEffect } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { type Delivery, DeliveryStatus } from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { useAction } from '../../api/action.ts';
 import { deliveries } from '../../api/client.ts';
 import { useResource } from '../../api/resource.ts';
 import { watchDeliveries } from '../../api/watch.ts';
 import { directory, lookUpWebhooks } from '../../api/webhook-directory.ts';
+import { ConfirmDialog } from '../../components/dialog.tsx';
 import { Moment } from '../../components/moment.tsx';
 import { cancelWords } from '../../format/cancel-reason.ts';
+import { lookOfDelivery } from '../../format/status.ts';
 import { PageHead } from '../../components/page-head.tsx';
 import { Loaded, Problem } from '../../components/states.tsx';
 import { StatusMark } from '../../components/status-mark.tsx';
@@ -36,6 +38,12 @@ export function DeliveryPage({ id }: { id: string }) {
     await deliveries.retryDelivery({ deliveryId: id });
     reload();
   });
+  const [asking, setAsking] = useState(false);
+  const cancel = useAction(async () => {
+    await deliveries.cancelDelivery({ deliveryId: id });
+    setAsking(false);
+    reload();
+  });
   return (
     <>
       <PageHead
@@ -46,6 +54,11 @@ export function DeliveryPage({ id }: { id: string }) {
         {data !== undefined && (
           <>
             <CopyCurl delivery={data} />
+            {isOpen(data) && (
+              <button type="button" class="button danger" onClick={() => setAsking(true)}>
+                Cancel delivery
+              </button>
+            )}
             <button type="button" class="button primary" disabled={retry.busy} onClick={() => void retry.run()}>
               {retry.busy ? 'Asking…' : data.status === DeliveryStatus.DELIVERED ? 'Send again' : 'Retry now'}
             </button>
@@ -53,6 +66,21 @@ export function DeliveryPage({ id }: { id: string }) {
         )}
       </PageHead>
       {retry.failure !== undefined && <Problem failure={retry.failure} />}
+      {asking && data !== undefined && (
+        <ConfirmDialog
+          title="Cancel this delivery?"
+          confirm="Cancel delivery"
+          cancel="Keep it"
+          dangerous
+          action={cancel}
+          onClose={() => setAsking(false)}
+        >
+          <p class="mono wrap">
+            {data.eventType} {data.id}
+          </p>
+          <p>It is sent no more, and others go on. A request that is under way may still arrive. “Retry now” undoes it.</p>
+        </ConfirmDialog>
+      )}
       <Loaded from={delivery} lines={10}>
         {(loaded) => (
           <div class="delivery">
@@ -71,10 +99,15 @@ export function DeliveryPage({ id }: { id: string }) {
   );
 }
 
+/** Whether it may still be sent. */
+function isOpen({ status }: Delivery): boolean {
+  return status === DeliveryStatus.PENDING || status === DeliveryStatus.RETRYING;
+}
+
 function Lead({ delivery }: { delivery: Delivery }) {
   return (
     <span class="delivery-lead">
-      <StatusMark status={delivery.status} />
+      <StatusMark look={lookOfDelivery(delivery)} />
       <span>
         to <WebhookLink id={delivery.webhookId} webhook={directory.value.byId.get(delivery.webhookId)} />
       </span>

@@ -1,16 +1,14 @@
 // Sending again what a webhook did not get: choose, look at what that is, begin, and see how far it comes.
-import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Webhook } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import type { Replay } from '../../../gen/homechef/webhook/v1/replay_pb.ts';
 import { useAction } from '../../api/action.ts';
 import { replays } from '../../api/client.ts';
-import { DeliveryTable } from '../../components/delivery-table.tsx';
 import { Problem } from '../../components/states.tsx';
-import { count, plural } from '../../format/number.ts';
 import { emptyDraft, type ReplayDraft, requestOf } from './replay-draft.ts';
 import { ReplayForm } from './replay-form.tsx';
 import { ReplayList } from './replay-list.tsx';
+import { amountOf, ReplayPreview } from './replay-preview.tsx';
 
 interface Preview {
   readonly draft: ReplayDraft;
@@ -19,8 +17,15 @@ interface Preview {
   readonly key: string;
 }
 
-/** @param onEnded called when nothing of it is on its way any more */
-export function ReplayPanel({ webhook, onEnded }: { webhook: Webhook; onEnded: () => void }) {
+interface ReplayPanelProps {
+  readonly webhook: Webhook;
+  /** Changes when a replay was begun elsewhere on the page. */
+  readonly version: number;
+  /** Called when nothing of it is on its way any more. */
+  readonly onEnded: () => void;
+}
+
+export function ReplayPanel({ webhook, version, onEnded }: ReplayPanelProps) {
   const [draft, setDraft] = useState(emptyDraft);
   const [preview, setPreview] = useState<Preview | null>(null);
   const [begun, setBegun] = useState(0);
@@ -54,7 +59,7 @@ export function ReplayPanel({ webhook, onEnded }: { webhook: Webhook; onEnded: (
       {look.failure !== undefined && <Problem failure={look.failure} />}
       <div role="status">
         {preview !== null && (
-          <Found found={preview.found}>
+          <ReplayPreview found={preview.found}>
             <div class="button-row">
               <button type="button" class="button primary" disabled={begin.busy} onClick={() => void begin.run()}>
                 {begin.busy ? 'Beginning…' : `Send ${amountOf(preview.found)} again`}
@@ -63,38 +68,11 @@ export function ReplayPanel({ webhook, onEnded }: { webhook: Webhook; onEnded: (
                 Leave it
               </button>
             </div>
-          </Found>
+          </ReplayPreview>
         )}
       </div>
       {begin.failure !== undefined && <Problem failure={begin.failure} />}
-      <ReplayList webhookId={webhook.id} version={begun} onEnded={onEnded} />
+      <ReplayList webhookId={webhook.id} version={begun + version} onEnded={onEnded} />
     </section>
   );
-}
-
-function Found({ found, children }: { found: Replay; children: ComponentChildren }) {
-  if (found.matched === 0) return <p class="quiet-note">Nothing matches. Nothing would be sent.</p>;
-  return (
-    <div class="replay-preview" data-testid="replay-preview">
-      <p>
-        <b>
-          {found.matchedIsLowerBound && 'At least '}
-          {plural(found.matched, 'delivery', 'deliveries')}
-        </b>{' '}
-        would be sent again{found.samples.length > 0 && found.samples.length < found.matched ? '. The oldest of them:' : '.'}
-      </p>
-      {found.samples.length > 0 && (
-        <DeliveryTable
-          caption="The oldest deliveries that would be sent again"
-          showWebhook={false}
-          rows={found.samples.map((delivery) => ({ delivery }))}
-        />
-      )}
-      {children}
-    </div>
-  );
-}
-
-function amountOf({ matched, matchedIsLowerBound }: Replay): string {
-  return matchedIsLowerBound ? 'them' : count(matched);
 }

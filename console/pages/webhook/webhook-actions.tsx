@@ -13,7 +13,13 @@ import { navigate } from '../../router.ts';
 import { NumberField } from '../webhooks/number-field.tsx';
 import { keepSecret } from './fresh-secret.ts';
 
-export function WebhookActions({ webhook, onChanged }: { webhook: Webhook; onChanged: () => void }) {
+interface WebhookActionsProps {
+  readonly webhook: Webhook;
+  readonly onChanged: () => void;
+  readonly onEnabled: () => void;
+}
+
+export function WebhookActions({ webhook, onChanged, onEnabled }: WebhookActionsProps) {
   const [asking, setAsking] = useState<'rotate' | 'disable' | 'delete' | 'resume' | null>(null);
   const close = () => setAsking(null);
   const done = () => {
@@ -39,6 +45,7 @@ export function WebhookActions({ webhook, onChanged }: { webhook: Webhook; onCha
   const held = webhook.health?.held ?? 0;
   const disable = useAction(async () => {
     await webhooks.updateWebhook({ webhookId: webhook.id, isActive: !webhook.isActive });
+    if (!webhook.isActive) onEnabled();
     done();
   });
   const remove = useAction(async () => {
@@ -113,7 +120,8 @@ export function WebhookActions({ webhook, onChanged }: { webhook: Webhook; onCha
           <Waiting webhookId={webhook.id} />
           <p>
             Nothing more is sent to it until you enable it. Deliveries still pending are cancelled, and events published
-            meanwhile do not reach it. To keep them for later, pause it instead.
+            meanwhile do not reach it. “Enable” undoes that, and offers to send what it missed. To keep them for later, pause it
+            instead.
           </p>
         </ConfirmDialog>
       )}

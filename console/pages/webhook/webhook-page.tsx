@@ -17,6 +17,7 @@ import { link } from '../../router.ts';
 import { DiagnosisPanel } from './diagnosis-panel.tsx';
 import { FailureList } from './failure-list.tsx';
 import { HistoryPanel } from './history-panel.tsx';
+import { MissedPanel } from './missed-panel.tsx';
 import { ReplayPanel } from './replay-panel.tsx';
 import { RotationPanel } from './rotation-panel.tsx';
 import { SecretPanel } from './secret-panel.tsx';
@@ -32,6 +33,7 @@ const RELEASE_REFRESH_MS = 2000;
 export function WebhookPage({ id }: { id: string }) {
   const webhook = useResource(id, (signal) => webhooks.getWebhook({ webhookId: id }, { signal }));
   const [version, setVersion] = useState(0);
+  const [isBack, setIsBack] = useState(false);
   const refresh = () => {
     webhook.reload();
     setVersion((before) => before + 1);
@@ -51,11 +53,12 @@ export function WebhookPage({ id }: { id: string }) {
         back={{ href: '/webhooks', label: 'Webhooks' }}
         {...(data === undefined ? {} : { lead: <Lead webhook={data} /> })}
       >
-        {data !== undefined && <WebhookActions webhook={data} onChanged={refresh} />}
+        {data !== undefined && <WebhookActions webhook={data} onChanged={refresh} onEnabled={() => setIsBack(true)} />}
       </PageHead>
       <Loaded from={webhook} lines={8}>
         {(loaded) => (
           <>
+            {isBack && loaded.isActive && <MissedPanel webhook={loaded} onBegun={refresh} onClose={() => setIsBack(false)} />}
             <SecretPanel webhookId={id} />
             <RotationPanel webhook={loaded} onChanged={refresh} />
             <Statistics id={id} version={version} />
@@ -63,7 +66,7 @@ export function WebhookPage({ id }: { id: string }) {
             <DiagnosisPanel webhookId={id} />
             <RecentDeliveries id={id} version={version} />
             <MissingEvent webhookId={id} />
-            <ReplayPanel webhook={loaded} onEnded={refresh} />
+            <ReplayPanel webhook={loaded} version={version} onEnded={refresh} />
             <WebhookSettings webhook={loaded} />
             <HistoryPanel webhookId={id} version={version} />
           </>

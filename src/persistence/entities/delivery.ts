@@ -37,6 +37,7 @@ export const Delivery = defineEntity({
     orderingKey: p.string().length(255).nullable(),
     sequence: p.bigint('number').nullable(),
     deliverBefore: p.datetime().columnType('timestamptz').nullable(),
+    heldAt: p.datetime().columnType('timestamptz').nullable(),
     cancelReason: p.string().length(20).nullable(),
     cancelledAt: p.datetime().columnType('timestamptz').nullable(),
   },

@@ -1,6 +1,6 @@
 // A delivery's row as the statements for callers read it: without the schedule's own columns, times in milliseconds.
 import type { DeliveryStatus } from '../../domain/delivery.ts';
-import { changedAt } from '../delivery-state.ts';
+import { changedAt, isHeld } from '../delivery-state.ts';
 
 export interface DeliveryRow {
   readonly id: string;
@@ -21,6 +21,8 @@ export interface DeliveryRow {
   readonly sequence?: number | null;
   /** No attempt begins later; null: there is no such moment. */
   readonly deliverBeforeMs?: number | null;
+  /** Since when it is held for a paused webhook; null: it is not. */
+  readonly heldAtMs?: number | null;
   readonly nextAttemptAtMs: number | null;
   readonly deliveredAtMs: number | null;
   readonly failedAtMs: number | null;
@@ -36,6 +38,7 @@ export const deliveryColumns = `d.id, d.webhook_id as "webhookId", d.user_id as 
   case when d.status = 'cancelled' then d.cancel_reason end as "cancelReason",
   d.ordering_key as "orderingKey", d.sequence::float8 as "sequence",
   (extract(epoch from d.deliver_before) * 1000)::float8 as "deliverBeforeMs",
+  (extract(epoch from case when ${isHeld} then d.held_at end) * 1000)::float8 as "heldAtMs",
   (extract(epoch from d.next_attempt_at) * 1000)::float8 as "nextAttemptAtMs",
   (extract(epoch from d.delivered_at) * 1000)::float8 as "deliveredAtMs",
   (extract(epoch from d.failed_at) * 1000)::float8 as "failedAtMs",
