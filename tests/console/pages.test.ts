@@ -22,6 +22,7 @@ interface Stop {
 }
 
 const shows = (text: string | RegExp) => (page: Page) => page.getByText(text).first().waitFor();
+const heads = (name: string) => (page: Page) => page.getByRole('heading', { name, exact: true }).waitFor();
 const chart = (page: Page) => page.locator('.chart-canvas canvas').waitFor();
 
 const stops: readonly Stop[] = [
@@ -34,8 +35,8 @@ const stops: readonly Stop[] = [
   { name: 'deliveries', path: () => '/deliveries', ready: shows('Older') },
   { name: 'deliveries-failed', path: () => '/deliveries?status=failed', ready: shows('Older') },
   { name: 'deliveries-none', path: () => '/deliveries?event_type=chef.approved', ready: shows('No delivery matches') },
-  { name: 'delivery-retrying', path: (scene) => `/deliveries/${scene.retryingDeliveryId}`, ready: shows('Request') },
-  { name: 'delivery-delivered', path: (scene) => `/deliveries/${scene.deliveredDeliveryId}`, ready: shows('Request') },
+  { name: 'delivery-retrying', path: (scene) => `/deliveries/${scene.retryingDeliveryId}`, ready: heads('Request') },
+  { name: 'delivery-delivered', path: (scene) => `/deliveries/${scene.deliveredDeliveryId}`, ready: heads('Request') },
   { name: 'delivery-missing', path: () => `/deliveries/delivery_${'0'.repeat(26)}`, ready: shows('Not found') },
   { name: 'event-types', path: () => '/event-types', ready: shows('order.created') },
   { name: 'verify', path: () => '/verify?language=python', ready: shows('receiver.py') },
