@@ -10,11 +10,13 @@ import type { Stores } from './stores.ts';
 
 export function createSchedule(config: Config, stores: Stores, { log, events }: Telemetry) {
   const { leaseMs } = config.delivery;
+  const onError = (message: string, error: unknown): void => log.warn({ err: error }, message);
   const postgres = new PostgresScheduler(stores.batchPool, {
     leaseMs,
     holder: () => stores.holder.number,
     now: () => stores.clock.now(),
     putsOff: config.role !== 'api' && (config.redis === null || stores.redis === null),
+    onError,
   });
   if (config.redis === null || stores.redis === null) {
     return { scheduler: postgres as Scheduler, index: null, isRedisAway: null };
@@ -38,7 +40,7 @@ export function createSchedule(config: Config, stores: Stores, { log, events }: 
       onError: (error) => events.storeFailed('database', error),
     }),
     onDegraded: (degraded, why) => events.schedulerDegraded(degraded, why),
-    onError: (message, error) => log.warn({ err: error }, message),
+    onError,
     onFailure: (error) => events.storeFailed('redis', error),
   });
   return { scheduler: failover as Scheduler, index, isRedisAway: () => failover.isDegraded };

@@ -1,4 +1,5 @@
-// A webhook holds a limited number of deliveries: the leader measures what is held, and ends the oldest beyond the limit.
+// A webhook holds a limited number of deliveries: the leader measures what is held, and what waits behind that for its turn, and ends the oldest beyond
+// the limit.
 import type { Pool } from 'pg';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { PeriodicTask } from '../lifecycle/periodic-task.ts';
@@ -11,7 +12,7 @@ const INTERVAL_MS = 60_000;
 
 export interface HeldLimitOptions {
   readonly pool: Pool;
-  /** Held deliveries of one webhook. */
+  /** Of one webhook: held deliveries, and those that wait behind them. */
   readonly maxHeldPerWebhook: number;
   readonly isLeading: () => boolean;
   /** Called for each batch that was cancelled, after its commit. */
@@ -64,9 +65,10 @@ export class HeldLimit implements LongRunning {
       if (!this.#mayGoOn) return this.#forget();
       const page = await measureHeld(pool, afterId, limit);
       for (const webhook of page) {
-        if (webhook.held > limit) await this.#trim(webhook.webhookId);
+        const kept = webhook.held + webhook.waiting;
+        if (kept > limit) await this.#trim(webhook.webhookId);
         held += Math.min(webhook.held, limit);
-        most = Math.max(most, Math.min(webhook.held, limit));
+        most = Math.max(most, Math.min(kept, limit));
         oldest = Math.max(oldest, webhook.oldestSeconds);
       }
       const last = page.at(-1);

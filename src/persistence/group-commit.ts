@@ -118,7 +118,8 @@ export class GroupCommit<Item, Result> {
     if (batch.length === 0) return;
     this.#flushesInFlight += 1;
     if (this.#options.limits.pace !== undefined) this.#flushedAt = performance.now();
-    this.#isAwaited = false;
+    // A full batch leaves some behind.
+    if (this.#isAwaited) this.#isAwaited = this.#waiting.some(({ item }) => this.#options.isAwaited?.(item) === true);
     clearTimeout(this.#paceTimer ?? undefined);
     this.#paceTimer = null;
     this.#schedule();

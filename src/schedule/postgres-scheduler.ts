@@ -31,6 +31,8 @@ export interface PostgresSchedulerOptions {
    * Redis went away counts as leased by no process.
    */
   readonly putsOff?: boolean;
+  /** Called when what waits for failing webhooks could not be put off at the start. */
+  readonly onError?: (message: string, error: unknown) => void;
 }
 
 export class PostgresScheduler implements Scheduler {
@@ -40,6 +42,7 @@ export class PostgresScheduler implements Scheduler {
   readonly #holder: () => number;
   readonly #now: () => number;
   readonly #away: AwayWebhooks | null;
+  readonly #onError: PostgresSchedulerOptions['onError'];
   readonly #wakeCallbacks: (() => void)[] = [];
   #after = FIRST_TURN;
   #isStopping = false;
@@ -52,6 +55,7 @@ export class PostgresScheduler implements Scheduler {
     this.#holder = options.holder ?? (() => 0);
     this.#now = options.now ?? Date.now;
     this.#away = options.putsOff === true ? new AwayWebhooks() : null;
+    this.#onError = options.onError;
   }
 
   start(): Promise<void> {
@@ -166,8 +170,9 @@ export class PostgresScheduler implements Scheduler {
         if (webhookIds.length < FAILING_PAGE) return;
         afterWebhookId = webhookIds.at(-1) ?? '';
       }
-    } catch {
-      // Then this process finds them away one by one.
+    } catch (error) {
+      if (this.#isStopping) return;
+      this.#onError?.('what waits for failing webhooks could not be put off; this process finds them away one by one', error);
     }
   }
 

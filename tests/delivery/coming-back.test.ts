@@ -114,7 +114,24 @@ describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
     );
   });
 
-  test('a held webhook is asked with its oldest delivery, which stays held until that succeeds, and is resumed then: each one arrives', async () => {
+  test('a receiver that refuses the oldest held delivery, and takes all others, is found to be back', async () => {
+    const path = '/poisoned';
+    const { id } = await stopped(path, { on_failing: 'hold' });
+    await until(id, ({ health }) => health.held === 10);
+    const list = `/api/v1/webhooks/deliveries?webhook_id=${id}&limit=100`;
+    const before: { id: string }[] = (await admin('GET', list)).body.deliveries;
+    const oldest = before.map((delivery) => delivery.id).toSorted()[0] ?? '';
+    receiver.script(path, (socket, { headers }) =>
+      socket.write(`HTTP/1.1 ${headers['webhook-id'] === oldest ? 500 : 200} Whatever\r\ncontent-length: 0\r\n\r\n`),
+    );
+    await until(id, (webhook) => !webhook.paused);
+    await eventually(async () => (await admin('GET', `${list}&status=delivered`)).body.deliveries.length === 9, {
+      deadlineMs: DEADLINE_MS,
+    });
+    expect((await historyOf(id)).map(({ action }) => action)).toContain('resumed');
+  });
+
+  test('a held webhook is asked with its oldest deliveries in turn, which stay held until one succeeds, and is resumed then: each one arrives', async () => {
     const { id, user } = await stopped('/held', { on_failing: 'hold' });
     const paused = await until(id, ({ health }) => health.held === 10);
     expect(paused.health).toMatchObject({ paused_reason: 'failing', next_probe_at: expect.any(String) });

@@ -63,6 +63,36 @@ test('the oldest beyond the limit are cancelled with the reason, each is announc
   expect(announced).toHaveLength(2);
 });
 
+test('what waits for its turn behind a held delivery counts, and the oldest of both end first', async () => {
+  await database.pool.query('delete from ordering_heads');
+  const [head = '', loose = ''] = await webhook('webhook_a', 1, 2);
+  const waiting = Array.from({ length: 4 }, (_, index) => newId('delivery', Date.now() - 50_000 + index));
+  await database.pool.query(`update deliveries set ordering_key = 'k', sequence = 1, waits = false where id = $1`, [head]);
+  await database.pool.query(
+    `insert into deliveries (id, event_id, webhook_id, user_id, event_type, ordering_key, sequence, waits)
+     select i, 'event_1', 'webhook_a', 'alice', 'order.created', 'k', n + 1, true from unnest($1::text[]) with ordinality as w(i, n)`,
+    [waiting],
+  );
+  await database.pool.query(
+    `insert into ordering_heads (webhook_id, ordering_key, last_sequence, turn_id, low_id, high_id) values ('webhook_a', 'k', 5, $1, $1, $2)`,
+    [head, waiting.at(-1)],
+  );
+  const limit = heldLimit();
+  await limit.run();
+  expect(announced.map(({ id }) => id).toSorted()).toEqual([head, loose, waiting[0]]);
+  expect(limit.fullest).toBe(1);
+  const { rows } = await database.pool.query<{ id: string; waits: boolean; turn: boolean }>(
+    `select d.id, d.waits, d.id = h.turn_id as turn from deliveries d join ordering_heads h using (webhook_id, ordering_key)
+     where d.status = 'pending' order by d.id`,
+  );
+  // The next of the key has the turn, and the others go on waiting for it.
+  expect(rows).toEqual([
+    { id: waiting[1], waits: false, turn: true },
+    { id: waiting[2], waits: true, turn: false },
+    { id: waiting[3], waits: true, turn: false },
+  ]);
+});
+
 test('more than one batch beyond the limit ends in one run', async () => {
   const ids = await webhook('webhook_a', 1, 2100);
   await heldLimit().run();

@@ -86,6 +86,21 @@ describe('group commit', () => {
     expect(batches).toEqual([[1], [2, 3, 4, 5, 6], [7, -8]]);
   });
 
+  test('with a pace, what is awaited and did not fit into a batch goes with the next, at once', async () => {
+    const batches: number[][] = [];
+    const commits = new GroupCommit<number, number>({
+      limits: { ...limits, maxBatchItems: 3, pace: { intervalMs: 600_000, enoughItems: 5 } },
+      isItemFault: () => false,
+      isAwaited: (item) => item < 0,
+      write: (items) => {
+        batches.push([...items]);
+        return Promise.resolve(items);
+      },
+    });
+    await Promise.all([1, 2, 3, -4].map((item) => new Promise((resolve) => commits.add(item, 1, resolve))));
+    expect(batches).toEqual([[1, 2, 3], [-4]]);
+  });
+
   test('with a pace, what waits alone is written once the time between two statements is over', async () => {
     const { add, batches } = setUp({ pace: { intervalMs: 5, enoughItems: 100 } });
     await add(1);

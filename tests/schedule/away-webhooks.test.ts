@@ -1,4 +1,5 @@
 // Webhooks whose receivers are away in the schedule of PostgreSQL: they stand at their next probe, and cost a claim nothing before.
+import type { Pool } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { claimDue, FIRST_TURN } from '../../src/persistence/queries/claim-due.ts';
 import { MAX_PUT_OFF } from '../../src/persistence/queries/put-off.ts';
@@ -170,4 +171,22 @@ test('the more receivers are away, the longer each waits for its probe', () => {
   expect(webhooks.isPutOff('webhook_0', 99_995)).toBe(false);
   // Those whose pause is over do not make others wait.
   expect(webhooks.putOff('webhook_1', 300_000, 200_000)).toBe(300_000);
+});
+
+test('what waits for failing webhooks and cannot be put off at the start is reported, and claims are made all the same', async () => {
+  const reported: unknown[] = [];
+  const error = new Error('the database is away');
+  const pool: Pick<Pool, 'query'> = {
+    query: (async (statement: { name: string }) => {
+      if (statement.name === 'list-failing') throw error;
+      return database.pool.query(statement as never);
+    }) as Pool['query'],
+  };
+  const onError = (_: string, cause: unknown): void => void reported.push(cause);
+  const scheduler = new PostgresScheduler(pool as Pool, { leaseMs: 60_000, putsOff: true, onError });
+  const webhookId = newWebhookId();
+  await insertRows(database.pool, [newDue(webhookId, Date.now() - 1000)]);
+  await scheduler.start();
+  expect(webhooksOf((await scheduler.claim(CLAIM)).leased)).toEqual([webhookId]);
+  expect(reported).toEqual([error]);
 });

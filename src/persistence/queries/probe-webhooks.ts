@@ -4,9 +4,15 @@ import type { ChangedField } from '../../domain/webhook-change.ts';
 import { Hold, isHeld } from '../delivery-state.ts';
 import { MAX_COUNTED_HELD } from './count-held.ts';
 
+/**
+ * A probe sends one of so many of the oldest held deliveries, each in its turn: a receiver that refuses the very oldest, and would take all others, is
+ * found to be back by the second.
+ */
+export const PROBED_IN_TURN = 5;
+
 export interface DueProbe {
   readonly webhookId: string;
-  /** The oldest of its deliveries that wait; null when none does. */
+  /** One of the oldest of its deliveries that are held; null when none is. */
   readonly deliveryId: string | null;
 }
 
@@ -125,7 +131,7 @@ where t.id = any (array(
 // Of what a disabled webhook had nothing waits: it was cancelled.
 const take = `
 with due as materialized (
-  select w.id, w.user_id, ${isDisabled} or ${isPaused} as is_probed, ${isPaused} as is_paused,
+  select w.id, w.user_id, w.paused_at, ${isDisabled} or ${isPaused} as is_probed, ${isPaused} as is_paused,
     coalesce(${stoppedAt}, now()) < now() - make_interval(days => $2::integer) as is_over
   from webhook_endpoints w where w.next_probe_at <= now() order by w.next_probe_at limit $3 for update skip locked
 ), moved as (
@@ -138,7 +144,10 @@ with due as materialized (
 )
 select id as "webhookId", user_id as "userId", is_probed as "isProbed", is_over as "isOver",
   case when is_paused then (
-    select d.id from deliveries d where d.webhook_id = due.id and ${isHeld} order by d.id limit 1
+    select o.id from (
+      select d.id, d.attempted_at from deliveries d where d.webhook_id = due.id and ${isHeld} order by d.id limit ${PROBED_IN_TURN}
+    ) o
+    order by greatest(o.attempted_at, due.paused_at), o.id limit 1
   ) end as "deliveryId"
 from due`;
 
