@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { type Client, Code, ConnectError, createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
+import { BadRequestSchema, ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
 import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { EventService } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import { ReplayService } from '../../gen/homechef/webhook/v1/replay_pb.ts';
@@ -62,7 +63,7 @@ export function connect(
 }
 
 function minter(user: string | undefined, role: CallerRole): () => Promise<string> {
-  if (user === undefined) throw new UsageError('Give --token (or HOMECHEF_TOKEN), or in development --user.');
+  if (user === undefined) throw new UsageError('Give --token (or HOMECHEF_TOKEN), or in development --user.', 'token_missing');
   const { tokens } = toConfig(readEnv());
   let token: Promise<string> | undefined;
   let expiresAtMs = 0;
@@ -77,9 +78,26 @@ function minter(user: string | undefined, role: CallerRole): () => Promise<strin
 
 /** What a person can make of a failed call, in one line. */
 export function explain(error: unknown, url: string): string {
+  const refused = refusedCall(error);
+  if (refused !== null) return refused;
   const { code, rawMessage } = ConnectError.from(error);
   if (code === Code.Unavailable || code === Code.Unknown) return `${url} does not answer: ${printable(rawMessage)}`;
   return printable(rawMessage);
+}
+
+/**
+ * What the service answered to a call that it refused: the reason that programs branch on, the field at fault, what to do, and the id that its log has.
+ * Null when it was not the service that answered.
+ */
+export function refusedCall(error: unknown): string | null {
+  const failure = ConnectError.from(error);
+  const info = failure.findDetails(ErrorInfoSchema)[0];
+  if (info === undefined) return null;
+  const field = failure.findDetails(BadRequestSchema)[0]?.fieldViolations[0]?.field ?? '';
+  const isNamed = field === '' || failure.rawMessage.startsWith(`${field}: `);
+  const requestId = info.metadata['request_id'];
+  const request = requestId === undefined ? '' : ` (request ${requestId})`;
+  return printable(`${info.reason}: ${isNamed ? '' : `${field}: `}${failure.rawMessage}${request}`);
 }
 
 /** Text from elsewhere, without what a terminal would obey. */

@@ -1,8 +1,8 @@
 // `publish order.created`: publishes an event as a service of HomeChef would.
 import { parseArgs } from 'node:util';
-import { type Timestamp, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { connect, CONNECTION_USAGE, type Connection, connectionOptions } from './connection.ts';
 import { jsonBytes } from './json-argument.ts';
+import { moment } from './moment.ts';
 import { type Command, onlyArgument, UsageError } from './usage.ts';
 
 const USAGE = `Usage: publish <event type> (--to <user id>… | --broadcast) [options]
@@ -42,17 +42,11 @@ async function run(args: string[]): Promise<void> {
     audience: { userIds: values.to, broadcast: values.broadcast },
     idempotencyKey: values.key,
     ...(values['ordering-key'] === undefined ? {} : { orderingKey: values['ordering-key'] }),
-    ...(values['deliver-before'] === undefined ? {} : { deliverBefore: momentOf(values['deliver-before']) }),
+    ...(values['deliver-before'] === undefined ? {} : { deliverBefore: moment('--deliver-before', values['deliver-before']) }),
   });
   const duplicate = published.duplicate ? ', published before under this key' : '';
   const expired = published.expired === true ? ', too late: nothing is sent' : '';
   console.log(`${published.eventId}  goes to ${published.deliveries} webhooks${duplicate}${expired}`);
-}
-
-function momentOf(text: string): Timestamp {
-  const ms = Date.parse(text);
-  if (Number.isNaN(ms)) throw new UsageError(`"${text}" is no time; --deliver-before takes one as in 2030-01-31T12:00:00Z`);
-  return timestampFromMs(ms);
 }
 
 async function dataOf({ webhooks }: Connection, eventType: string, data: string | undefined): Promise<Uint8Array> {

@@ -1,11 +1,11 @@
 // `replay --webhook <id>`: sends again what a webhook did not get, and shows how far that is; without a webhook, what many did not get.
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { timestampFromDate } from '@bufbuild/protobuf/wkt';
 import { parseArgs } from 'node:util';
 import { DeliveryStatus } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { type CreateReplaysRequestSchema, type Replay, ReplayState } from '../../gen/homechef/webhook/v1/replay_pb.ts';
 import { pause } from '../lifecycle/pause.ts';
 import { connect, CONNECTION_USAGE, connectionOptions, type Connection, printable } from './connection.ts';
+import { moment } from './moment.ts';
 import { type Command, UsageError, wholeNumber } from './usage.ts';
 
 const USAGE = `Usage: replay --webhook <id> [options]
@@ -134,13 +134,7 @@ function matched({ matched: count, matchedIsLowerBound }: Replay): string {
 }
 
 function statusNamed(name: string): DeliveryStatus {
-  const status = STATUSES[name];
+  const status = Object.hasOwn(STATUSES, name) ? STATUSES[name] : undefined;
   if (status === undefined) throw new UsageError(`--status: "${name}" is none of ${Object.keys(STATUSES).join(', ')}`);
   return status;
-}
-
-function moment(option: string, text: string) {
-  const date = new Date(text);
-  if (Number.isNaN(date.getTime())) throw new UsageError(`${option}: "${text}" is not a time, as in 2026-11-27T22:00:00Z`);
-  return timestampFromDate(date);
 }

@@ -20,7 +20,8 @@ async function run(args: string[]): Promise<void> {
   const eventType = onlyArgument(positionals, '<event type>');
   const connection = connect(values, 'developer');
   const targets = values.webhook === undefined ? await webhooksFor(connection, eventType) : [values.webhook];
-  if (targets.length === 0) throw new UsageError(`No active webhook of yours is subscribed to ${printable(eventType)}.`);
+  if (targets.length === 0)
+    throw new UsageError(`No active webhook of yours is subscribed to ${printable(eventType)}.`, 'not_found');
   for (const webhookId of targets) {
     const { deliveryId, success, attempt } = await connection.webhooks.testWebhook({ webhookId, eventType });
     const answer = attempt?.httpStatus === undefined ? (attempt?.errorCode ?? 'no answer') : `HTTP ${attempt.httpStatus}`;

@@ -1,7 +1,15 @@
-// What a command is, and what it says when it was called wrongly or could not do what it was asked: one message, no stack.
+// What a command is, and what it says when it was called wrongly: one line, no stack.
+import type { Reason } from '../domain/errors.ts';
 
+/** What the command line refuses itself, for the reason that the service would give. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
+  readonly reason: Reason;
+
+  constructor(message: string, reason: Reason = 'field_invalid') {
+    super(message);
+    this.reason = reason;
+  }
 }
 
 export interface Command {

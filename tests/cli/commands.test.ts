@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { text as textOf } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -168,6 +169,20 @@ test('listen --webhook forwards what a webhook got with the original body, fresh
   expect((await once(child, 'exit'))[0]).toBe(0);
 });
 
+test('what the service refuses is one line on standard error that begins with the reason, and ends with 1', async () => {
+  const child = spawn(process.execPath, [launcher, 'retry', 'delivery_00000000000000000000000000', '--user', USER], {
+    env: env(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const [printed, complaint, [status]] = await Promise.all([
+    textOf(child.stdout),
+    textOf(child.stderr),
+    once(child, 'close') as Promise<[number]>,
+  ]);
+  expect(complaint).toMatch(/^not_found: There is no such delivery\. \(request \S+\)\n$/);
+  expect([printed, status]).toEqual(['', 1]);
+});
+
 test('a command that was given the port of gRPC ends, and says in one line which one to give', async () => {
   const [watching, listening, ...calls] = await Promise.all(
     [
@@ -183,7 +198,7 @@ test('a command that was given the port of gRPC ends, and says in one line which
   for (const followed of [watching, listening])
     expect(followed).toEqual({
       status: 2,
-      output: expect.stringMatching(/(?:^|\n)--url: what listens there does not speak HTTP\/1\.1; .*\n$/),
+      output: expect.stringMatching(/(?:^|\n)field_invalid: --url: what listens there does not speak HTTP\/1\.1; .*\n$/),
     });
   for (const { status, output } of calls) {
     expect(status).toBeGreaterThan(0);
@@ -408,7 +423,10 @@ test('replay sends again what a webhook did not get, and says how that went', as
   expect(begun.output).toMatch(new RegExp(`^${body.id}  replay_\\S+  1 deliveries match\n1 webhooks\n$`));
   expect((await run('replay', '--user', 'root')).status).toBe(2);
   const refused = await run('replay', '--webhook', body.id, '--status', 'pending', '--user', USER);
-  expect(refused).toEqual({ status: 2, output: '--status: "pending" is none of failed, cancelled, delivered\n' });
+  expect(refused).toEqual({
+    status: 2,
+    output: 'field_invalid: --status: "pending" is none of failed, cancelled, delivered\n',
+  });
 });
 
 test('attempts shows where each attempt went, the headers of both sides, and no secret', async () => {

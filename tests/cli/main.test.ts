@@ -44,26 +44,37 @@ const COMMANDS = [
 ];
 
 test.for([
-  [['token'], '--user is missing: name the user, as in --user user123'],
-  [['token', '--user', 'u', '--role', 'king'], '--role: "king" is none of developer, service, admin'],
-  [['token', '--usr', 'u'], "Unknown option '--usr'"],
-  [['migrate', 'now'], "Unexpected argument 'now'. This command does not take positional arguments"],
-  [['secrets'], '<file> is missing'],
-  [['retry', 'a', 'b'], '"b" is one argument too many: only <delivery id> is expected'],
+  [['token'], 'field_invalid: --user is missing: name the user, as in --user user123'],
+  [['token', '--user', 'u', '--role', 'king'], 'field_invalid: --role: "king" is none of developer, service, admin'],
+  [['token', '--usr', 'u'], "field_unknown: Unknown option '--usr'"],
+  [['migrate', 'now'], "field_invalid: Unexpected argument 'now'. This command does not take positional arguments"],
+  [['secrets'], 'field_invalid: <file> is missing'],
+  [['retry', 'a', 'b'], 'field_invalid: "b" is one argument too many: only <delivery id> is expected'],
   [
     ['listen', '--user', 'u', '--forward', 'http://x', '--secret', 'x'],
-    '--secret: is not a secret of a webhook, which begins with whsec_',
+    'field_invalid: --secret: is not a secret of a webhook, which begins with whsec_',
   ],
-  [['listen', '--forward', 'ftp://x'], '--forward: "ftp://x" is not an http or https URL, as in http://localhost:3000/hook'],
+  [
+    ['listen', '--forward', 'ftp://x'],
+    'field_invalid: --forward: "ftp://x" is not an http or https URL, as in http://localhost:3000/hook',
+  ],
   [
     ['listen', '--filter', '$.total > 50', '--webhook', 'w', '--user', 'u'],
-    '--filter: goes neither with --webhook nor with --every-attempt: a webhook has a filter of its own',
+    'field_invalid: --filter: goes neither with --webhook nor with --every-attempt: a webhook has a filter of its own',
   ],
-  [['watch', '--status', 'bogus'], '--status: "bogus" is not pending, retrying, delivered, failed or cancelled'],
-  [['dance'], `There is no command "dance": it is one of ${COMMANDS.join(', ')}`],
-] as const)('a wrong argument is refused with one line that says what is wrong and what is right: %j', ([args, line]) => {
-  expect(run([...args])).toMatchObject({ stdout: '', stderr: `${line}\n`, status: 2 });
-});
+  [['watch', '--status', 'bogus'], 'field_invalid: --status: "bogus" is not pending, retrying, delivered, failed or cancelled'],
+  [['retry', 'a'], 'token_missing: Give --token (or HOMECHEF_TOKEN), or in development --user.'],
+  [
+    ['replay', '--webhook', 'w', '--user', 'u', '--since', '2026-02-30T00:00:00Z'],
+    'field_invalid: --since: "2026-02-30T00:00:00Z" is not a time, as in 2030-01-31T12:00:00Z',
+  ],
+  [['dance'], `unimplemented: There is no command "dance": it is one of ${COMMANDS.join(', ')}`],
+] as const)(
+  'a wrong argument is refused with one line that begins with the reason and says what is wrong and what is right: %j',
+  ([args, line]) => {
+    expect(run([...args])).toMatchObject({ stdout: '', stderr: `${line}\n`, status: 2 });
+  },
+);
 
 test('a file that is not there and a server that does not answer are one line, without a stack', async () => {
   const unreadable = run(['publish', 'order.created', '--to', 'u', '--user', 's', '--data', '@/no/such']);

@@ -8,6 +8,7 @@ import { ReplayService } from '../../gen/homechef/webhook/v1/replay_pb.ts';
 import { WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { listBeside } from '../../src/transport/rest/query-input.ts';
 import { restRoutes } from '../../src/transport/rest/routes.ts';
+import { commandLine } from './command-line.ts';
 import {
   toldByConnect,
   toldByConnectStream,
@@ -43,14 +44,15 @@ export type Feature = 'body' | 'token' | 'encoding' | 'deadline' | 'media type' 
 
 export interface Protocol {
   readonly name: string;
-  readonly format: 'json' | 'protobuf' | 'query';
+  readonly format: 'json' | 'protobuf' | 'query' | 'arguments';
   readonly features: ReadonlySet<Feature>;
   readonly deadlineHeader?: 'grpc-timeout' | 'connect-timeout-ms';
   /** Whether the protocol can ask it. An event can also be asked as one of a batch, or of a stream. */
   serves(rpc: string): boolean;
   /** As the protocol names a field of the request. */
   fieldName(field: string): string;
-  ask(ask: Ask): Promise<Told>;
+  /** Null: the protocol cannot say it. */
+  ask(ask: Ask): Promise<Told | null>;
 }
 
 const services = [WebhookService, DeliveryService, ReplayService, EventService];
@@ -354,5 +356,6 @@ export function everyProtocol(http: string, address: string): Protocol[] {
     ]),
     webSocketQuery(http),
     webSocketMessage(http),
+    commandLine(http),
   ];
 }

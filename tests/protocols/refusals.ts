@@ -2,6 +2,7 @@
 import type { JsonObject } from '@bufbuild/protobuf';
 import type { Reason } from '../../src/domain/errors.ts';
 import type { CallerRole } from '../../src/security/tokens.ts';
+import { states } from './states.ts';
 import { routes, type Ask, type Feature, type Protocol } from './protocols.ts';
 
 export const MAX_PAYLOAD_BYTES = 20_000;
@@ -19,6 +20,8 @@ export interface Scene {
   rotateServiceKey(): Promise<void>;
   /** Adds a type whose `status` is a text, and gives its name. */
   strictType(): Promise<string>;
+  /** Gives the name of a type that so many webhooks of others are subscribed to. */
+  crowdedType(webhooks: number): Promise<string>;
   /** Publishes as the user. */
   publish(event: JsonObject): Promise<void>;
   /** Publishes a batch as the user. */
@@ -27,6 +30,14 @@ export interface Scene {
   watch(): Promise<void>;
   /** Makes every statement wait until the answer is there. */
   lockTables(): Promise<void>;
+  /** Calls REST as the user, who is not refused. */
+  call(method: string, path: string, body?: JsonObject): Promise<JsonObject>;
+  /** Publishes an event to the user, whose webhook takes it, and gives the id of the delivery when it has ended. */
+  endedDelivery(more?: JsonObject): Promise<string>;
+  /** Gives the id of a webhook to which two test sends are under way, the first with this key, until the answer is there. */
+  hangingTests(key: string): Promise<string>;
+  /** Changes the database, and changes it back when the answer is there. */
+  change(statement: string, back: string): Promise<void>;
 }
 
 export interface Row {
@@ -456,6 +467,12 @@ const events: readonly Row[] = [
   { name: 'nobody', reason: 'audience_missing', field: 'audience', message: event({ audience: {} }) },
   { name: 'no payload', reason: 'field_invalid', field: 'data', message: { event_type: 'order.created', audience: AUDIENCE } },
   { name: 'long ago', reason: 'field_invalid', field: 'occurred_at', message: event({ occurred_at: '2001-01-01T00:00:00Z' }) },
+  {
+    name: 'to be delivered before a day there is not',
+    reason: 'field_invalid',
+    field: 'deliver_before',
+    text: JSON.stringify(event({ deliver_before: '2026-02-30T00:00:00Z' })),
+  },
   { name: 'text that is a list', reason: 'payload_not_object', field: 'data_json', message: payload('[1]') },
   { name: 'text that is no JSON', reason: 'payload_malformed', field: 'data_json', message: payload('{') },
   { name: 'text that is too deep', reason: 'payload_too_deep', field: 'data_json', message: payload(deep(33)) },
@@ -604,6 +621,13 @@ const webhooks: readonly Row[] = [
     role: 'admin',
     field: 'name',
     message: { name: 'Order' },
+  },
+  {
+    name: 'a replay since a day there is not',
+    reason: 'field_invalid',
+    rpc: 'CreateReplay',
+    field: 'since',
+    text: { webhook_id: `webhook_${'0'.repeat(26)}`, since: '2026-02-30T00:00:00Z' },
   },
   {
     name: 'a schema that is none',
@@ -796,25 +820,15 @@ const webhooks: readonly Row[] = [
   ),
 ];
 
-export const rows: readonly Row[] = [...headers, ...texts, ...lists, ...watchedEvents, ...events, ...webhooks];
+export const rows: readonly Row[] = [...headers, ...texts, ...lists, ...watchedEvents, ...events, ...webhooks, ...states];
 
 /** Ids that nothing has, each in its field. */
 function noneOf(fields: readonly string[]): JsonObject {
   return Object.fromEntries(fields.map((field) => [field, field.replace(/id$/, '0'.repeat(26))]));
 }
 
-/** Reasons that no single request causes, and where they are tried. */
+/** Reasons that no caller causes but the service and what it needs, and where they are tried. */
 export const elsewhere: Readonly<Partial<Record<Reason, string>>> = {
-  etag_mismatch: 'tests/end-to-end/read-modify-write.test.ts',
-  event_type_limit_reached: 'tests/end-to-end/event-types.test.ts',
-  test_limit_reached: 'tests/delivery/test-send.test.ts',
-  delivery_expired: 'tests/end-to-end/freshness.test.ts',
-  delivery_ended: 'tests/service/cancel-delivery.test.ts',
-  replay_exists: 'tests/end-to-end/replays.test.ts',
-  replay_limit_reached: 'tests/end-to-end/replays.test.ts',
-  idempotency_key_in_use: 'tests/end-to-end/idempotent-calls.test.ts',
-  idempotency_limit_reached: 'tests/end-to-end/idempotent-calls.test.ts',
-  broadcast_too_large: 'tests/service/broadcasts.test.ts',
   overloaded: 'tests/transport/order-of-checks.test.ts',
   store_unavailable: 'tests/transport/same-error.test.ts',
   keys_unavailable: 'tests/security/key-set.test.ts',

@@ -16,6 +16,9 @@ export interface Told {
   readonly requestId: string | null;
 }
 
+/** In place of a request's id, where the command line refused without a call. */
+export const NO_CALL = 'no call was made';
+
 const NOTHING: Told = { code: 'ok', reason: '', fields: [], requestId: null };
 const UNTOLD: Told = { code: 'a refusal that says nothing', reason: '', fields: [], requestId: null };
 

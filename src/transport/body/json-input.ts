@@ -4,6 +4,7 @@ import type { DescEnum, DescField, DescMessage, JsonObject, JsonValue, Message }
 import { ServiceError } from '../../domain/errors.ts';
 import type { FieldViolation, Reason } from '../../domain/errors.ts';
 import { keyPath, shownKey } from '../../domain/json-text.ts';
+import { namesMoment } from '../../domain/moment.ts';
 import { enumValueNamed } from './enum-names.ts';
 import { faultError } from './json-body.ts';
 import type { JsonBody } from './json-body.ts';
@@ -248,7 +249,7 @@ class Reading {
     }
     const isTime = schema.typeName === 'google.protobuf.Timestamp';
     try {
-      if (isTime && !isDate(json)) return this.#refuse(path, 'must be an RFC 3339 time of a day that exists');
+      if (isTime && !namesMoment(String(json))) return this.#refuse(path, 'must be an RFC 3339 time of a day that exists');
       fromJson(schema, json as JsonValue);
       return json as JsonValue;
     } catch {
@@ -268,15 +269,6 @@ function takesResets(schema: DescMessage): boolean {
 
 function isObject(json: unknown): json is Record<string, unknown> {
   return typeof json === 'object' && json !== null && !Array.isArray(json);
-}
-
-/** Whether the day and the hour exist. JavaScript makes 2 March of 30 February, and midnight of 24:00. */
-function isDate(json: unknown): boolean {
-  const [, year, month, day, hour] = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):/.exec(String(json)) ?? [];
-  if (hour === undefined) return false;
-  // The same days in every 400 years; Date takes two-digit years for those of 1900.
-  const lastDay = new Date(Date.UTC(2000 + (Number(year) % 400), Number(month), 0)).getUTCDate();
-  return Number(month) >= 1 && Number(month) <= 12 && Number(day) >= 1 && Number(day) <= lastDay && Number(hour) <= 23;
 }
 
 function unknownMessage(schema: DescMessage, key: string): string {
