@@ -32,6 +32,10 @@ export const isWaiting = `d.waits and d.status = 'pending'`;
 /** Its `deliver_before` has come: no attempt begins any more. */
 export const hasExpired = 'd.deliver_before <= now()';
 
+/** Of one whose first attempt succeeds now: it was leased on insert, and not long ago. Then no indexed column changes. */
+export const isDeliveredAtOnce = `(d.next_attempt_at is null and d.changed_at is null
+      and d.created_at > clock_timestamp() - interval '${DELIVERED_AT_ONCE_MS} milliseconds')`;
+
 /** When it last changed. `changed_at` is null for a first success that came at once, and for what was never tried. */
 export const changedAt = 'coalesce(d.changed_at, d.updated_at)';
 

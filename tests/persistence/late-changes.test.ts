@@ -25,6 +25,7 @@ test('the statements that write a status are those that are known', () => {
     'expire-held.ts',
     'hold-deliveries.ts',
     'insert-events.ts',
+    'record-first-successes.ts',
     'record-outcomes.ts',
     'release-step.ts',
     'replay-step.ts',

@@ -74,8 +74,8 @@ test('a batch of first tries that succeeded is written by the statement that kno
     ([statement]) => statement as unknown as { name: string; text: string; values: unknown[] },
   );
   expect(statements.map(({ name, values }) => [name, values.length])).toEqual([
-    ['record-outcomes', 17],
-    ['record-outcomes-with-transcripts', 21],
+    ['record-first-successes', 6],
+    ['record-outcomes', 21],
   ]);
   expect(statements[0]?.text).not.toContain('request_headers');
   query.mockRestore();

@@ -3,10 +3,11 @@ import type { Pool, PoolClient } from 'pg';
 import type { AttemptError, AttemptTrigger, DeliveryStatus, Transcript } from '../../domain/delivery.ts';
 import type { ResponseOddity } from '../../domain/response-oddity.ts';
 import { plainArray, textArray, nullIfAllDefault } from '../array-parameter.ts';
-import { DELIVERED_AT_ONCE_MS, changedAt, isHeld, isUnfinished } from '../delivery-state.ts';
+import { changedAt, isDeliveredAtOnce, isHeld, isUnfinished } from '../delivery-state.ts';
 import { lockHeads } from './ordering-heads.ts';
-import { noteReleased } from './release-notes.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
+import { isFirstSuccess, recordFirstSuccesses } from './record-first-successes.ts';
+import { noteReleased } from './release-notes.ts';
 
 export interface OutcomeRow {
   readonly deliveryId: string;
@@ -78,12 +79,40 @@ export async function recordOutcomes(
   // Sorted, so that two batches that share rows cannot deadlock.
   const sorted = [...outcomes.entries()].toSorted(([, a], [, b]) => (a.deliveryId < b.deliveryId ? -1 : 1));
   const rows = sorted.map(([, row]) => row);
+  const { rows: recorded } = await client.query<RecordedRow>({
+    ...(rows.every(isFirstSuccess) ? recordFirstSuccesses(rows, returnsEachTime) : recordAny(rows, returnsEachTime, holderId)),
+    rowMode: 'array',
+  });
+  const states = Array.from<RecordedState | undefined>({ length: rows.length });
+  const failing: FailingWebhook[] = [];
+  for (const [number, text, deliveredAtMs, moment, updatedAtMs] of recorded) {
+    if (number === null) {
+      failing.push({ webhookId: text, consecutiveFailures: updatedAtMs, failingForMs: moment ?? 0 });
+      continue;
+    }
+    if (number === 0) {
+      const state = { status: 'delivered', nextAttemptAtMs: null, deliveredAtMs, failedAtMs: null, updatedAtMs } as const;
+      for (const quick of text.split(',')) states[sorted[Number(quick) - 1]?.[0] ?? -1] = state;
+      continue;
+    }
+    const status = text as DeliveryStatus;
+    states[sorted[number - 1]?.[0] ?? -1] = {
+      status,
+      nextAttemptAtMs: status === 'failed' ? null : moment,
+      deliveredAtMs,
+      failedAtMs: status === 'failed' ? moment : null,
+      updatedAtMs,
+    };
+  }
+  return { states, failing };
+}
+
+/** The query for outcomes of every kind. */
+function recordAny(rows: readonly OutcomeRow[], returnsEachTime: boolean, holderId: string | null) {
   const column = <Value>(of: (row: OutcomeRow) => Value): Value[] => rows.map(of);
   const ordered = rows.filter((row) => row.orderingKey !== null);
-  const hasTranscript = rows.some((row) => row.transcript !== null);
-  const result = await client.query<RecordedRow>({
-    ...statements[ordered.length === 0 ? 'withoutOrder' : 'inOrder'][hasTranscript ? 'withTranscripts' : 'withoutTranscripts'],
-    rowMode: 'array',
+  return {
+    ...(ordered.length === 0 ? withoutOrder : inOrder),
     values: [
       textArray(rows.map((row) => row.deliveryId)),
       nullIfAllDefault(
@@ -142,41 +171,31 @@ export async function recordOutcomes(
         textArray,
       ),
       holderId,
-      ...(hasTranscript
-        ? [
-            textArray(column(({ transcript }) => transcript?.requestHeaders ?? null)),
-            textArray(column(({ transcript }) => transcript?.responseHeaders ?? null)),
-            textArray(column(({ transcript }) => transcript?.remoteAddress ?? null)),
-            textArray(column(({ transcript }) => transcript?.tlsVersion ?? null)),
-          ]
-        : []),
+      nullIfAllDefault(
+        column(({ transcript }) => transcript?.requestHeaders ?? null),
+        null,
+        textArray,
+      ),
+      nullIfAllDefault(
+        column(({ transcript }) => transcript?.responseHeaders ?? null),
+        null,
+        textArray,
+      ),
+      nullIfAllDefault(
+        column(({ transcript }) => transcript?.remoteAddress ?? null),
+        null,
+        textArray,
+      ),
+      nullIfAllDefault(
+        column(({ transcript }) => transcript?.tlsVersion ?? null),
+        null,
+        textArray,
+      ),
       ...(ordered.length === 0
         ? []
         : [textArray(ordered.map((row) => row.webhookId)), textArray(ordered.map((row) => row.orderingKey))]),
     ],
-  });
-  const states = Array.from<RecordedState | undefined>({ length: rows.length });
-  const failing: FailingWebhook[] = [];
-  for (const [number, text, deliveredAtMs, moment, updatedAtMs] of result.rows) {
-    if (number === null) {
-      failing.push({ webhookId: text, consecutiveFailures: updatedAtMs, failingForMs: moment ?? 0 });
-      continue;
-    }
-    if (number === 0) {
-      const state = { status: 'delivered', nextAttemptAtMs: null, deliveredAtMs, failedAtMs: null, updatedAtMs } as const;
-      for (const quick of text.split(',')) states[sorted[Number(quick) - 1]?.[0] ?? -1] = state;
-      continue;
-    }
-    const status = text as DeliveryStatus;
-    states[sorted[number - 1]?.[0] ?? -1] = {
-      status,
-      nextAttemptAtMs: status === 'failed' ? null : moment,
-      deliveredAtMs,
-      failedAtMs: status === 'failed' ? moment : null,
-      updatedAtMs,
-    };
-  }
-  return { states, failing };
+  };
 }
 
 /**
@@ -193,8 +212,7 @@ type RecordedRow = [
 ];
 
 /** A first success of a delivery that was leased on insert, soon after it: no indexed column changes. */
-const isQuick = `(o.status = 'delivered' and d.attempt_count + o.expirations = 0 and d.next_attempt_at is null and d.changed_at is null
-      and d.created_at > clock_timestamp() - interval '${DELIVERED_AT_ONCE_MS} milliseconds')`;
+const isQuick = `(o.status = 'delivered' and d.attempt_count + o.expirations = 0 and ${isDeliveredAtOnce})`;
 
 /** A caller asked for an attempt by hand while this one was under way, and this one did not deliver: the one by hand follows. */
 const isAskedFor = `(d.next_trigger = 'manual' and o.trigger = 'automatic' and o.status <> 'delivered' and d.delivered_at is null
@@ -213,42 +231,20 @@ const sentAgain = `case when succeeded or status <> 'delivered' then status else
 /** Asked once a statement, and only when an attempt of the batch failed. */
 const isAlive = `(select $17::text is null or exists (select 1 from holders where id = $17 and ended_at is null))`;
 
-/** What the parts of the statement say that not every batch needs. */
-interface Parts {
-  /** The last parameters. */
-  readonly parameters: string;
-  /** Their columns. */
-  readonly columns: string;
-  /** The same, as the update returns them. */
-  readonly returned: string;
-  readonly nulls: string;
-  /** Which attempts beside retries and failures get a row. */
-  readonly alsoLogged: string;
-}
-
-const withoutTranscripts: Parts = { parameters: '', columns: '', returned: '', nulls: '', alsoLogged: '' };
-const withTranscripts: Parts = {
-  parameters: ', $18::text[], $19::text[], $20::text[], $21::text[]',
-  columns: ', request_headers, response_headers, remote_address, tls_version',
-  returned: ', o.request_headers, o.response_headers, o.remote_address, o.tls_version',
-  nulls: ', null, null, null, null',
-  // The first try of a replay.
-  alsoLogged: ' or request_headers is not null',
-};
-
-// A first try that succeeded stands in its delivery row alone; every other attempt gets a row of its own. Health: one success resets it; a
-// webhook that neither failed nor was failing is not written. `late` reads what a row was before `settled` changes it; it is a condition of
-// `settled`, because nothing else promises that order.
-const statementOf = (heads: string, locked: string, { parameters, columns, returned, nulls, alsoLogged }: Parts): string => `
+// A first try that succeeded stands in its delivery row alone, unless it has a transcript; every other attempt gets a row of its own.
+// Health: one success resets it; a webhook that neither failed nor was failing is not written. `late` reads what a row was before
+// `settled` changes it; it is a condition of `settled`, because nothing else promises that order.
+const statementOf = (heads: string, locked: string): string => `
 with ${heads}outcome as materialized (
   select id, coalesce(attempt_count, 0) as attempt_count, coalesce(expirations, 0) as expirations,
     coalesce(trigger, 'automatic') as trigger, coalesce(status, 'delivered') as status, coalesce(uses_retry, false) as uses_retry,
     delay_ms, started_ms, duration_ms, http_status, response, coalesce(truncated, false) as truncated, error_code, error_message,
-    oddity, number${columns}
+    oddity, request_headers, response_headers, remote_address, tls_version, number
   from unnest($1::text[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::boolean[], $7::float8[],
-    $8::float8[], $9::integer[], $10::integer[], $11::text[], $12::boolean[], $13::text[], $14::text[], $16::text[]${parameters}) with ordinality
+    $8::float8[], $9::integer[], $10::integer[], $11::text[], $12::boolean[], $13::text[], $14::text[], $16::text[], $18::text[], $19::text[],
+    $20::text[], $21::text[]) with ordinality
     as o(id, attempt_count, expirations, trigger, status, uses_retry, delay_ms, started_ms, duration_ms, http_status, response,
-      truncated, error_code, error_message, oddity${columns}, number)
+      truncated, error_code, error_message, oddity, request_headers, response_headers, remote_address, tls_version, number)
   ${locked}
 ), late as materialized (
   select jsonb_object_agg(id, was) as was from (
@@ -297,7 +293,8 @@ with ${heads}outcome as materialized (
     d.response_truncated, d.response_oddity, d.error_code, d.error_message, d.last_trigger, d.status, d.changed_at is null and not $15 as shares,
     ${changedAt} as updated_at,
     d.delivered_at, case d.status when 'failed' then d.failed_at else d.next_attempt_at end as moment,
-    o.error_code is null as succeeded, d.user_id, d.event_type, d.release_no${returned}
+    o.error_code is null as succeeded, d.user_id, d.event_type, d.release_no,
+    o.request_headers, o.response_headers, o.remote_address, o.tls_version
 ), noted as (
   ${noteChanges('s', '(late.was -> s.id)', 'from late cross join settled s where late.was ? s.id')}
 ), counted as (
@@ -305,13 +302,13 @@ with ${heads}outcome as materialized (
 ), logged as (
   insert into attempts
     (delivery_id, number, started_at, duration_ms, http_status, response, response_truncated, error_code, error_message, trigger,
-      response_oddity${columns})
+      response_oddity, request_headers, response_headers, remote_address, tls_version)
   select id, attempt_count, attempted_at, duration_ms, http_status, response, response_truncated, error_code, error_message,
-    last_trigger, response_oddity${columns}
-  from settled where attempt_count > 1 or not succeeded${alsoLogged}
+    last_trigger, response_oddity, request_headers, response_headers, remote_address, tls_version
+  from settled where attempt_count > 1 or not succeeded or request_headers is not null
   union all
   select id, attempt_count - expirations + n - 1, attempted_at, 0, null, null, false, 'lease_expired',
-    'The process that made this attempt died before it could record the outcome.', 'automatic', null${nulls}
+    'The process that made this attempt died before it could record the outcome.', 'automatic', null, null, null, null, null
   from settled cross join lateral generate_series(1, expirations) n
 ), health as (
   update webhook_endpoints w set
@@ -334,23 +331,13 @@ union all
 select null, id, null, failing_ms, consecutive_failures from health where consecutive_failures > 0`;
 
 /** What ends lets the next of its key go, in the same transaction (the trigger `deliveries_pass_turn`). Its head is locked before its row. */
-const inOrderOf = (first: number, parts: Parts): string =>
-  statementOf(
+const withoutOrder = { name: 'record-outcomes', text: statementOf('', '') };
+const inOrder = {
+  name: 'record-outcomes-in-order',
+  text: statementOf(
     `heads as materialized (
-  ${lockHeads(`select * from unnest($${first}::text[], $${first + 1}::text[]) as c(webhook_id, ordering_key)`)}
+  ${lockHeads('select * from unnest($22::text[], $23::text[]) as c(webhook_id, ordering_key)')}
 ), `,
     'where (select count(*) from heads) >= 0',
-    parts,
-  );
-
-/** A batch of first tries that succeeded, as nearly all are, carries nothing of what the others need. */
-const statements = {
-  withoutOrder: {
-    withoutTranscripts: { name: 'record-outcomes', text: statementOf('', '', withoutTranscripts) },
-    withTranscripts: { name: 'record-outcomes-with-transcripts', text: statementOf('', '', withTranscripts) },
-  },
-  inOrder: {
-    withoutTranscripts: { name: 'record-outcomes-in-order', text: inOrderOf(18, withoutTranscripts) },
-    withTranscripts: { name: 'record-outcomes-in-order-with-transcripts', text: inOrderOf(22, withTranscripts) },
-  },
+  ),
 };
