@@ -8,18 +8,23 @@ import { collectStartGarbage } from './app/start-garbage.ts';
 
 /** Beyond the grace for requests in flight, in milliseconds: what closing listeners, pools and the embedded database may take. */
 const CLOSING_MS = 20_000;
-/** npm and systemd pass a signal on that this process got as well: what comes again within this time is the same signal. */
-const ECHO_MS = 1000;
+/**
+ * ms. A terminal sends Ctrl-C to npm, to make and to this process, and npm and make pass it on: what comes again within this time is the same
+ * signal. On a busy machine npm takes a while, and a drain that is cut costs more than a second of patience.
+ */
+const ECHO_MS = 2000;
 
 /** As the process begins: our own last words go there as they are. */
 const { error: print } = console;
 
 try {
   const config = toConfig(readEnv());
+  let created: App | null = null;
+  stopOnSignals(config, () => created);
   const app = await createApp(config, collectStartGarbage);
+  created = app;
   printIntoLog(app);
   stopOnFatalErrors(app);
-  stopOnSignals(app, config);
   await app.start();
   if (config.environment === 'development') console.log(await greeting(app, config));
 } catch (error) {
@@ -55,16 +60,23 @@ function stopOnFatalErrors(app: App): void {
   }
 }
 
-function stopOnSignals(app: App, config: Config): void {
+/** @param findApp null while it is being built */
+function stopOnSignals(config: Config, findApp: () => App | null): void {
   let stoppingSinceMs: number | null = null;
   const stop = (): void => {
-    if (stoppingSinceMs !== null) {
-      if (performance.now() - stoppingSinceMs < ECHO_MS) return;
-      // A second signal means at once.
+    const app = findApp();
+    // Nothing was claimed or accepted. An embedded PostgreSQL ends with the process, which it would not by the signal itself.
+    if (app === null) return process.exit(0);
+    const stopAtOnce = (why: string): void => {
+      app.log.warn(`${why}: this process ends at once, and another attempts again what it had in flight`);
       process.exit(1);
+    };
+    if (stoppingSinceMs !== null) {
+      if (performance.now() - stoppingSinceMs >= ECHO_MS) stopAtOnce('a second signal came');
+      return;
     }
     stoppingSinceMs = performance.now();
-    setTimeout(() => process.exit(1), config.shutdownGraceMs + CLOSING_MS).unref();
+    setTimeout(() => stopAtOnce('the stop took too long'), config.shutdownGraceMs + CLOSING_MS).unref();
     app.drain().then(
       () => process.exit(0),
       (error: unknown) => {

@@ -30,7 +30,7 @@ afterAll(async () => {
 });
 
 test('it migrates an empty database, serves calls and pages, schedules in Redis, and stops in good order', async () => {
-  running = await startProcess({ ...envOf(database.config, redis.config), ENVIRONMENT: 'test', WITH_NPM: 'start' });
+  running = await startProcess({ ...envOf(database.config, redis.config), ENVIRONMENT: 'test', WITH: 'npm' });
   const user = await running.as('chef');
   const created = await user('POST', '/api/v1/webhooks', { url: 'https://receiver.example/hook', events: ['order.created'] });
   expect(created.status).toBe(201);
