@@ -2,8 +2,9 @@
 import type { ComponentType } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { forgetDirectory } from './api/webhook-directory.ts';
-import { session } from './api/session.ts';
+import { hasEnded, session } from './api/session.ts';
 import { Shell } from './components/shell.tsx';
+import { SignInAgain } from './components/sign-in-again.tsx';
 import { DeliveryPage } from './pages/delivery/delivery-page.tsx';
 import { DeliveryListPage } from './pages/deliveries/delivery-list-page.tsx';
 import { EventTypesPage } from './pages/event-types/event-types-page.tsx';
@@ -47,7 +48,12 @@ export function Console() {
     return match === null ? [] : [{ Page: page, id: match[1] ?? '' }];
   })[0];
   if (user === null) return found === undefined ? <Nowhere /> : <SignInPage />;
-  return <Shell key={user}>{found === undefined ? <MissingPage /> : <found.Page key={path} id={found.id} />}</Shell>;
+  return (
+    <>
+      <Shell key={user}>{found === undefined ? <MissingPage /> : <found.Page key={path} id={found.id} />}</Shell>
+      {hasEnded.value && <SignInAgain />}
+    </>
+  );
 }
 
 /** No sign-in is asked for to read that there is nothing. */

@@ -17,11 +17,13 @@ import './styles/replay.css';
 import './styles/delivery.css';
 import './styles/event-types.css';
 import './styles/verify.css';
+import { followSession } from './api/session.ts';
 import { Console } from './console.tsx';
 import { followLinks } from './router.ts';
 import { applyTheme } from './theme.ts';
 
 applyTheme();
 followLinks();
+followSession();
 const root = document.getElementById('root');
 if (root !== null) render(<Console />, root);

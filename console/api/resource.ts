@@ -1,6 +1,7 @@
 // Reading from the service while a component is on screen: loading, error, data, and again.
 import { useCallback, useEffect, useState } from 'preact/hooks';
 import { type Failure, toFailure } from './failure.ts';
+import { signIns } from './session.ts';
 
 export interface Resource<T> {
   /** What was read last, also while it is being read again. */
@@ -18,7 +19,7 @@ interface State<T> {
 }
 
 /**
- * Reads when mounted and whenever `key` or `version` changes.
+ * Reads when mounted, whenever `key` or `version` changes, and after a sign-in.
  * Data of another key is not shown; that of an earlier version is, until the newer has come.
  */
 export function useResource<T>(
@@ -43,7 +44,7 @@ export function useResource<T>(
     void load();
     return () => controller.abort();
     // `read` closes over what `key` names.
-  }, [key, version, round]);
+  }, [key, version, round, signIns.value]);
   const reload = useCallback(() => setRound((before) => before + 1), []);
   const current = state.key === key;
   return {

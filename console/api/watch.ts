@@ -40,7 +40,7 @@ export async function watchDeliveries(filter: WatchFilter, watcher: Watcher, sig
   let failures = 0;
   watcher.onState({ kind: 'connecting' });
   while (!signal.aborted) {
-    const token = session.value?.token;
+    const asked = session.peek();
     const resumedFrom = position.seenUntil;
     const onOpen = () => {
       failures = 0;
@@ -54,7 +54,7 @@ export async function watchDeliveries(filter: WatchFilter, watcher: Watcher, sig
       position.cursor = '';
       position.seenUntil = null;
     } else if (FINAL.has(ConnectError.from(error).code)) {
-      noticeExpiry(error, token);
+      noticeExpiry(error, asked);
       watcher.onState({ kind: 'stopped', failure });
       return;
     }

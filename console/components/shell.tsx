@@ -109,7 +109,7 @@ function Account() {
         <b title={signedIn.userId}>{signedIn.userId}</b>
         <span>{leftMs < EXPIRY_NOTICE_MS ? `session ends in ${span(leftMs)}` : signedIn.role}</span>
       </div>
-      <button type="button" class="button quiet" onClick={() => signOut()}>
+      <button type="button" class="button quiet" onClick={signOut}>
         Sign out
       </button>
     </div>

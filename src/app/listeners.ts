@@ -13,6 +13,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
 import { createBodyBudget } from '../transport/body/body-budget.ts';
 import { callChain } from '../transport/call/call-chain.ts';
 import { consolePage, missingPage } from '../transport/pages/console-page.ts';
+import { consoleSession } from '../transport/pages/console-session.ts';
 import { tryReceiver } from '../transport/pages/try-receiver.ts';
 import { createHttpServer } from '../transport/http/http-server.ts';
 import { docsPage } from '../transport/pages/docs-page.ts';
@@ -116,6 +117,7 @@ export async function createListeners(
       webhookKeys(() => listServiceKeys(stores.pool)),
       docsPage(),
       consolePage(config),
+      consoleSession(verifyToken),
       tryReceiver(config),
       webSocketRoutes({ config, context, bus: engine.bus, verifyToken, countCall, log }),
     ],

@@ -285,5 +285,8 @@ export const plainRoutes: Readonly<Record<string, { readonly nobody: number; rea
   'GET /docs': { nobody: 200, stranger: 200 },
   // Development's one-click sign-in.
   'GET /console/dev-token?role=admin': { nobody: 404, stranger: 404 },
+  // The console signs in and out, with a header that says that it is the console.
+  'POST /console/session': { nobody: 403, stranger: 403 },
+  'DELETE /console/session': { nobody: 403, stranger: 403 },
   'GET /': { nobody: CONSOLE, stranger: CONSOLE },
 };

@@ -1,6 +1,7 @@
 // Deliveries as they happen.
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { watchDeliveries, type WatchState } from '../../api/watch.ts';
+import { signIns } from '../../api/session.ts';
 import { DeliveryTable } from '../../components/delivery-table.tsx';
 import { EventTypeFilter, StatusFilter, WebhookFilter } from '../../components/filters.tsx';
 import { PageHead } from '../../components/page-head.tsx';
@@ -42,7 +43,7 @@ function Feed() {
       controller.abort();
       feed.stop();
     };
-  }, [round]);
+  }, [round, signIns.value]);
   const paused = feed.paused.value;
   return (
     <>

@@ -7,6 +7,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { BodyBudget } from '../body/body-budget.ts';
 import type { SizeLimits } from '../body/size-limits.ts';
 import { leftoversOf } from '../body/leftovers.ts';
+import { authorizeBySession } from '../listener/session-cookie.ts';
 import { newCallValues } from '../call/call-context.ts';
 import type { Protocol } from '../call/call-context.ts';
 import { connectCall, connectHandlers } from './connect-calls.ts';
@@ -23,6 +24,7 @@ export interface ConnectGatewayOptions {
 }
 
 export function connectGateway(app: FastifyInstance, options: ConnectGatewayOptions, done: () => void): void {
+  app.addHook('onRequest', async (request) => authorizeBySession(request));
   app.removeAllContentTypeParsers();
   // Bodies are left on the connection until it is known who calls.
   app.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null));
