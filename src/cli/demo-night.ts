@@ -1,7 +1,9 @@
 // `npm run demo -- night`: a till is switched off all night, and its owner loses nothing. What the owner sees is shown at each step.
 import { pause } from '../lifecycle/pause.ts';
 import { mintToken } from '../security/tokens.ts';
-import { nightSettings, startNightService, startTill, type Till } from './demo-night-service.ts';
+import { caller, type Call, until } from './demo-calls.ts';
+import { startDemoService } from './demo-service.ts';
+import { startTill, type Till } from './demo-till.ts';
 
 /** Orders before the night, those that come until the service has seen enough, and those that come while it holds them. */
 const EVENING = 3;
@@ -9,11 +11,15 @@ const MAX_FIRST_HOURS = 60;
 const NIGHT = 300;
 /** ms. Between orders while the service makes up its mind. */
 const ORDER_INTERVAL_MS = 150;
-const POLL_INTERVAL_MS = 200;
-/** ms. Three hundred orders at 50 a second take some eleven seconds. */
-const DEADLINE_MS = 90_000;
 /** Deliveries a second, where neither the webhook nor a call names a rate. */
 const RATE = 50;
+
+/** In seconds; what takes days and half hours otherwise. */
+const nightSettings = {
+  WEBHOOK_DISABLE_AFTER: '3',
+  WEBHOOK_DISABLE_AFTER_FAILURES: '5',
+  WEBHOOK_PROBE_INTERVAL: '4',
+} as const;
 
 interface Webhook {
   readonly id: string;
@@ -34,13 +40,11 @@ interface Page {
   readonly deliveries: readonly { readonly id: string }[];
 }
 
-type Call = <T>(method: string, path: string, body?: object) => Promise<T>;
-
 export async function playNight(): Promise<boolean> {
   console.log(`A night, fast-forwarded: it is the service that you would run, with a database of its own and three settings that make its days
 short. A webhook counts as failing for too long after ${nightSettings.WEBHOOK_DISABLE_AFTER} s instead of three days (WEBHOOK_DISABLE_AFTER) and ${nightSettings.WEBHOOK_DISABLE_AFTER_FAILURES} failures instead of
 20 (WEBHOOK_DISABLE_AFTER_FAILURES), and is asked every ${nightSettings.WEBHOOK_PROBE_INTERVAL} s instead of every half hour whether it is back (WEBHOOK_PROBE_INTERVAL).\n`);
-  const service = await startNightService();
+  const service = await startDemoService(nightSettings);
   const till = await startTill();
   try {
     const { tokens } = service.config;
@@ -193,25 +197,4 @@ class Night {
 
 function show(what: string, line: string): void {
   console.log(`           ${what.padEnd(8)} ${line}`);
-}
-
-async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const giveUpAt = performance.now() + DEADLINE_MS;
-  while (!(await condition())) {
-    if (performance.now() > giveUpAt) throw new Error(`${what} did not come within ${DEADLINE_MS / 1000} s`);
-    await pause(POLL_INTERVAL_MS);
-  }
-}
-
-function caller(http: string, token: string): Call {
-  return async <T>(method: string, path: string, body?: object): Promise<T> => {
-    const response = await fetch(http + path, {
-      method,
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const answer = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path} answered ${response.status}: ${answer}`);
-    return JSON.parse(answer) as T;
-  };
 }

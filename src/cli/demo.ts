@@ -1,4 +1,5 @@
 // `npm run demo`: an order's life against the running service, and an account of what arrived. `npm run demo -- night`: a night (demo-night.ts).
+// `npm run demo -- simulate`: many orders against receivers with faults (demo-simulate.ts).
 import { randomUUID } from 'node:crypto';
 import { type Config, ConfigError, readEnv, toConfig } from '../config.ts';
 import { pause } from '../lifecycle/pause.ts';
@@ -6,6 +7,7 @@ import { mintToken } from '../security/tokens.ts';
 import { playNight } from './demo-night.ts';
 import { createPublisher } from './demo-publisher.ts';
 import { startDemoReceiver, type Arrival } from './demo-receiver.ts';
+import { simulate } from './demo-simulate.ts';
 
 /** Three retries a second apart and doubling take seven seconds at the most; a service that needs longer than this is broken. */
 const DEADLINE_MS = 30_000;
@@ -50,8 +52,9 @@ try {
 
 function played(): Promise<boolean> {
   const [which = 'order', ...more] = process.argv.slice(2);
+  if (which === 'simulate') return simulate(more);
   if (more.length > 0 || (which !== 'order' && which !== 'night'))
-    throw new Error('Usage: npm run demo, or npm run demo -- night');
+    throw new Error('Usage: npm run demo, npm run demo -- night, or npm run demo -- simulate');
   return which === 'night' ? playNight() : play();
 }
 

@@ -42,7 +42,10 @@ test('npm run demo with the port of gRPC says which one to give', async () => {
 });
 
 test('npm run demo of an unknown story says which there are', async () => {
-  expect(await run(8080, 'day')).toEqual({ status: 1, complaint: 'Usage: npm run demo, or npm run demo -- night\n' });
+  expect(await run(8080, 'day')).toEqual({
+    status: 1,
+    complaint: 'Usage: npm run demo, npm run demo -- night, or npm run demo -- simulate\n',
+  });
 });
 
 test(
@@ -67,4 +70,32 @@ test(
 
 test('npm run demo with settings that cannot be says so in one line, without a stack', async () => {
   expect(await run('abc')).toEqual({ status: 2, complaint: expect.stringMatching(/^[^\n]*SERVER_PORT[^\n]*\n$/) });
+});
+
+test(
+  'npm run demo -- simulate keeps the order of keys, sends nothing stale, loses nothing, and leaves nothing behind',
+  { timeout: 240_000 },
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'simulation-'));
+    const env = { PATH: process.env['PATH'], TMPDIR: folder };
+    const child = spawn(process.execPath, [demo, 'simulate', '--orders', '10', '--faults', 'flaky,gone,reordered'], { env });
+    const [account, complaint, [status]] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      once(child, 'close') as Promise<[number]>,
+    ]);
+    expect({ status, complaint }).toEqual({ status: 0, complaint: '' });
+    // Of ten orders two are cancelled: 54 events, in each of three ways.
+    for (const receiver of ['none', 'flaky', 'reordered']) expect(account).toMatch(new RegExp(`\\| ${receiver} +\\| +162 \\|`));
+    expect(await readdir(folder)).toEqual([]);
+    await rm(folder, { recursive: true });
+  },
+);
+
+test.each([
+  [['--orders', '0'], '--orders must be 1 to 2000'],
+  [['--rate', 'fast'], '--rate: "fast" is not a whole number'],
+  [['--faults', 'slow,lost'], '--faults: "lost" is none of none, slow, down, gone, flaky, reordered'],
+])('npm run demo -- simulate %j is refused before anything is started', async (args, complaint) => {
+  expect(await run(8080, 'simulate', ...args)).toEqual({ status: 1, complaint: `${complaint}\n` });
 });

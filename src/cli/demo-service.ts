@@ -1,8 +1,7 @@
-// A service of the demo's own, in whose time a night takes seconds: its own database, its own ports, and a till whose receiver can be switched off.
+// A service of the demo's own: its own database and its own ports, so that a story is the same on every machine.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createSocketServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,24 +13,17 @@ import { pause } from '../lifecycle/pause.ts';
 const START_DEADLINE_MS = 120_000;
 const POLL_INTERVAL_MS = 100;
 
-/** In seconds; what takes days and half hours otherwise. */
-export const nightSettings = {
-  WEBHOOK_DISABLE_AFTER: '3',
-  WEBHOOK_DISABLE_AFTER_FAILURES: '5',
-  WEBHOOK_PROBE_INTERVAL: '4',
-} as const;
-
-export interface NightService {
+export interface DemoService {
   readonly http: string;
   readonly config: Config;
   stop(): Promise<void>;
 }
 
-export async function startNightService(): Promise<NightService> {
-  const folder = await mkdtemp(join(tmpdir(), 'homechef-night-'));
+export async function startDemoService(given: Readonly<Record<string, string>> = {}): Promise<DemoService> {
+  const folder = await mkdtemp(join(tmpdir(), 'homechef-demo-'));
   const [http, grpc] = [await freePort(), await freePort()];
   const settings = {
-    ...nightSettings,
+    ...given,
     ENVIRONMENT: 'development',
     LOG_LEVEL: 'error',
     SERVER_HOST: '127.0.0.1',
@@ -39,11 +31,11 @@ export async function startNightService(): Promise<NightService> {
     GRPC_PORT: String(grpc),
     METRICS_PORT: '0',
     DATA_DIR: join(folder, 'data'),
-    JWT_SECRET: 'the secret of one night, known to no one else',
+    JWT_SECRET: 'the secret of one demo, known to no one else',
   };
   const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], ...settings };
   const main = fileURLToPath(new URL('../main.ts', import.meta.url));
-  // In a folder without a .env: the night is the same on every machine.
+  // In a folder without a .env: the story is the same on every machine.
   const child = spawn(process.execPath, [main], { cwd: folder, env, stdio: ['ignore', 'ignore', 'inherit'] });
   const stop = async (): Promise<void> => {
     await end(child);
@@ -68,7 +60,7 @@ async function end(child: ChildProcess): Promise<void> {
 async function ready(url: string, child: ChildProcess): Promise<void> {
   const giveUpAt = performance.now() + START_DEADLINE_MS;
   while (performance.now() < giveUpAt) {
-    if (child.exitCode !== null) throw new Error(`the service of the night ended with ${child.exitCode}`);
+    if (child.exitCode !== null) throw new Error(`the service of the demo ended with ${child.exitCode}`);
     const isReady = await fetch(`${url}/readyz`).then(
       ({ ok }) => ok,
       () => false,
@@ -76,7 +68,7 @@ async function ready(url: string, child: ChildProcess): Promise<void> {
     if (isReady) return;
     await pause(POLL_INTERVAL_MS);
   }
-  throw new Error('the service of the night did not start');
+  throw new Error('the service of the demo did not start');
 }
 
 async function freePort(): Promise<number> {
@@ -86,36 +78,4 @@ async function freePort(): Promise<number> {
   server.close();
   await once(server, 'close');
   return port;
-}
-
-export interface Till {
-  readonly url: string;
-  /** Ids of the deliveries that it took, in the order they came. */
-  readonly taken: readonly string[];
-  /** Requests that it refused. */
-  readonly refused: number;
-  isOn: boolean;
-  close(): Promise<void>;
-}
-
-/** Refuses everything with 503 while it is off, as the proxy before a receiver does. */
-export async function startTill(): Promise<Till> {
-  const taken: string[] = [];
-  const till = { isOn: true, refused: 0 };
-  const server = createServer((request, response) => {
-    request.resume();
-    request.on('end', () => {
-      if (till.isOn) taken.push(String(request.headers['x-homechef-delivery']));
-      else till.refused += 1;
-      response.writeHead(till.isOn ? 200 : 503).end();
-    });
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/till`;
-  const close = async (): Promise<void> => {
-    server.close();
-    server.closeAllConnections();
-    await once(server, 'close');
-  };
-  return Object.assign(till, { url, taken, close });
 }
