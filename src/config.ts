@@ -31,6 +31,8 @@ export interface Config {
   /** Of what carries a batch of events. */
   readonly maxBatchBytes: number;
   readonly corsOrigins: readonly string[];
+  /** Variables with our prefix that mean nothing: their names are mistyped, or of another version. */
+  readonly unknownVariables: readonly string[];
   readonly trustProxy: TrustProxy;
   readonly reflection: boolean;
   readonly retentionDays: number;
@@ -194,6 +196,11 @@ export class ConfigError extends Error {
   }
 }
 
+/** Ours alone: other prefixes are shared with other programs. */
+const OWN_PREFIX = 'WEBHOOK_';
+/** What Kubernetes sets in every pod for a Service whose name begins like our variables. */
+const SERVICE_LINK = /_(SERVICE_HOST|SERVICE_PORT|PORT)(_[A-Z0-9_]+)?$/;
+
 type Env = Readonly<Record<string, string | undefined>>;
 
 export function readEnv(): Env {
@@ -216,8 +223,15 @@ export const DEVELOPMENT_JWT_SECRET = 'homechef-development-secret-do-not-use-in
 const KNOWN_SECRETS = new Set([DEVELOPMENT_JWT_SECRET, 'your-jwt-secret-key', 'changeme', 'secret']);
 const MIN_DISTINCT_CHARACTERS = 10;
 
+/** Throws a ConfigError, which names the variable, when a value is not what it must be. */
 export function toConfig(env: Env): Config {
-  const read = reader(env);
+  const known = new Set<string>();
+  const config = readConfig(reader(env, known));
+  const isUnknown = (name: string): boolean => name.startsWith(OWN_PREFIX) && !known.has(name) && !SERVICE_LINK.test(name);
+  return { ...config, unknownVariables: Object.keys(env).filter(isUnknown).toSorted() };
+}
+
+function readConfig(read: ReturnType<typeof reader>): Omit<Config, 'unknownVariables'> {
   const environment = read.oneOf('ENVIRONMENT', ['development', 'test', 'production'], 'development');
   const production = environment === 'production';
   const timeoutMs = read.seconds('WEBHOOK_TIMEOUT', 30, { min: 0.1, max: 60 });
@@ -460,9 +474,11 @@ function telemetryConfig(read: ReturnType<typeof reader>): TelemetryConfig {
   };
 }
 
-function reader(env: Env) {
+/** @param known gets the names that are read */
+function reader(env: Env, known: Set<string>) {
   // A blank value means "not set": compose files and charts pass empty strings for what they leave out.
   const text = (name: string): string | null => {
+    known.add(name);
     const value = env[name]?.trim();
     return value === undefined || value === '' ? null : value;
   };

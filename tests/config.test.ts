@@ -185,6 +185,20 @@ test('what relaxes production is named, and by default nothing does', () => {
   expect(relaxedSettings(toConfig({ ...relaxed, ENVIRONMENT: 'development' }))).toEqual([]);
 });
 
+test('a variable with our prefix that no setting has is named, unless a cluster has set it for a Service', () => {
+  const links = { WEBHOOK_SERVICE_SERVICE_HOST: '10.0.0.1', WEBHOOK_SERVICE_PORT_8080_TCP_ADDR: '10.0.0.1' };
+  expect(toConfig({ ...good, ...links, WEBHOOK_TIMEOUT: '10' }).unknownVariables).toEqual([]);
+  const mistyped = { WEBHOOK_MAX_RETRY: '3', WEBHOOK_TIMEOUTS: '' };
+  expect(toConfig({ ...good, ...mistyped }).unknownVariables).toEqual(Object.keys(mistyped));
+});
+
+test('every variable with our prefix is known, whatever the others are', () => {
+  const own = variables.filter((name) => name.startsWith('WEBHOOK_'));
+  const blank = Object.fromEntries(own.map((name) => [name, '']));
+  expect(own.length).toBeGreaterThan(10);
+  expect(toConfig({ ...blank, ENVIRONMENT: 'development' }).unknownVariables).toEqual([]);
+});
+
 describe('JWT_SECRET', () => {
   test.each([
     ['missing', ''],

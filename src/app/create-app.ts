@@ -35,6 +35,12 @@ export async function createApp(config: Config, onLoaded: () => void = () => {})
   const { log } = telemetry;
   const relaxed = relaxedSettings(config);
   if (relaxed.length > 0) log.warn({ settings: relaxed }, `production is relaxed by ${relaxed.join(', ')}`);
+  const unknown = config.unknownVariables;
+  if (unknown.length > 0)
+    log.warn(
+      { variables: unknown },
+      `${unknown.join(', ')}: not a variable of this version, so it changes nothing; see .env.example`,
+    );
   const budget = divide(config, telemetry);
   const embedded = config.database === null ? await startEmbeddedPostgres(config.dataDir) : null;
   const database = config.database ?? embedded?.config;

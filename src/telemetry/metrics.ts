@@ -88,7 +88,8 @@ const gauges = {
   releases_running: 'Releases of held deliveries that have not ended.',
   releases_waiting: 'Those of them that wait for a receiver that fails.',
   held_deliveries: 'Deliveries held for paused webhooks; of each no more than WEBHOOK_MAX_HELD are counted.',
-  held_limit_ratio: 'What the webhook that holds most holds, with what waits behind it for its turn, as a part of WEBHOOK_MAX_HELD.',
+  held_limit_ratio:
+    'What the webhook that holds most holds, with what waits behind it for its turn, as a part of WEBHOOK_MAX_HELD.',
   oldest_held_age_seconds: 'Since the oldest held delivery was made.',
   held_retention_ratio: 'The same as a part of WEBHOOK_RETENTION_DAYS: at 1 it is cancelled.',
   watchers: 'Open streams and WebSockets.',

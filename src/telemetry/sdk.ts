@@ -30,7 +30,11 @@ const SCOPE = 'homechef-webhooks';
 /** A collector that hangs must not hold up the end of the process. */
 const SHUTDOWN_MS = 3000;
 
-export function startSdk(config: Pick<Config, 'version' | 'role' | 'telemetry'>): Sdk {
+/** @param onExportFailed called with each batch that no collector took, which is lost */
+export function startSdk(
+  config: Pick<Config, 'version' | 'role' | 'telemetry'>,
+  onExportFailed: (signal: 'metrics' | 'traces', error: unknown) => void,
+): Sdk {
   const { telemetry } = config;
   const resource = defaultResource()
     .merge(
@@ -46,7 +50,7 @@ export function startSdk(config: Pick<Config, 'version' | 'role' | 'telemetry'>)
   if (telemetry.exportMetrics) {
     readers.push(
       new PeriodicExportingMetricReader({
-        exporter: new OTLPMetricExporter(),
+        exporter: reporting(new OTLPMetricExporter(), (error) => onExportFailed('metrics', error)),
         exportIntervalMillis: telemetry.metricIntervalMs,
         exportTimeoutMillis: telemetry.metricTimeoutMs,
       }),
@@ -58,7 +62,10 @@ export function startSdk(config: Pick<Config, 'version' | 'role' | 'telemetry'>)
         resource,
         sampler: samplerOf(telemetry.sampler, telemetry.samplerRatio),
         spanProcessors: [
-          new BatchSpanProcessor({ exporter: new OTLPTraceExporter(), scheduledDelayMillis: telemetry.batchDelayMs }),
+          new BatchSpanProcessor({
+            exporter: reporting(new OTLPTraceExporter(), (error) => onExportFailed('traces', error)),
+            scheduledDelayMillis: telemetry.batchDelayMs,
+          }),
         ],
       })
     : null;
@@ -72,6 +79,21 @@ export function startSdk(config: Pick<Config, 'version' | 'role' | 'telemetry'>)
       await Promise.race([Promise.allSettled([tracers?.shutdown(), meters.shutdown()]), timer]);
     },
   };
+}
+
+interface Exporter<Batch> {
+  export(batch: Batch, done: (result: { readonly code: number; readonly error?: Error }) => void): void;
+}
+
+/** The SDK says of a failed export only what its global logger gets, which nobody has set. */
+function reporting<Batch, Kind extends Exporter<Batch>>(exporter: Kind, onFailed: (error: unknown) => void): Kind {
+  const send = exporter.export.bind(exporter);
+  exporter.export = (batch, done) =>
+    send(batch, (result) => {
+      if (result.error !== undefined) onFailed(result.error);
+      done(result);
+    });
+  return exporter;
 }
 
 function samplerOf(name: TracesSampler, ratio: number): Sampler {

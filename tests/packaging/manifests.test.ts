@@ -79,6 +79,12 @@ test('pods run as an ordinary user, with nothing to write to but /tmp, and diffe
   ]);
 });
 
+test('no Service of the namespace can set a variable of ours by its name', () => {
+  const pods = resources.flatMap(({ spec }) => spec?.template?.spec ?? []);
+  expect(pods.length).toBeGreaterThan(0);
+  for (const pod of pods) expect(pod.enableServiceLinks).toBe(false);
+});
+
 test('the manifests can be applied again with another image: nothing in them is of a kind that cannot be changed', () => {
   expect(ofKind('Job')).toEqual([]);
 });

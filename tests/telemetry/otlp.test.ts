@@ -4,7 +4,7 @@ import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { toConfig } from '../../src/config.ts';
-import { silentLogger } from '../../src/telemetry/log.ts';
+import { createLogger, silentLogger } from '../../src/telemetry/log.ts';
 import { createTelemetry, type Telemetry } from '../../src/telemetry/telemetry.ts';
 import { eventually } from '../fixtures/eventually.ts';
 
@@ -41,7 +41,7 @@ afterEach(async () => {
 });
 
 /** The exporters read some of the variables themselves. */
-function start(more: Record<string, string> = {}): Telemetry {
+function start(more: Record<string, string> = {}, log = silentLogger): Telemetry {
   const env = {
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
     OTEL_METRIC_EXPORT_INTERVAL: '50',
@@ -49,7 +49,7 @@ function start(more: Record<string, string> = {}): Telemetry {
     ...more,
   };
   for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
-  return (telemetry = createTelemetry({ ...toConfig(env), metricsPort: 0 }, silentLogger));
+  return (telemetry = createTelemetry({ ...toConfig(env), metricsPort: 0 }, log));
 }
 
 const sentTo = (path: string): Export[] => exports.filter((sent) => sent.path === path);
@@ -69,6 +69,24 @@ test('metrics are exported again and again, at the interval that was asked for',
   await eventually(() => sentTo('/v1/metrics').length >= 3, { what: 'three exports' });
   const [first] = sentTo('/v1/metrics');
   expect(first?.body).toMatch(/"name":"events_published_total"[^]*?"as(?:Int|Double)":"?7/);
+});
+
+test('a collector that takes nothing is one line of the log, however often it is tried', async () => {
+  const lines: string[] = [];
+  const refused: string[] = [];
+  collector.removeAllListeners('request');
+  collector.on('request', (request, response) => {
+    refused.push(request.url ?? '');
+    response.writeHead(400).end();
+  });
+  const log = createLogger(
+    { environment: 'test', logLevel: 'info', version: '1.0.0', role: 'all' },
+    { write: (line) => void lines.push(line) },
+  );
+  start({}, log).tracing.call('PublishEvent', null).end();
+  await eventually(() => refused.length >= 5 && new Set(refused).size === 2, { what: 'refused exports of both signals' });
+  await eventually(() => lines.length > 0, { what: 'a line' });
+  expect(lines).toEqual([expect.stringContaining('the OpenTelemetry collector takes nothing')]);
 });
 
 test('headers go with metrics and traces alike, and those of one signal win', async () => {

@@ -102,6 +102,8 @@ volumeMounts:
 {{- $ := .root -}}
 serviceAccountName: {{ .accountName }}
 automountServiceAccountToken: false
+{{- /* A Service called redis would set REDIS_PORT=tcp://…, and one called metrics METRICS_PORT. */}}
+enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
   runAsUser: 1000
