@@ -120,7 +120,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
   });
   const onDisabled = (webhook: DisabledWebhook): void => {
     bus.announceWebhook(webhook.webhookId);
-    bus.notify({ ...webhook, type: 'webhook_disabled', disabledAtMs: stores.clock.now() });
+    bus.notify({ ...webhook, type: 'webhook_disabled', atMs: stores.clock.now() });
     events.endpointDisabled(webhook);
     const { webhookId, userId, reason } = webhook;
     void closing.endWaiting(webhookId);
@@ -131,6 +131,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
   };
   const onPaused = (webhook: PausedWebhook): void => {
     bus.announceWebhook(webhook.webhookId);
+    bus.notify({ ...webhook, type: 'webhook_paused', reason: 'failing', atMs: stores.clock.now() });
     events.endpointPaused(webhook);
     const { webhookId, userId } = webhook;
     notices.send({ type: 'webhook.paused', data: { webhook_id: webhookId, user_id: userId, reason: 'failing' } });
@@ -152,6 +153,7 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
   };
   const onBack = ({ webhookId, userId, how }: { webhookId: string; userId: string; how: 'enabled' | 'resumed' }): void => {
     bus.announceWebhook(webhookId);
+    bus.notify({ type: `webhook_${how}`, webhookId, userId, reason: 'receiver_back', atMs: stores.clock.now() });
     events.endpointBack({ webhookId, userId, how });
     notices.send({ type: `webhook.${how}`, data: { webhook_id: webhookId, user_id: userId, reason: 'receiver_back' } });
   };

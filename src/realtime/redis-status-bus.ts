@@ -13,7 +13,10 @@ const MAX_WAITING_UPDATES = 10_000;
 /** ms. After a message without a listener, or one that Redis refused, nothing is sent for so long. A new watcher announces itself. */
 const SILENCE_MS = 1000;
 
-type Control = { readonly webhook: string } | { readonly notice: OwnerNotice } | { readonly watching: true };
+type Control = { readonly webhook: string } | { readonly notice: SentNotice } | { readonly watching: true };
+
+/** Processes of an earlier version know the time of a notice by this name alone, and read it whatever the notice is about. */
+type SentNotice = Omit<OwnerNotice, 'atMs'> & { readonly disabledAtMs: number };
 
 export class RedisStatusBus implements StatusBus {
   readonly name = 'status bus';
@@ -105,7 +108,8 @@ export class RedisStatusBus implements StatusBus {
 
   notify(notice: OwnerNotice): void {
     this.#local.notify(notice);
-    this.#send({ notice });
+    const { atMs, ...rest } = notice;
+    this.#send({ notice: { ...rest, disabledAtMs: atMs } });
   }
 
   onNotice(callback: (notice: OwnerNotice) => void): () => void {
@@ -147,8 +151,10 @@ export class RedisStatusBus implements StatusBus {
     const control = this.#read(message) as Control | undefined;
     if (control === undefined) return;
     if ('webhook' in control) this.#local.announceWebhook(control.webhook);
-    else if ('notice' in control) this.#local.notify(control.notice);
-    else this.#silentUntil = 0;
+    else if ('notice' in control) {
+      const { disabledAtMs, ...rest } = control.notice;
+      this.#local.notify({ ...rest, atMs: disabledAtMs });
+    } else this.#silentUntil = 0;
   }
 
   #write(value: Control | readonly StatusUpdate[]): string {

@@ -4,11 +4,12 @@ import type { StatusUpdate } from './status-update.ts';
 
 /** Something a webhook's owner should know about at once. */
 export interface OwnerNotice {
-  readonly type: 'webhook_disabled';
+  readonly type: 'webhook_disabled' | 'webhook_paused' | 'webhook_enabled' | 'webhook_resumed';
   readonly userId: string;
   readonly webhookId: string;
   readonly reason: string;
-  readonly disabledAtMs: number;
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
 }
 
 /**

@@ -64,7 +64,8 @@ const asks: Readonly<Record<DeliveryRule, string>> = {
 export function explanationOf(explained: Explained, asked: Asked): Explanation {
   const { delivery } = explained;
   const stop = stopOf(explained, asked);
-  const summary = stop === null ? deliveredSentence(delivery) : sentences[stop](explained, asked);
+  const found = stop === null ? deliveredSentence(delivery) : sentences[stop](explained, asked);
+  const summary = found + certificateSentence(explained);
   return {
     verdict: verdictOf(delivery, stop),
     summary,
@@ -188,6 +189,13 @@ const sentences: Readonly<Record<DeliveryRule, (explained: Explained, asked: Ask
   rate_limit: ({ rateLimit }) => `It is due. The webhook takes ${rateLimit} requests a second, and others may be before it.`,
   place: () => 'It is due, and sent as soon as a process has a place for it.',
 };
+
+/** Of what is still to be sent, and of what was given up for it: a certificate near its end does not stop a delivery, but the next ones. */
+function certificateSentence({ certificateExpiresAtMs, delivery }: Explained): string {
+  const matters = delivery !== null && (delivery.isUnfinished || delivery.errorCode?.startsWith('tls_certificate_') === true);
+  if (certificateExpiresAtMs === null || !matters) return '';
+  return ` The certificate of its receiver is good until ${new Date(certificateExpiresAtMs).toISOString()}: renew it.`;
+}
 
 function moment(ms: number | null): string {
   return ms === null ? 'soon' : `at ${new Date(ms).toISOString()}`;

@@ -5,6 +5,7 @@ import { eventually } from '../fixtures/eventually.ts';
 import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
 import type { Rest } from '../fixtures/rest.ts';
 import { createWebhook, schedules } from '../fixtures/scenario.ts';
+import { bearer, openSocket } from '../realtime/watching.ts';
 
 const DEADLINE_MS = 30_000;
 
@@ -76,6 +77,17 @@ describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
   const historyOf = async (id: string): Promise<{ action: string; by: string; reason: string; fields: unknown }[]> =>
     (await admin('GET', `/api/v1/webhooks/${id}/history`)).body.changes;
 
+  /** The notices that the owner of webhooks gets over a WebSocket. */
+  async function socketOf(user: string) {
+    const { socket, messages } = openSocket(service.http, '', bearer(await service.token(user)));
+    await eventually(() => messages.length > 0, { deadlineMs: DEADLINE_MS });
+    return {
+      socket,
+      notice: (type: string) =>
+        eventually(() => messages.find((message) => message.type === type), { deadlineMs: DEADLINE_MS }),
+    };
+  }
+
   const noticeOf = async (id: string, type: string): Promise<any> =>
     notified.waitFor(
       (requests) =>
@@ -92,6 +104,7 @@ describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
     await eventually(() => probesAt('/disabled').length >= 2, { deadlineMs: DEADLINE_MS });
     expect((await admin('GET', `/api/v1/webhooks/${id}`)).body.is_active).toBe(false);
 
+    const { socket, notice } = await socketOf(user);
     receiver.script('/disabled', 200);
     const enabled = await until(id, ({ is_active: isActive }) => isActive);
     expect(enabled.health).toMatchObject({ consecutive_failures: 0, disabled_reason: '' });
@@ -105,6 +118,12 @@ describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
         { field: 'disabled_reason', old: 'failing', new: null },
       ],
     });
+    expect((await notice('webhook_enabled')).data).toEqual({
+      webhook_id: id,
+      reason: 'receiver_back',
+      enabled_at: expect.stringMatching(/Z$/),
+    });
+    socket.close();
     expect((await noticeOf(id, 'webhook.enabled')).data).toMatchObject({ user_id: user, reason: 'receiver_back' });
     await publish(user, 1);
     await receiver.waitFor(
@@ -112,6 +131,24 @@ describe.each(schedules)('scheduled by $schedule', ({ redis }) => {
         requests.some(({ path, headers }) => path === '/disabled' && headers['x-homechef-event'] === 'order.created'),
       DEADLINE_MS,
     );
+  });
+
+  test('the owner of a webhook that is paused and resumed by the service is sent both over a WebSocket', async () => {
+    const path = '/watched';
+    const user = `user_${(users += 1)}`;
+    const { socket, notice } = await socketOf(user);
+    receiver.script(path, 500);
+    const policy = { max_retries: 20, retry_delay: 0.1 };
+    const { id } = await createWebhook(admin, receiver.url(path), { user_id: user, retry_policy: policy, on_failing: 'hold' });
+    await publish(user, 3);
+    expect((await notice('webhook_paused')).data).toEqual({
+      webhook_id: id,
+      reason: 'failing',
+      paused_at: expect.stringMatching(/Z$/),
+    });
+    receiver.script(path, 200);
+    expect((await notice('webhook_resumed')).data).toMatchObject({ webhook_id: id, reason: 'receiver_back' });
+    socket.close();
   });
 
   test('a receiver that refuses the oldest held delivery, and takes all others, is found to be back', async () => {

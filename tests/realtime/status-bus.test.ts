@@ -128,7 +128,7 @@ describe.each([
       userId: 'user123',
       webhookId: 'webhook_9',
       reason: 'gone',
-      disabledAtMs: 1,
+      atMs: 1,
     } as const;
     started[1]?.bus.notify(notice);
     started[1]?.bus.announceWebhook('webhook_9');

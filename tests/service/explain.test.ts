@@ -264,3 +264,17 @@ test.each([
   expect(await stops(await delivery('retrying', isDue, ofWebhook))).toBe('secret_key');
   expect(await stops(await delivery('retrying', isDue))).not.toBe('secret_key');
 });
+
+test('a certificate near its end is named where something is still to be sent, or was given up for it, and nowhere else', async () => {
+  const ending = `certificate_expires_at = '2026-12-01T00:00:00Z'`;
+  const sentence = 'The certificate of its receiver is good until 2026-12-01T00:00:00.000Z: renew it.';
+  const failedBy = (code: string): Promise<Asked> =>
+    delivery('failed', `error_code = '${code}', error_message = 'No.'`, ending);
+  for (const asked of [await delivery('retrying', '', ending), await failedBy('tls_certificate_expired')]) {
+    const { summary, rules } = await explained(asked);
+    expect(summary).toContain(sentence);
+    expect(rules.find(({ result }) => result === 'stopped_here')?.message).toBe(summary);
+  }
+  for (const asked of [await delivery('delivered', '', ending), await failedBy('http_status'), await delivery('retrying')])
+    expect((await explained(asked)).summary).not.toContain('certificate');
+});

@@ -55,6 +55,8 @@ export interface Explained {
   readonly disabledReason: string | null;
   /** When its receiver is asked whether it is back, because the service stopped it for failing; null: it is not. */
   readonly nextProbeAtMs: number | null;
+  /** Of its receiver, when it is near its end; null otherwise. */
+  readonly certificateExpiresAtMs: number | null;
   readonly delivery: ExplainedDelivery | null;
 }
 
@@ -108,7 +110,8 @@ cross join lateral (
     ${isActive} as "isDeliverable", ${holdsEverything('w')} as "isPaused", ${sealed} as sealed, retry_policy as "retryPolicy",
     rate_limit as "rateLimit", consecutive_failures as "consecutiveFailures", event_types as "eventTypes",
     filter as "filterText", (filter is null or (select payload_document(f.data)) is not null) as "isPayloadHeld",
-    disabled_reason as "disabledReason", ${ms('next_probe_at')} as "nextProbeAtMs"
+    disabled_reason as "disabledReason", ${ms('next_probe_at')} as "nextProbeAtMs",
+    ${ms('certificate_expires_at')} as "certificateExpiresAtMs"
   from webhook_endpoints w where id = any ($2::text[])
 ) w
 left join deliveries d on d.id = coalesce($3::text, ${deliveryIdOf('$1::text', 'w."webhookId"')})

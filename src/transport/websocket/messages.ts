@@ -80,12 +80,16 @@ function updateText({ update, cursor }: FeedUpdate): string {
   return JSON.stringify({ type: TYPES[update.status], data, cursor, timestamp: time(update.updatedAtMs) });
 }
 
-export function noticeText(notice: OwnerNotice): string {
-  const { type, webhookId, reason, disabledAtMs } = notice;
-  return JSON.stringify({
-    type,
-    data: { webhook_id: webhookId, reason, disabled_at: new Date(disabledAtMs).toISOString() },
-  });
+/** What each notice calls its time. */
+const NOTICE_TIMES: Readonly<Record<OwnerNotice['type'], string>> = {
+  webhook_disabled: 'disabled_at',
+  webhook_paused: 'paused_at',
+  webhook_enabled: 'enabled_at',
+  webhook_resumed: 'resumed_at',
+};
+
+export function noticeText({ type, webhookId, reason, atMs }: OwnerNotice): string {
+  return JSON.stringify({ type, data: { webhook_id: webhookId, reason, [NOTICE_TIMES[type]]: time(atMs) } });
 }
 
 export function errorText({ code, reason, message, violations }: ServiceError, requestId: string): string {
