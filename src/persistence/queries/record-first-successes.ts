@@ -20,7 +20,7 @@ export const isFirstSuccess = (row: OutcomeRow): boolean =>
   !row.responseTruncated &&
   row.transcript === null;
 
-/** The query whose rows are those of `recordOutcomes`; it has no failing webhooks to tell of. */
+/** The query whose rows are those of `recordOutcomes`; it has no failing webhooks to report. */
 export const recordFirstSuccesses = (rows: readonly OutcomeRow[], returnsEachTime: boolean) => ({
   name: 'record-first-successes',
   text: statement,
