@@ -35,6 +35,15 @@ export function rawCalls(listeners: Listeners, token = 'service:orders'): Readon
       const headers = { 'content-type': `application/${format}`, ...(packing === null ? {} : { 'content-encoding': packing }) };
       return connectAnswer(await post(rpcPath(method), headers, pack(message, packing)));
     },
+    // A stream that the service sends: the request is a frame, and a refusal the last one that comes.
+    'Connect stream': async (method, message, format, packing) => {
+      const headers = {
+        'content-type': `application/connect+${format}`,
+        ...(packing === null ? {} : { 'connect-content-encoding': packing }),
+      };
+      const response = await post(rpcPath(method), headers, framed(message, packing));
+      return connectStreamAnswer(Buffer.from(await response.arrayBuffer()));
+    },
     'gRPC-Web': async (method, message, format, packing) => {
       const headers = {
         'content-type': `application/grpc-web+${format}`,
@@ -121,6 +130,14 @@ async function connectAnswer(response: Response): Promise<RawAnswer> {
   if (response.ok) return okOrResult(text);
   const { code, message, details } = JSON.parse(text) as { code: string; message: string; details: { value: string }[] };
   return { ok: false, code, reason: reasonIn(details[0]?.value ?? ''), text: message };
+}
+
+function connectStreamAnswer(bytes: Buffer): RawAnswer {
+  const { error } = JSON.parse(bytes.subarray(5).toString()) as {
+    error?: { code: string; message: string; details: { value: string }[] };
+  };
+  if (error === undefined) return { ok: true, code: '', reason: '', text: '' };
+  return { ok: false, code: error.code, reason: reasonIn(error.details[0]?.value ?? ''), text: error.message };
 }
 
 const GRPC_CODES: Record<string, string> = { '3': 'invalid_argument', '8': 'resource_exhausted' };

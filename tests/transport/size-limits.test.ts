@@ -3,13 +3,9 @@ import { create, toBinary, toJson } from '@bufbuild/protobuf';
 import type { JsonObject } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import {
-  EventService,
-  PublishEventRequestSchema,
-  PublishEventsRequestSchema,
-  PublishStreamRequestSchema,
-} from '../../gen/homechef/webhook/v1/event_pb.ts';
+import { EventService, PublishEventRequestSchema, PublishEventsRequestSchema } from '../../gen/homechef/webhook/v1/event_pb.ts';
 import type { PublishEventRequest } from '../../gen/homechef/webhook/v1/event_pb.ts';
+import { DeliveryService } from '../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { CreateWebhookRequestSchema, WebhookService } from '../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { MAX_COMMAND_BYTES } from '../../src/transport/body/size-limits.ts';
 import { MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, openListeners } from './listeners.ts';
@@ -88,9 +84,11 @@ function proto(payload: PublishEventRequest['payload']): ReturnType<Encode> {
 const PROTOCOLS: readonly (readonly [string, readonly Format[], readonly Packing[]])[] = [
   ['REST', ['json'], [null, 'gzip']],
   ['Connect', ['json', 'proto'], [null, 'gzip', 'br']],
-  ['gRPC-Web', ['json', 'proto'], [null, 'gzip']],
-  ['gRPC', ['json', 'proto'], [null, 'gzip']],
+  ['gRPC-Web', ['json', 'proto'], [null, 'gzip', 'br']],
+  ['gRPC', ['json', 'proto'], [null, 'gzip', 'br']],
 ];
+const FORMATS: readonly Format[] = ['json', 'proto'];
+const PACKINGS: readonly Packing[] = [null, 'gzip', 'br'];
 
 describe('a payload', () => {
   const rows = PROTOCOLS.flatMap(([protocol, formats, packings]) =>
@@ -112,16 +110,17 @@ describe('a payload', () => {
     expect(refused.text).toContain(`is ${MAX_PAYLOAD_BYTES + 1} bytes, more than the ${MAX_PAYLOAD_BYTES} allowed`);
   });
 
-  test.each([
-    ['Struct', null],
-    ['data_json', 'gzip'],
-  ] as const)('in a stream, as %s, packed: %s', async (encoding, packing) => {
-    const { encode, payload } = ENCODINGS[encoding] as (typeof ENCODINGS)[string];
-    const send = (bytes: number) =>
-      through('gRPC stream')(publishStream, inField(1, encode(payload(bytes)).message), 'proto', packing);
-    expect((await send(MAX_PAYLOAD_BYTES)).reason).toBe('');
-    expect((await send(MAX_PAYLOAD_BYTES + 1)).reason).toBe('payload_too_large');
-  });
+  test.each(Object.entries(ENCODINGS).flatMap(([encoding, how]) => PACKINGS.map((packing) => ({ encoding, packing, ...how }))))(
+    'in a stream, $encoding, packed: $packing',
+    async ({ packing, encode, payload }) => {
+      const send = (bytes: number) => {
+        const { message, format } = encode(payload(bytes));
+        return through('gRPC stream')(publishStream, streamed(message, format), format, packing);
+      };
+      expect((await send(MAX_PAYLOAD_BYTES)).reason).toBe('');
+      expect((await send(MAX_PAYLOAD_BYTES + 1)).reason).toBe('payload_too_large');
+    },
+  );
 
   test.each(['REST', 'Connect', 'gRPC-Web', 'gRPC'])(
     'in a batch, where the one beside it is published: %s',
@@ -134,6 +133,11 @@ describe('a payload', () => {
     },
   );
 });
+
+/** An event as a message of PublishStream. */
+function streamed(message: Buffer, format: Format): Buffer {
+  return format === 'proto' ? inField(1, message) : Buffer.from(`{"event":${message.toString()}}`);
+}
 
 /** A field that holds these bytes. */
 function inField(number: number, bytes: Uint8Array): Buffer {
@@ -190,22 +194,43 @@ describe.each([
   });
 });
 
-test.each([null, 'gzip'] as const)('a message of a stream, packed: %s', async (packing) => {
-  const message = Buffer.from(toBinary(PublishStreamRequestSchema, create(PublishStreamRequestSchema, { event })));
-  const send = (bytes: number) => through('gRPC stream')(publishStream, padded(message, 'proto', bytes), 'proto', packing);
+const eachWay = FORMATS.flatMap((format) => PACKINGS.map((packing) => ({ format, packing })));
+
+test.each(eachWay)('a message of a stream, $format, packed: $packing', async ({ format, packing }) => {
+  const message = streamed(written.message[format], format);
+  const send = (bytes: number) => through('gRPC stream')(publishStream, padded(message, format, bytes), format, packing);
   expect(await send(MAX_MESSAGE_BYTES)).toMatchObject({ ok: true });
   const answer = await send(MAX_MESSAGE_BYTES + 1);
   expect(answer).toMatchObject({ ok: false, code: 'invalid_argument', reason: 'message_too_large' });
   expect(listeners.world.events).toHaveLength(1);
 });
 
-test.each(PROTOCOLS.map(([protocol]) => protocol))('a batch has a thousand events and not one more: %s', async (protocol) => {
-  const send = (count: number) => {
-    const events = Array.from({ length: count }, () => written.message.json.toString());
-    return through(protocol)(publishEvents, Buffer.from(`{"events":[${events.join(',')}]}`), 'json', null);
-  };
-  expect(await send(1000)).toMatchObject({ ok: true });
-  expect(listeners.world.events).toHaveLength(1000);
-  expect(await send(1001)).toMatchObject({ ok: false, code: 'invalid_argument', reason: 'field_invalid' });
-  expect(listeners.world.events).toHaveLength(1000);
-});
+test.each(['Connect stream', 'gRPC-Web', 'gRPC'].flatMap((protocol) => eachWay.map((way) => ({ protocol, ...way }))))(
+  'a command whose answer is a stream: $protocol, $format, packed: $packing',
+  async ({ protocol, format, packing }) => {
+    const call = rawCalls(listeners, 'developer:user123')[protocol] as RawCall;
+    const command = format === 'json' ? Buffer.from('{}') : Buffer.alloc(0);
+    const send = (bytes: number) => call(DeliveryService.method.watchEvents, padded(command, format, bytes), format, packing);
+    // It was read: what refuses it is the service behind.
+    expect((await send(MAX_COMMAND_BYTES)).text).toBe('There is no such webhook.');
+    expect(await send(MAX_COMMAND_BYTES + 1)).toMatchObject({ code: 'invalid_argument', reason: 'message_too_large' });
+  },
+);
+
+test.each(PROTOCOLS.flatMap(([protocol, formats]) => formats.map((format) => ({ protocol, format }))))(
+  'a batch has a thousand events and not one more: $protocol, $format',
+  async ({ protocol, format }) => {
+    const send = (count: number) => {
+      const events = Array.from({ length: count }, () => written.message[format]);
+      const message =
+        format === 'json'
+          ? Buffer.from(`{"events":[${events.map(String).join(',')}]}`)
+          : Buffer.concat(events.map((bytes) => inField(1, bytes)));
+      return through(protocol)(publishEvents, message, format, null);
+    };
+    expect(await send(1000)).toMatchObject({ ok: true });
+    expect(listeners.world.events).toHaveLength(1000);
+    expect(await send(1001)).toMatchObject({ ok: false, code: 'invalid_argument', reason: 'field_invalid' });
+    expect(listeners.world.events).toHaveLength(1000);
+  },
+);
