@@ -29,10 +29,9 @@ const PACKINGS: Readonly<Record<string, Packing>> = {
   br: { sync: brotliDecompressSync, async: promisify(brotliDecompress) },
 };
 
+/** Bytes that are no message, or frames around it that are none: of JSON over gRPC as well, so the text names no format. */
 export function malformed(cause?: unknown): ServiceError {
-  return new ServiceError('body_malformed', 'The message is not well-formed protobuf.', {
-    cause,
-  });
+  return new ServiceError('body_malformed', 'The body is not one well-formed message of this call.', { cause });
 }
 
 /**
