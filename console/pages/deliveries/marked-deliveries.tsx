@@ -4,18 +4,15 @@ import { useState } from 'preact/hooks';
 import { type Delivery, DeliveryStatus } from '../../../gen/homechef/webhook/v1/delivery_pb.ts';
 import { useAction } from '../../api/action.ts';
 import { deliveries } from '../../api/client.ts';
-import { type Failure, toFailure } from '../../api/failure.ts';
+import { eachOf } from '../../api/each-of.ts';
 import { ConfirmDialog } from '../../components/dialog.tsx';
+import { Refusals } from '../../components/refusals.tsx';
 import { plural } from '../../format/number.ts';
-
-/** Calls at once: a page of deliveries is done in a second or two, and one reader does not crowd out others. */
-const PARALLEL = 4;
 
 interface Result {
   /** Those that were retried, in the order of the page. */
   readonly retried: readonly string[];
   readonly cancelled: number;
-  /** Each refusal in the service's words, and how often. */
   readonly refusals: ReadonlyMap<string, number>;
 }
 
@@ -32,22 +29,13 @@ export function MarkedDeliveries({ marked, onDone }: MarkedDeliveriesProps) {
   const run = async (act: 'retry' | 'cancel', ids: readonly string[]) => {
     setDone(0);
     setResult(null);
-    const failures: Failure[] = [];
-    const changed: string[] = [];
-    await eachOf(ids, async (deliveryId) => {
-      try {
-        if (act === 'retry') await deliveries.retryDelivery({ deliveryId });
-        else await deliveries.cancelDelivery({ deliveryId });
-        changed.push(deliveryId);
-      } catch (error) {
-        failures.push(toFailure(error));
-      }
-      setDone((before) => before + 1);
-    });
+    const one = (deliveryId: string) =>
+      act === 'retry' ? deliveries.retryDelivery({ deliveryId }) : deliveries.cancelDelivery({ deliveryId });
+    const { done: changed, refusals } = await eachOf(ids, one, () => setDone((before) => before + 1));
     setResult({
       retried: act === 'retry' ? changed : [],
       cancelled: act === 'cancel' ? changed.length : 0,
-      refusals: counted(failures.map(({ message }) => message)),
+      refusals,
     });
     setAsking(null);
     onDone();
@@ -111,11 +99,7 @@ function ResultText({ result, children }: { result: Result; children: ComponentC
     <p class="marked-result" data-testid="marked-result">
       {retried.length > 0 && <span>{plural(retried.length, 'delivery is', 'deliveries are')} sent again now. </span>}
       {cancelled > 0 && <span>{plural(cancelled, 'delivery was', 'deliveries were')} cancelled. </span>}
-      {[...refusals].map(([message, times]) => (
-        <span key={message}>
-          {times} refused: {message}{' '}
-        </span>
-      ))}
+      <Refusals refusals={refusals} />
       {retried.length > 0 && children}
     </p>
   );
@@ -123,18 +107,4 @@ function ResultText({ result, children }: { result: Result; children: ComponentC
 
 function idOf({ id }: Delivery): string {
   return id;
-}
-
-async function eachOf(ids: readonly string[], act: (id: string) => Promise<void>): Promise<void> {
-  const left = [...ids];
-  const work = async () => {
-    for (let id = left.shift(); id !== undefined; id = left.shift()) await act(id);
-  };
-  await Promise.all(Array.from({ length: PARALLEL }, work));
-}
-
-function counted(messages: readonly string[]): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  for (const message of messages) counts.set(message, (counts.get(message) ?? 0) + 1);
-  return counts;
 }

@@ -1,5 +1,6 @@
 // The first page: is everything arriving, and if not, whose webhook is in trouble and why.
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { useEffect } from 'preact/hooks';
 import type { Overview } from '../../../gen/homechef/webhook/v1/webhook_pb.ts';
 import { webhooks } from '../../api/client.ts';
 import { useResource } from '../../api/resource.ts';
@@ -14,11 +15,22 @@ import { FailureGroups } from './failure-groups.tsx';
 import { OverviewFigures } from './overview-figures.tsx';
 import { MAX_TROUBLED, TroubledWebhooks } from './troubled-webhooks.tsx';
 
+/** ms. One read of all webhooks' numbers, which the service answers from sums. */
+const REFRESH_MS = 10_000;
+
 export function OverviewPage() {
   const range = chosenRange();
   const overview = useResource(range.key, (signal) =>
     webhooks.getOverview({ since: timestampFromMs(Date.now() - range.spanMs), limit: MAX_TROUBLED }, { signal }),
   );
+  // A page that is kept open shows how things stand, not how they stood.
+  useEffect(() => {
+    if (overview.loading) return;
+    const timer = setInterval(() => {
+      if (!document.hidden) overview.reload();
+    }, REFRESH_MS);
+    return () => clearInterval(timer);
+  }, [overview.loading]);
   return (
     <>
       <PageHead title="Overview">

@@ -9,6 +9,7 @@ import { Empty, Loaded } from '../../components/states.tsx';
 import { plural } from '../../format/number.ts';
 import { TryIt } from '../../components/try-it.tsx';
 import { address, query } from '../../router.ts';
+import { ShownWebhooks } from './shown-webhooks.tsx';
 import { WebhookTable } from './webhook-table.tsx';
 
 const PAGE_SIZE = 50;
@@ -46,6 +47,7 @@ export function WebhookListPage() {
             </Empty>
           ) : (
             <>
+              {q !== '' && <ShownWebhooks list={data.webhooks} onChanged={page.reload} />}
               <WebhookTable list={data.webhooks} />
               <Pager nextToken={data.nextPageToken} />
             </>
