@@ -184,8 +184,10 @@ const sentences: Readonly<Record<DeliveryRule, (explained: Explained, asked: Ask
     return delivery?.errorMessage == null ? `It is sent ${when}.` : `${delivery.errorMessage} It is sent again ${when}.`;
   },
   not_leased: () => 'An attempt is under way.',
-  receiver_there: ({ consecutiveFailures }) =>
-    `The receiver took none of the last ${consecutiveFailures} requests, so they are tried one at a time.`,
+  receiver_there: ({ consecutiveFailures, delivery }) =>
+    delivery?.errorCode?.startsWith('oauth_token_') === true
+      ? `${delivery.errorMessage ?? 'There is no access token.'} The last ${consecutiveFailures} attempts failed, so they are made one at a time.`
+      : `The receiver took none of the last ${consecutiveFailures} requests, so they are tried one at a time.`,
   rate_limit: ({ rateLimit }) => `It is due. The webhook takes ${rateLimit} requests a second, and others may be before it.`,
   place: () => 'It is due, and sent as soon as a process has a place for it.',
 };

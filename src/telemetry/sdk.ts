@@ -85,7 +85,7 @@ interface Exporter<Batch> {
   export(batch: Batch, done: (result: { readonly code: number; readonly error?: Error }) => void): void;
 }
 
-/** The SDK says of a failed export only what its global logger gets, which nobody has set. */
+/** The SDK says of a failed export only what its global logger gets, which no code has set. */
 function reporting<Batch, Kind extends Exporter<Batch>>(exporter: Kind, onFailed: (error: unknown) => void): Kind {
   const send = exporter.export.bind(exporter);
   exporter.export = (batch, done) =>

@@ -247,6 +247,18 @@ describe('of an event', () => {
   });
 });
 
+test('a webhook whose token server gives no token is said to wait for that, and not for its receiver', async () => {
+  const asked = await delivery(
+    'retrying',
+    `${isDue}, error_code = 'oauth_token_refused', error_message = 'No token.'`,
+    'consecutive_failures = 5',
+  );
+  expect((await explained(asked)).rules.find(({ result }) => result === 'stopped_here')).toMatchObject({
+    code: 'receiver_there',
+    message: 'No token. The last 5 attempts failed, so they are made one at a time.',
+  });
+});
+
 test.each([
   ['the service key', `signs_ed25519 = true`],
   ['the key of the client certificate', `client_key = 'v1:k2:AAAA', client_certificate = '-'`],
