@@ -28,6 +28,7 @@ import { EgressPolicy } from '../security/egress-policy.ts';
 import { RateLimit } from '../security/rate-limit.ts';
 import { loadOrCreateKeys, SecretBox } from '../security/secret-box.ts';
 import { Expiry } from '../service/expire-deliveries.ts';
+import { announceCommit } from '../service/announce-commit.ts';
 import { CloseWebhook } from '../service/close-webhook.ts';
 import { Publisher } from '../service/publisher.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -205,7 +206,16 @@ export function createEngine(config: Config, stores: Stores, telemetry: Telemetr
     insertLeaseFor: (published) => dispatcher.insertLeaseFor(published),
     onCommitted: (commit) => {
       void dispatcher.accept(commit);
-      expiry.announceInserted(commit);
+      void announceCommit(
+        {
+          pool: stores.pool,
+          scheduler,
+          publish: publishUpdates,
+          onCancelled: (cause, count) => events.deliveriesCancelled(cause, count),
+          log,
+        },
+        commit,
+      );
     },
   });
   const testSender = createTestSender(directory, send);

@@ -14,6 +14,7 @@ Publishes an event; answered once it and all its deliveries are committed.
   --data <json>    What has happened: JSON, or @file, or - for standard input; else the catalogue's sample
   --key <key>      Idempotency key
   --ordering-key <key>  What must stay in order, such as an order's number
+  --collapse-key <key>  What this is the newest state of: older ones that wait are not sent
   --deliver-before <time>  No attempt begins later, as in 2030-01-31T12:00:00Z
 ${CONNECTION_USAGE}
 With --user the token is one of a service.`;
@@ -30,6 +31,7 @@ async function run(args: string[]): Promise<void> {
       data: { type: 'string' },
       key: { type: 'string', default: '' },
       'ordering-key': { type: 'string' },
+      'collapse-key': { type: 'string' },
       'deliver-before': { type: 'string' },
     },
     allowPositionals: true,
@@ -42,6 +44,7 @@ async function run(args: string[]): Promise<void> {
     audience: { userIds: values.to, broadcast: values.broadcast },
     idempotencyKey: values.key,
     ...(values['ordering-key'] === undefined ? {} : { orderingKey: values['ordering-key'] }),
+    ...(values['collapse-key'] === undefined ? {} : { collapseKey: values['collapse-key'] }),
     ...(values['deliver-before'] === undefined ? {} : { deliverBefore: moment('--deliver-before', values['deliver-before']) }),
   });
   const duplicate = published.duplicate ? ', published before under this key' : '';

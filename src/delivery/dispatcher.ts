@@ -3,7 +3,8 @@ import type { Pool } from 'pg';
 import type { LongRunning } from '../lifecycle/long-running.ts';
 import { pause } from '../lifecycle/pause.ts';
 import type { InsertLeaseRequest, EventRow } from '../persistence/queries/insert-events.ts';
-import { loadDeliveries } from '../persistence/queries/load-deliveries.ts';
+import { confirmDeliveries } from '../persistence/queries/confirm-deliveries.ts';
+import { type LoadedDelivery, loadDeliveries } from '../persistence/queries/load-deliveries.ts';
 import { hasBegun, hasExpired } from '../domain/delivery.ts';
 import { MAX_LEASE_EXPIRATIONS, ruleOfWebhook } from '../domain/delivery-rules.ts';
 import { enqueueAfter } from '../schedule/enqueue-turns.ts';
@@ -148,9 +149,11 @@ export class Dispatcher implements LongRunning {
     const unwanted: Leased[] = [];
     const insertLease = lease === null ? null : { createdAtMs, ...lease };
     for (const { event, deliveries } of events) {
+      // When they are due, their rows decide (service/supersede-deliveries.ts).
+      if (event.collapseKey !== null) continue;
       for (const delivery of deliveries) {
         const { deliveryId, webhookId } = delivery;
-        if (delivery.isHeld || delivery.isExpired || delivery.ordering?.waits === true) continue;
+        if (delivery.isHeld || delivery.endedAs !== null || delivery.ordering?.waits === true) continue;
         if (insertLease === null || !delivery.isLeased) later.push({ deliveryId, webhookId, dueAtMs });
         // Draining has begun meanwhile, and the lanes are not read again.
         else if (!this.#isAccepting) unwanted.push(new InsertedTask(delivery, event, insertLease));
@@ -216,9 +219,9 @@ export class Dispatcher implements LongRunning {
     events.deliveriesLeased(leased.length);
     // Counted now, since later steps may fail and give them back: these leases have run out all the same.
     events.leaseExpired(leased.filter((lease) => lease.expirations > 0).length);
-    let rows;
+    let rows: readonly LoadedDelivery[];
     try {
-      rows = await loadDeliveries(this.#options.pool, leased);
+      rows = await this.#confirm(leased, await loadDeliveries(this.#options.pool, leased));
     } catch (error) {
       this.#release(leased, 0);
       throw error;
@@ -238,6 +241,15 @@ export class Dispatcher implements LongRunning {
     this.#pump();
     const { pool, scheduler, telemetry } = this.#options;
     void enqueueAfter({ pool, scheduler, log: telemetry.log }, endedInChains);
+  }
+
+  /** Puts off what has a collapse key and is being changed at this moment; loaded again, it has ended. A lease in its row shows by itself. */
+  async #confirm(leased: readonly Leased[], rows: readonly LoadedDelivery[]): Promise<readonly LoadedDelivery[]> {
+    const collapsing = rows.filter(({ collapseKey, waitMs }) => collapseKey !== null && waitMs === 0).map(({ id }) => id);
+    if (collapsing.length === 0 || leased[0]?.leasedIn === 'row') return rows;
+    const confirmed = await confirmDeliveries(this.#options.pool, collapsing);
+    const isLeft = new Set(collapsing.filter((id) => !confirmed.has(id)));
+    return rows.map((row) => (isLeft.has(row.id) ? { ...row, waitMs: HOLD_RETRY_MS } : row));
   }
 
   /** Starts what may be started. */

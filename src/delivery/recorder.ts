@@ -273,6 +273,7 @@ export class Recorder {
         attemptCount: attemptNumber,
         orderingKey: task.ordering?.key ?? null,
         sequence: task.ordering?.sequence ?? null,
+        collapseKey: task.collapseKey,
         deliverBeforeMs: task.deliverBeforeMs,
         nextAttemptAtMs: recorded.nextAttemptAtMs,
         deliveredAtMs: recorded.deliveredAtMs,

@@ -1,6 +1,6 @@
 // What was claimed, by what its rows say: to be sent, or to be given back. The schedule is only an index of the rows.
 import type { LoadedDelivery } from '../persistence/queries/load-deliveries.ts';
-import type { Chained } from '../persistence/queries/ordering-heads.ts';
+import type { ClaimedEnded } from '../persistence/queries/ordering-heads.ts';
 import type { Leased, Settlement } from '../schedule/scheduler.ts';
 import type { Task } from './task.ts';
 
@@ -8,7 +8,7 @@ export interface SortedClaim {
   readonly tasks: (Task & { readonly userId: string })[];
   readonly settlements: Settlement[];
   /** Of ordering keys, what had ended: this claim shows that no request of it is under way. */
-  readonly endedInChains: Chained[];
+  readonly endedInChains: ClaimedEnded[];
   /** Entries of the schedule that name no delivery. */
   readonly unknownMembers: number;
   /** Deliveries of which a lease in the row had run out. */
@@ -20,7 +20,7 @@ export function sortClaimed(leased: readonly Leased[], rows: readonly LoadedDeli
   const rowOf = new Map(rows.map((row) => [row.id, row]));
   const tasks: (Task & { readonly userId: string })[] = [];
   const settlements: Settlement[] = [];
-  const endedInChains: Chained[] = [];
+  const endedInChains: ClaimedEnded[] = [];
   let unknownMembers = 0;
   let expiredInRows = 0;
   for (const lease of leased) {
@@ -33,7 +33,8 @@ export function sortClaimed(leased: readonly Leased[], rows: readonly LoadedDeli
     // It has ended, and leaves the schedule.
     else if (row.waitMs === null) {
       settlements.push({ ...lease, dueAtMs: null });
-      if (row.chain !== null) endedInChains.push({ deliveryId: row.id, webhookId: row.webhookId, orderingKey: row.chain });
+      if (row.chain !== null)
+        endedInChains.push({ deliveryId: row.id, webhookId: row.webhookId, orderingKey: row.chain, token: lease.token });
     } else if (row.waitMs > 0) settlements.push({ ...lease, dueAtMs: nowMs + Math.ceil(row.waitMs) });
     else {
       // Redis does not count the leases in rows.

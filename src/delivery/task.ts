@@ -39,7 +39,7 @@ export class InsertedTask implements Task, Leased {
     this.webhookId = delivery.webhookId;
     this.revision = delivery.revision;
     this.ordering = orderingOf(delivery, event);
-    this.chain = delivery.ordering === null || delivery.ordering.waits === null ? null : event.orderingKey;
+    this.chain = delivery.ordering === null || delivery.ordering.waits === null ? null : event.chain;
     this.#event = event;
     this.#lease = lease;
   }
@@ -61,6 +61,9 @@ export class InsertedTask implements Task, Leased {
   }
   get traceparent(): string | null {
     return this.#event.traceparent;
+  }
+  get collapseKey(): string | null {
+    return this.#event.collapseKey;
   }
   get deliverBeforeMs(): number | null {
     return this.#event.deliverBeforeMs;

@@ -23,6 +23,8 @@ export const deliveryRules = [
   'not_cancelled',
   /** The `deliver_before` of its event has not passed. */
   'in_time',
+  /** No newer event with its collapse key was published. */
+  'newest',
   /** The receiver has not answered 410. */
   'not_gone',
   /** It has not been lost with its process too often. */

@@ -7,7 +7,7 @@ export const deliveryStatuses = ['pending', 'retrying', 'delivered', 'failed', '
 export type DeliveryStatus = (typeof deliveryStatuses)[number];
 
 /** Why deliveries end before they are delivered, as it is counted; what is held too long, or too much of, is counted by itself. */
-export const cancelCauses = ['webhook_closed', 'caller', 'expired'] as const;
+export const cancelCauses = ['webhook_closed', 'caller', 'expired', 'superseded'] as const;
 export type CancelCause = (typeof cancelCauses)[number];
 
 /** Whether no attempt may begin any more: the `deliver_before` of an event has come. Both in milliseconds since 1970; null: it names none. */

@@ -133,6 +133,10 @@ const catalogue = {
     code: 'failed_precondition',
     meaning: 'The `deliver_before` of the delivery has passed, so it is not sent any more.',
   },
+  delivery_superseded: {
+    code: 'failed_precondition',
+    meaning: 'A newer event with the `collapse_key` of the delivery has been published, so it is not sent any more.',
+  },
   replay_exists: { code: 'already_exists', meaning: 'A replay that selects the same has not ended; the error names it.' },
   replay_limit_reached: {
     code: 'resource_exhausted',

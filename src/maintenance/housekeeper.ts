@@ -7,7 +7,7 @@ import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import type { RecountedDay } from '../persistence/queries/recount-day.ts';
 import { expireReleases, MAX_EXPIRED_RELEASES } from '../persistence/queries/expire-releases.ts';
 import { findClosedWebhooks } from '../persistence/queries/find-closed-webhooks.ts';
-import { expireHeads, MAX_EXPIRED_HEADS } from '../persistence/queries/ordering-heads.ts';
+import { expireCollapseHeads, expireHeads, MAX_EXPIRED_HEADS } from '../persistence/queries/ordering-heads.ts';
 import { readClocks } from './clock-difference.ts';
 import { buildLateIndex } from './late-index.ts';
 import { expireHeldDeliveries } from './held-retention.ts';
@@ -98,7 +98,7 @@ function jobs(options: HousekeeperOptions, recount: Recount, signal: AbortSignal
     ['answers of calls with a key expired', () => expireKeys(options, 'idempotent_calls')],
     ['old secrets expired', () => expireOldSecrets(options)],
     ['sums expired', () => expireSums(options)],
-    ['ordering keys expired', () => expireOrderingKeys(options)],
+    ['silent ordering and collapse keys forgotten', () => expireSilentKeys(options)],
     ['history of webhooks expired', () => expireChanges(options)],
     ['releases expired', () => expireEndedReleases(options)],
     ['days of statistics that differ from the log', () => recount.run()],
@@ -161,8 +161,10 @@ async function expireSums(options: HousekeeperOptions): Promise<number> {
 }
 
 // As old as what is kept of the log: no delivery is left that has a number of such a key.
-function expireOrderingKeys(options: HousekeeperOptions): Promise<number> {
-  return inBatches(options, MAX_EXPIRED_HEADS, () => expireHeads(options.pool, options.retentionDays + 1));
+async function expireSilentKeys(options: HousekeeperOptions): Promise<number> {
+  const days = options.retentionDays + 1;
+  const ordering = await inBatches(options, MAX_EXPIRED_HEADS, () => expireHeads(options.pool, days));
+  return ordering + (await inBatches(options, MAX_EXPIRED_HEADS, () => expireCollapseHeads(options.pool, days)));
 }
 
 function expireChanges(options: HousekeeperOptions): Promise<number> {

@@ -29,6 +29,14 @@ export const isHeld = `d.held_at is not null and d.status = 'pending'`;
  */
 export const isWaiting = `d.waits and d.status = 'pending'`;
 
+/** Another delivery of its chain may wait for it, so the head of the chain is locked before it ends. */
+export const isAwaited = '(d.waits is false or d.collapse_key is not null)';
+
+/** The ordering key of its event; null where its chain is that of a collapse key (domain/chain.ts). */
+export const orderingKeyOf = (d: string): string => `case when ${d}.ordering_key >= ' ' then ${d}.ordering_key end`;
+/** Its number among those with its ordering key. */
+export const sequenceOf = (d: string): string => `case when ${d}.ordering_key >= ' ' then ${d}.sequence end`;
+
 /** Its `deliver_before` has come: no attempt begins any more. */
 export const hasExpired = 'd.deliver_before <= now()';
 
@@ -49,6 +57,8 @@ export const heldLimitReason = `'held_limit'`;
 
 /** Why it ends when it was not delivered before its `deliver_before`. */
 export const expiredReason = `'expired'`;
+/** Why it ends when a newer event with its collapse key was published. */
+export const supersededReason = `'superseded'`;
 /** Why it ends when its owner, or an admin, cancels it. */
 export const callerReason = `'caller'`;
 

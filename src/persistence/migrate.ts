@@ -31,6 +31,7 @@ import { Migration20261128231500_end_the_wait_with_the_request } from '../../mig
 import { Migration20261128232800_ask_for_access_tokens } from '../../migrations/Migration20261128232800_ask_for_access_tokens.ts';
 import { Migration20261128232900_keep_what_went_over_the_wire } from '../../migrations/Migration20261128232900_keep_what_went_over_the_wire.ts';
 import { Migration20261128233900_send_some_fields_alone } from '../../migrations/Migration20261128233900_send_some_fields_alone.ts';
+import { Migration20261129000600_keep_the_newest_of_a_collapse_key } from '../../migrations/Migration20261129000600_keep_the_newest_of_a_collapse_key.ts';
 import type { DatabaseConfig } from '../config.ts';
 import { entities } from './orm.ts';
 import { connectionOptions } from './pool.ts';
@@ -101,6 +102,10 @@ const migrations = [
   { name: 'Migration20261128232800_ask_for_access_tokens', class: Migration20261128232800_ask_for_access_tokens },
   { name: 'Migration20261128232900_keep_what_went_over_the_wire', class: Migration20261128232900_keep_what_went_over_the_wire },
   { name: 'Migration20261128233900_send_some_fields_alone', class: Migration20261128233900_send_some_fields_alone },
+  {
+    name: 'Migration20261129000600_keep_the_newest_of_a_collapse_key',
+    class: Migration20261129000600_keep_the_newest_of_a_collapse_key,
+  },
 ];
 
 /** Runs those that are missing. Returns their names. To be called by the holder of the lock of migrations. */

@@ -1,6 +1,6 @@
 // Schedules the deliveries that have the turn by now, after a commit that ended those before them.
 import type { Pool } from 'pg';
-import { type Chain, type Chained, clearFlights, listTurns } from '../persistence/queries/ordering-heads.ts';
+import { type Chain, type ClaimedEnded, clearFlights, listTurns } from '../persistence/queries/ordering-heads.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Scheduler } from './scheduler.ts';
 
@@ -22,7 +22,7 @@ export async function enqueueTurns({ pool, scheduler, log }: TurnsOptions, chain
 }
 
 /** The same of deliveries that were claimed and had ended: what waits for their requests goes on first. Never rejects: it goes on a minute later. */
-export async function enqueueAfter(options: TurnsOptions, ended: readonly Chained[]): Promise<void> {
+export async function enqueueAfter(options: TurnsOptions, ended: readonly ClaimedEnded[]): Promise<void> {
   if (ended.length === 0) return;
   try {
     await clearFlights(options.pool, ended);

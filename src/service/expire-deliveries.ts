@@ -1,12 +1,10 @@
 // Ending deliveries at their `deliver_before`: for the engine, which never begins a later attempt, and for the leader, which ends them at the moment.
-import { hasExpired } from '../domain/delivery.ts';
 import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import { expireDeliveries, expireDelivery, MAX_ENDED_AT_ONCE } from '../persistence/queries/expire-deliveries.ts';
 import { chainsOf } from '../persistence/queries/ordering-heads.ts';
 import type { StatusUpdate } from '../realtime/status-update.ts';
 import { enqueueTurns, type TurnsOptions } from '../schedule/enqueue-turns.ts';
 import { toStatusUpdates } from './delivery-view.ts';
-import type { Commit } from './publisher.ts';
 
 export interface ExpiryOptions extends TurnsOptions {
   readonly publish: (updates: readonly StatusUpdate[]) => void;
@@ -34,41 +32,6 @@ export class Expiry {
     const rows = await expireDeliveries(this.#options.pool, MAX_ENDED_AT_ONCE);
     if (rows.length > 0) await this.#announce(rows);
     return rows.length === MAX_ENDED_AT_ONCE;
-  }
-
-  /** Counts and announces what had expired when it was published. */
-  announceInserted({ events, createdAtMs }: Commit): void {
-    const updates: StatusUpdate[] = [];
-    for (const { event, deliveries } of events) {
-      if (!hasExpired(event.deliverBeforeMs, createdAtMs)) continue;
-      for (const { deliveryId, webhookId, userId, ordering } of deliveries) {
-        updates.push({
-          deliveryId,
-          webhookId,
-          userId,
-          eventId: event.id,
-          eventType: event.eventType,
-          status: 'cancelled',
-          cancelReason: 'expired',
-          attemptCount: 0,
-          httpStatus: null,
-          response: null,
-          errorCode: null,
-          errorMessage: null,
-          orderingKey: event.orderingKey,
-          sequence: ordering?.sequence ?? null,
-          deliverBeforeMs: event.deliverBeforeMs,
-          nextAttemptAtMs: null,
-          deliveredAtMs: null,
-          failedAtMs: null,
-          createdAtMs,
-          updatedAtMs: createdAtMs,
-        });
-      }
-    }
-    if (updates.length === 0) return;
-    this.#options.onExpired(updates.length);
-    this.#options.publish(updates);
   }
 
   async #announce(rows: readonly DeliveryRow[]): Promise<void> {

@@ -48,6 +48,7 @@ const asks: Readonly<Record<DeliveryRule, string>> = {
   matched_then: 'The webhook matched when the event was published.',
   not_cancelled: 'The delivery was not cancelled.',
   in_time: 'It is not too late for it.',
+  newest: 'No newer event with its collapse key was published.',
   not_gone: 'The receiver has not said that it is gone.',
   not_lost: 'No attempt was lost with its process too often.',
   retries_left: 'Another attempt is left.',
@@ -101,7 +102,7 @@ function stopOf(explained: Explained, { policy, lacksKey }: Asked): DeliveryRule
 
 function endOf({ status, ...delivery }: ExplainedDelivery, policy: RetryPolicy): DeliveryRule | null {
   if (status === 'delivered') return null;
-  if (status === 'cancelled') return delivery.cancelReason === 'expired' ? 'in_time' : 'not_cancelled';
+  if (status === 'cancelled') return RULES_OF_REASONS[delivery.cancelReason ?? ''] ?? 'not_cancelled';
   const { lastTrigger, retriesUsed, errorCode } = delivery;
   // A delivery that was lost too often ends with this error alone.
   if (errorCode === 'lease_expired') return 'not_lost';
@@ -136,6 +137,9 @@ function deliveredSentence(delivery: ExplainedDelivery | null): string {
   return `Delivered ${moment(delivery?.endedAtMs ?? null)}, with attempt ${delivery?.attemptCount ?? 1}.`;
 }
 
+/** What is cancelled for another reason was cancelled by its owner, or with its webhook. */
+const RULES_OF_REASONS: Readonly<Record<string, DeliveryRule>> = { expired: 'in_time', superseded: 'newest' };
+
 const CANCELLED: Readonly<Record<string, string>> = {
   webhook_disabled: 'The webhook was disabled before it could be delivered.',
   webhook_deleted: 'The webhook was deleted before it could be delivered.',
@@ -167,6 +171,8 @@ const sentences: Readonly<Record<DeliveryRule, (explained: Explained, asked: Ask
     CANCELLED[delivery?.cancelReason ?? ''] ?? 'The webhook was disabled or deleted before it could be delivered.',
   in_time: ({ delivery }) =>
     `It was to be delivered before ${new Date(delivery?.deliverBeforeMs ?? 0).toISOString()}, and is not sent any more.`,
+  newest: ({ delivery }) =>
+    `A newer event with the collapse key ${delivery?.collapseKey ?? ''} was published before it could be delivered.`,
   not_gone: () => 'The receiver answered 410: it is gone for good.',
   not_lost: ({ delivery }) =>
     `Given up after ${delivery?.attemptCount ?? 0} attempts, of which too many ended with the process that made them.`,

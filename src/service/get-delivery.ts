@@ -1,5 +1,6 @@
 // Reads one delivery with its body and every attempt.
 import { deliveryBody } from '../domain/body.ts';
+import { isHidden } from '../domain/chain.ts';
 import type { Transcript } from '../domain/delivery.ts';
 import { notFound } from '../domain/errors.ts';
 import { fieldMask, maskedPayload } from '../domain/field-mask.ts';
@@ -45,8 +46,8 @@ export async function getDelivery(
     errorCode: delivery.errorCode ?? null,
     errorMessage: delivery.errorMessage ?? null,
     cancelReason: delivery.status === 'cancelled' ? (delivery.cancelReason ?? null) : null,
-    orderingKey: delivery.orderingKey ?? null,
-    sequence: delivery.sequence ?? null,
+    ...orderingOf(delivery),
+    collapseKey: delivery.collapseKey ?? null,
     deliverBeforeMs: delivery.deliverBefore?.getTime() ?? null,
     heldAtMs: delivery.status === 'pending' ? (delivery.heldAt?.getTime() ?? null) : null,
     nextAttemptAtMs: delivery.nextAttemptAt?.getTime() ?? null,
@@ -57,6 +58,11 @@ export async function getDelivery(
     body: event === null ? null : bodyOf(delivery, event, webhook?.fields ?? []),
     attempts: withLast(delivery, attempts.map(attemptView).toReversed()).slice(-MAX_ATTEMPTS_SHOWN),
   };
+}
+
+function orderingOf({ orderingKey, sequence }: Delivery): Pick<DeliveryDetails, 'orderingKey' | 'sequence'> {
+  if (orderingKey == null || isHidden(orderingKey)) return { orderingKey: null, sequence: null };
+  return { orderingKey, sequence: sequence ?? null };
 }
 
 // As an attempt would send it now: the mask is the webhook's own, as its URL is.

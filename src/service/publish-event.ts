@@ -1,5 +1,6 @@
 // Publishing one event: checked, written with all its deliveries, and only then answered.
 import { createHash } from 'node:crypto';
+import { chainOf } from '../domain/chain.ts';
 import { type MatchingRule, matchingRules } from '../domain/delivery-rules.ts';
 import { invalid } from '../domain/errors.ts';
 import { versionOf } from '../domain/event-type.ts';
@@ -27,6 +28,8 @@ export interface PublishInput {
   readonly idempotencyKey: string | null;
   /** Deliveries of one webhook with the same key are numbered, and where the webhook wants it attempted one at a time. */
   readonly orderingKey: string | null;
+  /** Older deliveries of one webhook and event type with the same end when this one is committed. */
+  readonly collapseKey: string | null;
   /** No attempt begins later, in milliseconds since 1970; a moment that has passed is taken, and then nothing is sent. */
   readonly deliverBeforeMs: number | null;
   /** When it happened, in milliseconds since 1970; null means now. */
@@ -106,6 +109,13 @@ export function checkedEvent(context: PublishContext, principal: Principal, inpu
   if (broadcast && input.orderingKey !== null) {
     throw invalid('field_invalid', 'ordering_key', 'needs user_ids: a broadcast has too many webhooks to be kept in order');
   }
+  if (broadcast && input.collapseKey !== null) {
+    throw invalid(
+      'field_invalid',
+      'collapse_key',
+      'needs user_ids: a broadcast has too many webhooks to keep the newest of each',
+    );
+  }
   const occurredAtMs = input.occurredAtMs ?? nowMs;
   if (occurredAtMs < nowMs - MAX_OCCURRED_AGO_MS || occurredAtMs > nowMs + MAX_OCCURRED_AHEAD_MS) {
     throw invalid('field_invalid', 'occurred_at', 'must be within the past year and at most a day ahead');
@@ -127,6 +137,8 @@ export function checkedEvent(context: PublishContext, principal: Principal, inpu
     traceparent: input.traceparent ?? newTraceparent(),
     idempotencyKey: input.idempotencyKey,
     orderingKey: input.orderingKey,
+    collapseKey: input.collapseKey,
+    chain: chainOf(input),
     deliverBeforeMs: input.deliverBeforeMs,
     requestHash: input.idempotencyKey === null ? null : requestHash(input, data),
   };
@@ -139,5 +151,6 @@ function requestHash(input: PublishInput, data: string): string {
   if (input.orderingKey !== null) request.push(input.orderingKey);
   // In brackets with its name, so that no ordering key looks like it.
   if (input.deliverBeforeMs !== null) request.push(['deliver_before', input.deliverBeforeMs]);
+  if (input.collapseKey !== null) request.push(['collapse_key', input.collapseKey]);
   return createHash('sha256').update(JSON.stringify(request)).digest('base64url');
 }

@@ -6,6 +6,7 @@ import { TimeoutSet } from '../lifecycle/timeout-set.ts';
 import { GroupCommit } from '../persistence/group-commit.ts';
 import { countSubscribers } from '../persistence/queries/count-subscribers.ts';
 import { takeBatchKey } from '../persistence/queries/idempotent-calls.ts';
+import type { DeliveryRow } from '../persistence/queries/delivery-row.ts';
 import { findIdempotentEvents } from '../persistence/queries/find-idempotent-events.ts';
 import {
   insertEvents,
@@ -43,6 +44,8 @@ const MAX_WAIT_MS = 10_000;
 /** What one statement committed. */
 export interface Commit {
   readonly events: readonly { readonly event: EventRow; readonly deliveries: readonly InsertedDelivery[] }[];
+  /** What it ended, since it has newer ones with the same collapse keys. */
+  readonly superseded: readonly DeliveryRow[];
   /** By PostgreSQL's clock, in milliseconds since 1970. */
   readonly createdAtMs: number;
   /** The lease of the deliveries that are leased on insert: its end by PostgreSQL's clock, and by this process's own. */
@@ -84,7 +87,7 @@ export class Publisher {
       limits: { maxBatchItems: MAX_BATCH_EVENTS, maxBatchBytes: MAX_BATCH_BYTES, maxPendingBytes: MAX_PENDING_BYTES },
       write: (events) => this.#write(events),
       isItemFault: isDataError,
-      orderOf: (event) => event.orderingKey,
+      orderOf: (event) => event.chain,
     });
     this.#broadcasts = new GroupCommit({
       limits: {
@@ -199,9 +202,9 @@ export class Publisher {
       endedAtMs,
     );
     if (deliveries === 0) return;
-    const { createdAtMs, leasedUntilMs } = written;
+    const { superseded, createdAtMs, leasedUntilMs } = written;
     const lease = leasedUntilMs === null ? null : { untilMs: leasedUntilMs, expiresAt };
-    this.#options.onCommitted({ events: committed, createdAtMs, lease });
+    this.#options.onCommitted({ events: committed, superseded, createdAtMs, lease });
   }
 
   async #answerRepeats(repeats: readonly EventRow[], answers: Map<EventRow, Published | ServiceError>): Promise<void> {

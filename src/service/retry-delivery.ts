@@ -28,7 +28,8 @@ export async function retryDelivery(
       const webhook = await transaction.findOne(WebhookEndpoint, { id: delivery.webhookId, isActive: true, deletedAt: null });
       if (webhook === null) throw webhookInactive();
       const due = await makeDue(transaction, deliveryId);
-      if (due === undefined) throw deliveryExpired();
+      if (due === undefined)
+        throw delivery.collapseKey == null || hasPassed(delivery.deliverBefore) ? deliveryExpired() : deliverySuperseded();
       return due;
     },
   });
@@ -47,6 +48,18 @@ async function schedule(context: ManagementContext, row: DeliveryRow): Promise<v
   } catch (error) {
     context.log.warn({ err: error, delivery_id: row.id }, 'the schedule did not get a retry; the reconciler puts it in');
   }
+}
+
+/** Only chooses words: PostgreSQL has refused it. */
+function hasPassed(deliverBefore: Date | null | undefined): boolean {
+  return deliverBefore != null && deliverBefore.getTime() <= Date.now();
+}
+
+function deliverySuperseded(): ServiceError {
+  return new ServiceError(
+    'delivery_superseded',
+    'A newer event with the collapse key of this delivery has been published: retry the newest delivery instead.',
+  );
 }
 
 function deliveryExpired(): ServiceError {

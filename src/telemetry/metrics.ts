@@ -18,7 +18,7 @@ const counters = {
   deliveries_failed_total: 'Attempts that failed, whether they are tried again or not.',
   deliveries_gave_up_total: 'Deliveries given up.',
   deliveries_cancelled_total:
-    'Deliveries cancelled, by why: their webhook was disabled or deleted, a call ended them, or their deliver_before had passed.',
+    'Deliveries cancelled, by why: their webhook was disabled or deleted, a call ended them, their deliver_before had passed, or a newer event had their collapse key.',
   deliveries_held_total:
     'Deliveries taken out of the schedule for a paused webhook. New ones are held at once and do not count.',
   held_expired_total: 'Held deliveries cancelled because they were past retention before their webhook was resumed.',

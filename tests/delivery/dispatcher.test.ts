@@ -15,6 +15,8 @@ const event = {
   data: '{}',
   schemaVersion: null,
   orderingKey: null,
+  collapseKey: null,
+  chain: null,
   deliverBeforeMs: null,
   occurredAtMs: 0,
   publisher: 'orders',
@@ -71,11 +73,12 @@ test('however many leases run out while they wait, they are ended a few hundred 
     revision: 1,
     isLeased: true,
     isHeld: false,
-    isExpired: false,
+    endedAs: null,
     ordering: null,
   }));
   await dispatcher.accept({
     events: [{ event, deliveries }],
+    superseded: [],
     createdAtMs: 0,
     lease: { untilMs: 0, expiresAt: performance.now() + 5000 },
   });
@@ -168,11 +171,11 @@ test('what a rate limit keeps waiting stays with its lease, and is sent once the
     revision: 1,
     isLeased: true,
     isHeld: false,
-    isExpired: false,
+    endedAs: null,
     ordering: null,
   }));
   const lease = { untilMs: 0, expiresAt: performance.now() + 45_000 };
-  await dispatcher.accept({ events: [{ event, deliveries }], createdAtMs: 0, lease });
+  await dispatcher.accept({ events: [{ event, deliveries }], superseded: [], createdAtMs: 0, lease });
   await eventually(() => sent.length === 6);
   await dispatcher.drain();
   expect(new Set(sent).size).toBe(6);

@@ -14,6 +14,7 @@ export function taskOf(webhookId: string, number: number, own: Partial<Task> = {
     schemaVersion: null,
     ordering: null,
     chain: null,
+    collapseKey: null,
     deliverBeforeMs: null,
     occurredAtMs: 0,
     traceparent: null,

@@ -52,8 +52,8 @@ test('what has a deadline ahead is published like everything else, and keeps it'
   const deliverBeforeMs = Math.floor(Date.now()) + HOUR_MS;
   const [timed, other] = await publish({ deliverBeforeMs }, {});
   expect([timed, other]).toMatchObject([
-    { isLeased: true, isExpired: false },
-    { isLeased: true, isExpired: false },
+    { isLeased: true, endedAs: null },
+    { isLeased: true, endedAs: null },
   ]);
   expect(await expireDeliveries(pool, MAX)).toEqual([]);
   const { rows } = await pool.query<{ ms: number | null }>(
@@ -67,13 +67,13 @@ test.each([
   ['with an ordering key', 'a'],
 ])('what is too late when it is published, %s, is inserted as ended and never leased or scheduled', async (_, orderingKey) => {
   const [late] = await publish({ deliverBeforeMs: Date.now() - 1000, orderingKey });
-  expect(late).toMatchObject({ isLeased: false, isHeld: false, isExpired: true });
+  expect(late).toMatchObject({ isLeased: false, isHeld: false, endedAs: 'expired' });
   expect(await statesOf()).toEqual([EXPIRED]);
 });
 
 test('what is too late for a paused webhook is not held', async () => {
   await pool.query('update webhook_endpoints set hold = 1');
-  expect(await publish({ deliverBeforeMs: 0 })).toMatchObject([{ isHeld: false, isExpired: true }]);
+  expect(await publish({ deliverBeforeMs: 0 })).toMatchObject([{ isHeld: false, endedAs: 'expired' }]);
   expect(await statesOf()).toEqual([EXPIRED]);
 });
 

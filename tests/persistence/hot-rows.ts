@@ -1,5 +1,6 @@
 // What the publish and the settle statement are given, for tests that call them: each row differs from the usual in what it says.
 import type { Pool } from 'pg';
+import { chainOf } from '../../src/domain/chain.ts';
 import { newId } from '../../src/domain/ids.ts';
 import type { EventRow } from '../../src/persistence/queries/insert-events.ts';
 import type { OutcomeRow } from '../../src/persistence/queries/record-outcomes.ts';
@@ -18,6 +19,8 @@ export function eventRow(differing: Partial<EventRow> = {}): EventRow {
     idempotencyKey: null,
     requestHash: null,
     orderingKey: null,
+    collapseKey: null,
+    chain: chainOf({ eventType: 'order.created', orderingKey: null, collapseKey: null, ...differing }),
     deliverBeforeMs: null,
     ...differing,
   };

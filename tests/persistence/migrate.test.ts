@@ -42,6 +42,7 @@ const MIGRATIONS = [
   'Migration20261128232800_ask_for_access_tokens',
   'Migration20261128232900_keep_what_went_over_the_wire',
   'Migration20261128233900_send_some_fields_alone',
+  'Migration20261129000600_keep_the_newest_of_a_collapse_key',
 ];
 
 test('processes that start together migrate once, and create the database when it is missing', async () => {

@@ -331,8 +331,8 @@ class Round {
       );
       const isTooLate = event.deliverBeforeMs === 0;
       must(
-        delivery?.isExpired === isTooLate,
-        `number ${delivery?.ordering?.sequence} has expired: ${delivery?.isExpired}`,
+        (delivery?.endedAs === 'expired') === isTooLate,
+        `number ${delivery?.ordering?.sequence} has expired: ${delivery?.endedAs}`,
         schedule,
       );
       chain.publish(delivery?.deliveryId ?? '', { isOrdered: schedule.isOrdered, isTooLate });
@@ -358,7 +358,9 @@ class Round {
     await clearFlights(
       pool,
       loaded.flatMap(({ id, webhookId, waitMs, chain }) =>
-        waitMs === null && chain !== null ? [{ deliveryId: id, webhookId, orderingKey: chain }] : [],
+        waitMs === null && chain !== null
+          ? [{ deliveryId: id, webhookId, orderingKey: chain, token: tokens.get(id) ?? 1 }]
+          : [],
       ),
     );
     for (const { chain, delivery, schedule } of this.#begins) {

@@ -223,7 +223,12 @@ test.each([
 test('a claim from Redis that finds a cancelled delivery lets the next of its key go, unless its lease stood in its row', async () => {
   await redisServes();
   const published = await publish(['a', 'b']);
-  const ended = published.map(({ deliveryId }, index) => ({ deliveryId, webhookId: WEBHOOK, orderingKey: 'ab'[index] ?? '' }));
+  const ended = published.map(({ deliveryId }, index) => ({
+    deliveryId,
+    webhookId: WEBHOOK,
+    orderingKey: 'ab'[index] ?? '',
+    token: 1,
+  }));
   await pool.query(`update deliveries set leased_until = null, next_attempt_at = now() where ordering_key = 'a'`);
   await cancelAll();
   await publish(['a', 'b']);

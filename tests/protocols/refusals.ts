@@ -520,6 +520,25 @@ const events: readonly Row[] = [
     field: 'ordering_key',
     message: event({ ordering_key: 'a', audience: { broadcast: true } }),
   },
+  { name: 'an empty collapse key', reason: 'field_invalid', field: 'collapse_key', message: event({ collapse_key: '' }) },
+  {
+    name: 'a collapse key that is too long',
+    reason: 'field_invalid',
+    field: 'collapse_key',
+    message: event({ collapse_key: 'x'.repeat(256) }),
+  },
+  {
+    name: 'a collapse key with a control character',
+    reason: 'field_invalid',
+    field: 'collapse_key',
+    message: event({ collapse_key: 'a\u0085' }),
+  },
+  {
+    name: 'a broadcast with a collapse key',
+    reason: 'field_invalid',
+    field: 'collapse_key',
+    message: event({ collapse_key: 'a', audience: { broadcast: true } }),
+  },
   {
     name: 'the key of another event',
     reason: 'idempotency_key_reused',

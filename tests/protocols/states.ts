@@ -67,6 +67,16 @@ export const states: readonly Row[] = [
     message: async (scene) => ({ delivery_id: await scene.endedDelivery({ deliver_before: LONG_AGO }) }),
   },
   {
+    name: 'to try again what a newer event has followed',
+    reason: 'delivery_superseded',
+    rpc: 'RetryDelivery',
+    message: async (scene) => {
+      const older = await scene.endedDelivery({ collapse_key: 'a' });
+      await scene.endedDelivery({ collapse_key: 'a' });
+      return { delivery_id: older };
+    },
+  },
+  {
     name: 'the same replay again',
     reason: 'replay_exists',
     rpc: 'CreateReplay',

@@ -30,6 +30,8 @@ const eventOf = (own: Partial<EventRow>): EventRow => ({
   data: '{}',
   schemaVersion: null,
   orderingKey: null,
+  collapseKey: null,
+  chain: null,
   deliverBeforeMs: null,
   occurredAtMs: Date.now(),
   publisher: 'orders',

@@ -77,6 +77,7 @@ const situations: Readonly<Record<DeliveryRule, () => Promise<Asked>>> = {
   matched_then: async () => ({ webhookId: await webhook(), eventId: await anEvent() }),
   not_cancelled: () => delivery('cancelled'),
   in_time: () => delivery('pending', `deliver_before = now()`),
+  newest: () => delivery('cancelled', `cancel_reason = 'superseded', ordering_key = 'a', collapse_key = 'b'`),
   not_gone: () => delivery('failed', 'http_status = 410'),
   not_lost: () => delivery('failed', `error_code = 'lease_expired', http_status = null`),
   retries_left: () => delivery('failed'),

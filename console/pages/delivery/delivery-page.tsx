@@ -158,6 +158,12 @@ function Facts({ delivery }: { delivery: Delivery }) {
             <dd>{cancelWords(delivery.cancelReason)}</dd>
           </>
         )}
+        {delivery.collapseKey !== undefined && (
+          <>
+            <dt>Collapse key</dt>
+            <dd>{delivery.collapseKey}</dd>
+          </>
+        )}
         {delivery.deliverBefore !== undefined && (
           <>
             <dt>To be sent before</dt>

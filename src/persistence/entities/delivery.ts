@@ -34,8 +34,10 @@ export const Delivery = defineEntity({
     createdAt: p.datetime().columnType('timestamptz'),
     updatedAt: p.datetime().columnType('timestamptz'),
     changedAt: p.datetime().columnType('timestamptz').nullable(),
+    /** Its chain (domain/chain.ts): its ordering key where its event has one. */
     orderingKey: p.string().length(255).nullable(),
     sequence: p.bigint('number').nullable(),
+    collapseKey: p.string().length(255).nullable(),
     deliverBefore: p.datetime().columnType('timestamptz').nullable(),
     heldAt: p.datetime().columnType('timestamptz').nullable(),
     cancelReason: p.string().length(20).nullable(),

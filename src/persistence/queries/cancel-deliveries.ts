@@ -1,7 +1,7 @@
 // Cancels the unfinished deliveries of a webhook that was disabled or deleted.
 import type { Pool } from 'pg';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
-import { closedReason, endCancelled, isHeld, isLeasedOnInsert, isScheduled, isWaiting } from '../delivery-state.ts';
+import { closedReason, endCancelled, isAwaited, isHeld, isLeasedOnInsert, isScheduled, isWaiting } from '../delivery-state.ts';
 import { lockHeads } from './ordering-heads.ts';
 import { noteReleased } from './release-notes.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
@@ -44,7 +44,7 @@ with found as materialized (
     (select d.id from deliveries d where d.webhook_id = $1 and ${isWaiting} limit $2)
   ) as ids
 ), heads as materialized (
-  ${lockHeads('select d.webhook_id, d.ordering_key from deliveries d where d.id = any (array(select unnest(ids) from found)) and d.waits is false')}
+  ${lockHeads(`select d.webhook_id, d.ordering_key from deliveries d where d.id = any (array(select unnest(ids) from found)) and ${isAwaited}`)}
 ), locked as materialized (
   select array_agg(id) as ids, jsonb_object_agg(id, was) filter (where id < ${closingBelow}) as late from (
     select o.id, ${wasOf('o')} as was from deliveries o

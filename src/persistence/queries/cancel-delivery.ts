@@ -5,7 +5,7 @@ import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 import { lockHeads } from './ordering-heads.ts';
 import { noteReleased } from './release-notes.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
-import { callerReason, closedReason, endCancelled, isUnfinished } from '../delivery-state.ts';
+import { callerReason, closedReason, endCancelled, isAwaited, isUnfinished } from '../delivery-state.ts';
 
 /** Of a closed webhook. Returns it as it stands now; undefined when it had ended before. */
 export async function cancelDelivery(pool: Pool, deliveryId: string): Promise<DeliveryRow | undefined> {
@@ -22,7 +22,7 @@ export async function cancelByCaller(transaction: EntityManager, deliveryId: str
 /** @param id how the driver writes the parameter, which stands three times */
 const statementOf = (id: string, reason: string): string => `
 with heads as materialized (
-  ${lockHeads(`select d.webhook_id, d.ordering_key from deliveries d where d.id = ${id} and d.waits is false`)}
+  ${lockHeads(`select d.webhook_id, d.ordering_key from deliveries d where d.id = ${id} and ${isAwaited}`)}
 ), present as materialized (
   select d.id, ${wasOf('d')} as was from deliveries d where (select count(*) from heads) >= 0 and d.id = ${id} and ${isUnfinished} for update
 ), d as (

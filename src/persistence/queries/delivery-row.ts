@@ -1,6 +1,6 @@
 // A delivery's row as the statements for callers read it: without the schedule's own columns, times in milliseconds.
 import type { DeliveryStatus } from '../../domain/delivery.ts';
-import { changedAt, isHeld } from '../delivery-state.ts';
+import { changedAt, isHeld, orderingKeyOf, sequenceOf } from '../delivery-state.ts';
 
 export interface DeliveryRow {
   readonly id: string;
@@ -19,6 +19,8 @@ export interface DeliveryRow {
   /** Of an event with one; else null. */
   readonly orderingKey?: string | null;
   readonly sequence?: number | null;
+  /** Of an event with one; else null. */
+  readonly collapseKey?: string | null;
   /** No attempt begins later; null: there is no such moment. */
   readonly deliverBeforeMs?: number | null;
   /** Since when it is held for a paused webhook; null: it is not. */
@@ -36,7 +38,7 @@ export const deliveryColumns = `d.id, d.webhook_id as "webhookId", d.user_id as 
   d.event_type as "eventType", d.status, d.attempt_count as "attemptCount", d.http_status as "httpStatus", d.response,
   d.error_code as "errorCode", d.error_message as "errorMessage",
   case when d.status = 'cancelled' then d.cancel_reason end as "cancelReason",
-  d.ordering_key as "orderingKey", d.sequence::float8 as "sequence",
+  ${orderingKeyOf('d')} as "orderingKey", (${sequenceOf('d')})::float8 as "sequence", d.collapse_key as "collapseKey",
   (extract(epoch from d.deliver_before) * 1000)::float8 as "deliverBeforeMs",
   (extract(epoch from case when ${isHeld} then d.held_at end) * 1000)::float8 as "heldAtMs",
   (extract(epoch from d.next_attempt_at) * 1000)::float8 as "nextAttemptAtMs",

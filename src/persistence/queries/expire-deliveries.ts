@@ -1,6 +1,6 @@
 // The statements that end deliveries whose `deliver_before` has come.
 import type { Pool } from 'pg';
-import { endCancelled, expiredReason, hasExpired, isUnfinished } from '../delivery-state.ts';
+import { endCancelled, expiredReason, hasExpired, isAwaited, isUnfinished } from '../delivery-state.ts';
 import { deliveryColumns, type DeliveryRow } from './delivery-row.ts';
 import { horizonWithin } from './horizon.ts';
 import { closingBelow, noteChanges, wasOf } from './late-changes.ts';
@@ -29,7 +29,7 @@ export async function expireDelivery(pool: Pool, deliveryId: string): Promise<De
 }
 
 const end = `heads as materialized (
-  ${lockHeads('select webhook_id, ordering_key from found where waits is false')}
+  ${lockHeads(`select webhook_id, ordering_key from found d where ${isAwaited}`)}
 ), picked as materialized (
   select d.id, ${wasOf('d')} as was from deliveries d
   where (select count(*) from heads) >= 0 and d.id = any (array(select id from found)) and ${isUnfinished}
@@ -44,7 +44,7 @@ const end = `heads as materialized (
   ${noteReleased('d')}
 )`;
 
-const found = 'd.id, d.deliver_before, d.webhook_id, d.ordering_key, d.waits';
+const found = 'd.id, d.deliver_before, d.webhook_id, d.ordering_key, d.waits, d.collapse_key';
 
 const one = `
 with found as materialized (

@@ -28,6 +28,8 @@ export interface ExplainedDelivery {
   readonly errorMessage: string | null;
   readonly httpStatus: number | null;
   readonly cancelReason: string | null;
+  /** Only the newest with the same is sent; null: its event has none. */
+  readonly collapseKey: string | null;
   readonly hasExpired: boolean;
   /** No attempt begins later; null: there is no such moment. */
   readonly deliverBeforeMs: number | null;
@@ -101,7 +103,7 @@ select w.*, case when d.id is not null then jsonb_build_object(
   'endedAtMs', ${ms('coalesce(d.delivered_at, d.failed_at, d.cancelled_at)')}, 'attemptCount', d.attempt_count,
   'retriesUsed', d.retries_used, 'leaseExpirations', d.lease_expirations, 'lastTrigger', d.last_trigger, 'errorCode', d.error_code,
   'errorMessage', d.error_message, 'httpStatus', d.http_status, 'cancelReason', d.cancel_reason,
-  'hasExpired', coalesce(${hasExpired}, false), 'deliverBeforeMs', ${ms('d.deliver_before')}
+  'collapseKey', d.collapse_key, 'hasExpired', coalesce(${hasExpired}, false), 'deliverBeforeMs', ${ms('d.deliver_before')}
 ) end as delivery
 from events f
 cross join lateral (

@@ -2,10 +2,13 @@
 import type { Pool } from 'pg';
 import { idFloor, timeOfId } from '../../domain/ids.ts';
 import { arrayLiteral, plainArray, textArray, nullIfAllDefault } from '../array-parameter.ts';
-import { expiredReason, Hold, holdsNew, MAX_ID_AGE_MS, MAX_ID_LEAD_MS } from '../delivery-state.ts';
+import { expiredReason, Hold, holdsNew, MAX_ID_AGE_MS, MAX_ID_LEAD_MS, supersededReason } from '../delivery-state.ts';
 import { deliveryIdOf, matching, ways } from '../matching.ts';
+import { inTransaction } from '../transaction.ts';
+import type { DeliveryRow } from './delivery-row.ts';
 import { leaseEnd } from './holders.ts';
 import { noteInserts } from './late-changes.ts';
+import { type Newest, supersede } from './supersede-deliveries.ts';
 
 export interface EventRow {
   readonly id: string;
@@ -23,6 +26,10 @@ export interface EventRow {
   readonly requestHash: string | null;
   /** Deliveries of one webhook with the same key are numbered, and where the webhook wants it attempted one at a time. */
   readonly orderingKey: string | null;
+  /** Older deliveries of one webhook and event type with the same end when this one is committed. */
+  readonly collapseKey: string | null;
+  /** Of its deliveries at one webhook: domain/chain.ts. */
+  readonly chain: string | null;
   /** No attempt begins later, in milliseconds since 1970; null: there is no such moment. */
   readonly deliverBeforeMs: number | null;
 }
@@ -38,11 +45,13 @@ export interface InsertedDelivery {
   readonly isLeased: boolean;
   /** Whether it is held, because its webhook is paused: then nothing is to schedule it. */
   readonly isHeld: boolean;
-  /** Whether it has ended, because the `deliver_before` of its event had passed. */
-  readonly isExpired: boolean;
-  /** Of an event with an ordering key; else null. */
+  /** Why it has ended already: its `deliver_before` had passed, or the batch has a newer one with its collapse key. Null: it has not. */
+  readonly endedAs: EndedAs | null;
+  /** Of an event with a chain; else null. */
   readonly ordering: InsertedOrdering | null;
 }
+
+export type EndedAs = 'expired' | 'superseded';
 
 export interface InsertedOrdering {
   readonly sequence: number;
@@ -65,6 +74,8 @@ export interface InsertLeaseRequest {
 export interface InsertedEvents {
   /** By the event's id. An event with an idempotency key that is missing had its key taken. */
   readonly deliveries: Map<string, InsertedDelivery[]>;
+  /** What was there before, and ended since it has newer ones with the same collapse keys. */
+  readonly superseded: readonly DeliveryRow[];
   /** ms since 1970. When all of them were created. */
   readonly createdAtMs: number;
   /** `leased_until` of the leased ones in whole milliseconds since 1970, without its holder; null without a request for leases. */
@@ -86,10 +97,20 @@ export async function insertEvents(
   events: readonly EventRow[],
   lease: InsertLeaseRequest | null,
 ): Promise<InsertedEvents> {
+  const query = queryFor(events, lease);
+  if (events.every((event) => event.collapseKey === null))
+    return { ...read(events, (await pool.query<InsertedRow>(query)).rows), superseded: [] };
+  return inTransaction(pool, 'begin', async (client) => {
+    const inserted = read(events, (await client.query<InsertedRow>(query)).rows);
+    return { ...inserted, superseded: await supersede(client, newestOf(events, inserted.deliveries)) };
+  });
+}
+
+function queryFor(events: readonly EventRow[], lease: InsertLeaseRequest | null) {
   const [oldestId, newestId] = boundsOf(events);
   const column = <Value>(of: (event: EventRow) => Value): Value[] => events.map(of);
-  const orderingKeys = nullIfAllDefault(
-    column((event) => event.orderingKey),
+  const chains = nullIfAllDefault(
+    column((event) => event.chain),
     null,
     textArray,
   );
@@ -98,9 +119,14 @@ export async function insertEvents(
     null,
     plainArray,
   );
-  const result = await pool.query<InsertedRow>({
-    ...statementFor(orderingKeys !== null, deadlines !== null),
-    rowMode: 'array',
+  const collapseKeys = nullIfAllDefault(
+    column((event) => event.collapseKey),
+    null,
+    textArray,
+  );
+  return {
+    ...statementFor({ hasKeys: chains !== null, hasDeadlines: deadlines !== null, collapses: collapseKeys !== null }),
+    rowMode: 'array' as const,
     values: [
       textArray(column((event) => event.id)),
       textArray(column((event) => event.eventType)),
@@ -141,18 +167,19 @@ export async function insertEvents(
         null,
         plainArray,
       ),
-      ...(orderingKeys === null ? [] : [orderingKeys]),
-      ...(deadlines === null ? [] : [deadlines]),
+      ...[chains, deadlines, collapseKeys].filter((values) => values !== null),
     ],
-  });
+  };
+}
+
+function read(events: readonly EventRow[], rows: readonly InsertedRow[]): Omit<InsertedEvents, 'superseded'> {
   const deliveries = new Map<string, InsertedDelivery[]>();
   let createdAtMs = 0;
   let leasedUntilMs: number | null = null;
   // Without a key an event cannot be a repeat, so the statement returns no row for the event itself.
   for (const event of events) if (event.idempotencyKey === null) deliveries.set(event.id, []);
-  for (const row of result.rows) {
-    const [number, deliveryId, webhookId, otherUserId, revision, isLeased, createdMs, leasedMs, sequence, waits, isExpired] =
-      row;
+  for (const row of rows) {
+    const [number, deliveryId, webhookId, otherUserId, revision, isLeased, createdMs, leasedMs, sequence, waits, endedAs] = row;
     if (number === null) {
       createdAtMs = createdMs;
       leasedUntilMs = leasedMs;
@@ -170,11 +197,28 @@ export async function insertEvents(
         revision,
         isLeased: isLeased === true,
         isHeld: isLeased === null && waits !== true,
-        isExpired: isExpired === true,
+        endedAs: endedAs ?? null,
         ordering: sequence == null ? null : { sequence: Number(sequence), waits: waits ?? null },
       });
   }
   return { deliveries, createdAtMs, leasedUntilMs };
+}
+
+/** Of each collapse key of a webhook the last delivery of the batch. */
+function newestOf(events: readonly EventRow[], deliveries: InsertedEvents['deliveries']): Newest[] {
+  const newest = new Map<string, Newest>();
+  for (const { id, eventType, collapseKey, chain } of events) {
+    if (collapseKey === null || chain === null) continue;
+    for (const { deliveryId, webhookId } of deliveries.get(id) ?? [])
+      newest.set(JSON.stringify([webhookId, chain, eventType, collapseKey]), {
+        deliveryId,
+        webhookId,
+        orderingKey: chain,
+        eventType,
+        collapseKey,
+      });
+  }
+  return [...newest.values()];
 }
 
 /** The smallest and the largest id: ids sort by the time in them. */
@@ -203,46 +247,59 @@ type InsertedRow = [
   /** A bigint, as text. Of batches with ordering keys alone, as the next. */
   sequence?: string | null,
   waits?: boolean | null,
-  /** Of batches with deadlines alone. */
-  isExpired?: boolean | null,
+  /** Of batches with deadlines or collapse keys alone. */
+  endedAs?: EndedAs | null,
 ];
 
-/** What a batch with ordering keys or deadlines has besides: other batches are not to pay for it, so each kind has a text of its own. */
+/** What a batch has besides: other batches are not to pay for it, so each kind has a text of its own. */
 interface Variant {
+  /** Chains. */
   readonly hasKeys: boolean;
   readonly hasDeadlines: boolean;
+  /** Has collapse keys, and so chains. */
+  readonly collapses: boolean;
 }
 
+/** The columns that deliveries of such a batch have besides, each behind a comma. */
+const ownColumns = ({ hasDeadlines, collapses }: Variant): string =>
+  `${hasDeadlines ? ', deliver_before' : ''}${collapses ? ', collapse_key' : ''}`;
+
 const lookUp =
-  ({ hasKeys, hasDeadlines }: Variant) =>
-  ({ events, audience, active, eventType }: (typeof ways)[number]): string =>
-    `
-  select f.number, f.id as event_id, f.event_type, f.may_lease, f.user_ids[1] as first_user_id, ${hasKeys ? 'f.ordering_key, ' : ''}${hasDeadlines ? 'f.deliver_before, ' : ''}w.*
+  (variant: Variant) =>
+  ({ events, audience, active, eventType }: (typeof ways)[number]): string => {
+    const { hasKeys } = variant;
+    return `
+  select f.number, f.id as event_id, f.event_type, f.may_lease, f.user_ids[1] as first_user_id, ${hasKeys ? 'f.ordering_key, ' : ''}${variant.hasDeadlines ? 'f.deliver_before, ' : ''}${variant.collapses ? 'f.collapse_key, ' : ''}w.*
   from fresh f cross join lateral (
     select id as webhook_id, user_id, revision, hold as webhook_hold, tail_until${hasKeys ? ', ordering' : ''} from webhook_endpoints
     where ${audience} and ${active} and ${eventType} and ${matching.filter}
     offset 0
   ) w
   where ${events}`;
+  };
 
 // Keys are taken in order, so that two batches that share some cannot deadlock. `offset 0` keeps the webhooks' side of each join
 // an index look-up for each event: a plan made while there are few webhooks would else compare each with every event.
 const statementOf = (variant: Variant): { readonly name: string; readonly text: string } => {
-  const { hasKeys, hasDeadlines } = variant;
+  const { hasKeys, hasDeadlines, collapses } = variant;
+  const mayEnd = hasDeadlines || collapses;
   const key = hasKeys ? ', ordering_key' : '';
+  const own = ownColumns(variant);
   const place = hasKeys ? ', ordering_key, sequence, waits' : '';
-  const nulls = `${hasKeys || hasDeadlines ? ', null, null' : ''}${hasDeadlines ? ', null' : ''}`;
+  const nulls = `${hasKeys || mayEnd ? ', null, null' : ''}${mayEnd ? ', null' : ''}`;
   const deliveries = hasKeys ? 'placed' : 'matched';
+  const keys = hasKeys ? ', $20::text[]' : '';
   const deadlines = hasDeadlines ? `, $${hasKeys ? 21 : 20}::float8[]` : '';
-  const isOpen = hasDeadlines ? ' and not is_expired' : '';
+  const collapseKeys = collapses ? `, $${hasDeadlines ? 22 : 21}::text[]` : '';
+  const isOpen = mayEnd ? ' and ended_as is null' : '';
   const text = `
 with incoming as materialized (
   select id, event_type, data, to_timestamp(occurred_ms / 1000.0) as occurred_at, publisher, user_ids::text[] as user_ids,
     coalesce(broadcast, false) as broadcast, traceparent, key, request_hash, coalesce(may_lease, true) as may_lease, schema_version${key},
-    ${hasDeadlines ? 'to_timestamp(deliver_before_ms / 1000.0) as deliver_before, ' : ''}number::integer as number
+    ${hasDeadlines ? 'to_timestamp(deliver_before_ms / 1000.0) as deliver_before, ' : ''}${collapses ? 'collapse_key, ' : ''}number::integer as number
   from unnest($1::text[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::boolean[], $8::text[], $9::text[],
-    $10::text[], $12::boolean[], $19::integer[]${hasKeys ? ', $20::text[]' : ''}${deadlines}) with ordinality
-    as i(id, event_type, data, occurred_ms, publisher, user_ids, broadcast, traceparent, key, request_hash, may_lease, schema_version${key}${hasDeadlines ? ', deliver_before_ms' : ''}, number)
+    $10::text[], $12::boolean[], $19::integer[]${keys}${deadlines}${collapseKeys}) with ordinality
+    as i(id, event_type, data, occurred_ms, publisher, user_ids, broadcast, traceparent, key, request_hash, may_lease, schema_version${key}${hasDeadlines ? ', deliver_before_ms' : ''}${collapses ? ', collapse_key' : ''}, number)
 ), taken as (
   insert into idempotency_keys as k (publisher, key, request_hash, event_id, expires_at)
   select publisher, key, request_hash, id, now() + interval '24 hours' from incoming where key is not null order by publisher, key
@@ -257,52 +314,70 @@ with incoming as materialized (
   from (select date_part('epoch', now()) * 1000 as now_ms) n cross join adoption
 ), targets as (
   ${ways.map(lookUp(variant)).join('\n  union all\n  ')}
-), matched as materialized (
+), ${mayEnd ? endsOf(variant) : ''}matched as materialized (
   select ${deliveryIdOf('event_id', 'webhook_id')} as id,
     number, event_id, event_type, webhook_id, user_id, revision, ${holdsNew('webhook_hold')}${isOpen} as is_held,
-    may_lease and is_now and webhook_hold = ${Hold.none} and webhook_id <> all ($13::text[]) and user_id <> all ($17::text[])${isOpen} as is_leased,
+    may_lease and is_now and webhook_hold = ${Hold.none} and webhook_id <> all ($13::text[]) and user_id <> all ($17::text[])${isOpen}${collapses ? ' and collapse_key is null' : ''} as is_leased,
     case when webhook_hold = ${Hold.tail} then greatest(now(), tail_until) else now() end as due_at,
-    nullif(user_id, first_user_id) as other_user_id${hasKeys ? ", ordering_key, ordering = 'key' as is_ordered" : ''}${hasDeadlines ? ', deliver_before, is_expired' : ''}
-  from targets cross join clock${hasDeadlines ? ' cross join lateral (select coalesce(deliver_before <= now(), false) as is_expired) e' : ''}
+    nullif(user_id, first_user_id) as other_user_id${hasKeys ? `, ordering_key, ordering = 'key'${collapses ? ' or collapse_key is not null' : ''} as is_ordered` : ''}${own}${mayEnd ? ', ended_as' : ''}
+  from ${mayEnd ? 'ends' : 'targets'} cross join clock
 ), stored as (
-  insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent, schema_version${key}${hasDeadlines ? ', deliver_before' : ''})
-  select id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent, schema_version${key}${hasDeadlines ? ', deliver_before' : ''} from fresh
-), ${hasKeys ? placedOf(hasDeadlines) : ''}made as (
-  insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, leased_until, held_at${place}${hasDeadlines ? `, ${expiredColumns}` : ''})
+  insert into events (id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent, schema_version${key}${own})
+  select id, event_type, data, occurred_at, publisher, user_ids, broadcast, traceparent, schema_version${collapses ? `, case when ordering_key collate "C" >= ' ' then ordering_key end` : key}${own} from fresh
+), ${hasKeys ? placedOf(variant) : ''}made as (
+  insert into deliveries (id, event_id, webhook_id, user_id, event_type, next_attempt_at, leased_until, held_at${place}${own}${mayEnd ? endColumns : ''})
   select id, event_id, webhook_id, user_id, event_type,
-    case when not (is_leased or is_held${hasKeys ? ' or waits is true' : ''}${hasDeadlines ? ' or is_expired' : ''}) then due_at end,
-    case when is_leased then ${leaseEnd('$11::float8', '$18::integer')} end, case when is_held then now() end${place}${hasDeadlines ? `, ${expiredValues}` : ''}
+    case when not (is_leased or is_held${hasKeys ? ' or waits is true' : ''}${mayEnd ? ' or ended_as is not null' : ''}) then due_at end,
+    case when is_leased then ${leaseEnd('$11::float8', '$18::integer')} end, case when is_held then now() end${place}${own}${mayEnd ? endValues : ''}
   from ${deliveries}
 ), noted as (
-  ${noteInserts(`from ${deliveries}`, hasDeadlines ? "case when is_expired then 'cancelled' else 'pending' end" : undefined)}
+  ${noteInserts(`from ${deliveries}`, mayEnd ? "case when ended_as is null then 'pending' else 'cancelled' end" : undefined)}
 )
 select number, id, webhook_id, other_user_id, revision, case when not is_held${hasKeys ? ' and waits is not true' : ''} then is_leased end, null::float8, null::float8${
-    hasKeys ? ', sequence, waits' : hasDeadlines ? ', null::bigint, null::boolean' : ''
-  }${hasDeadlines ? ', is_expired' : ''} from ${deliveries}
+    hasKeys ? ', sequence, waits' : mayEnd ? ', null::bigint, null::boolean' : ''
+  }${mayEnd ? ', ended_as' : ''} from ${deliveries}
 union all
 select number, null, null, null, null, null, null, null${nulls} from fresh where key is not null
 union all
 select null, null, null, null, null, null, date_part('epoch', now()) * 1000,
   date_part('epoch', date_trunc('milliseconds', now() + $11::float8 * interval '1 millisecond')) * 1000${nulls}`;
-  return { name: `insert-events${hasKeys ? '-in-order' : ''}${hasDeadlines ? '-in-time' : ''}`, text };
+  return {
+    name: `insert-events${hasKeys ? '-in-order' : ''}${hasDeadlines ? '-in-time' : ''}${collapses ? '-newest' : ''}`,
+    text,
+  };
 };
 
-/** What had expired when it was published is ended by the insert itself. */
-const expiredColumns = 'deliver_before, status, cancelled_at, cancel_reason, changed_at';
-const expiredValues = `deliver_before, case when is_expired then 'cancelled' else 'pending' end, case when is_expired then now() end,
-    case when is_expired then ${expiredReason} end, case when is_expired then clock_timestamp() end`;
+/** What is too late when it is published, or has a newer one in its batch, is ended by the insert itself. */
+const endsOf = ({ hasDeadlines, collapses }: Variant): string => {
+  const isLate = hasDeadlines ? `when deliver_before <= now() then ${expiredReason} ` : '';
+  const isOlder = collapses
+    ? `when collapse_key is not null and number < max(number) over newest then ${supersededReason} `
+    : '';
+  const window = collapses
+    ? ' window newest as (partition by webhook_id collate "C", ordering_key collate "C", event_type collate "C", collapse_key collate "C")'
+    : '';
+  return `ends as materialized (
+  select *, case ${isLate}${isOlder}end as ended_as from targets${window}
+), `;
+};
+const endColumns = ', status, cancelled_at, cancel_reason, changed_at';
+const endValues = `, case when ended_as is null then 'pending' else 'cancelled' end, case when ended_as is not null then now() end,
+    ended_as, case when ended_as is not null then clock_timestamp() end`;
 
 // The lock on a head lasts until the commit, and its newest version is read, not that of the snapshot. So a second commit of the same key waits, and counts
 // on: the numbers follow the order of the commits. Heads are locked in the order of their keys, as everywhere (ordering-heads.ts). The numbers come to the
-// deliveries by a window over both, sorted: these sessions have no hash joins, and a nested loop would compare each with each. What has expired takes a
+// deliveries by a window over both, sorted: these sessions have no hash joins, and a nested loop would compare each with each. What has ended takes a
 // number, and never the turn.
-const placedOf = (hasDeadlines: boolean): string => {
-  const deadline = hasDeadlines ? ', deliver_before, is_expired' : '';
-  const nulls = hasDeadlines ? ', null::timestamptz, null::boolean' : '';
+const placedOf = (variant: Variant): string => {
+  const { hasDeadlines, collapses } = variant;
+  const mayEnd = hasDeadlines || collapses;
+  const own = `${ownColumns(variant)}${mayEnd ? ', ended_as' : ''}`;
+  const nulls = `${hasDeadlines ? ', null::timestamptz' : ''}${collapses ? ', null::text' : ''}${mayEnd ? ', null::text' : ''}`;
+  const isIn = collapses ? 'is_ordered and ended_as is null' : 'ended_as is null';
   return `heads as (
   insert into ordering_heads as h (webhook_id, ordering_key, last_sequence, turn_id, low_id, high_id)
   select webhook_id, ordering_key, count(*),
-    case when bool_or(is_ordered) then (array_agg(id order by number)${hasDeadlines ? ' filter (where not is_expired)' : ''})[1] end, min(id), max(id)
+    case when bool_or(is_ordered) then (array_agg(id order by number)${mayEnd ? ` filter (where ${isIn})` : ''})[1] end, min(id), max(id)
   from matched where ordering_key is not null
   group by webhook_id, ordering_key order by webhook_id collate "C", ordering_key collate "C"
   on conflict (webhook_id, ordering_key) do update set
@@ -313,34 +388,36 @@ const placedOf = (hasDeadlines: boolean): string => {
     touched_at = now()
   returning webhook_id, ordering_key, last_sequence, turn_id, clear_at
 ), numbered as (
-  select number, id, event_id, event_type, webhook_id, user_id, revision, is_held, is_leased, due_at, other_user_id, ordering_key, is_ordered${deadline},
+  select number, id, event_id, event_type, webhook_id, user_id, revision, is_held, is_leased, due_at, other_user_id, ordering_key, is_ordered${own},
     max(last_sequence) over chain - count(number) over chain + row_number() over (chain order by number) as sequence,
     max(turn_id) over chain as turn_id, max(clear_at) over chain as clear_at
   from (
-    select m.*, null::bigint as last_sequence, null::text as turn_id, null::timestamptz as clear_at from matched m where ordering_key is not null
+    select number, id, event_id, event_type, webhook_id, user_id, revision, is_held, is_leased, due_at, other_user_id, ordering_key, is_ordered${own},
+      null::bigint as last_sequence, null::text as turn_id, null::timestamptz as clear_at
+    from matched where ordering_key is not null
     union all
     select null, null, null, null, webhook_id, null, null, null, null, null, null, ordering_key, null${nulls}, last_sequence, turn_id, clear_at from heads
   ) u window chain as (partition by webhook_id collate "C", ordering_key collate "C")
 ), turns as (
-  select *, case when is_ordered${hasDeadlines ? ' and not is_expired' : ''} then id <> turn_id end as waits, coalesce(is_ordered and clear_at > now(), false) as is_early
+  select *, case when is_ordered${mayEnd ? ' and ended_as is null' : ''} then id <> turn_id end as waits, coalesce(is_ordered and clear_at > now(), false) as is_early
   from numbered where number is not null
 ), placed as materialized (
   select number, id, event_id, event_type, webhook_id, user_id, revision, is_held and waits is not true as is_held,
     is_leased and waits is not true and not is_early as is_leased, case when is_early then greatest(due_at, clear_at) else due_at end as due_at,
-    other_user_id, ordering_key, sequence, waits${deadline}
+    other_user_id, ordering_key, sequence, waits${own}
   from turns
   union all
-  select number, id, event_id, event_type, webhook_id, user_id, revision, is_held, is_leased, due_at, other_user_id, null, null, null${deadline}
+  select number, id, event_id, event_type, webhook_id, user_id, revision, is_held, is_leased, due_at, other_user_id, null, null, null${own}
   from matched where ordering_key is null
 ), `;
 };
 
-const plain = statementOf({ hasKeys: false, hasDeadlines: false });
-const inOrder = statementOf({ hasKeys: true, hasDeadlines: false });
-const inTime = statementOf({ hasKeys: false, hasDeadlines: true });
-const inOrderAndTime = statementOf({ hasKeys: true, hasDeadlines: true });
+/** Made when the first such batch comes, and kept. */
+const statements = new Map<string, ReturnType<typeof statementOf>>();
 
-function statementFor(hasKeys: boolean, hasDeadlines: boolean): { readonly name: string; readonly text: string } {
-  if (hasDeadlines) return hasKeys ? inOrderAndTime : inTime;
-  return hasKeys ? inOrder : plain;
+function statementFor(variant: Variant): ReturnType<typeof statementOf> {
+  const name = `${variant.hasKeys} ${variant.hasDeadlines} ${variant.collapses}`;
+  let statement = statements.get(name);
+  if (statement === undefined) statements.set(name, (statement = statementOf(variant)));
+  return statement;
 }

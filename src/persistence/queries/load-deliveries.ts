@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import type { AttemptTrigger } from '../../domain/delivery.ts';
 import { plainArray, textArray } from '../array-parameter.ts';
-import { isHeld, isUnfinished, isWaiting } from '../delivery-state.ts';
+import { isHeld, isUnfinished, isWaiting, orderingKeyOf } from '../delivery-state.ts';
 
 export interface TaskOrdering {
   readonly key: string;
@@ -31,6 +31,8 @@ export interface LoadedDelivery {
   readonly ordering: TaskOrdering | null;
   /** The key of the head that is locked before it ends, since others of its webhook may wait for it; null: none does. */
   readonly chain: string | null;
+  /** Only the newest with the same is sent. */
+  readonly collapseKey: string | null;
   /** No attempt begins later, in milliseconds since 1970; null: there is no such moment. */
   readonly deliverBeforeMs: number | null;
   /** Milliseconds until it may be attempted by this process; null once it has come to an end, and while it is held. */
@@ -69,6 +71,7 @@ export async function loadDeliveries(
       string | null,
       string | null,
       string | null,
+      string | null,
       number | null,
     ]
   >({
@@ -98,6 +101,7 @@ export async function loadDeliveries(
       orderingKey,
       sequence,
       chain,
+      collapseKey,
       deliverBeforeMs,
     ]) => ({
       id,
@@ -116,6 +120,7 @@ export async function loadDeliveries(
       trigger,
       ordering: orderingKey === null ? null : { key: orderingKey, sequence: Number(sequence) },
       chain,
+      collapseKey,
       deliverBeforeMs,
       waitMs,
       rowExpirations,
@@ -133,7 +138,8 @@ select d.id, d.webhook_id, d.user_id, coalesce(w.revision, 0), d.event_id, d.eve
     else greatest(0, extract(epoch from greatest(d.next_attempt_at, foreign_lease.until) - clock_timestamp()) * 1000)::float8 end,
   case when foreign_lease.until is null and d.leased_until is not null then 0
     else d.lease_expirations + (foreign_lease.until is not null)::integer end,
-  d.ordering_key, d.sequence, case when d.waits is not null or d.status = 'cancelled' then d.ordering_key end,
+  ${orderingKeyOf('d')}, d.sequence,
+  case when d.waits is not null or d.collapse_key is not null or d.status = 'cancelled' then d.ordering_key end, d.collapse_key,
   (extract(epoch from d.deliver_before) * 1000)::float8
 from unnest($1::text[], $2::float8[]) as i(id, token)
 join deliveries d on d.id = i.id

@@ -105,7 +105,8 @@ from (
   select f.id, coalesce(w.is_missing, false) as is_missing from (
     select f.* from events f where f.id > $2 and f.id < $3 order by f.id limit ${MAX_LOOKED_AT}) f
   left join lateral (
-    select not exists (select 1 from deliveries d where d.id = ${deliveryIdOf('f.id', 'webhook_endpoints.id')}) as is_missing
+    select (f.deliver_before is null or f.deliver_before > now()) and f.collapse_key is null
+      and not exists (select 1 from deliveries d where d.id = ${deliveryIdOf('f.id', 'webhook_endpoints.id')}) as is_missing
     from webhook_endpoints
     where webhook_endpoints.id = $1 and (${matching.audience}) and ${matching.active} and ${matching.event_type} and ${matching.filter}
       and ($4::text[] is null or f.event_type = any ($4::text[]))

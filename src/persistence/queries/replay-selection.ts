@@ -66,7 +66,7 @@ export function nextRows(reading: Reading, columns: string, { webhookId, cursor,
 type FilterValue = 'statuses' | 'event_types' | 'error_codes' | 'http_statuses' | 'made_at';
 
 /**
- * Whether row `d` matches. What has expired is not sent any more. What has ended since the replay was made does not: it was sent, by this replay or otherwise, and failed again.
+ * Whether row `d` matches. What has expired is not sent any more, nor what a newer event with its collapse key has followed. What has ended since the replay was made does not: it was sent, by this replay or otherwise, and failed again.
  * @param value names a part of the filter: an array, null where it does not narrow, or when the replay was made
  */
 export const matches = (
@@ -75,6 +75,8 @@ export const matches = (
 ): string => `${d}.status = any (${value('statuses')}::text[])
       and ${d}.next_attempt_at is null
       and (${d}.deliver_before is null or ${d}.deliver_before > now())
+      and (${d}.collapse_key is null or not exists (select from collapse_heads h where h.webhook_id = ${d}.webhook_id and h.ordering_key = ${d}.ordering_key
+        and h.event_type = ${d}.event_type and h.collapse_key = ${d}.collapse_key and h.newest_id <> ${d}.id))
       and coalesce(${d}.failed_at, ${d}.cancelled_at, ${d}.delivered_at) <= ${value('made_at')}
       and (${value('event_types')} is null or ${d}.event_type = any (${value('event_types')}::text[]))
       and (${value('error_codes')} is null or ${d}.error_code = any (${value('error_codes')}::text[]))
@@ -82,4 +84,4 @@ export const matches = (
 
 /** The columns that `matches` reads. */
 export const matchedColumns =
-  'd.id, d.status, d.next_attempt_at, d.failed_at, d.cancelled_at, d.delivered_at, d.event_type, d.error_code, d.http_status, d.deliver_before';
+  'd.id, d.status, d.next_attempt_at, d.failed_at, d.cancelled_at, d.delivered_at, d.event_type, d.error_code, d.http_status, d.deliver_before, d.webhook_id, d.ordering_key, d.collapse_key';

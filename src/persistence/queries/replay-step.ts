@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import { deliveryIdOf, matching } from '../matching.ts';
 import { closingBelow, noteChanges, noteInserts, wasOf } from './late-changes.ts';
 import { keepAttempt } from './keep-attempt.ts';
+import { isNewest, lockHeads } from './ordering-heads.ts';
 import { allowance, paceColumns, pay, type StepStatement, takeStep } from './release-pace.ts';
 import { MAX_STEP, NOTHING, type Step } from './release-step.ts';
 import {
@@ -85,9 +86,11 @@ with ${place('r.stop')}, found as materialized (
   where ${matches('x', fromPlace)} order by x.id limit (select n from allowed)
 ), reach as materialized (
   select ${reach('found', looked('d.id'))} as id
+), heads as materialized (
+  ${lockHeads(`select d.webhook_id, d.ordering_key from deliveries d where d.id = any (array(select at_id from found)) and ${isNear('d')} and d.collapse_key is not null`)}
 ), picked as materialized (
   select d.*, ${wasOf('d')} as was from deliveries d
-  where d.id = any (array(select at_id from found)) and ${isNear('d')} and ${matches('d', fromPlace)} order by d.id for update of d
+  where (select count(*) from heads) >= 0 and d.id = any (array(select at_id from found)) and ${isNear('d')} and ${matches('d', fromPlace)} and ${isNewest('d')} order by d.id for update of d
 ), kept as (
   ${keepAttempt('picked')}
 ), d as (
@@ -132,7 +135,7 @@ with ${place(eventId('r.stop'))}, found as materialized (
       and (${fromPlace('event_types')} is null or f.event_type = any (${fromPlace('event_types')}::text[]))
     offset 0
   ) w
-  where (f.deliver_before is null or f.deliver_before > now())
+  where (f.deliver_before is null or f.deliver_before > now()) and f.collapse_key is null
     and not exists (select 1 from deliveries d where d.id = ${deliveryIdOf('f.id', 'w.webhook_id')})
   order by f.id limit (select n from allowed)
 ), reach as materialized (

@@ -55,6 +55,7 @@ export function deliveryMessage(delivery: Omit<DeliveryRow, 'userId'>): Delivery
     ...(delivery.errorMessage === null ? {} : { errorMessage: delivery.errorMessage }),
     ...(delivery.cancelReason == null ? {} : { cancelReason: delivery.cancelReason }),
     ...(delivery.orderingKey == null ? {} : { orderingKey: delivery.orderingKey, sequence: delivery.sequence ?? 0 }),
+    ...(delivery.collapseKey == null ? {} : { collapseKey: delivery.collapseKey }),
     ...(delivery.deliverBeforeMs == null ? {} : { deliverBefore: timestamp(delivery.deliverBeforeMs) }),
     ...(delivery.heldAtMs == null ? {} : { heldAt: timestamp(delivery.heldAtMs) }),
     // The first attempt of a pending delivery is due as well, but is no retry.

@@ -12,6 +12,7 @@ export function publishInput(request: PublishEventRequest, header: Headers): Pub
     audience: { userIds: request.audience?.userIds ?? [], broadcast: request.audience?.broadcast ?? false },
     idempotencyKey: request.idempotencyKey === '' ? null : request.idempotencyKey,
     orderingKey: request.orderingKey ?? null,
+    collapseKey: request.collapseKey ?? null,
     deliverBeforeMs: request.deliverBefore === undefined ? null : timestampMs(request.deliverBefore),
     occurredAtMs: request.occurredAt === undefined ? null : timestampMs(request.occurredAt),
     // Of the call itself: `observe` has checked the caller's, or begun a trace.

@@ -71,6 +71,7 @@ function updateText({ update, cursor }: FeedUpdate): string {
     error_code: update.errorCode,
     error_message: update.errorMessage,
     cancel_reason: update.cancelReason ?? null,
+    ...(update.collapseKey == null ? {} : { collapse_key: update.collapseKey }),
     ...(update.deliverBeforeMs == null ? {} : { deliver_before: time(update.deliverBeforeMs) }),
     next_retry_at: update.status === 'retrying' ? time(update.nextAttemptAtMs) : null,
     delivered_at: time(update.deliveredAtMs),
