@@ -63,8 +63,8 @@ function shown(head: string, valueOf: (name: string, value: string) => string): 
   let left = MAX_SIDE_CHARACTERS;
   for (const line of head.split('\n').slice(1)) {
     const colon = line.indexOf(':');
-    // The empty line at the end, and what is no header: it is named as the oddity of the response.
-    if (colon <= 0) continue;
+    // The empty line at the end, what is no header, and the rest of the header before, which may be a credential: an oddity names both.
+    if (colon <= 0 || line.startsWith(' ') || line.startsWith('\t')) continue;
     const name = ascii(line.slice(0, colon).trim());
     const value = valueOf(name.toLowerCase(), ascii(line.slice(colon + 1).trim()));
     const kept = `${name}: ${value.length > MAX_VALUE_CHARACTERS ? value.slice(0, MAX_VALUE_CHARACTERS - CUT.length) + CUT : value}`;

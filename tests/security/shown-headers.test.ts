@@ -75,6 +75,12 @@ test('what is no printable ASCII is a question mark, what is no header is left o
   expect(response('no header', ': nameless', 'x-dish: Cr\xe8me\0\x1b[2J', '')).toBe('x-dish: Cr?me??[2J');
 });
 
+test('a line that goes on with the one before is left out: it may be the rest of a credential', () => {
+  expect(response('Set-Cookie: a=b;', ' session: hunter2', '\tkey: hunter2', 'Server: oven')).toBe(
+    `Set-Cookie: ${MASKED}\nServer: oven`,
+  );
+});
+
 test('a value, a side and its lines are bounded', () => {
   const [line] = response(`x: ${'a'.repeat(20_000)}`).split('\n');
   expect(line).toBe(`x: ${'a'.repeat(MAX_VALUE_CHARACTERS - 3)}...`);
