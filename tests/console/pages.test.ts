@@ -7,6 +7,7 @@ import { startReceiver, type Receiver } from '../fixtures/receiver.ts';
 import { chromiumPath, desktop, launchBrowser, signIn, visit, type Look, type Visit } from './browser.ts';
 import { playScene, type Scene } from './scene.ts';
 import { startConsoleService, type ConsoleService } from './service.ts';
+import { stops } from './stops.ts';
 
 const looks: readonly Look[] = [
   desktop,
@@ -14,41 +15,13 @@ const looks: readonly Look[] = [
   { name: 'phone', scheme: 'light', width: 390, height: 844 },
 ];
 
-interface Stop {
-  readonly name: string;
-  readonly path: (scene: Scene) => string;
-  /** TimeoutSet until the page has what it came for. */
-  readonly ready: (page: Page) => Promise<void>;
-}
-
-const shows = (text: string | RegExp) => (page: Page) => page.getByText(text).first().waitFor();
-const heads = (name: string) => (page: Page) => page.getByRole('heading', { name, exact: true }).waitFor();
-const chart = (page: Page) => page.locator('.chart-canvas canvas').waitFor();
-
-const stops: readonly Stop[] = [
-  { name: 'overview', path: () => '/', ready: chart },
-  { name: 'live', path: () => '/live', ready: (page) => page.locator('.rows tbody tr').first().waitFor() },
-  { name: 'webhooks', path: () => '/webhooks', ready: shows('Kitchen display') },
-  { name: 'webhook-new', path: () => '/webhooks/new', ready: shows('order.created') },
-  { name: 'webhook', path: (scene) => `/webhooks/${scene.failingId}`, ready: chart },
-  { name: 'webhook-edit', path: (scene) => `/webhooks/${scene.failingId}/edit`, ready: shows('order.created') },
-  { name: 'deliveries', path: () => '/deliveries', ready: shows('Older') },
-  { name: 'deliveries-failed', path: () => '/deliveries?status=failed', ready: shows('Older') },
-  { name: 'deliveries-none', path: () => '/deliveries?event_type=chef.approved', ready: shows('No delivery matches') },
-  { name: 'delivery-retrying', path: (scene) => `/deliveries/${scene.retryingDeliveryId}`, ready: heads('Request') },
-  { name: 'delivery-delivered', path: (scene) => `/deliveries/${scene.deliveredDeliveryId}`, ready: heads('Request') },
-  { name: 'delivery-missing', path: () => `/deliveries/delivery_${'0'.repeat(26)}`, ready: shows('Not found') },
-  { name: 'event-types', path: () => '/event-types', ready: shows('order.created') },
-  { name: 'verify', path: () => '/verify?language=python', ready: shows('receiver.py') },
-];
-
 /** Set by `npm run console:screens`: where pictures of all pages go. */
 const pictures = process.env['CONSOLE_SCREENS'];
 /** Of a picture: letters stay sharp, and a page takes some 60 kB. */
 const JPEG_QUALITY = 85;
 
-/** From a phone to a wall: no page is wider than its window. */
-const WIDTHS = [390, 768, 1024, 1440, 2560];
+/** From a phone to a wall, and 640 as 1280 are at 200 % zoom: no page is wider than its window. */
+const WIDTHS = [390, 640, 768, 1024, 1440, 2560];
 
 describe.skipIf(chromiumPath === null)('the pages', () => {
   let service: ConsoleService;
