@@ -62,6 +62,7 @@ export class ResponseReader {
   #isStatusSent = false;
   /** The last head, and what it says: within a second a server sends the same one. */
   #headText = '';
+  #headBytes = Buffer.alloc(0);
   #head: ResponseHead | null = null;
 
   /** From here on the bytes are those of another response. */
@@ -133,14 +134,22 @@ export class ResponseReader {
   }
 
   #readHead(bytes: Buffer, at: number): number | AttemptError {
-    const text = bytes.toString('latin1', at, Math.min(bytes.length, at + MAX_HEAD_BYTES));
     const seen = this.#head;
-    if (seen !== null && text.startsWith(this.#headText)) return this.#begin(seen) ?? at + this.#headText.length;
+    const afterSeen = at + this.#headBytes.length;
+    // Compared as bytes: most responses of a connection have the head of the one before, and need no text.
+    if (
+      seen !== null &&
+      afterSeen <= bytes.length &&
+      bytes.compare(this.#headBytes, 0, this.#headBytes.length, at, afterSeen) === 0
+    )
+      return this.#begin(seen) ?? afterSeen;
+    const text = bytes.toString('latin1', at, Math.min(bytes.length, at + MAX_HEAD_BYTES));
     const end = endOfHead(text);
     if (end !== null) {
       const head = readHead(text.slice(0, end));
       if (head === null) return 'protocol_error';
       this.#headText = text.slice(0, end);
+      this.#headBytes = Buffer.from(this.#headText, 'latin1');
       this.#head = head;
       return this.#begin(head) ?? at + end;
     }
