@@ -86,6 +86,11 @@ describe.skipIf(chromiumPath === null)('a choice of deliveries', () => {
       await eventually(async () => (await statuses(query)).join() === 'cancelled', { what: 'the end of a late delivery' });
       await page.goto(`/deliveries?${query}`);
       await page.locator('.rows .status.tone-expired').getByText('Expired').waitFor();
+
+      const older = await publish(service.publisher, [DEVELOPER], { collapse_key: 'courier' });
+      await publish(service.publisher, [DEVELOPER], { collapse_key: 'courier' });
+      await page.goto(`/deliveries?webhook_id=${id}&event_id=${older}`);
+      await page.locator('.rows .status.tone-superseded').getByText('Superseded').waitFor();
       expect(tab.complaints).toEqual([]);
     },
   );
