@@ -63,6 +63,7 @@ interface Modelled {
   flight: LoadedDelivery | null;
   /** Sent again by hand, or beside the others after its gap was skipped: no one waits for it. */
   isExtra: boolean;
+  readonly collapseKey: string | null;
 }
 
 /** The model: what a key is to do, whatever the statements look like. */
@@ -71,16 +72,34 @@ class Chain {
   turn: Modelled | null = null;
   highestBegun = 0;
 
-  publish(id: string, { isOrdered, isTooLate }: { isOrdered: boolean; isTooLate: boolean }): void {
-    const delivery: Modelled = { id, seq: this.all.length + 1, state: 'go', flight: null, isExtra: !isOrdered };
-    if (isTooLate) delivery.state = 'ended';
+  publish(
+    id: string,
+    { isOrdered, hasEnded, collapseKey }: { isOrdered: boolean; hasEnded: boolean; collapseKey: string | null },
+  ): void {
+    const seq = this.all.length + 1;
+    const delivery: Modelled = { id, seq, state: 'go', flight: null, isExtra: !isOrdered, collapseKey };
+    if (hasEnded) delivery.state = 'ended';
     else if (isOrdered && this.turn !== null) delivery.state = 'waits';
     else if (isOrdered) this.turn = delivery;
     this.all.push(delivery);
   }
 
+  /** Behind a commit: what is older than the newest of a collapse key ends. */
+  supersede(): void {
+    for (const delivery of this.all) if (delivery.state !== 'ended' && !this.isNewest(delivery)) this.end(delivery);
+  }
+
+  isNewest({ collapseKey, seq }: Modelled): boolean {
+    return collapseKey === null || !this.all.some((other) => other.collapseKey === collapseKey && other.seq > seq);
+  }
+
   begin(delivery: Modelled, loaded: LoadedDelivery): void {
     must(delivery.state === 'go', `number ${delivery.seq} began, which was not let go`);
+    const older = this.all.find(
+      ({ flight, collapseKey, seq }) =>
+        flight !== null && collapseKey !== null && collapseKey === delivery.collapseKey && seq < delivery.seq,
+    );
+    must(older === undefined, `number ${delivery.seq} began while the older number ${older?.seq} was under way`);
     if (!delivery.isExtra) {
       const other = this.all.find(({ flight, isExtra }) => flight !== null && !isExtra);
       must(other === undefined, `number ${delivery.seq} began while number ${other?.seq} was under way`);
@@ -92,7 +111,7 @@ class Chain {
 
   outcome(delivery: Modelled, { ended, skips }: { ended: boolean; skips: boolean }): void {
     if (delivery.state === 'go' && ended) this.end(delivery);
-    else if (delivery.state === 'go' && skips) this.pass(delivery);
+    else if (delivery.state === 'go' && skips && delivery.collapseKey === null) this.pass(delivery);
   }
 
   /** By an outcome, a caller or its deadline. What is under way then is not broken off. */
@@ -178,10 +197,11 @@ class Round {
   #publish(schedule: Schedule): void {
     schedule.steps.push('publish');
     for (let count = 1 + schedule.pick(3); count > 0; count -= 1) {
-      const orderingKey = schedule.pick(3) === 0 ? 'b' : 'a';
+      const orderingKey = ['a', 'a', 'b', null][schedule.pick(4)] ?? null;
+      const collapseKey = orderingKey === null || schedule.pick(3) === 0 ? 'newest' : null;
       const deadlines = [null, null, null, 0, Date.now() + 3_600_000];
       const deliverBeforeMs = deadlines[schedule.pick(deadlines.length)] ?? null;
-      const event = eventRow({ userIds: [schedule.webhookId], orderingKey, deliverBeforeMs });
+      const event = eventRow({ userIds: [schedule.webhookId], orderingKey, collapseKey, deliverBeforeMs });
       this.#events.push({ schedule, event, leases: schedule.pick(2) === 0 });
     }
   }
@@ -264,7 +284,11 @@ class Round {
       const asked = found[1].state;
       this.#others.push(async () => {
         const row = await retryDelivery(transaction, found[1].id);
-        // Undefined: it has expired.
+        must(
+          row === undefined || found[0].isNewest(found[1]),
+          `number ${found[1].seq} was tried again, which is not the newest`,
+        );
+        // Undefined: it has expired, or is not the newest.
         if (asked === 'ended' && row !== undefined) found[0].retryByHand(found[1]);
       });
     } else if (action < 92) {
@@ -319,8 +343,9 @@ class Round {
       this.#events.map(({ event }) => event),
       lease,
     );
-    for (const { schedule, event } of this.#events) {
-      const key = event.orderingKey ?? '';
+    const touched = new Set<Chain>();
+    for (const [index, { schedule, event }] of this.#events.entries()) {
+      const key = event.chain ?? '';
       const chain = schedule.chains.get(key) ?? new Chain();
       schedule.chains.set(key, chain);
       const [delivery] = deliveries.get(event.id) ?? [];
@@ -335,10 +360,27 @@ class Round {
         `number ${delivery?.ordering?.sequence} has expired: ${delivery?.endedAs}`,
         schedule,
       );
-      chain.publish(delivery?.deliveryId ?? '', { isOrdered: schedule.isOrdered, isTooLate });
+      const { collapseKey } = event;
+      const hasNewer = this.#events.some(
+        (other, at) =>
+          at > index &&
+          collapseKey !== null &&
+          other.schedule === schedule &&
+          other.event.chain === key &&
+          other.event.collapseKey === collapseKey,
+      );
+      must(
+        (delivery?.endedAs === 'superseded') === (hasNewer && !isTooLate),
+        `number ${delivery?.ordering?.sequence} ended as ${delivery?.endedAs}`,
+        schedule,
+      );
+      const isOrdered = (schedule.isOrdered && event.orderingKey !== null) || collapseKey !== null;
+      chain.publish(delivery?.deliveryId ?? '', { isOrdered, hasEnded: isTooLate || hasNewer, collapseKey });
+      touched.add(chain);
       const waits = delivery?.ordering?.waits ?? false;
       must(waits === (chain.all.at(-1)?.state === 'waits'), `number ${chain.all.length} waits: ${waits}`, schedule);
     }
+    for (const chain of touched) chain.supersede();
   }
 
   async #runBegins(): Promise<void> {
@@ -452,7 +494,7 @@ async function compare(all: readonly Schedule[]): Promise<void> {
 }
 
 test(
-  'random schedules of commits, outcomes, crashes, pauses, retries, cancellations and deadlines keep to the model of an order',
+  'random schedules of commits, outcomes, crashes, pauses, retries, cancellations, deadlines and collapse keys keep to the model of an order',
   { timeout: SECONDS * 1000 + 120_000 },
   async () => {
     const seed = Number(process.env['ORDERING_SEED'] ?? Date.now() % 1_000_000);
@@ -467,7 +509,7 @@ test(
       }
       await compare(all);
       await database.pool.query(
-        'truncate webhook_endpoints, deliveries, events, attempts, ordering_heads, releases, release_notes, late_changes',
+        'truncate webhook_endpoints, deliveries, events, attempts, ordering_heads, collapse_heads, releases, release_notes, late_changes',
       );
     }
     console.log(`ordering: ${count} schedules of ${STEPS} steps`);

@@ -1,8 +1,8 @@
-// The order of keys while a worker is killed, Redis is emptied, and PostgreSQL restarts.
+// The order of keys, and the newest of collapse keys, while a worker is killed, Redis is emptied, and PostgreSQL restarts.
 import { eventually } from '../../fixtures/eventually.ts';
 import type { FaultCase } from '../case.ts';
 import { judge } from '../verdict.ts';
-import type { World } from '../world.ts';
+import { SETTLE_MS, type World } from '../world.ts';
 
 const EVENTS = 200;
 const KEYS = 10;
@@ -25,7 +25,7 @@ const faults: Readonly<Record<string, { readonly title: string; readonly strike:
   },
 };
 
-export const cases: readonly FaultCase[] = Object.entries(faults).map(([name, { title, strike }]) => ({
+const ordered: readonly FaultCase[] = Object.entries(faults).map(([name, { title, strike }]) => ({
   id: `order-${name}`,
   title,
   ci: true,
@@ -56,3 +56,49 @@ export const cases: readonly FaultCase[] = Object.entries(faults).map(([name, { 
     check('attempt gaps', verdict.gaps === 0, verdict.gaps);
   },
 }));
+
+/** Changes of each state, published one after the other. */
+const CHANGES = 40;
+/** What was under way when its process died keeps its key for a minute. */
+const NEWEST_SETTLE_MS = 2 * SETTLE_MS;
+
+const newest: readonly FaultCase[] = Object.entries(faults).map(([name, { title, strike }]) => ({
+  id: `order-newest-${name}`,
+  title: title.replace('keys are delivered in order', 'states change'),
+  ci: true,
+  async run(world, check) {
+    world.sink.behave('/newest', { statuses: [200], delayMs: 150 });
+    await world.createWebhook('/newest');
+    const publish = async (change: number): Promise<void> => {
+      const events = Array.from({ length: KEYS }, (_, key) => ({
+        event_type: 'order.created',
+        data: { key, change },
+        audience: { user_ids: ['someone'] },
+        collapse_key: `key-${key}`,
+      }));
+      await eventually(async () => (await world.rest('POST', '/api/v1/events/batch', { events })).body['accepted'] === KEYS, {
+        what: `change ${change} to be taken`,
+      });
+    };
+    let struck: Promise<unknown> = Promise.resolve();
+    for (let change = 1; change <= CHANGES; change += 1) {
+      await publish(change);
+      if (change === CHANGES / 2) struck = strike(world);
+    }
+    await struck;
+    await world.settle(NEWEST_SETTLE_MS);
+    const highest = new Map<number, number>();
+    let stale = 0;
+    for (const { body } of world.sink.arrivals) {
+      const { key, change } = (JSON.parse(body) as { data: { key: number; change: number } }).data;
+      if (change < (highest.get(key) ?? 0)) stale += 1;
+      highest.set(key, Math.max(change, highest.get(key) ?? 0));
+    }
+    const last = [...highest.values()].filter((change) => change === CHANGES).length;
+    check('stale after new', stale === 0, stale);
+    check('keys whose newest state arrived', last === KEYS, last);
+    check('requests', world.sink.arrivals.length < CHANGES * KEYS, world.sink.arrivals.length);
+  },
+}));
+
+export const cases: readonly FaultCase[] = [...ordered, ...newest];
