@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -47,6 +47,25 @@ test('each file of ours names its package in Go, Java and C#', async () => {
     for (const option of ['go_package', 'java_package', 'java_multiple_files', 'csharp_namespace'])
       expect(text).toContain(`option ${option} = `);
   }
+});
+
+// With java_multiple_files each message is a file of its own, and so is the outer class of each .proto, which protoc calls like the .proto.
+test('no outer class of Java is called like a message of another file', async () => {
+  const ours = await Promise.all(
+    files
+      .filter((name) => name.startsWith('homechef/'))
+      .map(async (name) => {
+        const text = await readFile(join(folder, name), 'utf8');
+        const byName = basename(name, '.proto').replaceAll(/(?:^|_)(\w)/g, (_, letter: string) => letter.toUpperCase());
+        const outer = /^option java_outer_classname = "(\w+)"/m.exec(text)?.[1] ?? byName;
+        return { name, outer, types: [...text.matchAll(/^(?:message|enum) (\w+)/gm)].map(([, type]) => type) };
+      }),
+  );
+  for (const { name, outer } of ours)
+    expect([
+      name,
+      ours.filter((other) => other.name !== name && other.types.includes(outer)).map((other) => other.name),
+    ]).toEqual([name, []]);
 });
 
 test('Go code of ours refers to the complete validation rules, and brings no second file of that name', async () => {
