@@ -174,6 +174,14 @@ function sceneOf(app: TestApp, user: string, token: string, after: (() => Promis
         return body.deliveries[0]?.id as string | undefined;
       });
     },
+    async supersededDelivery() {
+      await this.webhook({ url: receiver.url('/') });
+      const publisher = await app.as('kitchen', 'service');
+      const event = { event_type: 'order.created', data: {}, audience: { user_ids: [user] }, collapse_key: 'a' };
+      expect((await publisher('POST', '/api/v1/events/batch', { events: [event, event] })).status).toBe(202);
+      const { body } = await call('GET', '/api/v1/webhooks/deliveries?status=cancelled');
+      return body.deliveries[0].id as string;
+    },
     async hangingTests(key) {
       const path = `/hang/${user}`;
       const id = await this.webhook({ url: receiver.url(path), retry_policy: { timeout: 25 } });

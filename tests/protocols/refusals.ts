@@ -34,6 +34,8 @@ export interface Scene {
   call(method: string, path: string, body?: JsonObject): Promise<JsonObject>;
   /** Publishes an event to the user, whose webhook takes it, and gives the id of the delivery when it has ended. */
   endedDelivery(more?: JsonObject): Promise<string>;
+  /** Publishes two events with one collapse key, and gives the id of the delivery of the older one. */
+  supersededDelivery(): Promise<string>;
   /** Gives the id of a webhook to which two test sends are under way, the first with this key, until the answer is there. */
   hangingTests(key: string): Promise<string>;
   /** Changes the database, and changes it back when the answer is there. */

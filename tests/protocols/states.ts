@@ -70,11 +70,7 @@ export const states: readonly Row[] = [
     name: 'to try again what a newer event has followed',
     reason: 'delivery_superseded',
     rpc: 'RetryDelivery',
-    message: async (scene) => {
-      const older = await scene.endedDelivery({ collapse_key: 'a' });
-      await scene.endedDelivery({ collapse_key: 'a' });
-      return { delivery_id: older };
-    },
+    message: async (scene) => ({ delivery_id: await scene.supersededDelivery() }),
   },
   {
     name: 'the same replay again',
