@@ -355,7 +355,10 @@ test('filter says whether a payload passes, and points at what is wrong with a f
     status: 1,
     output: 'no match\nat character 5: equality is written ==\n$.n = 1\n    ^\n',
   });
-  expect(await run(...asked, '--filter', '$.n > 1')).toEqual({ status: 2, output: 'Give --event or --data, and not both.\n' });
+  expect(await run(...asked, '--filter', '$.n > 1')).toEqual({
+    status: 2,
+    output: 'field_invalid: Give --event or --data, and not both.\n',
+  });
 }, 90_000);
 
 test('event-types lists the catalogue, and as an admin adds to it and changes it', async () => {

@@ -93,6 +93,7 @@ test('every statement that writes webhooks writes the history too, or has a reas
     'persistence/queries/note-certificate.ts': 'notes what a handshake showed',
     'persistence/queries/notice-client-certificate.ts': 'remembers which notices there were',
     'persistence/queries/notice-failing.ts': 'remembers which notices there were',
+    'persistence/queries/record-first-successes.ts': 'counts failures',
     'persistence/queries/record-outcomes.ts': 'counts failures',
     'persistence/queries/release-states.ts': 'ends a hold that a caller has resumed, or moves deliveries into it',
     'persistence/queries/sealed-webhooks.ts': 'seals the same secrets under another key',

@@ -213,7 +213,7 @@ test('one event of a stream that is no message fails alone, and two in one messa
   const request = decodeMessage(PublishStreamRequestSchema, bad, false) as PublishStreamRequest;
   expect(request.event === undefined ? undefined : faultOf(request.event)).toMatchObject({ reason: 'body_malformed' });
   const two = Buffer.concat([bad, Buffer.from([0x0a, 0x00])]);
-  expect(() => decodeMessage(PublishStreamRequestSchema, two, false)).toThrow('not well-formed');
+  expect(() => decodeMessage(PublishStreamRequestSchema, two, false)).toThrow('not one well-formed message');
 });
 
 test('one event of a protobuf batch that is no message fails alone', async () => {
