@@ -70,6 +70,7 @@ const webhook = {
   ordering: 'none',
   ordering_gap: 'wait',
   signatures: ['hmac'],
+  fields: [],
   on_failing: 'disable',
 };
 const serviceKeys = {
