@@ -67,8 +67,9 @@ export class CloseWebhook implements LongRunning {
       if (this.#isStopping) break;
       const count = await this.#cancelBatch(webhookId, MAX_CANCELLED_AT_ONCE);
       this.#unfinished.delete(webhookId);
-      // Behind the others: a set goes on with what is added while it is gone through.
-      if (count === MAX_CANCELLED_AT_ONCE) this.#unfinished.add(webhookId);
+      // Until one finds nothing: a batch is also short when another process ended some of it meanwhile, which may have stopped for the same reason. Behind
+      // the others: a set goes on with what is added while it is gone through.
+      if (count > 0) this.#unfinished.add(webhookId);
     }
     this.#loop = undefined;
   }

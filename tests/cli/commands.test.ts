@@ -452,6 +452,7 @@ test('attempts shows where each attempt went, the headers of both sides, and no 
   expect(output).toContain('\n  > webhook-signature: ********\n');
   expect(output.toLowerCase()).toContain('\n  < content-length: ');
   expect(output).not.toContain('hunter2');
+  await developer('DELETE', `/api/v1/webhooks/${body.id}`);
 });
 
 test('history lists what was changed about a webhook, by whom, also once it is deleted', async () => {

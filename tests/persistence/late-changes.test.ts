@@ -30,6 +30,7 @@ test('the statements that write a status are those that are known', () => {
     'release-step.ts',
     'replay-step.ts',
     'retry-delivery.ts',
+    'supersede-deliveries.ts',
     'test-webhook.ts',
   ]);
 });
