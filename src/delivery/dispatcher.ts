@@ -149,7 +149,7 @@ export class Dispatcher implements LongRunning {
     const unwanted: Leased[] = [];
     const insertLease = lease === null ? null : { createdAtMs, ...lease };
     for (const { event, deliveries } of events) {
-      // When they are due, their rows decide (service/supersede-deliveries.ts).
+      // When they are due, their rows decide (service/announce-commit.ts).
       if (event.collapseKey !== null) continue;
       for (const delivery of deliveries) {
         const { deliveryId, webhookId } = delivery;

@@ -62,7 +62,7 @@ export class ResponseReader {
   #isStatusSent = false;
   /** The last head, and what it says: within a second a server sends the same one. */
   #headText = '';
-  #headBytes = Buffer.alloc(0);
+  #headBytes: Buffer = EMPTY;
   #head: ResponseHead | null = null;
 
   /** From here on the bytes are those of another response. */

@@ -16,7 +16,8 @@ export interface CancelledBatch {
 }
 
 /**
- * Cancels one batch in a commit of its own, unless the webhook is active. Fewer than `max` are the last.
+ * Cancels one batch in a commit of its own, unless the webhook is active. Fewer than `max` are the last only where no other process
+ * ends deliveries of the webhook meanwhile; none are the last in any case.
  *
  * Rows that another statement is writing are passed over. Waiting for them could deadlock with the recorder, which locks in the other
  * order. An outcome that is being recorded decides for itself; what stays pending is cancelled by the check before its attempt.
